@@ -1,1 +1,27 @@
+//! The API of azwib: its custom resources, the rules that the API server checks for them, and the names they are made of.
+//!
+//! No client and no runtime live here, so that tools can use the types without bringing either in. The version feature of
+//! `k8s-openapi` is left to the binary that links this crate.
 
+mod binding;
+mod crd;
+pub mod names;
+mod schema;
+mod status;
+
+pub use binding::{
+    CredentialSpec, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, IdentityReference,
+    ServiceAccountSpec, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+};
+#[cfg(feature = "crdgen")]
+pub use crd::crd_yaml;
+pub use crd::{CRD_FILE_NAME, crd};
+pub use names::{
+    Audience, ClientId, CredentialName, DEFAULT_AUDIENCE, InvalidAudience, InvalidClientId,
+    InvalidCredentialName, InvalidIssuer, InvalidManagedIdentityId, InvalidSubject, Issuer,
+    ManagedIdentityId, Subject,
+};
+pub use status::{
+    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,
+    ServiceAccountStatus, WorkloadIdentityBindingStatus,
+};

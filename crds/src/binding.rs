@@ -1,0 +1,217 @@
+//! `WorkloadIdentityBinding`: what a developer declares.
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each struct, `pub` included, into the body of a function"
+)]
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names::DEFAULT_AUDIENCE;
+use crate::status::WorkloadIdentityBindingStatus;
+
+/// How long a projected ServiceAccount token lives where a binding does not say, in seconds. The same default as the
+/// azure-workload-identity webhook has.
+pub const DEFAULT_TOKEN_EXPIRATION_SECONDS: i32 = 3600;
+
+/// The desired state of a WorkloadIdentityBinding: which ServiceAccount of this namespace may act as which Azure identity.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "azwib.dev",
+    version = "v1alpha1",
+    kind = "WorkloadIdentityBinding",
+    namespaced,
+    status = "WorkloadIdentityBindingStatus",
+    shortname = "azwib",
+    category = "azure",
+    derive = "PartialEq",
+    doc = "Lets a ServiceAccount of this namespace act as an Azure managed identity: azwib annotates the ServiceAccount and keeps a federated identity credential for it on the identity.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether a pod of the ServiceAccount can get a token of the identity.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why the binding is ready or not.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Identity",
+        type_ = "string",
+        description = "The managed identity: the name that the binding gives, or else the client id that was found.",
+        json_path = ".status.identity.clientId"
+    ),
+    printcolumn(
+        name = "ServiceAccount",
+        type_ = "string",
+        description = "The ServiceAccount that may act as the identity.",
+        json_path = ".status.serviceAccount.name"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Credential",
+        type_ = "string",
+        description = "The name of the federated identity credential on the identity.",
+        json_path = ".status.credentials[0].name",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Client Id",
+        type_ = "string",
+        description = "The client id of the identity.",
+        json_path = ".status.identity.clientId",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Resource Id",
+        type_ = "string",
+        description = "The resource id of the identity.",
+        json_path = ".status.identity.resourceId",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        description = "What is missing, and what to do about it.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadIdentityBindingSpec {
+    /// The user-assigned managed identity to act as, by its resource id or by its name. Immutable: to move to another
+    /// identity, create a new binding. azwib never creates the identity itself.
+    pub identity: IdentityReference,
+
+    /// The ServiceAccount that may act as the identity. It is created if it does not exist, and annotated for the
+    /// azure-workload-identity webhook if it does.
+    #[serde(default)]
+    pub service_account: ServiceAccountSpec,
+
+    /// The federated identity credential that azwib keeps on the identity. Its name is always derived and its issuer is
+    /// the cluster's, so neither can be set here.
+    #[serde(default)]
+    pub credential: CredentialSpec,
+
+    /// What becomes of the federated identity credential, of the annotations and of a ServiceAccount that azwib created
+    /// when the binding is deleted. `Delete` removes them; `Retain` leaves them all in place, so that a new binding for
+    /// the same ServiceAccount and identity takes over without a gap.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// Names a user-assigned managed identity, by exactly one of `resourceId` and `name`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.resourceId) != has(self.name)")
+        .message("exactly one of resourceId and name must be set"),
+    validation = Rule::new("!has(self.resourceGroup) || has(self.name)")
+        .message("resourceGroup can only be set together with name; a resourceId contains the group"),
+    validation = Rule::new("!has(self.subscriptionId) || has(self.name)")
+        .message("subscriptionId can only be set together with name; a resourceId contains the subscription"),
+    validation = Rule::new("self == oldSelf").message("identity is immutable; create a new binding")
+)]
+pub struct IdentityReference {
+    /// The Azure resource id of the identity, as `az identity show --query id` prints it:
+    /// `/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub resource_id: Option<String>,
+
+    /// The name of the identity, in place of its resource id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 3, max = 128),
+        regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$")
+    )]
+    pub name: Option<String>,
+
+    /// The resource group of the identity, only with `name`. Without it, the operator's default applies
+    /// (`--default-resource-group`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 90))]
+    pub resource_group: Option<String>,
+
+    /// The id (a GUID) of the subscription of the identity, only with `name`. Without it, the operator's default applies
+    /// (`--default-subscription`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(equal = 36))]
+    pub subscription_id: Option<String>,
+}
+
+/// The ServiceAccount of a binding.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)")
+        .message("serviceAccount.name is immutable; create a new binding")
+)]
+pub struct ServiceAccountSpec {
+    /// The name of the ServiceAccount in the binding's namespace; without it, the binding's own name. Immutable: to
+    /// move to another ServiceAccount, create a new binding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+
+    /// How long a token projected into a pod lives, in seconds, from an hour to a day. The kubelet renews it in time;
+    /// pods that are running keep the value they started with.
+    #[serde(default = "default_token_expiration_seconds")]
+    #[schemars(range(min = 3600, max = 86400))]
+    pub token_expiration_seconds: i32,
+}
+
+impl Default for ServiceAccountSpec {
+    fn default() -> Self {
+        Self {
+            name: None,
+            token_expiration_seconds: DEFAULT_TOKEN_EXPIRATION_SECONDS,
+        }
+    }
+}
+
+fn default_token_expiration_seconds() -> i32 {
+    DEFAULT_TOKEN_EXPIRATION_SECONDS
+}
+
+/// The federated identity credential of a binding.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialSpec {
+    /// The audience that tokens must carry to be exchanged. The default is what the webhook and the Azure SDKs use in
+    /// every Azure cloud; only workloads that ask for their own audience need another. A change is made in place.
+    #[serde(default = "default_audience")]
+    #[schemars(length(min = 1, max = 600))]
+    pub audience: String,
+}
+
+impl Default for CredentialSpec {
+    fn default() -> Self {
+        Self {
+            audience: default_audience(),
+        }
+    }
+}
+
+fn default_audience() -> String {
+    DEFAULT_AUDIENCE.to_owned()
+}
+
+/// What becomes of what a binding made when the binding is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The credential goes, and so do the annotations; so does a ServiceAccount that azwib created.
+    #[default]
+    Delete,
+    /// Everything stays.
+    Retain,
+}

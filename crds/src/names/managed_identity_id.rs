@@ -1,0 +1,219 @@
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+use thiserror::Error;
+
+use super::client_id::parse_guid;
+use super::impl_name;
+
+/// The bounds of names in characters. Source: Microsoft, "Naming rules and restrictions for Azure resources".
+const MAX_RESOURCE_GROUP_CHARS: usize = 90;
+const MIN_NAME_CHARS: usize = 3;
+const MAX_NAME_CHARS: usize = 128;
+
+/// What stands between the names in the id of a user-assigned managed identity.
+const FORM: [&str; 8] = [
+    "subscriptions",
+    "",
+    "resourceGroups",
+    "",
+    "providers",
+    "Microsoft.ManagedIdentity",
+    "userAssignedIdentities",
+    "",
+];
+
+/// The Azure resource id of a user-assigned managed identity.
+///
+/// Shown in the canonical spelling, with the names as they were given. Azure itself spells ids differently from answer to
+/// answer, so two ids that differ only in case are equal.
+#[derive(Clone, Debug)]
+pub struct ManagedIdentityId {
+    subscription_id: String,
+    resource_group: String,
+    name: String,
+    id: String,
+    key: String,
+}
+
+/// Why a text is no id of a user-assigned managed identity.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidManagedIdentityId {
+    /// The text does not have the segments of such an id.
+    #[error(
+        "the resource id is not of the form /subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>; `az identity show --query id` prints it"
+    )]
+    Form,
+    /// The subscription is not a GUID.
+    #[error("the subscription id is not a GUID of the form 00000000-0000-0000-0000-000000000000")]
+    Subscription,
+    /// Azure wants 1 to 90 characters.
+    #[error(
+        "the resource group name has {0} characters; Azure accepts 1 to {MAX_RESOURCE_GROUP_CHARS}"
+    )]
+    ResourceGroupLength(usize),
+    /// Azure accepts letters outside of ASCII in group names, azwib does not.
+    #[error(
+        "the resource group name contains {0:?}; letters outside of a-z and A-Z are not supported: move the identity to another group"
+    )]
+    ResourceGroupLetter(char),
+    /// A character that no resource group has.
+    #[error(
+        "the resource group name contains {0:?}; Azure accepts letters, digits, '_', '-', '.', '(' and ')'"
+    )]
+    ResourceGroupCharacter(char),
+    /// Azure refuses a dot at the end.
+    #[error("the resource group name must not end with '.'")]
+    ResourceGroupEnd,
+    /// Azure wants 3 to 128 characters.
+    #[error(
+        "the identity name has {0} characters; Azure accepts {MIN_NAME_CHARS} to {MAX_NAME_CHARS}"
+    )]
+    NameLength(usize),
+    /// The first character is neither a letter nor a digit.
+    #[error("the identity name must begin with a letter (a-z, A-Z) or a digit")]
+    NameStart,
+    /// Something else than a letter, a digit, `-` or `_`.
+    #[error(
+        "the identity name contains {0:?}; Azure accepts letters (a-z, A-Z), digits, '-' and '_'"
+    )]
+    NameCharacter(char),
+}
+
+impl ManagedIdentityId {
+    /// Reads a resource id, its fixed parts in any case.
+    ///
+    /// # Errors
+    /// For ids of other resources, and for names that Azure does not admit.
+    pub fn parse(text: &str) -> Result<Self, InvalidManagedIdentityId> {
+        let Some(path) = text.strip_prefix('/') else {
+            return Err(InvalidManagedIdentityId::Form);
+        };
+        let segments: Vec<&str> = path.splitn(FORM.len() + 1, '/').collect();
+        let well_formed = segments.len() == FORM.len()
+            && FORM
+                .iter()
+                .zip(&segments)
+                .all(|(form, segment)| form.is_empty() || form.eq_ignore_ascii_case(segment));
+        match segments.as_slice() {
+            [_, subscription, _, group, _, _, _, name] if well_formed => {
+                Self::new(subscription, group, name)
+            }
+            _ => Err(InvalidManagedIdentityId::Form),
+        }
+    }
+
+    /// Builds the id from its names.
+    ///
+    /// # Errors
+    /// For names that Azure does not admit.
+    pub fn new(
+        subscription: &str,
+        resource_group: &str,
+        name: &str,
+    ) -> Result<Self, InvalidManagedIdentityId> {
+        parse_guid(subscription).ok_or(InvalidManagedIdentityId::Subscription)?;
+        check_resource_group(resource_group)?;
+        check_name(name)?;
+        let id = format!(
+            "/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+        );
+        Ok(Self {
+            subscription_id: subscription.to_owned(),
+            resource_group: resource_group.to_owned(),
+            name: name.to_owned(),
+            key: id.to_ascii_lowercase(),
+            id,
+        })
+    }
+
+    /// The subscription that holds the identity.
+    pub fn subscription_id(&self) -> &str {
+        &self.subscription_id
+    }
+
+    /// The resource group that holds the identity.
+    pub fn resource_group(&self) -> &str {
+        &self.resource_group
+    }
+
+    /// The name of the identity.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id in its canonical spelling, with the names as they were given.
+    pub fn as_str(&self) -> &str {
+        &self.id
+    }
+
+    /// The id in lower case: the same for all spellings of one identity.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl_name!(ManagedIdentityId, InvalidManagedIdentityId);
+
+impl PartialEq for ManagedIdentityId {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for ManagedIdentityId {}
+
+impl PartialOrd for ManagedIdentityId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ManagedIdentityId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Hash for ManagedIdentityId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+fn check_resource_group(group: &str) -> Result<(), InvalidManagedIdentityId> {
+    let chars = group.chars().count();
+    if !(1..=MAX_RESOURCE_GROUP_CHARS).contains(&chars) {
+        return Err(InvalidManagedIdentityId::ResourceGroupLength(chars));
+    }
+    for character in group.chars() {
+        match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.' | '(' | ')' => {}
+            letter if letter.is_alphanumeric() => {
+                return Err(InvalidManagedIdentityId::ResourceGroupLetter(letter));
+            }
+            other => return Err(InvalidManagedIdentityId::ResourceGroupCharacter(other)),
+        }
+    }
+    if group.ends_with('.') {
+        return Err(InvalidManagedIdentityId::ResourceGroupEnd);
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), InvalidManagedIdentityId> {
+    let chars = name.chars().count();
+    if !(MIN_NAME_CHARS..=MAX_NAME_CHARS).contains(&chars) {
+        return Err(InvalidManagedIdentityId::NameLength(chars));
+    }
+    if let Some(character) = name
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
+    {
+        return Err(InvalidManagedIdentityId::NameCharacter(character));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(InvalidManagedIdentityId::NameStart);
+    }
+    Ok(())
+}
