@@ -10,6 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::DEFAULT_AUDIENCE;
+use crate::schema::{
+    AUDIENCE_PATTERN, GUID_PATTERN, IDENTITY_NAME_PATTERN, RESOURCE_GROUP_PATTERN,
+    RESOURCE_ID_MESSAGE, RESOURCE_ID_RULE, SERVICE_ACCOUNT_NAME_PATTERN,
+};
 use crate::status::WorkloadIdentityBindingStatus;
 
 /// How long a projected ServiceAccount token lives where a binding does not say, in seconds. The same default as the
@@ -65,14 +69,14 @@ pub const DEFAULT_TOKEN_EXPIRATION_SECONDS: i32 = 3600;
         priority = 1
     ),
     printcolumn(
-        name = "Client Id",
+        name = "ClientID",
         type_ = "string",
         description = "The client id of the identity.",
         json_path = ".status.identity.clientId",
         priority = 1
     ),
     printcolumn(
-        name = "Resource Id",
+        name = "ResourceID",
         type_ = "string",
         description = "The resource id of the identity.",
         json_path = ".status.identity.resourceId",
@@ -95,11 +99,13 @@ pub struct WorkloadIdentityBindingSpec {
     /// The ServiceAccount that may act as the identity. It is created if it does not exist, and annotated for the
     /// azure-workload-identity webhook if it does.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub service_account: ServiceAccountSpec,
 
     /// The federated identity credential that azwib keeps on the identity. Its name is always derived and its issuer is
     /// the cluster's, so neither can be set here.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub credential: CredentialSpec,
 
     /// What becomes of the federated identity credential, of the annotations and of a ServiceAccount that azwib created
@@ -124,28 +130,27 @@ pub struct WorkloadIdentityBindingSpec {
 pub struct IdentityReference {
     /// The Azure resource id of the identity, as `az identity show --query id` prints it:
     /// `/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>`.
+    /// Upper and lower case make no difference.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(RESOURCE_ID_RULE).message(RESOURCE_ID_MESSAGE))]
     pub resource_id: Option<String>,
 
     /// The name of the identity, in place of its resource id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 3, max = 128),
-        regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$")
-    )]
+    #[schemars(length(max = 128), regex(pattern = IDENTITY_NAME_PATTERN))]
     pub name: Option<String>,
 
     /// The resource group of the identity, only with `name`. Without it, the operator's default applies
     /// (`--default-resource-group`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 90))]
+    #[schemars(length(max = 90), regex(pattern = RESOURCE_GROUP_PATTERN))]
     pub resource_group: Option<String>,
 
     /// The id (a GUID) of the subscription of the identity, only with `name`. Without it, the operator's default applies
     /// (`--default-subscription`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(equal = 36))]
+    #[schemars(length(max = 36), regex(pattern = GUID_PATTERN))]
     pub subscription_id: Option<String>,
 }
 
@@ -160,7 +165,7 @@ pub struct ServiceAccountSpec {
     /// The name of the ServiceAccount in the binding's namespace; without it, the binding's own name. Immutable: to
     /// move to another ServiceAccount, create a new binding.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = SERVICE_ACCOUNT_NAME_PATTERN))]
     pub name: Option<String>,
 
     /// How long a token projected into a pod lives, in seconds, from an hour to a day. The kubelet renews it in time;
@@ -190,7 +195,7 @@ pub struct CredentialSpec {
     /// The audience that tokens must carry to be exchanged. The default is what the webhook and the Azure SDKs use in
     /// every Azure cloud; only workloads that ask for their own audience need another. A change is made in place.
     #[serde(default = "default_audience")]
-    #[schemars(length(min = 1, max = 600))]
+    #[schemars(length(max = 600), regex(pattern = AUDIENCE_PATTERN))]
     pub audience: String,
 }
 

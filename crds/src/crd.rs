@@ -15,7 +15,7 @@ pub const CRD_FILE_NAME: &str = "azwib.dev_workloadidentitybindings.yaml";
 /// The CustomResourceDefinition of [`WorkloadIdentityBinding`], as it is installed.
 ///
 /// It differs from what the derive gives in three things: no field is nullable (a transition rule cannot tell a null from
-/// an absent field), `status` starts as `{observedGeneration: -1}`, and the recommended labels are set.
+/// an absent field), `status` starts as exactly `{observedGeneration: -1}`, and the recommended labels are set.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = WorkloadIdentityBinding::crd();
     let labels = crd.metadata.labels.get_or_insert_default();
@@ -36,6 +36,7 @@ pub fn crd() -> CustomResourceDefinition {
             .as_mut()
             .and_then(|properties| properties.get_mut("status"))
         {
+            remove_defaults(status);
             status.default = Some(JSON(json!({"observedGeneration": NOT_OBSERVED})));
         }
     }
@@ -57,14 +58,22 @@ pub fn crd_yaml() -> Result<String, serde_yaml_ng::Error> {
 /// Makes every field of a structural schema refuse null.
 fn remove_nullable(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    for property in schema
+    for_each_child(schema, remove_nullable);
+}
+
+/// Leaves it to the controller alone what a structural schema's fields are.
+fn remove_defaults(schema: &mut JSONSchemaProps) {
+    schema.default = None;
+    for_each_child(schema, remove_defaults);
+}
+
+fn for_each_child(schema: &mut JSONSchemaProps, change: impl Fn(&mut JSONSchemaProps)) {
+    schema
         .properties
         .iter_mut()
         .flat_map(|properties| properties.values_mut())
-    {
-        remove_nullable(property);
-    }
+        .for_each(&change);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        remove_nullable(items);
+        change(items);
     }
 }

@@ -1,6 +1,31 @@
-//! Schemas that the types themselves do not give.
+//! What the API server checks beyond the shape of the types, so that a mistake shows when an object is applied. Nothing here
+//! is stricter than Azure or Kubernetes; the newtypes in [`crate::names`] have the last word.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// Subscriptions are GUIDs.
+pub(crate) const GUID_PATTERN: &str =
+    "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+
+/// 3 to 128 letters, digits, `-` and `_`. Source: Microsoft, "Naming rules and restrictions for Azure resources".
+pub(crate) const IDENTITY_NAME_PATTERN: &str = "^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$";
+
+/// Azure admits every letter and digit of Unicode in a resource group's name, so this only keeps out what would lead to
+/// another path (also by percent-encoding), whitespace, and the dot at the end that Azure refuses.
+pub(crate) const RESOURCE_GROUP_PATTERN: &str = r"^[^/\\?#%\s]{0,89}[^/\\?#%\s.]$";
+
+/// A DNS-1123 subdomain, as Kubernetes wants the names of ServiceAccounts.
+pub(crate) const SERVICE_ACCOUNT_NAME_PATTERN: &str =
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// One line without whitespace at either end: tokens are compared exactly, so these are always mistakes.
+pub(crate) const AUDIENCE_PATTERN: &str = r"^\S(.*\S)?$";
+
+/// The form of a managed identity's resource id, in any case: Azure itself spells such ids in several ways.
+pub(crate) const RESOURCE_ID_RULE: &str = "self.lowerAscii().matches('^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft[.]managedidentity/userassignedidentities/[^/]+$')";
+
+/// What the API server says to a text of another form.
+pub(crate) const RESOURCE_ID_MESSAGE: &str = "must be the resource id of a user-assigned managed identity: /subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>";
 
 /// The schema of a condition list: the bounds of Kubernetes' own `metav1.Condition`, which the generated type leaves out.
 pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
