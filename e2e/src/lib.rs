@@ -1,1 +1,11 @@
+//! The local control plane, the webhook beside it, and what the end-to-end tests and the demo need to drive them.
 
+pub mod assets;
+mod certificates;
+pub mod control_plane;
+pub mod keys;
+pub mod supervisor;
+pub mod wait;
+
+pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use keys::ServiceAccountKeys;

@@ -1,0 +1,208 @@
+//! How each component is started: its files and its command line.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use uuid::Uuid;
+
+use super::{
+    ControlPlaneOptions, audit,
+    kubeconfig::{Cluster, write_private},
+};
+use crate::{assets::ControlPlaneAssets, certificates::CertificateAuthority, supervisor::Command};
+
+/// The audience that the API server itself accepts, and that ordinary in-cluster tokens have: Kubernetes' own name.
+const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// etcd insists on advertised addresses in host:port form; nobody dials them, it is a cluster of one.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+/// What the components' command lines are made of.
+#[derive(Debug)]
+pub(super) struct Layout {
+    directory: PathBuf,
+    assets: ControlPlaneAssets,
+    issuer: String,
+    jwks_uri: String,
+    port: u16,
+}
+
+impl Layout {
+    /// Writes keys, certificates, tokens, kubeconfigs and the audit policy into the directory.
+    pub(super) fn write(
+        directory: &Path,
+        assets: ControlPlaneAssets,
+        options: &ControlPlaneOptions,
+        port: u16,
+    ) -> anyhow::Result<Self> {
+        let layout = Self {
+            directory: directory.to_owned(),
+            assets,
+            issuer: options.issuer.clone(),
+            jwks_uri: options.jwks_uri.clone(),
+            port,
+        };
+        let ca = CertificateAuthority::new("azwib local control plane")?;
+        let serving = ca.issue_for_loopback("kube-apiserver")?;
+        let (admin, controller_manager) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+        let tokens = format!(
+            "{admin},admin,admin,system:masters\n\
+             {controller_manager},system:kube-controller-manager,system:kube-controller-manager,\n"
+        );
+        write_private(&layout.file("ca.crt"), &ca.pem())?;
+        write_private(&layout.file("apiserver.crt"), &serving.certificate_pem)?;
+        write_private(&layout.file("apiserver.key"), &serving.key_pem)?;
+        write_private(
+            &layout.file("service-account.key"),
+            options.service_account_keys.private_key_pem(),
+        )?;
+        write_private(&layout.file("tokens.csv"), &tokens)?;
+        write_private(&layout.file("audit-policy.yaml"), audit::POLICY)?;
+        let cluster = layout.cluster();
+        cluster.write_kubeconfig(&layout.admin_kubeconfig(), "admin", &admin)?;
+        cluster.write_kubeconfig(
+            &layout.file("controller-manager.kubeconfig"),
+            "controller-manager",
+            &controller_manager,
+        )?;
+        fs::create_dir(layout.file("home")).context("making a home folder")?;
+        Ok(layout)
+    }
+
+    pub(super) fn cluster(&self) -> Cluster {
+        Cluster {
+            server: format!("https://127.0.0.1:{}", self.port),
+            ca_file: self.path("ca.crt"),
+        }
+    }
+
+    pub(super) fn admin_kubeconfig(&self) -> PathBuf {
+        self.file("admin.kubeconfig")
+    }
+
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.file("audit.log")
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.file(name).to_string_lossy().into_owned()
+    }
+
+    pub(super) fn etcd(&self) -> Command {
+        let (client, peer) = (self.path("etcd.sock"), self.path("etcd-peer.sock"));
+        self.command(
+            &self.assets.etcd,
+            "etcd",
+            vec![
+                format!("--data-dir={}", self.path("etcd")),
+                // The data never outlives the test.
+                "--unsafe-no-fsync".into(),
+                // Sockets in the environment's directory: no port that another program could take first.
+                format!("--listen-client-urls=unix://{client}"),
+                format!("--listen-peer-urls=unix://{peer}"),
+                format!("--advertise-client-urls={NOBODY}"),
+                format!("--initial-advertise-peer-urls={NOBODY}"),
+                format!("--initial-cluster=default={NOBODY}"),
+            ],
+        )
+    }
+
+    pub(super) fn api_server(&self) -> Command {
+        self.command(
+            &self.assets.kube_apiserver,
+            "kube-apiserver",
+            vec![
+                format!("--etcd-servers=unix://{}", self.path("etcd.sock")),
+                "--bind-address=127.0.0.1".into(),
+                format!("--secure-port={}", self.port),
+                // The port is reserved by a socket of the test.
+                "--permit-port-sharing=true".into(),
+                format!("--tls-cert-file={}", self.path("apiserver.crt")),
+                format!("--tls-private-key-file={}", self.path("apiserver.key")),
+                format!("--cert-dir={}", self.path("apiserver")),
+                format!("--token-auth-file={}", self.path("tokens.csv")),
+                "--authorization-mode=RBAC".into(),
+                format!("--service-account-issuer={}", self.issuer),
+                format!("--service-account-jwks-uri={}", self.jwks_uri),
+                format!(
+                    "--service-account-key-file={}",
+                    self.path("service-account.key")
+                ),
+                format!(
+                    "--service-account-signing-key-file={}",
+                    self.path("service-account.key")
+                ),
+                format!("--api-audiences={API_AUDIENCE}"),
+                format!("--audit-policy-file={}", self.path("audit-policy.yaml")),
+                format!("--audit-log-path={}", self.path("audit.log")),
+                // As clusters have it: whether a privileged pod may run is for Pod Security to say.
+                "--allow-privileged=true".into(),
+                "--service-cluster-ip-range=10.0.0.0/24".into(),
+                // A loopback address cannot be an endpoint of the service `kubernetes`, and nobody uses that.
+                "--advertise-address=127.0.0.1".into(),
+                "--endpoint-reconciler-type=none".into(),
+            ],
+        )
+    }
+
+    pub(super) fn controller_manager(&self) -> Command {
+        self.command(
+            &self.assets.kube_controller_manager,
+            "kube-controller-manager",
+            vec![
+                format!(
+                    "--kubeconfig={}",
+                    self.path("controller-manager.kubeconfig")
+                ),
+                format!(
+                    "--service-account-private-key-file={}",
+                    self.path("service-account.key")
+                ),
+                format!("--root-ca-file={}", self.path("ca.crt")),
+                "--use-service-account-credentials=true".into(),
+                "--leader-elect=false".into(),
+                "--secure-port=0".into(),
+            ],
+        )
+    }
+
+    /// `run` tells one run's output from another's.
+    pub(super) fn kubectl(&self, args: &[&str], stdin: Option<PathBuf>, run: Uuid) -> Command {
+        let mut command = self.command(
+            &self.assets.kubectl,
+            &format!("kubectl-{run}"),
+            [&format!("--kubeconfig={}", self.admin_kubeconfig().display()) as &str]
+                .iter()
+                .chain(args)
+                .map(ToString::to_string)
+                .collect(),
+        );
+        command.env.insert("KUBERC".into(), "off".into());
+        command.stdin = stdin;
+        command.stdout = Some(self.file(&format!("kubectl-{run}.out")));
+        command
+    }
+
+    /// A command in the environment: its own home and temporary folder, its log beside the others.
+    pub(super) fn command(&self, program: &Path, name: &str, args: Vec<String>) -> Command {
+        Command {
+            program: program.to_owned(),
+            args,
+            env: BTreeMap::from([
+                ("HOME".into(), self.path("home")),
+                ("TMPDIR".into(), self.path("")),
+            ]),
+            stdin: None,
+            stdout: None,
+            log: self.file(&format!("{name}.log")),
+        }
+    }
+}
