@@ -4,6 +4,10 @@
     unreachable_pub,
     reason = "KubeSchema copies each struct, `pub` included, into the body of a function"
 )]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "the columns of one resource are of the same type and priority"
+)]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -47,7 +51,7 @@ pub const DEFAULT_TOKEN_EXPIRATION_SECONDS: i32 = 3600;
     printcolumn(
         name = "Identity",
         type_ = "string",
-        description = "The managed identity: the name that the binding gives, or else the client id that was found.",
+        description = "The client id of the managed identity, once it is resolved: what a pod finds in AZURE_CLIENT_ID.",
         json_path = ".status.identity.clientId"
     ),
     printcolumn(
@@ -66,13 +70,6 @@ pub const DEFAULT_TOKEN_EXPIRATION_SECONDS: i32 = 3600;
         type_ = "string",
         description = "The name of the federated identity credential on the identity.",
         json_path = ".status.credentials[0].name",
-        priority = 1
-    ),
-    printcolumn(
-        name = "ClientID",
-        type_ = "string",
-        description = "The client id of the identity.",
-        json_path = ".status.identity.clientId",
         priority = 1
     ),
     printcolumn(

@@ -20,7 +20,7 @@ pub enum InvalidIssuer {
     /// Azure refuses more than 600 characters.
     #[error("the issuer has {0} characters; Azure accepts at most {MAX_CREDENTIAL_PROPERTY_CHARS}")]
     TooLong(usize),
-    /// Whitespace, a control character, a backslash or a character outside of ASCII.
+    /// Whitespace, a control character, a character outside of ASCII or one that URLs do not contain unescaped.
     #[error(
         "the issuer contains {0:?}, which a URL cannot contain; give it exactly as the tokens carry it"
     )]
@@ -58,8 +58,8 @@ impl Issuer {
         if chars > MAX_CREDENTIAL_PROPERTY_CHARS {
             return Err(InvalidIssuer::TooLong(chars));
         }
-        // Before the URL parser sees it, which drops tabs, line breaks and surrounding spaces and turns '\' into '/'.
-        if let Some(character) = text.chars().find(|c| !c.is_ascii_graphic() || *c == '\\') {
+        // Before the URL parser sees it, which drops or rewrites them: then discovery would ask another URL than tokens name.
+        if let Some(character) = text.chars().find(|c| !is_url_character(*c)) {
             return Err(InvalidIssuer::Character(character));
         }
         let Some(rest) = text.strip_prefix("https://") else {
@@ -93,6 +93,11 @@ impl Issuer {
 }
 
 impl_name!(Issuer, InvalidIssuer);
+
+/// Whether RFC 3986 admits a character in a URL, as it is or to begin an escape.
+fn is_url_character(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}')
+}
 
 /// Whether a URL parser would take a path segment for `.` or `..`.
 fn is_dot_segment(segment: &str) -> bool {

@@ -39,7 +39,7 @@ impl From<PropertyFault> for InvalidSubject {
 impl Subject {
     /// The subject of the tokens of a ServiceAccount: `system:serviceaccount:<namespace>:<name>`.
     ///
-    /// Both names are those of Kubernetes objects; the longest that the API server admits make a subject of 338 characters.
+    /// Both names are those of Kubernetes objects; the longest that the API server admits make 339 characters.
     pub fn of_service_account(namespace: &str, name: &str) -> Self {
         Self(format!("system:serviceaccount:{namespace}:{name}"))
     }

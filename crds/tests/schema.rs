@@ -1,0 +1,278 @@
+//! The generated CustomResourceDefinition: what must hold for every field of it, now and later.
+
+use azwib_crds::{
+    DEFAULT_AUDIENCE, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus, crd,
+};
+use serde_json::{Value, json};
+
+fn definition() -> Value {
+    serde_json::to_value(crd()).unwrap_or_default()
+}
+
+fn root_schema() -> Value {
+    definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// Calls `visit` with the path of every field, and of every kind of list item, and its schema.
+fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+    visit(path, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(&format!("{path}.{name}"), property, visit);
+    }
+    if let Some(items) = schema.get("items") {
+        walk(&format!("{path}[]"), items, visit);
+    }
+}
+
+/// What keeps a schema from being accepted without warnings, with a bounded cost of its rules, and from meaning one thing only.
+fn faults(schema: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    walk("", schema, &mut |path, field| {
+        let mut fault = |what: &str| faults.push(format!("{path}: {what}"));
+        let is = |name: &str| field["type"] == name;
+        let bounded_string = field.get("maxLength").is_some()
+            || field.get("enum").is_some()
+            || field["format"] == "date-time";
+        if is("string") && !bounded_string {
+            fault("string without a maximum");
+        }
+        if is("array") && field.get("maxItems").is_none() {
+            fault("list without a maximum");
+        }
+        if is("object") && field.get("properties").is_none() {
+            fault("object without known fields");
+        }
+        if field.get("nullable").is_some() {
+            fault("nullable");
+        }
+        if field["format"]
+            .as_str()
+            .is_some_and(|format| format.starts_with("uint"))
+        {
+            fault("unsigned format");
+        }
+        if field.get("type").is_none() {
+            fault("no type");
+        }
+        if field["description"].as_str().is_none_or(str::is_empty)
+            && !path.ends_with("[]")
+            && !path.is_empty()
+        {
+            fault("no description");
+        }
+    });
+    faults
+}
+
+#[test]
+fn every_field_is_bounded_described_and_never_null() {
+    assert_eq!(faults(&root_schema()), Vec::<String>::new());
+}
+
+#[test]
+fn the_walk_over_the_schema_sees_what_it_looks_for() {
+    let schema = json!({"type": "object", "properties": {
+        "text": {"type": "string", "description": "d"},
+        "list": {"type": "array", "description": "d", "items": {"type": "object", "properties": {
+            "inner": {"type": "string", "maxLength": 1, "nullable": true, "description": "d"},
+        }}},
+        "count": {"type": "integer", "format": "uint32"},
+        "any": {"description": "d"},
+        "map": {"type": "object", "description": "d"},
+    }});
+    let mut found = faults(&schema);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            ".any: no type",
+            ".count: no description",
+            ".count: unsigned format",
+            ".list: list without a maximum",
+            ".list[].inner: nullable",
+            ".map: object without known fields",
+            ".text: string without a maximum",
+        ]
+    );
+}
+
+#[test]
+fn the_spec_has_only_fields_whose_behaviour_exists() {
+    let mut paths = Vec::new();
+    walk(
+        "spec",
+        &root_schema()["properties"]["spec"],
+        &mut |path, _| paths.push(path.to_owned()),
+    );
+    assert_eq!(
+        paths,
+        [
+            "spec",
+            "spec.credential",
+            "spec.credential.audience",
+            "spec.deletionPolicy",
+            "spec.identity",
+            "spec.identity.name",
+            "spec.identity.resourceGroup",
+            "spec.identity.resourceId",
+            "spec.identity.subscriptionId",
+            "spec.serviceAccount",
+            "spec.serviceAccount.name",
+            "spec.serviceAccount.tokenExpirationSeconds",
+        ]
+    );
+}
+
+#[test]
+fn a_status_that_nobody_wrote_does_not_pass_for_a_finished_one() {
+    let root = root_schema();
+    let status = &root["properties"]["status"];
+    assert_eq!(status["default"], json!({"observedGeneration": -1}));
+    for (name, field) in status["properties"].as_object().into_iter().flatten() {
+        assert_eq!(
+            field.get("default"),
+            None,
+            "{name} would show up in the default status"
+        );
+    }
+    assert_eq!(
+        WorkloadIdentityBindingStatus::default().observed_generation,
+        -1
+    );
+    let read: WorkloadIdentityBindingStatus = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(read, WorkloadIdentityBindingStatus::default());
+}
+
+#[test]
+fn lists_of_the_status_are_merged_by_their_keys() {
+    let root = root_schema();
+    let status = &root["properties"]["status"]["properties"];
+    for (list, key, most) in [("conditions", "type", 32), ("credentials", "name", 4)] {
+        assert_eq!(status[list]["x-kubernetes-list-type"], "map", "{list}");
+        assert_eq!(
+            status[list]["x-kubernetes-list-map-keys"],
+            json!([key]),
+            "{list}"
+        );
+        assert_eq!(status[list]["maxItems"], most, "{list}");
+    }
+}
+
+#[test]
+fn the_resource_is_named_as_documented() {
+    let definition = definition();
+    assert_eq!(
+        definition["metadata"]["name"],
+        "workloadidentitybindings.azwib.dev"
+    );
+    assert_eq!(
+        definition["metadata"]["labels"]["app.kubernetes.io/name"],
+        "azwib"
+    );
+    let spec = &definition["spec"];
+    assert_eq!(spec["group"], "azwib.dev");
+    assert_eq!(spec["scope"], "Namespaced");
+    assert_eq!(spec["names"]["shortNames"], json!(["azwib"]));
+    assert_eq!(spec["names"]["categories"], json!(["azure"]));
+    assert_eq!(spec["versions"][0]["name"], "v1alpha1");
+    assert_eq!(spec["versions"][0]["subresources"], json!({"status": {}}));
+}
+
+#[test]
+fn columns_are_few_unless_more_are_asked_for() {
+    let definition = definition();
+    let columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let names = |wide: bool| -> Vec<&str> {
+        let of_width = columns
+            .iter()
+            .filter(|column| (column["priority"].as_i64().unwrap_or(0) > 0) == wide);
+        of_width
+            .filter_map(|column| column["name"].as_str())
+            .collect()
+    };
+    assert_eq!(
+        names(false),
+        ["Ready", "Reason", "Identity", "ServiceAccount", "Age"]
+    );
+    assert_eq!(names(true), ["Credential", "ResourceID", "Message"]);
+}
+
+#[test]
+fn a_minimal_binding_is_read_with_the_defaults_that_the_schema_gives() {
+    let binding: WorkloadIdentityBinding = serde_yaml_ng::from_str(
+        "apiVersion: azwib.dev/v1alpha1
+kind: WorkloadIdentityBinding
+metadata: {name: orders, namespace: shop}
+spec: {identity: {name: orders}}",
+    )
+    .unwrap();
+    assert_eq!(binding.spec.identity.name.as_deref(), Some("orders"));
+    assert_eq!(binding.spec.service_account.name, None);
+    assert_eq!(
+        binding.spec.service_account.token_expiration_seconds,
+        DEFAULT_TOKEN_EXPIRATION_SECONDS
+    );
+    assert_eq!(binding.spec.credential.audience, DEFAULT_AUDIENCE);
+    assert_eq!(binding.spec.deletion_policy, DeletionPolicy::Delete);
+    assert_eq!(binding.status, None);
+
+    let root = root_schema();
+    let spec = &root["properties"]["spec"]["properties"];
+    assert_eq!(spec["serviceAccount"]["default"], json!({}));
+    assert_eq!(spec["credential"]["default"], json!({}));
+    assert_eq!(
+        spec["serviceAccount"]["properties"]["tokenExpirationSeconds"]["default"],
+        3600
+    );
+    assert_eq!(
+        spec["credential"]["properties"]["audience"]["default"],
+        "api://AzureADTokenExchange"
+    );
+    assert_eq!(spec["deletionPolicy"]["default"], "Delete");
+}
+
+#[test]
+fn a_full_object_is_written_back_as_it_was_read() {
+    let object = json!({
+        "apiVersion": "azwib.dev/v1alpha1",
+        "kind": "WorkloadIdentityBinding",
+        "metadata": {"name": "orders", "namespace": "shop", "generation": 3},
+        "spec": {
+            "identity": {
+                "name": "orders",
+                "resourceGroup": "rg-shop",
+                "subscriptionId": "00000000-0000-0000-0000-000000000000",
+            },
+            "serviceAccount": {"name": "orders", "tokenExpirationSeconds": 86400},
+            "credential": {"audience": "openshift"},
+            "deletionPolicy": "Retain",
+        },
+        "status": {
+            "observedGeneration": 3,
+            "identity": {"resourceId": "/subscriptions/…", "clientId": "c", "principalId": "p", "tenantId": "t"},
+            "serviceAccount": {"name": "orders", "origin": "Adopted"},
+            "credentials": [{
+                "name": "azwib-shop-orders-0",
+                "resourceId": "/subscriptions/…",
+                "issuer": "https://oidc.example/",
+                "subject": "system:serviceaccount:shop:orders",
+                "audience": "openshift",
+                "origin": "Pending",
+            }],
+            "conditions": [{
+                "type": "Ready",
+                "status": "False",
+                "reason": "Creating",
+                "message": "",
+                "observedGeneration": 3,
+                "lastTransitionTime": "2026-01-02T03:04:05Z",
+            }],
+        },
+    });
+    let binding: WorkloadIdentityBinding = serde_json::from_value(object.clone()).unwrap();
+    assert_eq!(serde_json::to_value(binding).unwrap(), object);
+}
