@@ -1,1 +1,27 @@
+//! The azwib operator: it makes Azure workload identity federation declarative on any Kubernetes cluster.
+//!
+//! Read [`binding`] first: its driver is the table of contents of a reconcile.
 
+pub mod app;
+pub mod azure;
+pub mod binding;
+pub mod cli;
+pub mod config;
+pub mod kubeutil;
+pub mod ledger;
+pub mod runtime;
+
+/// An error and its causes on one line.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // Many messages quote their cause already.
+        if !line.contains(&words) {
+            line = format!("{line}: {words}");
+        }
+        cause = error.source();
+    }
+    line
+}

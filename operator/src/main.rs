@@ -1,1 +1,28 @@
-fn main() {}
+//! The operator's process: flags, logs, run, exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use azwib_operator::app;
+use azwib_operator::cli::Cli;
+use azwib_operator::config::Config;
+use azwib_operator::runtime::telemetry::{self, LogGuard};
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("azwib-operator: {}", azwib_operator::error_chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
+    telemetry::init(&cli.log_level, cli.log_format, LogGuard::InPlace)?;
+    app::run(Config::from_cli(cli)?).await?;
+    tracing::info!("azwib has stopped");
+    Ok(())
+}

@@ -3,8 +3,10 @@
 use std::{fmt, time::Duration};
 
 mod sanitize;
+mod setup;
 
 pub use sanitize::safe_line;
+pub use setup::SetupError;
 
 /// Two writes to the credentials of one identity at once.
 /// Source: <https://github.com/Azure/bicep-registry-modules/issues/1447>
@@ -105,7 +107,9 @@ impl AzureError {
 
     /// Classes an answer of the token endpoint that is not a success.
     pub(crate) fn from_sign_in(answer: Answer<'_>) -> Self {
-        let passes = matches!(answer.status, 300..=399 | 408 | 429 | 500..)
+        // The instance metadata service answers 404 and 410 while it is busy with an update.
+        let passes = matches!(answer.status, 300..=399 | 404 | 408 | 410 | 429 | 500..)
+            || !answer.is_json
             || answer
                 .code
                 .is_some_and(|code| PASSING_SIGN_IN_FAULTS.contains(&code));

@@ -2,9 +2,13 @@
 //!
 //! [`IdentityService`] is the port: the rest of the operator sees nothing but this trait, its plain types and
 //! [`AzureError`]. [`msi`] implements it over `azure_mgmt_msi`; [`auth`] gets tokens from `azure_identity`;
-//! [`transport`] is the one HTTP client under both, and the place where the token enters a request.
+//! `transport` is the one HTTP client under both, and the place where the token enters a request.
 
+pub mod auth;
+pub mod cloud;
 pub mod error;
+pub mod msi;
+mod transport;
 
 use async_trait::async_trait;
 use azwib_crds::{Audience, ClientId, CredentialName, Issuer, ManagedIdentityId, Subject};

@@ -1,0 +1,164 @@
+//! Wires clients, stores, the controller and the probes, and owns the way down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azwib_crds::WorkloadIdentityBinding;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::azure::error::SetupError;
+use crate::azure::msi::MsiIdentityService;
+use crate::binding::Context;
+use crate::binding::controller::{self, Watches};
+use crate::binding::events::Events;
+use crate::config::Config;
+use crate::kubeutil::attempts::{Attempts, Pace};
+use crate::ledger::Ledgers;
+use crate::runtime::probes::{self, Readiness};
+use crate::runtime::shutdown;
+
+/// How long what is under way may take once the operator is told to stop; below the 30 s that Kubernetes gives a pod.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// How long a read from the API server may be silent: longer than a watch (295 s) lasts.
+const READ_TIMEOUT: Duration = Duration::from_secs(310);
+
+/// Why the operator cannot run at all. What can heal by itself is waited for instead.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot tell how to reach the API server: run in a cluster or set KUBECONFIG")]
+    Kubeconfig(#[source] kube::config::InferConfigError),
+    #[error("cannot make a client for the API server")]
+    Client(#[source] kube::Error),
+    #[error("the flags for Azure do not work")]
+    Azure(#[source] SetupError),
+    #[error("cannot listen on --health-probe-bind-address={address}")]
+    Probes {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    #[error("what was under way did not end within {} seconds", GRACE.as_secs())]
+    Unfinished,
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+pub async fn run(config: Config) -> Result<(), Error> {
+    let stop = shutdown::on_signal().map_err(Error::Signals)?;
+    let service = MsiIdentityService::with_authorization(
+        &config.cloud,
+        config.auth,
+        config.azure,
+        config.authorization,
+    )
+    .map_err(Error::Azure)?;
+    let client = kubernetes_client().await?;
+    let readiness = Readiness::waiting_for("the API server");
+    let address = config.health_probe_address;
+    let listener = probes::listen(address)
+        .await
+        .map_err(|source| Error::Probes { address, source })?;
+    tokio::spawn(probes::serve(listener, readiness.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), issuer = %config.settings.defaults.issuer, "azwib starts");
+    tokio::select! {
+        () = crd_is_served(&client, &readiness) => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+
+    let (wake, woken) = mpsc::unbounded_channel();
+    let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake));
+    let watches = Watches::new(&client);
+    tokio::spawn(ready_once_synced(watches.bindings.clone(), readiness));
+    let context = Arc::new(Context {
+        events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
+        client,
+        ledgers: Arc::clone(&ledgers),
+        bindings: watches.bindings.clone(),
+        accounts: watches.accounts.clone(),
+        settings: config.settings,
+        attempts: Attempts::default(),
+    });
+    let stopped = stop.clone();
+    let controller = tokio::spawn(controller::run(watches, woken, context, async move {
+        stopped.cancelled().await
+    }));
+    wind_down(stop, controller, &ledgers).await
+}
+
+async fn kubernetes_client() -> Result<Client, Error> {
+    let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
+    // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
+    config.default_retry = false;
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config).map_err(Error::Client)
+}
+
+/// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.
+async fn crd_is_served(client: &Client, readiness: &Readiness) {
+    let bindings: Api<WorkloadIdentityBinding> = Api::all(client.clone());
+    let mut failures = 0;
+    loop {
+        let error = match bindings
+            .list_metadata(&ListParams::default().limit(1))
+            .await
+        {
+            Ok(_) => return,
+            Err(error) => error,
+        };
+        failures += 1;
+        let delay = Pace::Backoff.delay(failures.min(5));
+        match &error {
+            kube::Error::Api(answer) if answer.code == 404 => {
+                readiness
+                    .wait_for("the CustomResourceDefinition workloadidentitybindings.azwib.dev");
+                tracing::warn!(
+                    retry_in = ?delay,
+                    "the CustomResourceDefinition is not installed: kubectl apply -k config/crd"
+                );
+            }
+            error => {
+                readiness.wait_for("the API server");
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, retry_in = ?delay, "the API server does not answer as it should");
+            }
+        }
+        tokio::time::sleep(delay).await;
+    }
+}
+
+async fn ready_once_synced<K>(bindings: kube_runtime::reflector::Store<K>, readiness: Readiness)
+where
+    K: kube_runtime::reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    readiness.wait_for("the first list of bindings");
+    if bindings.wait_until_ready().await.is_ok() {
+        tracing::info!("the bindings are known; azwib is ready");
+        readiness.ready();
+    }
+}
+
+/// Lets the passes under way finish, then the writes that outlived theirs.
+async fn wind_down(
+    stop: CancellationToken,
+    controller: tokio::task::JoinHandle<()>,
+    ledgers: &Ledgers,
+) -> Result<(), Error> {
+    let finished = async {
+        // An aborted or panicked controller has nothing under way either.
+        let _ = controller.await;
+        ledgers.drain().await;
+    };
+    let mut finished = std::pin::pin!(finished);
+    tokio::select! {
+        () = &mut finished => return Ok(()),
+        () = stop.cancelled() => {}
+    }
+    tokio::time::timeout(GRACE, finished)
+        .await
+        .map_err(|_| Error::Unfinished)
+}

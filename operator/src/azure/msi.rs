@@ -1,0 +1,247 @@
+//! The port over `azure_mgmt_msi`: the only file that imports that crate.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use azure_core_legacy::{RetryOptions, StatusCode, TransportOptions};
+use azure_mgmt_msi::package_2023_01_31::{
+    Client,
+    models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties},
+};
+use azwib_crds::{ClientId, CredentialName, ManagedIdentityId};
+use futures::StreamExt;
+
+use super::{
+    AzureError, AzureErrorKind, CredentialContent, Deleted, Identity, IdentityService,
+    ListedCredential, Put,
+    auth::{AuthConfig, LegacyCredential, SignIn, SignInOptions, TokenSource},
+    cloud::Cloud,
+    error::SetupError,
+    transport::{Http, HttpOptions, ResourceManagerTransport, SignInTransport},
+};
+
+#[doc(hidden)]
+pub use super::transport::Authorization;
+
+/// An identity has at most 20 credentials. A listing with more pages than that has lost its way.
+const MAX_PAGES: usize = 100;
+
+/// How calls to Azure are made.
+#[derive(Debug, Clone)]
+pub struct MsiOptions {
+    /// The time for one request, and for one sign-in.
+    pub request_timeout: Duration,
+    /// PEM certificates to trust in addition to the bundled public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Resource Manager's managed identity API, version 2023-01-31.
+pub struct MsiIdentityService {
+    client: Client,
+}
+
+impl MsiIdentityService {
+    /// Builds the client. Nothing is sent yet: Azure may be down when the operator starts.
+    ///
+    /// # Errors
+    /// [`SetupError`] names what is wrong: an unreadable token file, a CA file without certificates, a tenant that
+    /// cannot be one.
+    pub fn new(cloud: &Cloud, auth: AuthConfig, options: MsiOptions) -> Result<Self, SetupError> {
+        Self::with_authorization(cloud, auth, options, Authorization::BelowTheLogLine)
+    }
+
+    /// For a test that shows that the guard of [`Authorization::BelowTheLogLine`] is needed.
+    #[doc(hidden)]
+    pub fn with_authorization(
+        cloud: &Cloud,
+        auth: AuthConfig,
+        options: MsiOptions,
+        authorization: Authorization,
+    ) -> Result<Self, SetupError> {
+        let http = Http::new(&HttpOptions {
+            request_timeout: options.request_timeout,
+            ca_file: options.ca_file,
+        })?;
+        let sign_in = SignIn::new(
+            auth,
+            SignInOptions {
+                authority_host: cloud.authority_host().clone(),
+                scope: cloud.scope(),
+                timeout: options.request_timeout,
+                transport: SignInTransport::new(http.clone()),
+            },
+        )?;
+        let tokens = Arc::new(TokenSource::new(sign_in));
+        let credential = LegacyCredential::new(authorization, &tokens);
+        let transport = ResourceManagerTransport {
+            http,
+            tokens,
+            resource_manager: cloud.resource_manager().clone(),
+            authorization,
+        };
+        let client = Client::builder(Arc::new(credential))
+            .endpoint(cloud.resource_manager().clone())
+            .scopes(&[&cloud.scope()])
+            .retry(RetryOptions::none())
+            .transport(TransportOptions::new(Arc::new(transport)))
+            .build()
+            .map_err(|_| SetupError::Client("its endpoint is not accepted".to_owned()))?;
+        Ok(Self { client })
+    }
+}
+
+impl fmt::Debug for MsiIdentityService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MsiIdentityService").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl IdentityService for MsiIdentityService {
+    async fn get_identity(&self, id: &ManagedIdentityId) -> Result<Identity, AzureError> {
+        let identity = self
+            .client
+            .user_assigned_identities_client()
+            .get(id.subscription_id(), id.resource_group(), id.name())
+            .await
+            .map_err(on_identity)?;
+        let properties = identity.properties.unwrap_or_default();
+        let client_id = properties.client_id.unwrap_or_default();
+        Ok(Identity {
+            id: id.clone(),
+            client_id: ClientId::parse(&client_id)
+                .map_err(|_| unexpected("azure's answer lacks the client id of the identity"))?,
+            principal_id: properties.principal_id.unwrap_or_default(),
+            tenant_id: properties
+                .tenant_id
+                .ok_or_else(|| unexpected("azure's answer lacks the tenant of the identity"))?,
+            location: identity.tracked_resource.location,
+        })
+    }
+
+    async fn list_credentials(
+        &self,
+        id: &ManagedIdentityId,
+    ) -> Result<Vec<ListedCredential>, AzureError> {
+        let mut pages = self
+            .client
+            .federated_identity_credentials_client()
+            .list(id.subscription_id(), id.resource_group(), id.name())
+            .into_stream()
+            .take(MAX_PAGES + 1);
+        let mut credentials = Vec::new();
+        let mut read = 0;
+        while let Some(page) = pages.next().await {
+            read += 1;
+            if read > MAX_PAGES {
+                return Err(unexpected("the list of credentials does not end"));
+            }
+            let page = page.map_err(on_identity)?;
+            credentials.extend(page.value.into_iter().map(listed));
+        }
+        Ok(credentials)
+    }
+
+    async fn put_credential(
+        &self,
+        id: &ManagedIdentityId,
+        name: &CredentialName,
+        content: &CredentialContent,
+    ) -> Result<Put, AzureError> {
+        let body = FederatedIdentityCredential {
+            properties: Some(FederatedIdentityCredentialProperties::new(
+                content.issuer.clone(),
+                content.subject.clone(),
+                content.audiences.clone(),
+            )),
+            ..FederatedIdentityCredential::default()
+        };
+        let response = self
+            .client
+            .federated_identity_credentials_client()
+            .create_or_update(
+                id.subscription_id(),
+                id.resource_group(),
+                id.name(),
+                name.as_str(),
+                body,
+            )
+            .send()
+            .await
+            .map_err(on_identity)?;
+        match response.as_raw_response().status() {
+            StatusCode::Created => Ok(Put::Created),
+            StatusCode::Ok => Ok(Put::Updated),
+            status => Err(unexpected_status(status)),
+        }
+    }
+
+    async fn delete_credential(
+        &self,
+        id: &ManagedIdentityId,
+        name: &CredentialName,
+    ) -> Result<Deleted, AzureError> {
+        let response = self
+            .client
+            .federated_identity_credentials_client()
+            .delete(
+                id.subscription_id(),
+                id.resource_group(),
+                id.name(),
+                name.as_str(),
+            )
+            .send()
+            .await
+            .map_err(from_sdk);
+        match response {
+            Ok(response) => match response.as_raw_response().status() {
+                StatusCode::Ok => Ok(Deleted::Deleted),
+                StatusCode::NoContent => Ok(Deleted::DidNotExist),
+                status => Err(unexpected_status(status)),
+            },
+            Err(error) if error.kind() == AzureErrorKind::CredentialNotFound => {
+                Ok(Deleted::DidNotExist)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn listed(credential: FederatedIdentityCredential) -> ListedCredential {
+    ListedCredential {
+        name: credential.proxy_resource.resource.name.unwrap_or_default(),
+        content: credential.properties.map(|properties| CredentialContent {
+            issuer: properties.issuer,
+            subject: properties.subject,
+            audiences: properties.audiences,
+        }),
+    }
+}
+
+/// The error that our transport made. The SDK's own text is never used: it may show parts of an answer.
+fn from_sdk(error: azure_core_legacy::Error) -> AzureError {
+    match error.downcast_ref::<AzureError>() {
+        Some(error) => error.clone(),
+        None => unexpected("azure's answer does not have the expected form"),
+    }
+}
+
+/// As [`from_sdk`], for calls where no credential has to be there: whatever is not found is the identity.
+fn on_identity(error: azure_core_legacy::Error) -> AzureError {
+    let error = from_sdk(error);
+    match error.kind() {
+        AzureErrorKind::CredentialNotFound => error.with_kind(AzureErrorKind::ParentNotFound),
+        _ => error,
+    }
+}
+
+fn unexpected(message: &str) -> AzureError {
+    AzureError::local(AzureErrorKind::Unavailable, message)
+}
+
+/// A write with a success that means neither of what it may mean.
+fn unexpected_status(status: StatusCode) -> AzureError {
+    unexpected("azure's answer to a write is unexpected")
+        .with_status(u16::from(status))
+        .of_lost_write()
+}

@@ -1,0 +1,11 @@
+//! The one HTTP client under both generations of the Azure SDK.
+
+mod http;
+mod listing;
+mod resource_manager;
+mod sign_in;
+
+pub(crate) use http::{Http, HttpOptions};
+pub use resource_manager::Authorization;
+pub(crate) use resource_manager::ResourceManagerTransport;
+pub(crate) use sign_in::SignInTransport;

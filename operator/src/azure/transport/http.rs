@@ -1,0 +1,302 @@
+//! reqwest with our rules: rustls, time limits, no redirects, bounded answers.
+
+use std::{error::Error as _, fs, path::Path, path::PathBuf, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Request,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect,
+};
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use url::{Host, Url};
+
+use crate::azure::error::{Answer, AzureError, AzureErrorKind, SetupError, safe_line};
+
+/// The longest answer that is read, in bytes. A full listing of 20 credentials is below 50 kB.
+const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// How long a connection may take to come about, if the time for the whole request is not shorter.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait that an answer may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+const CA_FILE: &str = "ca file";
+
+/// How requests are made.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpOptions {
+    /// The time for one request, from connecting to the last byte of the answer.
+    pub(crate) request_timeout: Duration,
+    /// PEM certificates to trust in addition to the bundled public ones.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// A pair of clients that differ in one thing: the proxy of the environment. It never stands before a loopback or
+/// link-local address (the instance metadata service is one), whatever `NO_PROXY` says.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    proxied: Client,
+    direct: Client,
+}
+
+impl Http {
+    pub(crate) fn new(options: &HttpOptions) -> Result<Self, SetupError> {
+        let roots = match &options.ca_file {
+            Some(path) => ca_bundle(path)?,
+            None => Vec::new(),
+        };
+        let build = |builder: ClientBuilder| {
+            builder.build().map_err(|error| match &options.ca_file {
+                // The builder reads certificates only now.
+                Some(path) if error.is_builder() => unusable_ca(path),
+                _ => SetupError::Client(safe_line(&innermost(&error))),
+            })
+        };
+        let builder = || {
+            let builder = Client::builder()
+                .user_agent(concat!("azwib/", env!("CARGO_PKG_VERSION")))
+                .use_rustls_tls()
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(CONNECT_TIMEOUT.min(options.request_timeout))
+                .timeout(options.request_timeout);
+            roots
+                .iter()
+                .cloned()
+                .fold(builder, ClientBuilder::add_root_certificate)
+        };
+        Ok(Self {
+            proxied: build(builder())?,
+            direct: build(builder().no_proxy())?,
+        })
+    }
+
+    /// Sends the request once and reads the whole answer, whatever its status.
+    pub(crate) async fn send(&self, request: Request) -> Result<Reply, NoReply> {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let client = match is_local(request.url()) {
+            true => &self.direct,
+            false => &self.proxied,
+        };
+        let lost = |error| NoReply::new(&host, error);
+        let mut response = client.execute(request).await.map_err(lost)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(NoReply {
+                    message: format!("the answer of {host} is too long"),
+                    never_sent: false,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply {
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+        })
+    }
+}
+
+/// An answer, read to its end.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body, if it is JSON.
+    pub(crate) fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// A header, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What the headers say, for the body's reader to complete.
+    pub(crate) fn answer(&self) -> Answer<'_> {
+        Answer {
+            status: self.status,
+            request_id: self
+                .header("x-ms-request-id")
+                .or_else(|| self.header("x-ms-correlation-request-id")),
+            retry_after: self.retry_after(),
+            ..Answer::default()
+        }
+    }
+
+    /// The finest of the headers that Azure uses, or the standard one in seconds or as a date.
+    fn retry_after(&self) -> Option<Duration> {
+        let milliseconds = ["retry-after-ms", "x-ms-retry-after-ms"]
+            .into_iter()
+            .find_map(|name| self.header(name)?.trim().parse().ok())
+            .map(Duration::from_millis);
+        let wait = milliseconds.or_else(|| {
+            let value = self.header(RETRY_AFTER.as_str())?.trim();
+            match value.parse() {
+                Ok(seconds) => Some(Duration::from_secs(seconds)),
+                Err(_) => {
+                    let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
+                    // A date that has passed means: now.
+                    Some(
+                        (date - OffsetDateTime::now_utc())
+                            .try_into()
+                            .unwrap_or_default(),
+                    )
+                }
+            }
+        })?;
+        Some(wait.min(MAX_RETRY_AFTER))
+    }
+}
+
+/// Why there is no answer, or not the whole of one.
+#[derive(Debug)]
+pub(crate) struct NoReply {
+    /// One line with the host and the innermost cause, without the URL.
+    pub(crate) message: String,
+    /// No byte of the request left this machine.
+    pub(crate) never_sent: bool,
+}
+
+impl NoReply {
+    fn new(host: &str, error: reqwest::Error) -> Self {
+        let message = match (error.is_connect(), error.is_timeout()) {
+            (true, _) => format!("cannot connect to {host}: {}", innermost(&error)),
+            (false, true) => format!("no answer from {host} in time"),
+            (false, false) => format!("lost the connection to {host}: {}", innermost(&error)),
+        };
+        Self {
+            message,
+            never_sent: error.is_connect() || error.is_builder(),
+        }
+    }
+
+    pub(crate) fn into_error(self, kind: AzureErrorKind) -> AzureError {
+        AzureError::local(kind, &self.message)
+    }
+}
+
+/// The text of the last cause in the chain: the one that says something.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    let mut text = None;
+    while let Some(error) = cause {
+        text = Some(error.to_string());
+        cause = error.source();
+    }
+    text.unwrap_or_else(|| "no cause is known".to_owned())
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_link_local(),
+        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unicast_link_local(),
+        None => false,
+    }
+}
+
+fn ca_bundle(path: &Path) -> Result<Vec<Certificate>, SetupError> {
+    let pem = fs::read(path).map_err(|source| SetupError::Unreadable {
+        what: CA_FILE,
+        path: path.to_owned(),
+        source,
+    })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(unusable_ca(path)),
+    }
+}
+
+fn unusable_ca(path: &Path) -> SetupError {
+    SetupError::Unusable {
+        what: CA_FILE,
+        path: path.to_owned(),
+        problem: "does not hold certificates in PEM form",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(headers: &[(&'static str, &str)]) -> Reply {
+        Reply {
+            status: 429,
+            headers: headers
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        reqwest::header::HeaderName::from_static(name),
+                        reqwest::header::HeaderValue::from_str(value).expect("valid"),
+                    )
+                })
+                .collect(),
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form_that_azure_uses() {
+        for (headers, expected) in [
+            (&[][..], None),
+            (&[("retry-after", "17")], Some(Duration::from_secs(17))),
+            (&[("retry-after", " 0 ")], Some(Duration::ZERO)),
+            (
+                &[("retry-after-ms", "1500")],
+                Some(Duration::from_millis(1500)),
+            ),
+            (
+                &[("retry-after", "2"), ("x-ms-retry-after-ms", "1500")],
+                Some(Duration::from_millis(1500)),
+            ),
+            (
+                &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")],
+                Some(Duration::ZERO),
+            ),
+            (&[("retry-after", "99999999999")], Some(MAX_RETRY_AFTER)),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "-1")], None),
+        ] {
+            assert_eq!(reply(headers).retry_after(), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_may_be_a_date_to_come() {
+        let date = OffsetDateTime::now_utc() + time::Duration::seconds(90);
+        let date = date
+            .format(&Rfc2822)
+            .expect("formats")
+            .replace("+0000", "GMT");
+        let wait = reply(&[("retry-after", &date)])
+            .retry_after()
+            .expect("is read");
+        assert!((80..=90).contains(&wait.as_secs()), "{wait:?}");
+    }
+
+    #[test]
+    fn local_addresses_are_never_behind_a_proxy() {
+        for (url, local) in [
+            ("https://127.0.0.1:8443/", true),
+            ("https://[::1]/", true),
+            ("https://localhost/", true),
+            ("http://169.254.169.254/metadata", true),
+            ("https://management.azure.com/", false),
+            ("https://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_local(&url.parse().expect("valid")), local, "{url}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The transport under `azure_mgmt_msi`, of the 0.21 generation.
+//!
+//! That generation writes whole requests to the debug log, the authorization header included (RUSTSEC-2026-0275).
+//! So its client works with a placeholder, and the token is put in here, below its log line.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core_legacy::{
+    Body, HttpClient, Method, Request, Response, StatusCode,
+    error::{Error, ErrorKind},
+    headers::{AUTHORIZATION, Headers},
+};
+use reqwest::header::HeaderValue;
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    http::{Http, Reply},
+    listing::keep_what_is_understood,
+};
+use crate::azure::{
+    auth::{Secret, TokenSource},
+    error::{AzureError, AzureErrorKind},
+};
+
+/// Where the token enters a request.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorization {
+    /// In our transport, where nothing logs it: the only way that the operator uses.
+    BelowTheLogLine,
+    /// In the old client, which logs it: for the test that shows that the guard matters.
+    InsideTheClient,
+}
+
+/// Sends requests to Resource Manager, and to no other host: each carries a token that can act as any identity in
+/// reach, and the old client follows a listing's `nextLink` wherever it leads.
+#[derive(Debug)]
+pub(crate) struct ResourceManagerTransport {
+    pub(crate) http: Http,
+    pub(crate) tokens: Arc<TokenSource>,
+    pub(crate) resource_manager: Url,
+    pub(crate) authorization: Authorization,
+}
+
+impl ResourceManagerTransport {
+    async fn execute(&self, request: &Request) -> Result<Response, AzureError> {
+        if request.url().origin() != self.resource_manager.origin() {
+            return Err(AzureError::local(
+                AzureErrorKind::Unavailable,
+                "refused to send a request to a host that is not the resource manager",
+            ));
+        }
+        match self.authorization {
+            Authorization::InsideTheClient => {
+                let header = request.headers().get_optional_str(&AUTHORIZATION);
+                self.send(request, header.unwrap_or_default()).await
+            }
+            Authorization::BelowTheLogLine => {
+                let token = self.tokens.token().await?;
+                match self.send(request, &bearer(&token)).await {
+                    // It may have been revoked, or the cache of the authority gave us a stale one. Nothing was done.
+                    Err(error) if error.kind() == AzureErrorKind::Unauthorized => {
+                        let token = self.tokens.replace(&token).await?;
+                        self.send(request, &bearer(&token)).await
+                    }
+                    outcome => outcome,
+                }
+            }
+        }
+    }
+
+    async fn send(&self, request: &Request, authorization: &str) -> Result<Response, AzureError> {
+        let is_write = !matches!(request.method(), Method::Get | Method::Head);
+        let sent = to_reqwest(request, authorization)?;
+        let reply = self.http.send(sent).await.map_err(|no_reply| {
+            let lost = is_write && !no_reply.never_sent;
+            let error = no_reply.into_error(AzureErrorKind::Unavailable);
+            if lost { error.of_lost_write() } else { error }
+        })?;
+        into_response(&reply).map_err(|error| match error.kind() {
+            AzureErrorKind::Unavailable if is_write => error.of_lost_write(),
+            _ => error,
+        })
+    }
+}
+
+#[async_trait]
+impl HttpClient for ResourceManagerTransport {
+    async fn execute_request(&self, request: &Request) -> azure_core_legacy::Result<Response> {
+        self.execute(request)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Other, error))
+    }
+}
+
+fn bearer(token: &Secret) -> String {
+    format!("Bearer {}", token.secret())
+}
+
+fn to_reqwest(request: &Request, authorization: &str) -> Result<reqwest::Request, AzureError> {
+    let unsendable = || AzureError::local(AzureErrorKind::Refused, "cannot build the request");
+    let method = reqwest::Method::from_bytes(request.method().as_ref().as_bytes())
+        .map_err(|_| unsendable())?;
+    let mut sent = reqwest::Request::new(method, request.url().clone());
+    for (name, value) in request.headers().iter() {
+        let name = reqwest::header::HeaderName::from_bytes(name.as_str().as_bytes())
+            .map_err(|_| unsendable())?;
+        let value = HeaderValue::from_str(value.as_str()).map_err(|_| unsendable())?;
+        sent.headers_mut().insert(name, value);
+    }
+    let mut authorization = HeaderValue::from_str(authorization).map_err(|_| unsendable())?;
+    authorization.set_sensitive(true);
+    sent.headers_mut()
+        .insert(reqwest::header::AUTHORIZATION, authorization);
+    let Body::Bytes(body) = request.body() else {
+        return Err(unsendable());
+    };
+    *sent.body_mut() = Some(body.clone().into());
+    Ok(sent)
+}
+
+/// A success whose body is JSON (or empty) goes on to the old client; anything else is an error here, before that
+/// client makes one that hides the headers and shows the body.
+fn into_response(reply: &Reply) -> Result<Response, AzureError> {
+    let json = reply.json();
+    if !reply.is_success() {
+        return Err(refusal(reply, json.as_ref()));
+    }
+    let unusable =
+        |message| AzureError::local(AzureErrorKind::Unavailable, message).with_status(reply.status);
+    let status = StatusCode::try_from(reply.status)
+        .map_err(|_| unusable("the resource manager answered with an unknown status"))?;
+    let body = match json {
+        Some(json) => keep_what_is_understood(json).to_string().into_bytes(),
+        None if reply.body.is_empty() => Vec::new(),
+        None => return Err(unusable("the answer of the resource manager is not json")),
+    };
+    let body = futures::stream::once(async { Ok(body.into()) });
+    Ok(Response::new(status, Headers::new(), Box::pin(body)))
+}
+
+/// Reads Resource Manager's error: `{"error": {"code", "message"}}`.
+fn refusal(reply: &Reply, json: Option<&Value>) -> AzureError {
+    let text = |name: &str| json.and_then(|json| json.get("error")?.get(name)?.as_str());
+    let mut answer = reply.answer();
+    answer.code = text("code");
+    answer.message = text("message");
+    answer.is_json = json.is_some();
+    AzureError::from_answer(answer)
+}

@@ -1,0 +1,291 @@
+//! What happens before a deleted binding may go.
+//!
+//! It skips validation: what was recorded is what is cleaned up, and nothing is deleted that cannot be proven to be
+//! ours. The subject is computed from the namespace and the account, never read from status.
+
+use azwib_crds::{
+    CredentialName, CredentialOrigin, DeletionPolicy, Issuer, ManagedIdentityId,
+    RecordedCredential, Subject, WorkloadIdentityBinding,
+};
+use kube::{Api, ResourceExt};
+use tokio::time::Instant;
+
+use super::Context;
+use super::account::{configuration, configuration_after};
+use super::error::Error;
+use super::observe::{account, claimant, claimant_of, is_live_twin};
+use super::service_account::{ServiceAccountError, apply_account};
+use super::validate::service_account_name;
+use crate::azure::{AzureErrorKind, ListedCredential};
+use crate::ledger::{BindingRef, Freshness};
+
+/// What becomes of a recorded credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposal {
+    /// It is ours, or nothing is listed under its name: it is deleted.
+    Delete(CredentialName),
+    /// It stays, for this reason.
+    Leave(&'static str),
+}
+
+/// Decides about a recorded credential from the listing of its identity.
+pub fn disposal(
+    recorded: &RecordedCredential,
+    namespace: &str,
+    service_account: &str,
+    listing: &[ListedCredential],
+) -> Disposal {
+    if recorded.origin == CredentialOrigin::Adopted {
+        return Disposal::Leave("it was there before the binding");
+    }
+    let Ok(issuer) = Issuer::parse(&recorded.issuer) else {
+        return Disposal::Leave("its recorded issuer cannot be read");
+    };
+    let name = CredentialName::derive(&issuer, namespace, service_account);
+    if recorded.name != name.as_str() {
+        return Disposal::Leave("its recorded name is not the one that this binding gives");
+    }
+    let subject = Subject::of_service_account(namespace, service_account);
+    match listing
+        .iter()
+        .find(|credential| credential.name.eq_ignore_ascii_case(name.as_str()))
+    {
+        None => Disposal::Delete(name),
+        Some(credential) => match &credential.content {
+            Some(content)
+                if content.issuer == issuer.as_str() && content.subject == subject.as_str() =>
+            {
+                Disposal::Delete(name)
+            }
+            _ => Disposal::Leave("somebody changed its issuer or subject"),
+        },
+    }
+}
+
+/// Cleans up after a binding that is being deleted; when it returns, the finalizer may go.
+pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<(), Error> {
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
+    // The watch may lag behind: a record that was written a moment ago must not be missed.
+    let Some(binding) = bindings
+        .get_opt(&binding.name_any())
+        .await?
+        .filter(|read| read.uid() == binding.uid())
+    else {
+        return Ok(());
+    };
+    if binding.spec.deletion_policy == DeletionPolicy::Delete {
+        delete_credentials(&binding, ctx).await?;
+    }
+    release_account(&binding, ctx).await
+}
+
+async fn delete_credentials(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<(), Error> {
+    let Some(status) = &binding.status else {
+        return Ok(());
+    };
+    for recorded in &status.credentials {
+        // A record is written by the operator with an id that was parsed: another one is not from us.
+        let Ok(identity) = ManagedIdentityId::parse(&recorded.resource_id) else {
+            tracing::warn!(
+                credential = recorded.name,
+                "the recorded resource id cannot be read; nothing is deleted"
+            );
+            continue;
+        };
+        if has_live_twin(binding, &identity, ctx) {
+            tracing::info!(
+                credential = recorded.name,
+                "the credential stays for another binding"
+            );
+            continue;
+        }
+        delete_credential(binding, &identity, recorded, ctx).await?;
+    }
+    Ok(())
+}
+
+async fn delete_credential(
+    binding: &WorkloadIdentityBinding,
+    identity: &ManagedIdentityId,
+    recorded: &RecordedCredential,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let namespace = binding.namespace().unwrap_or_default();
+    let started = Instant::now();
+    let turn = ctx
+        .ledgers
+        .of(identity)
+        .try_turn(BindingRef::of(binding))
+        .ok_or(Error::TurnTaken)?;
+    let listing = match turn.ledger().listing(Freshness::Since(started)).await {
+        Ok(listing) => listing,
+        // With the identity, its group or its subscription went the credential.
+        Err(error) if error.kind() == AzureErrorKind::ParentNotFound => return Ok(()),
+        Err(source) => {
+            return Err(Error::ListCredentials {
+                identity: identity.to_string(),
+                source,
+            });
+        }
+    };
+    match disposal(
+        recorded,
+        &namespace,
+        &service_account_name(binding),
+        &listing,
+    ) {
+        Disposal::Leave(why) => {
+            tracing::warn!(credential = recorded.name, why, "the credential is left");
+            ctx.events
+                .credential_left(binding, &recorded.name, why)
+                .await;
+            Ok(())
+        }
+        Disposal::Delete(name) => match turn.delete(&name).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == AzureErrorKind::ParentNotFound => Ok(()),
+            Err(source) => Err(Error::DeleteCredential {
+                identity: identity.to_string(),
+                name,
+                source,
+            }),
+        },
+    }
+}
+
+fn has_live_twin(
+    binding: &WorkloadIdentityBinding,
+    identity: &ManagedIdentityId,
+    ctx: &Context,
+) -> bool {
+    ctx.siblings(
+        &binding.namespace().unwrap_or_default(),
+        &service_account_name(binding),
+    )
+    .iter()
+    .any(|sibling| sibling.uid() != binding.uid() && is_live_twin(sibling, identity.as_str()))
+}
+
+/// Gives the account the state that the remaining bindings ask for.
+async fn release_account(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<(), Error> {
+    // An identity that was never resolved means an account that was never touched.
+    let Some(identity) = binding
+        .status
+        .as_ref()
+        .and_then(|status| status.identity.as_ref())
+    else {
+        return Ok(());
+    };
+    let (namespace, name) = (
+        binding.namespace().unwrap_or_default(),
+        service_account_name(binding),
+    );
+    let Some(existing) = account(&namespace, &name, ctx).await? else {
+        return Ok(());
+    };
+    let remaining: Vec<_> = ctx
+        .siblings(&namespace, &name)
+        .iter()
+        .filter_map(claimant)
+        .collect();
+    let configuration = if remaining.is_empty() {
+        configuration_after(&claimant_of(binding, identity), &existing)
+    } else {
+        configuration(&remaining, Some(&existing))
+    };
+    if configuration.is_in_place(&existing) {
+        return Ok(());
+    }
+    match apply_account(&namespace, &name, configuration, ctx).await {
+        Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => Ok(()),
+        // What another manager holds is not ours to take away.
+        Err(ServiceAccountError::HeldByManager { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::CredentialContent;
+
+    const ISSUER: &str = "https://oidc.example/";
+    const NAME: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";
+    const SUBJECT: &str = "system:serviceaccount:shop:orders";
+
+    fn recorded(name: &str, origin: CredentialOrigin) -> RecordedCredential {
+        RecordedCredential {
+            name: name.to_owned(),
+            resource_id: "/subscriptions/s".to_owned(),
+            issuer: ISSUER.to_owned(),
+            // Whatever status says about the subject does not count.
+            subject: "system:serviceaccount:kube-system:admin".to_owned(),
+            audience: "a".to_owned(),
+            origin,
+        }
+    }
+
+    fn listed(name: &str, issuer: &str, subject: &str, audience: &str) -> ListedCredential {
+        let content = CredentialContent {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            audiences: vec![audience.to_owned()],
+        };
+        ListedCredential {
+            name: name.to_owned(),
+            content: Some(content),
+        }
+    }
+
+    fn decide(recorded: &RecordedCredential, listing: &[ListedCredential]) -> Disposal {
+        disposal(recorded, "shop", "orders", listing)
+    }
+
+    #[test]
+    fn our_credential_is_deleted_whatever_its_audience_and_also_when_it_is_not_listed() {
+        let delete = Disposal::Delete(CredentialName::parse(NAME).unwrap());
+        for origin in [CredentialOrigin::Pending, CredentialOrigin::Created] {
+            let recorded = recorded(NAME, origin);
+            assert_eq!(
+                decide(&recorded, &[listed(NAME, ISSUER, SUBJECT, "a")]),
+                delete
+            );
+            assert_eq!(
+                decide(&recorded, &[listed(NAME, ISSUER, SUBJECT, "b")]),
+                delete
+            );
+            assert_eq!(decide(&recorded, &[]), delete, "a listing may lag behind");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_proven_to_be_ours_is_left() {
+        let created = recorded(NAME, CredentialOrigin::Created);
+        for listing in [
+            listed(NAME, "https://oidc.example", SUBJECT, "a"),
+            listed(NAME, ISSUER, "system:serviceaccount:shop:other", "a"),
+            ListedCredential {
+                name: NAME.to_owned(),
+                content: None,
+            },
+        ] {
+            assert!(
+                matches!(decide(&created, &[listing.clone()]), Disposal::Leave(_)),
+                "{listing:?}"
+            );
+        }
+        let adopted = recorded(NAME, CredentialOrigin::Adopted);
+        assert!(matches!(
+            decide(&adopted, &[listed(NAME, ISSUER, SUBJECT, "a")]),
+            Disposal::Leave(_)
+        ));
+    }
+
+    #[test]
+    fn a_recorded_name_that_this_binding_does_not_give_is_left() {
+        let forged = recorded("aks-identity-binding", CredentialOrigin::Created);
+        let listing = [listed("aks-identity-binding", ISSUER, SUBJECT, "a")];
+        assert!(matches!(decide(&forged, &listing), Disposal::Leave(_)));
+    }
+}

@@ -1,0 +1,90 @@
+//! What a pass works with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azwib_crds::WorkloadIdentityBinding;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::jiff::Timestamp;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube_runtime::reflector::Store;
+
+use super::Failed;
+use super::error::Error;
+use super::events::Events;
+use super::status::Moment;
+use super::validate::{Defaults, service_account_name};
+use crate::kubeutil::attempts::Attempts;
+use crate::ledger::Ledgers;
+
+/// What of the operator's configuration the controller depends on.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub defaults: Defaults,
+    /// Credentials that one identity may have.
+    pub credential_limit: usize,
+    /// How old what is known of Azure may be.
+    pub resync_period: Duration,
+    /// How long a credential is given to propagate before its binding is Ready.
+    pub propagation_delay: Duration,
+    /// How long a reason that something else can cure stands before the binding is Stalled.
+    pub stalled_after: Duration,
+    /// Reconciles at once.
+    pub max_concurrent_reconciles: u16,
+}
+
+impl Settings {
+    /// The resync period, spread so that bindings do not come all at once.
+    pub fn jittered_resync(&self) -> Duration {
+        self.resync_period.mul_f64(rand::random_range(1.0..=1.1))
+    }
+}
+
+/// Clients, stores and memory that all passes share.
+pub struct Context {
+    pub client: kube::Client,
+    pub ledgers: Arc<Ledgers>,
+    pub bindings: Store<DeserializeGuard<WorkloadIdentityBinding>>,
+    pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
+    pub settings: Settings,
+    pub attempts: Attempts,
+    pub events: Events,
+}
+
+impl Context {
+    /// The issuer as configured.
+    pub fn issuer(&self) -> &str {
+        self.settings.defaults.issuer.as_str()
+    }
+
+    /// Now, for a reason that has stood for so long.
+    pub fn moment(&self, stood: Duration) -> Moment {
+        Moment {
+            now: Timestamp::now(),
+            stood,
+            propagation_delay: self.settings.propagation_delay,
+            stalled_after: self.settings.stalled_after,
+        }
+    }
+
+    /// Notes one more failure of this object and says when it is tried again.
+    pub fn failed(&self, uid: &str, error: Error) -> Failed {
+        let standing = self.attempts.failed(uid, error.attempt_key());
+        let retry_in = error.pace().delay(standing.failures);
+        Failed { error, retry_in }
+    }
+
+    /// The bindings that name this account, from the watch.
+    pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
+        self.bindings
+            .state()
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok())
+            .filter(|binding| {
+                binding.metadata.namespace.as_deref() == Some(namespace)
+                    && service_account_name(binding) == service_account
+            })
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
+//! and when its next try is due.
+
+use std::sync::Arc;
+
+use azwib_crds::WorkloadIdentityBinding;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt, stream};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::{Api, Resource, ResourceExt};
+use kube_runtime::controller::{self, Action, Config, ReconcileRequest, applier, trigger_with};
+use kube_runtime::reflector::{ObjectRef, Store, store};
+use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::error::Error;
+use super::validate::service_account_name;
+use super::{Context, Failed, reconcile};
+use crate::ledger::BindingRef;
+
+type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
+type Request = ReconcileRequest<Guarded>;
+type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
+
+/// The watches of the controller: their stores, and what they ask to be looked at.
+pub struct Watches {
+    pub bindings: Store<Guarded>,
+    pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
+    requests: Queue,
+}
+
+impl Watches {
+    /// Watches over the whole cluster; nothing is read until [`run`] polls them.
+    pub fn new(client: &kube::Client) -> Self {
+        let (bindings, bindings_writer) = store::<Guarded>();
+        let (accounts, accounts_writer) = store::<PartialObjectMeta<ServiceAccount>>();
+        let changed = predicates::generation
+            .combine(predicates::annotations)
+            .combine(predicates::finalizers)
+            .combine(|binding: &Guarded| {
+                Some(u64::from(binding.meta().deletion_timestamp.is_some()))
+            });
+        let neighbours = bindings.clone();
+        let of_bindings = trigger_with(
+            watcher(
+                Api::<Guarded>::all(client.clone()),
+                watcher::Config::default(),
+            )
+            .default_backoff()
+            .reflect(bindings_writer)
+            .touched_objects()
+            .predicate_filter(changed, Default::default()),
+            move |binding: Guarded| with_neighbours(&binding, &neighbours),
+        );
+        let named_by = bindings.clone();
+        let of_accounts = trigger_with(
+            watcher(
+                Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()),
+                watcher::Config::default(),
+            )
+            .default_backoff()
+            .reflect(accounts_writer)
+            .touched_objects(),
+            move |account: PartialObjectMeta<ServiceAccount>| naming(&account, &named_by),
+        );
+        let requests = stream::select(of_bindings, of_accounts).boxed();
+        Self {
+            bindings,
+            accounts,
+            requests,
+        }
+    }
+}
+
+/// The binding itself, and every other one of its account: what one of them may do depends on the others.
+fn with_neighbours(binding: &Guarded, bindings: &Store<Guarded>) -> Vec<Request> {
+    let own = ObjectRef::from_obj(binding);
+    let neighbours = binding.0.as_ref().ok().map(|binding| {
+        of_account(
+            &binding.namespace().unwrap_or_default(),
+            &service_account_name(binding),
+            bindings,
+        )
+    });
+    let others = neighbours
+        .into_iter()
+        .flatten()
+        .filter(|other| *other != own)
+        .collect::<Vec<_>>();
+    [own].into_iter().chain(others).map(Request::from).collect()
+}
+
+fn naming(account: &PartialObjectMeta<ServiceAccount>, bindings: &Store<Guarded>) -> Vec<Request> {
+    of_account(
+        &account.namespace().unwrap_or_default(),
+        &account.name_any(),
+        bindings,
+    )
+    .into_iter()
+    .map(Request::from)
+    .collect()
+}
+
+fn of_account(
+    namespace: &str,
+    service_account: &str,
+    bindings: &Store<Guarded>,
+) -> Vec<ObjectRef<Guarded>> {
+    bindings
+        .state()
+        .iter()
+        .filter_map(|guarded| guarded.0.as_ref().ok())
+        .filter(|binding| {
+            binding.metadata.namespace.as_deref() == Some(namespace)
+                && service_account_name(binding) == service_account
+        })
+        .map(|binding| ObjectRef::new(&binding.name_any()).within(namespace))
+        .collect()
+}
+
+/// Runs the controller until `shutdown` resolves and the passes under way are done.
+pub async fn run(
+    watches: Watches,
+    woken: UnboundedReceiver<BindingRef>,
+    ctx: Arc<Context>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let config = Config::default().concurrency(ctx.settings.max_concurrent_reconciles);
+    let queue = stream::select(watches.requests, woken_requests(woken)).take_until(shutdown);
+    applier(
+        guarded_reconcile,
+        retry,
+        ctx,
+        watches.bindings,
+        queue,
+        config,
+    )
+    .for_each(|outcome| {
+        log(outcome);
+        std::future::ready(())
+    })
+    .await;
+}
+
+fn woken_requests(
+    mut woken: UnboundedReceiver<BindingRef>,
+) -> impl Stream<Item = Result<Request, watcher::Error>> + Send + 'static {
+    stream::poll_fn(move |cx| woken.poll_recv(cx))
+        .map(|BindingRef { namespace, name }| Ok(ObjectRef::new(&name).within(&namespace).into()))
+}
+
+fn guarded_reconcile(
+    binding: Arc<Guarded>,
+    ctx: Arc<Context>,
+) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {
+    async move {
+        match &binding.0 {
+            Ok(binding) => reconcile(Arc::new(binding.clone()), ctx).await,
+            // One bad object is one failed pass, not a dead watch.
+            Err(invalid) => {
+                let uid = invalid.metadata.uid.clone().unwrap_or_default();
+                Err(ctx.failed(&uid, Error::Unparsable(invalid.clone())))
+            }
+        }
+    }
+    .boxed()
+}
+
+fn retry(_: Arc<Guarded>, failed: &Failed, _: Arc<Context>) -> Action {
+    Action::requeue(failed.retry_in)
+}
+
+/// The outermost layer: every failed pass is logged here, once, with its causes.
+fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, watcher::Error>>) {
+    match outcome {
+        Ok((binding, action)) => tracing::debug!(%binding, ?action, "reconciled"),
+        Err(controller::Error::ReconcilerFailed(failed, binding))
+            if matches!(failed.error, Error::TurnTaken) =>
+        {
+            tracing::debug!(%binding, "waits for the identity's turn");
+        }
+        Err(controller::Error::ReconcilerFailed(failed, binding)) => tracing::warn!(
+            %binding,
+            retry_in = ?failed.retry_in,
+            error = &failed.error as &dyn std::error::Error,
+            "the binding is not as it should be"
+        ),
+        // Deleted objects and those of a watch that has just begun.
+        Err(controller::Error::ObjectNotFound(binding)) => tracing::debug!(%binding, "is gone"),
+        Err(controller::Error::QueueError(error)) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a watch was interrupted; it is taken up again"
+            );
+        }
+        Err(controller::Error::RunnerError(error)) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the controller cannot run"
+            );
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Why a pass over a binding did not reach its end, and what follows from that.
+
+use azwib_crds::CredentialName;
+use kube::core::error_boundary::InvalidObject;
+
+use super::reason::{ConditionType, Reason};
+use super::service_account::ServiceAccountError;
+use super::validate;
+use crate::azure::{AzureError, AzureErrorKind};
+use crate::kubeutil::attempts::Pace;
+use crate::ledger::plan::Refusal;
+
+/// A pass that ended early. Each variant has a condition, a reason and a pace of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Invalid(#[from] validate::Error),
+    #[error("cannot read the managed identity {identity}")]
+    ReadIdentity {
+        identity: String,
+        source: AzureError,
+    },
+    #[error("cannot list the federated identity credentials of {identity}")]
+    ListCredentials {
+        identity: String,
+        source: AzureError,
+    },
+    #[error(transparent)]
+    ServiceAccount(#[from] ServiceAccountError),
+    #[error("an older binding has the same service account and identity")]
+    Duplicate { older: String },
+    #[error("the claim to a federated identity credential is refused")]
+    Claim(Refusal),
+    #[error("another write on the identity is under way")]
+    TurnTaken,
+    #[error("cannot write the federated identity credential {name}")]
+    WriteCredential {
+        identity: String,
+        name: CredentialName,
+        source: AzureError,
+    },
+    #[error("cannot delete the federated identity credential {name}")]
+    DeleteCredential {
+        identity: String,
+        name: CredentialName,
+        source: AzureError,
+    },
+    #[error("the binding cannot be read by this version of azwib")]
+    Unparsable(#[source] InvalidObject),
+    #[error("the API server did not answer as it should")]
+    Kubernetes(#[from] kube::Error),
+}
+
+impl Error {
+    /// The condition that tells of this error, and its reason; None when status stays as it is.
+    pub fn finding(&self) -> Option<(ConditionType, Reason)> {
+        Some(match self {
+            Self::Invalid(error) => error.finding(),
+            Self::ReadIdentity { source, .. } => (
+                ConditionType::IdentityResolved,
+                azure_reason(source, Reason::IdentityNotFound),
+            ),
+            Self::ListCredentials { source, .. }
+            | Self::WriteCredential { source, .. }
+            | Self::DeleteCredential { source, .. } => {
+                let (condition, not_found) = match source.kind() {
+                    AzureErrorKind::ParentNotFound => {
+                        (ConditionType::IdentityResolved, Reason::IdentityNotFound)
+                    }
+                    _ => (ConditionType::CredentialReady, Reason::Creating),
+                };
+                (condition, azure_reason(source, not_found))
+            }
+            Self::ServiceAccount(error) => (ConditionType::ServiceAccountReady, error.reason()?),
+            Self::Duplicate { .. } => (ConditionType::CredentialReady, Reason::DuplicateBinding),
+            Self::Claim(Refusal::CredentialExists { .. }) => {
+                (ConditionType::CredentialReady, Reason::CredentialExists)
+            }
+            Self::Claim(Refusal::LimitReached { .. }) => (
+                ConditionType::CredentialReady,
+                Reason::CredentialLimitReached,
+            ),
+            Self::TurnTaken => (ConditionType::CredentialReady, Reason::WaitingForTurn),
+            Self::Unparsable(_) | Self::Kubernetes(_) => return None,
+        })
+    }
+
+    /// How the pass is tried again.
+    pub fn pace(&self) -> Pace {
+        match self {
+            Self::ReadIdentity { source, .. }
+            | Self::ListCredentials { source, .. }
+            | Self::WriteCredential { source, .. }
+            | Self::DeleteCredential { source, .. } => azure_pace(source),
+            Self::ServiceAccount(error) => error.pace(),
+            // The turn wakes who waits for it; the back-off is a second line.
+            Self::Kubernetes(_) | Self::TurnTaken => Pace::Backoff,
+            Self::Invalid(_) | Self::Unparsable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
+                Pace::WaitForChange
+            }
+        }
+    }
+
+    /// Whether it only kept the operator from looking: nothing is known to be wrong with the binding.
+    pub fn is_disturbance(&self) -> bool {
+        let (Self::ReadIdentity { source, .. } | Self::ListCredentials { source, .. }) = self
+        else {
+            return false;
+        };
+        matches!(
+            source.kind(),
+            AzureErrorKind::Unavailable
+                | AzureErrorKind::SignInUnavailable
+                | AzureErrorKind::SignInFailed
+                | AzureErrorKind::Unauthorized
+                | AzureErrorKind::AuthorizationFailed
+                | AzureErrorKind::Throttled { .. }
+        )
+    }
+
+    /// What counts as the same failure again.
+    pub fn attempt_key(&self) -> &'static str {
+        self.finding()
+            .map_or("Kubernetes", |(_, reason)| reason.as_str())
+    }
+
+    /// What the status says: what is the case, and what to do about it.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Claim(Refusal::CredentialExists { name }) => format!(
+                "the credential \"{name}\" of the identity has the same issuer and subject, which Azure allows only \
+                 once: delete it, or leave this service account to whoever made it"
+            ),
+            Self::Claim(Refusal::LimitReached { used, limit }) => format!(
+                "{used} of {limit} federated identity credentials of the identity are used: remove one, or use \
+                 another managed identity"
+            ),
+            Self::Duplicate { older } => format!(
+                "the binding \"{older}\" is older and has the same service account and identity: delete one of the two"
+            ),
+            Self::TurnTaken => {
+                "another write on the identity is under way; Azure takes one at a time".to_owned()
+            }
+            Self::ReadIdentity { identity, source }
+            | Self::ListCredentials { identity, source }
+            | Self::WriteCredential {
+                identity, source, ..
+            }
+            | Self::DeleteCredential {
+                identity, source, ..
+            } => format!("{self}: {}", advice(identity, source)),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// The reason for an error of Azure; `not_found` for a 404 of the thing that was asked for.
+fn azure_reason(error: &AzureError, not_found: Reason) -> Reason {
+    match error.kind() {
+        AzureErrorKind::ParentNotFound | AzureErrorKind::CredentialNotFound => not_found,
+        AzureErrorKind::ConcurrentWrite => Reason::WaitingForTurn,
+        AzureErrorKind::DirectoryNotReady => Reason::Creating,
+        AzureErrorKind::IssuerSubjectExists => Reason::CredentialExists,
+        AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
+            Reason::AzureAuthenticationFailed
+        }
+        AzureErrorKind::AuthorizationFailed => Reason::AuthorizationFailed,
+        AzureErrorKind::PolicyDenied => Reason::PolicyDenied,
+        AzureErrorKind::ScopeLocked => Reason::ScopeLocked,
+        AzureErrorKind::RegionNotSupported => Reason::RegionNotSupported,
+        AzureErrorKind::Throttled { .. } => Reason::Throttled,
+        AzureErrorKind::Unavailable | AzureErrorKind::SignInUnavailable => Reason::AzureUnavailable,
+        AzureErrorKind::Refused => Reason::RequestRefused,
+    }
+}
+
+fn azure_pace(error: &AzureError) -> Pace {
+    match error.kind() {
+        AzureErrorKind::Throttled {
+            retry_after: Some(delay),
+        } => Pace::After(delay),
+        AzureErrorKind::Throttled { retry_after: None }
+        | AzureErrorKind::ConcurrentWrite
+        | AzureErrorKind::IssuerSubjectExists
+        | AzureErrorKind::DirectoryNotReady
+        | AzureErrorKind::CredentialNotFound
+        | AzureErrorKind::Unavailable
+        | AzureErrorKind::SignInUnavailable => Pace::Backoff,
+        AzureErrorKind::ParentNotFound
+        | AzureErrorKind::Unauthorized
+        | AzureErrorKind::SignInFailed
+        | AzureErrorKind::AuthorizationFailed
+        | AzureErrorKind::PolicyDenied
+        | AzureErrorKind::ScopeLocked
+        | AzureErrorKind::RegionNotSupported
+        | AzureErrorKind::Refused => Pace::WaitForChange,
+    }
+}
+
+fn advice(identity: &str, error: &AzureError) -> String {
+    let what_to_do = match error.kind() {
+        AzureErrorKind::ParentNotFound => {
+            format!("create the managed identity {identity}, or correct the reference in a new binding")
+        }
+        AzureErrorKind::AuthorizationFailed => format!(
+            "grant the operator read on the identity and read, write and delete on its federated identity credentials \
+             at {identity} or above; a new role assignment can take 10 minutes"
+        ),
+        AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
+            "check the operator's own identity: its client id, tenant id and federated identity credential".to_owned()
+        }
+        AzureErrorKind::PolicyDenied => {
+            "an Azure Policy forbids it: ask for an exemption, or use an identity outside of its scope".to_owned()
+        }
+        AzureErrorKind::ScopeLocked => "remove the lock on the identity or above".to_owned(),
+        AzureErrorKind::RegionNotSupported => {
+            "use a managed identity in a region that supports federated identity credentials".to_owned()
+        }
+        AzureErrorKind::Refused => "correct what Azure names, or report it if the request looks right".to_owned(),
+        AzureErrorKind::Throttled { .. }
+        | AzureErrorKind::Unavailable
+        | AzureErrorKind::SignInUnavailable
+        | AzureErrorKind::ConcurrentWrite
+        | AzureErrorKind::DirectoryNotReady
+        | AzureErrorKind::CredentialNotFound
+        | AzureErrorKind::IssuerSubjectExists => "it is tried again without you doing anything".to_owned(),
+    };
+    format!("{}; {what_to_do}", summary(error))
+}
+
+/// What Azure said, without what differs from one try to the next: a status must not change on every pass.
+fn summary(error: &AzureError) -> String {
+    match error.kind() {
+        AzureErrorKind::Throttled { .. } => return "Azure asks for fewer requests".to_owned(),
+        AzureErrorKind::Unavailable => {
+            return "Azure Resource Manager does not answer as it should".to_owned();
+        }
+        AzureErrorKind::SignInUnavailable => {
+            return "the sign-in to Azure does not answer as it should".to_owned();
+        }
+        _ => {}
+    }
+    let message = error.message().map(|message| {
+        message
+            .split(" Trace ID:")
+            .next()
+            .unwrap_or(message)
+            .trim_end()
+    });
+    match (error.code(), message) {
+        (Some(code), Some(message)) if message.starts_with(code) => message.to_owned(),
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        (None, Some(message)) => message.to_owned(),
+        (None, None) => "Azure gave no reason".to_owned(),
+    }
+}

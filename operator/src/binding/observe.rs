@@ -1,0 +1,223 @@
+//! Reads what is there: the identity and its credentials in Azure, the account and its other bindings in the cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use kube::{Api, ResourceExt};
+use kube_runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+
+use super::Context;
+use super::account::Claimant;
+use super::error::Error;
+use super::validate::Desired;
+use crate::azure::{Identity, ListedCredential};
+use crate::ledger::plan::{Decision, decide};
+use crate::ledger::{Freshness, Ledger};
+
+/// A listing that a write is decided on is no older than this.
+pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(10);
+
+/// What one pass found.
+pub struct Observed {
+    pub ledger: Arc<Ledger>,
+    pub identity: ResolvedIdentity,
+    /// A listing that failed stops the credential, not the account.
+    pub listing: Result<Vec<ListedCredential>, Error>,
+    pub account: Option<ObjectMeta>,
+    /// The bindings that count for the account, this one included.
+    pub claimants: Vec<Claimant>,
+    /// An older binding with the same account and identity.
+    pub older_twin: Option<String>,
+}
+
+/// Reads; writes nothing.
+pub async fn observe(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    ctx: &Context,
+) -> Result<Observed, Error> {
+    let ledger = ctx.ledgers.of(&desired.identity);
+    let good = was_good(binding, desired);
+    let (identity, listing) = match azure(&ledger, desired, good, ctx.settings.resync_period).await
+    {
+        Ok((identity, listing)) => (identity, Ok(listing)),
+        Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
+            (Some(identity), _) => (identity, Err(error)),
+            // A good binding's account is looked after on the word of its status.
+            (None, Some(recorded)) if good && error.is_disturbance() => (recorded, Err(error)),
+            (None, _) => return Err(error),
+        },
+    };
+    let account = account(&desired.namespace, &desired.service_account, ctx).await?;
+    let siblings = ctx.siblings(&desired.namespace, &desired.service_account);
+    let claimants = claimants(binding, &identity, &siblings);
+    let older_twin = older_twin(binding, &identity, &siblings);
+    Ok(Observed {
+        ledger,
+        identity,
+        listing,
+        account,
+        claimants,
+        older_twin,
+    })
+}
+
+/// What could not be read, and the identity if that could.
+struct Unread {
+    identity: Option<ResolvedIdentity>,
+    error: Error,
+}
+
+/// The identity and its credentials, as fresh as their use asks for.
+async fn azure(
+    ledger: &Ledger,
+    desired: &Desired,
+    good: bool,
+    resync_period: Duration,
+) -> Result<(ResolvedIdentity, Vec<ListedCredential>), Unread> {
+    let started = Instant::now();
+    let id = desired.identity.to_string();
+    let read = async |freshness| match ledger.identity(freshness).await {
+        Ok(identity) => Ok(resolved(desired, identity)),
+        Err(source) => Err(Unread {
+            identity: None,
+            error: Error::ReadIdentity {
+                identity: id.clone(),
+                source,
+            },
+        }),
+    };
+    let list = async |identity: &ResolvedIdentity, freshness| {
+        ledger.listing(freshness).await.map_err(|source| Unread {
+            identity: Some(identity.clone()),
+            error: Error::ListCredentials {
+                identity: id.clone(),
+                source,
+            },
+        })
+    };
+    let identity = read(Freshness::Within(resync_period)).await?;
+    let listing = list(&identity, Freshness::Within(resync_period)).await?;
+    if decide(&listing, &desired.claim, usize::MAX) == Decision::Keep {
+        return Ok((identity, listing));
+    }
+    if !good {
+        let listing = list(&identity, Freshness::Within(LISTING_FOR_WRITES)).await?;
+        return Ok((identity, listing));
+    }
+    // A credential that was good and now is not there: the identity may have gone with it, and one read proves little.
+    // Both are asked for again before anything is concluded.
+    let identity = read(Freshness::Since(started)).await?;
+    let listing = list(&identity, Freshness::Since(started)).await?;
+    Ok((identity, listing))
+}
+
+fn recorded_identity(binding: &WorkloadIdentityBinding) -> Option<ResolvedIdentity> {
+    binding.status.as_ref()?.identity.clone()
+}
+
+/// Whether status records exactly what is desired, in a credential that was good when last seen.
+pub fn was_good(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
+    binding
+        .status
+        .as_ref()
+        .is_some_and(|status| super::status::records_good(status, desired))
+}
+
+fn resolved(desired: &Desired, identity: Identity) -> ResolvedIdentity {
+    ResolvedIdentity {
+        resource_id: desired.identity.to_string(),
+        client_id: identity.client_id.to_string(),
+        principal_id: identity.principal_id,
+        tenant_id: identity.tenant_id,
+    }
+}
+
+/// The account's metadata from the watch; where it shows none, from the API server, so that an account that somebody
+/// has just made is not taken for ours.
+pub(super) async fn account(
+    namespace: &str,
+    name: &str,
+    ctx: &Context,
+) -> Result<Option<ObjectMeta>, kube::Error> {
+    let key = ObjectRef::<PartialObjectMeta<ServiceAccount>>::new(name).within(namespace);
+    if let Some(account) = ctx.accounts.get(&key) {
+        return Ok(Some(account.metadata.clone()));
+    }
+    let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
+    Ok(accounts
+        .get_metadata_opt(name)
+        .await?
+        .map(|account| account.metadata))
+}
+
+fn claimants(
+    binding: &WorkloadIdentityBinding,
+    identity: &ResolvedIdentity,
+    siblings: &[WorkloadIdentityBinding],
+) -> Vec<Claimant> {
+    siblings
+        .iter()
+        .filter(|sibling| sibling.uid() != binding.uid())
+        .filter_map(claimant)
+        .chain([claimant_of(binding, identity)])
+        .collect()
+}
+
+/// A binding that counts for its account; None while it is being deleted or its identity was never resolved.
+pub fn claimant(binding: &WorkloadIdentityBinding) -> Option<Claimant> {
+    if binding.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let identity = binding.status.as_ref()?.identity.as_ref()?;
+    Some(claimant_of(binding, identity))
+}
+
+/// This binding as a claimant with that identity.
+pub fn claimant_of(binding: &WorkloadIdentityBinding, identity: &ResolvedIdentity) -> Claimant {
+    Claimant {
+        name: binding.name_any(),
+        uid: binding.uid().unwrap_or_default(),
+        created: binding.creation_timestamp().map(|time| time.0),
+        client_id: identity.client_id.clone(),
+        tenant_id: identity.tenant_id.clone(),
+        token_expiration_seconds: binding.spec.service_account.token_expiration_seconds,
+        deletion_policy: binding.spec.deletion_policy,
+    }
+}
+
+fn older_twin(
+    binding: &WorkloadIdentityBinding,
+    identity: &ResolvedIdentity,
+    siblings: &[WorkloadIdentityBinding],
+) -> Option<String> {
+    let age = |binding: &WorkloadIdentityBinding| {
+        (
+            binding.creation_timestamp().map(|time| time.0),
+            binding.name_any(),
+        )
+    };
+    siblings
+        .iter()
+        .filter(|sibling| {
+            sibling.uid() != binding.uid() && is_live_twin(sibling, &identity.resource_id)
+        })
+        .filter(|sibling| age(sibling) < age(binding))
+        .map(|sibling| sibling.name_any())
+        .min()
+}
+
+/// Whether this binding is not being deleted and its recorded identity is that one.
+pub fn is_live_twin(sibling: &WorkloadIdentityBinding, resource_id: &str) -> bool {
+    sibling.metadata.deletion_timestamp.is_none()
+        && sibling
+            .status
+            .as_ref()
+            .and_then(|status| status.identity.as_ref())
+            .is_some_and(|identity| identity.resource_id.eq_ignore_ascii_case(resource_id))
+}

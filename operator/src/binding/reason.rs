@@ -1,0 +1,206 @@
+//! The closed sets of condition types and reasons that a binding's status can show.
+
+use std::fmt;
+
+/// The conditions of a `WorkloadIdentityBinding`, in the order in which they stand in its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    Ready,
+    /// Present only while true (kstatus: abnormal-true).
+    Reconciling,
+    /// Present only while true (kstatus: abnormal-true), never together with `Reconciling`.
+    Stalled,
+    Granted,
+    IssuerReady,
+    IdentityResolved,
+    ServiceAccountReady,
+    CredentialReady,
+}
+
+impl ConditionType {
+    /// All condition types, in the order in which they stand in a status.
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Granted,
+        Self::IssuerReady,
+        Self::IdentityResolved,
+        Self::ServiceAccountReady,
+        Self::CredentialReady,
+    ];
+
+    /// The steps on the way to `Ready`, in the order in which they are taken.
+    pub const STEPS: [Self; 5] = [
+        Self::Granted,
+        Self::IssuerReady,
+        Self::IdentityResolved,
+        Self::ServiceAccountReady,
+        Self::CredentialReady,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Granted => "Granted",
+            Self::IssuerReady => "IssuerReady",
+            Self::IdentityResolved => "IdentityResolved",
+            Self::ServiceAccountReady => "ServiceAccountReady",
+            Self::CredentialReady => "CredentialReady",
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How long a reason may stand before the binding counts as stalled.
+///
+/// Flux and Argo CD fail a sync at once on `Stalled`, so what heals by itself must never say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Progress or an outage: ends without anybody doing anything about this binding.
+    Heals,
+    /// Another object's arrival or removal can cure it: stalled after a while.
+    CurableElsewhere,
+    /// A role assignment or a sign-in can cure it, which takes Azure minutes to spread.
+    CurableInAzure,
+    /// A person has to act on this binding or on a rule that forbids it.
+    NeedsPerson,
+}
+
+// A doc comment reaches the macro as `#[doc = "…"]`; it serves both rustdoc and the generated reference.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident => $persistence:ident,)*) => {
+        /// Why a condition has its status: the closed set of reasons, a stable interface.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)* }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// How long this reason may stand before the binding counts as stalled.
+            pub fn persistence(self) -> Persistence {
+                match self { $(Self::$name => Persistence::$persistence,)* }
+            }
+
+            /// What the reason means, in one line, as the reference of conditions prints it.
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything is in place, and the credential had its propagation time.
+    Succeeded => Heals,
+    /// The step has not been reached yet.
+    Pending => Heals,
+    /// The credential is in place; Microsoft Entra is given time to learn of it.
+    Propagating => Heals,
+    /// The spec cannot be parsed, or it asks for something that cannot exist.
+    InvalidSpec => NeedsPerson,
+    /// Grants are not required by this version: every binding is admitted.
+    GrantsNotRequired => Heals,
+    /// The issuer is the one that the operator was configured with; it is not verified.
+    IssuerConfigured => Heals,
+    /// The operator's issuer is no longer the one that the recorded credential was made for.
+    IssuerChanged => NeedsPerson,
+    /// Azure knows the managed identity, and its client id was read.
+    Resolved => Heals,
+    /// No such identity can exist, or its name cannot be completed to a resource id.
+    IdentityInvalid => NeedsPerson,
+    /// Azure knows no such managed identity, resource group or subscription.
+    IdentityNotFound => CurableElsewhere,
+    /// The reference now resolves to another identity than the one that was recorded.
+    IdentityChanged => NeedsPerson,
+    /// The operator has no permission for this call in Azure.
+    AuthorizationFailed => CurableInAzure,
+    /// The operator cannot sign in to Azure.
+    AzureAuthenticationFailed => CurableInAzure,
+    /// Azure cannot be reached or does not answer sensibly.
+    AzureUnavailable => Heals,
+    /// Azure asked the operator to slow down.
+    Throttled => Heals,
+    /// The ServiceAccount exists and carries the annotations of this identity.
+    Applied => Heals,
+    /// The ServiceAccount is claimed for another identity, by another binding or another field manager.
+    ServiceAccountConflict => CurableElsewhere,
+    /// The API server refused to write the ServiceAccount.
+    ServiceAccountRefused => CurableElsewhere,
+    /// The namespace is being deleted: no ServiceAccount can be made in it.
+    NamespaceTerminating => Heals,
+    /// The federated identity credential is in place.
+    InPlace => Heals,
+    /// The federated identity credential is about to be written.
+    Creating => Heals,
+    /// Another write on the same identity is under way; Azure takes one at a time.
+    WaitingForTurn => Heals,
+    /// All federated identity credentials that one identity may have are taken.
+    CredentialLimitReached => CurableElsewhere,
+    /// Another credential of the identity has the same issuer and subject.
+    CredentialExists => CurableElsewhere,
+    /// An older binding has the same ServiceAccount and identity.
+    DuplicateBinding => CurableElsewhere,
+    /// The region of the managed identity does not support federated identity credentials.
+    RegionNotSupported => NeedsPerson,
+    /// An Azure Policy forbids the write.
+    PolicyDenied => NeedsPerson,
+    /// A lock on the identity, its group or its subscription forbids the write.
+    ScopeLocked => NeedsPerson,
+    /// Azure refused the request for a reason of its own.
+    RequestRefused => NeedsPerson,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_distinct_and_described() {
+        let mut seen = std::collections::HashSet::new();
+        for reason in Reason::ALL {
+            assert!(seen.insert(reason.as_str()), "{reason} stands twice");
+            assert!(
+                reason.description().ends_with('.'),
+                "{reason} lacks a sentence"
+            );
+        }
+        assert_eq!(
+            Reason::CredentialLimitReached.as_str(),
+            "CredentialLimitReached"
+        );
+    }
+
+    #[test]
+    fn what_heals_by_itself_is_never_stalled() {
+        for reason in [
+            Reason::Pending,
+            Reason::Creating,
+            Reason::WaitingForTurn,
+            Reason::Throttled,
+            Reason::Propagating,
+            Reason::AzureUnavailable,
+            Reason::NamespaceTerminating,
+        ] {
+            assert_eq!(reason.persistence(), Persistence::Heals, "{reason}");
+        }
+    }
+}

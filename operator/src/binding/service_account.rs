@@ -1,0 +1,139 @@
+//! Writes of a ServiceAccount, by server-side apply.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::Context;
+use super::account::{AccountConfiguration, TOKEN_EXPIRATION};
+use super::reason::Reason;
+use crate::kubeutil::FIELD_MANAGER;
+use crate::kubeutil::attempts::Pace;
+use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
+
+/// Why a ServiceAccount does not carry what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceAccountError {
+    #[error(
+        "the service account already names the client id {client_id} of the binding \"{binding}\": use another service \
+         account, or delete one of the two bindings"
+    )]
+    HeldByBinding { binding: String, client_id: String },
+    #[error(
+        "the service account's {field} belongs to another field manager ({message}): remove the annotation there, or \
+         keep the account out of this binding"
+    )]
+    HeldByManager { field: String, message: String },
+    #[error("the API server refused the service account: {0}")]
+    Refused(String),
+    #[error("the namespace is being deleted")]
+    NamespaceTerminating,
+    #[error("the API server did not take the service account")]
+    Kubernetes(#[source] kube::Error),
+}
+
+impl ServiceAccountError {
+    /// The reason that `ServiceAccountReady` shows; None when status stays as it is.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::HeldByBinding { .. } | Self::HeldByManager { .. } => {
+                Some(Reason::ServiceAccountConflict)
+            }
+            Self::Refused(_) => Some(Reason::ServiceAccountRefused),
+            Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
+            Self::Kubernetes(_) => None,
+        }
+    }
+
+    pub fn pace(&self) -> Pace {
+        match self {
+            Self::Kubernetes(_) => Pace::Backoff,
+            _ => Pace::WaitForChange,
+        }
+    }
+
+    fn of(error: kube::Error) -> Self {
+        let kube::Error::Api(answer) = &error else {
+            return Self::Kubernetes(error);
+        };
+        let terminating = answer
+            .details
+            .iter()
+            .flat_map(|details| &details.causes)
+            .any(|cause| cause.reason == "NamespaceTerminating");
+        match answer.code {
+            _ if terminating => Self::NamespaceTerminating,
+            // The namespace is gone.
+            404 => Self::NamespaceTerminating,
+            400 | 403 | 422 => Self::Refused(answer.message.clone()),
+            _ => Self::Kubernetes(error),
+        }
+    }
+}
+
+/// Applies the account's configuration, by force only to an account that is ours.
+///
+/// A token lifetime that another manager has set meanwhile is left to it.
+pub async fn apply_account(
+    namespace: &str,
+    name: &str,
+    mut configuration: AccountConfiguration,
+    ctx: &Context,
+) -> Result<AccountConfiguration, ServiceAccountError> {
+    match patch_account(namespace, name, &configuration, ctx).await {
+        Ok(()) => Ok(configuration),
+        Err(error) => {
+            let conflicts = conflicts(&error);
+            let decisive = conflicts
+                .iter()
+                .find(|conflict| !conflict.field.ends_with(TOKEN_EXPIRATION));
+            match (decisive, conflicts.first()) {
+                (Some(FieldConflict { field, message }), _) => {
+                    Err(ServiceAccountError::HeldByManager {
+                        field: field.clone(),
+                        message: message.clone(),
+                    })
+                }
+                (None, Some(FieldConflict { message, .. })) => {
+                    configuration.annotations.remove(TOKEN_EXPIRATION);
+                    configuration.note =
+                        Some(format!("the token lifetime is left as it is: {message}"));
+                    patch_account(namespace, name, &configuration, ctx)
+                        .await
+                        .map_err(ServiceAccountError::of)?;
+                    Ok(configuration)
+                }
+                (None, None) => Err(ServiceAccountError::of(error)),
+            }
+        }
+    }
+}
+
+async fn patch_account(
+    namespace: &str,
+    name: &str,
+    configuration: &AccountConfiguration,
+    ctx: &Context,
+) -> Result<(), kube::Error> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
+    let parameters = PatchParams {
+        force: configuration.force(),
+        ..PatchParams::apply(FIELD_MANAGER)
+    };
+    let mut metadata = json!({ "name": name, "namespace": namespace });
+    if !configuration.annotations.is_empty() {
+        metadata["annotations"] = json!(configuration.annotations);
+    }
+    if !configuration.labels.is_empty() {
+        metadata["labels"] = json!(configuration.labels);
+    }
+    if !configuration.owner_references.is_empty() {
+        metadata["ownerReferences"] = json!(configuration.owner_references);
+    }
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata });
+    accounts
+        .patch_metadata(name, &parameters, &Patch::Apply(&account))
+        .await
+        .map(drop)
+}

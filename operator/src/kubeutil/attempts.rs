@@ -1,0 +1,152 @@
+//! Memory of what keeps failing, per object: how often, for which reason, and since when.
+//!
+//! kube-runtime backs off per watch, not per object. One entry a UID; a success forgets it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How a failing object is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Exponential from 1 s to 60 s with jitter: outages and races.
+    Backoff,
+    /// 10 s, 30 s, 1 min, then every 5 min: something has to change first.
+    WaitForChange,
+    /// At a time that somebody else set, such as Azure's `Retry-After`.
+    After(Duration),
+}
+
+/// What stands against an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Failures in a row for the same reason, from 1.
+    pub failures: u32,
+    /// How long the reason has stood.
+    pub since: Duration,
+}
+
+#[derive(Debug, Default)]
+pub struct Attempts {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    reason: String,
+    failures: u32,
+    since: Instant,
+}
+
+impl Attempts {
+    /// Notes one more failure of the object with this UID. Another reason than the last one starts anew.
+    pub fn failed(&self, uid: &str, reason: &str) -> Standing {
+        let now = Instant::now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries
+            .entry(uid.to_owned())
+            .and_modify(|entry| {
+                if entry.reason == reason {
+                    entry.failures = entry.failures.saturating_add(1);
+                } else {
+                    *entry = Entry {
+                        reason: reason.to_owned(),
+                        failures: 1,
+                        since: now,
+                    };
+                }
+            })
+            .or_insert_with(|| Entry {
+                reason: reason.to_owned(),
+                failures: 1,
+                since: now,
+            });
+        Standing {
+            failures: entry.failures,
+            since: now.duration_since(entry.since),
+        }
+    }
+
+    /// Forgets the object: it succeeded, or it is gone.
+    pub fn forget(&self, uid: &str) {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+}
+
+impl Pace {
+    /// How long to wait after so many failures in a row.
+    pub fn delay(self, failures: u32) -> Duration {
+        match self {
+            Self::Backoff => {
+                let ceiling = Duration::from_secs(1 << failures.saturating_sub(1).min(6))
+                    .min(Duration::from_secs(60));
+                ceiling.mul_f64(rand::random_range(0.5..=1.0))
+            }
+            Self::WaitForChange => match failures {
+                0 | 1 => Duration::from_secs(10),
+                2 => Duration::from_secs(30),
+                3 => Duration::from_secs(60),
+                _ => Duration::from_secs(300).mul_f64(rand::random_range(0.9..=1.1)),
+            },
+            Self::After(delay) => delay.mul_f64(rand::random_range(1.0..=1.1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_count_up_until_the_reason_changes() {
+        let attempts = Attempts::default();
+        assert_eq!(attempts.failed("a", "Throttled").failures, 1);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(
+            attempts.failed("a", "Throttled"),
+            Standing {
+                failures: 2,
+                since: Duration::from_secs(5)
+            }
+        );
+        assert_eq!(
+            attempts.failed("b", "Throttled").failures,
+            1,
+            "objects do not share their count"
+        );
+        assert_eq!(
+            attempts.failed("a", "ScopeLocked"),
+            Standing {
+                failures: 1,
+                since: Duration::ZERO
+            }
+        );
+        attempts.forget("a");
+        assert_eq!(attempts.failed("a", "ScopeLocked").failures, 1);
+    }
+
+    #[test]
+    fn delays_grow_to_their_ceiling_and_never_undercut_a_set_time() {
+        for (failures, least, most) in [
+            (1, 500, 1_000),
+            (2, 1_000, 2_000),
+            (4, 4_000, 8_000),
+            (60, 30_000, 60_000),
+        ] {
+            let delay = Pace::Backoff.delay(failures).as_millis();
+            assert!(
+                (least..=most).contains(&delay),
+                "{failures} failures: {delay} ms"
+            );
+        }
+        assert_eq!(Pace::WaitForChange.delay(1), Duration::from_secs(10));
+        assert_eq!(Pace::WaitForChange.delay(3), Duration::from_secs(60));
+        assert!(Pace::WaitForChange.delay(9) >= Duration::from_secs(270));
+        assert!(Pace::After(Duration::from_secs(17)).delay(1) >= Duration::from_secs(17));
+    }
+}

@@ -1,0 +1,63 @@
+//! Conditions with the clock passed in, so that status stays a plain function of its inputs.
+//!
+//! `k8s_controller::conditions` reads the clock itself; the rest follows the same conventions (KEP-1623).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+/// Status of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionStatus {
+    True,
+    False,
+    Unknown,
+}
+
+impl ConditionStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// The condition of that type, if there is one.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether the condition of that type is True.
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    find(conditions, type_)
+        .is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
+}
+
+/// A condition that keeps the transition time of `previous` unless the status moved.
+///
+/// Times are cut to whole seconds, as the API server stores them.
+pub fn transition(
+    previous: Option<&Condition>,
+    type_: &str,
+    status: ConditionStatus,
+    reason: &str,
+    message: String,
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
+    let last_transition_time = match previous {
+        Some(previous) if previous.status == status.as_str() => {
+            previous.last_transition_time.clone()
+        }
+        _ => Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+    };
+    Condition {
+        type_: type_.to_owned(),
+        status: status.as_str().to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: Some(generation),
+        last_transition_time,
+    }
+}

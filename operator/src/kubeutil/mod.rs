@@ -1,0 +1,9 @@
+//! What every Kubernetes controller needs and kube-runtime does not bring.
+
+pub mod attempts;
+pub mod conditions;
+pub mod field_ownership;
+pub mod server_side_apply;
+
+/// Field manager of everything that azwib applies.
+pub const FIELD_MANAGER: &str = "azwib";

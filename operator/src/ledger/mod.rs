@@ -1,0 +1,174 @@
+//! The books of each managed identity: what Azure said about it, and who may write to it now.
+//!
+//! Azure takes one federated-credential write at a time per identity and answers 409 to the rest, and it throttles
+//! reads hard. So the unit of work is the identity, not the binding: its bindings share one cached read of the identity
+//! and one cached listing, and a [`Turn`] is needed to write. Nobody waits for a turn in a reconcile: whoever finds it
+//! taken is woken when it is given back.
+
+pub mod plan;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use kube::ResourceExt;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::azure::{AzureError, Identity, IdentityService, ListedCredential};
+pub use turn::Turn;
+
+/// A binding that waits for a turn, by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BindingRef {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl BindingRef {
+    pub fn of(binding: &WorkloadIdentityBinding) -> Self {
+        Self {
+            namespace: binding.namespace().unwrap_or_default(),
+            name: binding.name_any(),
+        }
+    }
+}
+
+/// How old an answer of Azure may be.
+#[derive(Debug, Clone, Copy)]
+pub enum Freshness {
+    /// Answered within this time.
+    Within(Duration),
+    /// Asked at or after this moment.
+    Since(Instant),
+}
+
+impl Freshness {
+    fn allows(self, asked: Instant) -> bool {
+        match self {
+            Self::Within(age) => asked.elapsed() < age,
+            Self::Since(moment) => asked >= moment,
+        }
+    }
+}
+
+/// One ledger per managed identity, made when it is first asked for.
+pub struct Ledgers {
+    service: Arc<dyn IdentityService>,
+    entries: Mutex<HashMap<String, Arc<Ledger>>>,
+    wake: UnboundedSender<BindingRef>,
+    writes: TaskTracker,
+}
+
+impl Ledgers {
+    /// Ledgers over `service`; whoever waited for a turn is sent to `wake` when the turn is given back.
+    pub fn new(service: Arc<dyn IdentityService>, wake: UnboundedSender<BindingRef>) -> Self {
+        Self {
+            service,
+            entries: Mutex::default(),
+            wake,
+            writes: TaskTracker::new(),
+        }
+    }
+
+    /// The ledger of this identity.
+    pub fn of(&self, id: &ManagedIdentityId) -> Arc<Ledger> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = entries.entry(id.key().to_owned()).or_insert_with(|| {
+            Arc::new(Ledger {
+                id: id.clone(),
+                service: Arc::clone(&self.service),
+                wake: self.wake.clone(),
+                writes: self.writes.clone(),
+                identity: tokio::sync::Mutex::default(),
+                listing: tokio::sync::Mutex::default(),
+                turn: Arc::default(),
+                waiting: Mutex::default(),
+            })
+        });
+        Arc::clone(ledger)
+    }
+
+    /// Waits until every write that was sent has its answer. No write may be started afterwards.
+    pub async fn drain(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+    }
+}
+
+/// What is known about one managed identity.
+pub struct Ledger {
+    id: ManagedIdentityId,
+    service: Arc<dyn IdentityService>,
+    wake: UnboundedSender<BindingRef>,
+    writes: TaskTracker,
+    identity: tokio::sync::Mutex<Option<Read<Identity>>>,
+    listing: tokio::sync::Mutex<Option<Read<Vec<ListedCredential>>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    waiting: Mutex<Vec<BindingRef>>,
+}
+
+/// An answer of Azure and when it was asked for.
+#[derive(Debug, Clone)]
+struct Read<T> {
+    asked: Instant,
+    answer: T,
+}
+
+impl Ledger {
+    /// The identity that this is the ledger of.
+    pub fn id(&self) -> &ManagedIdentityId {
+        &self.id
+    }
+
+    /// The identity as Azure describes it; concurrent callers share one request.
+    pub async fn identity(&self, freshness: Freshness) -> Result<Identity, AzureError> {
+        let mut cached = self.identity.lock().await;
+        if let Some(read) = cached.as_ref().filter(|read| freshness.allows(read.asked)) {
+            return Ok(read.answer.clone());
+        }
+        let asked = Instant::now();
+        // What failed is not remembered: the next caller asks again.
+        *cached = None;
+        let answer = self.service.get_identity(&self.id).await?;
+        *cached = Some(Read {
+            asked,
+            answer: answer.clone(),
+        });
+        Ok(answer)
+    }
+
+    /// All credentials of the identity, foreign ones included; concurrent callers share one request.
+    pub async fn listing(&self, freshness: Freshness) -> Result<Vec<ListedCredential>, AzureError> {
+        let mut cached = self.listing.lock().await;
+        if let Some(read) = cached.as_ref().filter(|read| freshness.allows(read.asked)) {
+            return Ok(read.answer.clone());
+        }
+        let asked = Instant::now();
+        *cached = None;
+        let answer = self.service.list_credentials(&self.id).await?;
+        *cached = Some(Read {
+            asked,
+            answer: answer.clone(),
+        });
+        Ok(answer)
+    }
+
+    /// Takes the identity's turn to write, or notes who to wake when it is given back.
+    pub fn try_turn(self: &Arc<Self>, who: BindingRef) -> Option<Turn> {
+        // Under this lock a turn cannot be given back between the look and the note.
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match Arc::clone(&self.turn).try_lock_owned() {
+            Ok(held) => Some(Turn::new(Arc::clone(self), held)),
+            Err(_) => {
+                if !waiting.contains(&who) {
+                    waiting.push(who);
+                }
+                None
+            }
+        }
+    }
+}
