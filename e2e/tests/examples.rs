@@ -65,10 +65,11 @@ fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
 #[tokio::test]
 async fn the_api_server_takes_every_example_and_admits_its_pods() -> anyhow::Result<()> {
     let control_plane = ControlPlane::start(ControlPlaneOptions::unpublished()?).await?;
-    let crd = folder("config/crd");
-    control_plane.kubectl(&["apply", "-k", &crd]).await?;
     control_plane
-        .kubectl(&["wait", "--for=condition=Established", "-k", &crd])
+        .kubectl(&["apply", "-k", &folder("config/crd")])
+        .await?;
+    control_plane
+        .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
         .await?;
     let namespaces = examples().join("namespaces.yaml").display().to_string();
     control_plane.kubectl(&["apply", "-f", &namespaces]).await?;
