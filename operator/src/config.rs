@@ -8,9 +8,9 @@ use azwib_crds::{
     ClientId, InvalidClientId, InvalidIssuer, InvalidManagedIdentityId, Issuer, ManagedIdentityId,
 };
 
-use crate::azure::auth::{AuthConfig, Secret};
+use crate::azure::auth::{AuthConfig, Authorization, Secret};
 use crate::azure::cloud::{Cloud, InvalidCloud, KnownCloud};
-use crate::azure::msi::{Authorization, MsiOptions};
+use crate::azure::msi::MsiOptions;
 use crate::binding::Settings;
 use crate::binding::validate::Defaults;
 use crate::cli::{AuthName, Cli, CloudName};

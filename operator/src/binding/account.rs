@@ -242,3 +242,6 @@ fn owner_reference(claimant: &Claimant) -> OwnerReference {
         block_owner_deletion: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -304,7 +304,7 @@ struct Verdict {
     message: String,
 }
 
-/// `Ready`, from the first step that is not true, then from the propagation of the credential.
+/// `Ready`, from the first step that failed or was not reached, then from the propagation of the credential.
 fn verdict(
     report: &Report,
     steps: &[Condition],
@@ -319,20 +319,15 @@ fn verdict(
             message,
         };
     }
-    if let Some(step) = steps
-        .iter()
-        .find(|step| step.status != ConditionStatus::True.as_str())
-    {
-        let status = if step.status == "False" {
-            ConditionStatus::False
-        } else {
-            ConditionStatus::Unknown
-        };
-        return Verdict {
-            status,
-            reason: step.reason.clone(),
-            message: step.message.clone(),
-        };
+    let unmet = |status: ConditionStatus| steps.iter().find(|step| step.status == status.as_str());
+    for status in [ConditionStatus::False, ConditionStatus::Unknown] {
+        if let Some(step) = unmet(status) {
+            return Verdict {
+                status,
+                reason: step.reason.clone(),
+                message: step.message.clone(),
+            };
+        }
     }
     if !propagation_left(steps, moment).is_zero() {
         let message =
@@ -389,3 +384,6 @@ fn is_stalled(verdict: &Verdict, previous: Option<&Condition>, moment: &Moment) 
     // After a restart the memory of how long a reason has stood is gone; what was said already stays said.
     moment.stood >= threshold || previous.is_some_and(|previous| previous.reason == verdict.reason)
 }
+
+#[cfg(test)]
+mod tests;
