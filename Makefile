@@ -80,8 +80,8 @@ check-generated: ## Fail when a generated file differs from what its source says
 test: assets ## Every test: units, the simulator, end to end on a real API server, Azure's own Python clients.
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
-	# >>> Checks over what the end-to-end tests recorded: they run last, on everything that was seen above.
-	# <<<
+# >>> Checks over what the end-to-end tests recorded stand here: they run last, on everything that was seen above.
+# <<<
 	$(MAKE) test-python
 
 .PHONY: test-python

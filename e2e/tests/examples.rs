@@ -45,6 +45,15 @@ fn every_binding_parses_and_no_field_of_it_is_ignored() {
 }
 
 #[test]
+fn the_binding_of_the_readme_is_the_minimal_example() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("```yaml\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let shown: Value = serde_yaml_ng::from_str(shown).unwrap();
+    assert_eq!(("01-minimal.yaml".to_owned(), shown), documents()[0]);
+}
+
+#[test]
 fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
     for (file, document) in bindings() {
         let identity = &document["spec"]["identity"];
