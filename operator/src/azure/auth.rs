@@ -47,6 +47,16 @@ pub enum AuthConfig {
     AzureCli,
 }
 
+/// Where the token enters a request.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorization {
+    /// In our transport, where nothing logs it: the only way that the operator uses.
+    BelowTheLogLine,
+    /// In the old client, which logs it: for the test that shows that the guard matters.
+    InsideTheClient,
+}
+
 /// Gives out tokens and renews them.
 #[derive(Debug)]
 pub(crate) struct TokenSource {

@@ -252,3 +252,6 @@ fn kind_of(answer: &Answer<'_>) -> AzureErrorKind {
         _ => AzureErrorKind::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests;

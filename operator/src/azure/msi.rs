@@ -14,14 +14,11 @@ use futures::StreamExt;
 use super::{
     AzureError, AzureErrorKind, CredentialContent, Deleted, Identity, IdentityService,
     ListedCredential, Put,
-    auth::{AuthConfig, LegacyCredential, SignIn, SignInOptions, TokenSource},
+    auth::{AuthConfig, Authorization, LegacyCredential, SignIn, SignInOptions, TokenSource},
     cloud::Cloud,
     error::SetupError,
     transport::{Http, HttpOptions, ResourceManagerTransport, SignInTransport},
 };
-
-#[doc(hidden)]
-pub use super::transport::Authorization;
 
 /// An identity has at most 20 credentials. A listing with more pages than that has lost its way.
 const MAX_PAGES: usize = 100;

@@ -6,6 +6,5 @@ mod resource_manager;
 mod sign_in;
 
 pub(crate) use http::{Http, HttpOptions};
-pub use resource_manager::Authorization;
 pub(crate) use resource_manager::ResourceManagerTransport;
 pub(crate) use sign_in::SignInTransport;

@@ -9,8 +9,7 @@ use azure_core_legacy::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::TokenSource;
-use crate::azure::transport::Authorization;
+use super::{Authorization, TokenSource};
 
 /// It goes into the old client's requests and, at debug level, into its log; our transport replaces it.
 const PLACEHOLDER: &str = "set-below-the-log-line";

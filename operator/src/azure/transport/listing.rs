@@ -1,19 +1,25 @@
-//! Makes listings of federated identity credentials decodable.
+//! Makes listings of federated identity credentials decodable, and nothing else pass for one.
 //!
 //! The model of `azure_mgmt_msi` wants a subject in every credential, and one flexible credential (a claims
 //! expression in its place) would make the whole listing fail: somebody else's object would keep azwib from its own.
+//! On the other hand it takes any JSON object for an empty listing, after which all credentials would seem gone.
 
 use serde_json::{Map, Value};
 
+/// Whether the path is that of an identity's credentials, the next pages included.
+pub(super) fn is_listing(path: &str) -> bool {
+    path.rsplit('/')
+        .next()
+        .is_some_and(|last| last.eq_ignore_ascii_case("federatedIdentityCredentials"))
+}
+
 /// Reduces each credential of a listing to its id and name and, where they are all there and of the expected form,
-/// issuer, subject and audiences. What is not a listing stays as it is.
-pub(super) fn keep_what_is_understood(mut listing: Value) -> Value {
-    if let Some(Value::Array(credentials)) = listing.get_mut("value") {
-        for credential in credentials {
-            *credential = understood(credential);
-        }
+/// issuer, subject and audiences. `None` for what is not a listing.
+pub(super) fn keep_what_is_understood(mut listing: Value) -> Option<Value> {
+    for credential in listing.get_mut("value")?.as_array_mut()? {
+        *credential = understood(credential);
     }
-    listing
+    Some(listing)
 }
 
 fn understood(credential: &Value) -> Value {
@@ -59,7 +65,9 @@ mod tests {
         });
         assert_eq!(
             keep_what_is_understood(listing),
-            json!({"value": [{"id": "/x", "name": "a", "properties": properties}], "nextLink": "https://arm/next"})
+            Some(
+                json!({"value": [{"id": "/x", "name": "a", "properties": properties}], "nextLink": "https://arm/next"})
+            )
         );
     }
 
@@ -80,7 +88,7 @@ mod tests {
             let listing = json!({"value": [{"name": "a", "properties": properties}]});
             assert_eq!(
                 keep_what_is_understood(listing),
-                json!({"value": [{"name": "a"}]}),
+                Some(json!({"value": [{"name": "a"}]})),
                 "{properties}"
             );
         }
@@ -90,18 +98,36 @@ mod tests {
     fn a_null_expression_does_not_hide_the_subject() {
         let listing = json!({"value": [{"name": "a", "properties":
             {"issuer": "https://i/", "subject": "s", "audiences": ["a"], "claimsMatchingExpression": null}}]});
-        assert!(keep_what_is_understood(listing)["value"][0]["properties"].is_object());
+        let kept = keep_what_is_understood(listing).expect("is a listing");
+        assert!(kept["value"][0]["properties"].is_object());
     }
 
     #[test]
-    fn what_is_not_a_listing_stays_as_it_is() {
+    fn what_is_not_a_listing_does_not_pass_for_one() {
         for other in [
-            json!({"name": "a"}),
-            json!([1]),
+            json!({}),
+            json!({"values": []}),
             json!({"value": {"a": 1}}),
+            json!({"value": null}),
+            json!([1]),
             json!(null),
         ] {
-            assert_eq!(keep_what_is_understood(other.clone()), other);
+            assert_eq!(keep_what_is_understood(other.clone()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_listing_is_known_by_its_path() {
+        let identity = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/n";
+        for name in [
+            "federatedIdentityCredentials",
+            "federatedidentitycredentials",
+        ] {
+            assert!(is_listing(&format!("{identity}/{name}")));
+        }
+        assert!(!is_listing(identity));
+        assert!(!is_listing(&format!(
+            "{identity}/federatedIdentityCredentials/a"
+        )));
     }
 }

@@ -17,22 +17,12 @@ use url::Url;
 
 use super::{
     http::{Http, Reply},
-    listing::keep_what_is_understood,
+    listing::{is_listing, keep_what_is_understood},
 };
 use crate::azure::{
-    auth::{Secret, TokenSource},
+    auth::{Authorization, Secret, TokenSource},
     error::{AzureError, AzureErrorKind},
 };
-
-/// Where the token enters a request.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authorization {
-    /// In our transport, where nothing logs it: the only way that the operator uses.
-    BelowTheLogLine,
-    /// In the old client, which logs it: for the test that shows that the guard matters.
-    InsideTheClient,
-}
 
 /// Sends requests to Resource Manager, and to no other host: each carries a token that can act as any identity in
 /// reach, and the old client follows a listing's `nextLink` wherever it leads.
@@ -79,7 +69,7 @@ impl ResourceManagerTransport {
             let error = no_reply.into_error(AzureErrorKind::Unavailable);
             if lost { error.of_lost_write() } else { error }
         })?;
-        into_response(&reply).map_err(|error| match error.kind() {
+        into_response(request, &reply).map_err(|error| match error.kind() {
             AzureErrorKind::Unavailable if is_write => error.of_lost_write(),
             _ => error,
         })
@@ -121,9 +111,9 @@ fn to_reqwest(request: &Request, authorization: &str) -> Result<reqwest::Request
     Ok(sent)
 }
 
-/// A success whose body is JSON (or empty) goes on to the old client; anything else is an error here, before that
+/// A success whose body is what was asked for goes on to the old client; anything else is an error here, before that
 /// client makes one that hides the headers and shows the body.
-fn into_response(reply: &Reply) -> Result<Response, AzureError> {
+fn into_response(request: &Request, reply: &Reply) -> Result<Response, AzureError> {
     let json = reply.json();
     if !reply.is_success() {
         return Err(refusal(reply, json.as_ref()));
@@ -133,12 +123,27 @@ fn into_response(reply: &Reply) -> Result<Response, AzureError> {
     let status = StatusCode::try_from(reply.status)
         .map_err(|_| unusable("the resource manager answered with an unknown status"))?;
     let body = match json {
-        Some(json) => keep_what_is_understood(json).to_string().into_bytes(),
+        Some(json) => as_asked_for(request, json)
+            .ok_or_else(|| {
+                unusable("the answer of the resource manager is not what was asked for")
+            })?
+            .to_string()
+            .into_bytes(),
         None if reply.body.is_empty() => Vec::new(),
         None => return Err(unusable("the answer of the resource manager is not json")),
     };
     let body = futures::stream::once(async { Ok(body.into()) });
     Ok(Response::new(status, Headers::new(), Box::pin(body)))
+}
+
+/// A GET brings a listing or a resource, a PUT a resource; all resources that azwib knows have properties. A DELETE
+/// brings nothing that anybody reads.
+fn as_asked_for(request: &Request, json: Value) -> Option<Value> {
+    match request.method() {
+        Method::Delete => Some(json),
+        Method::Get if is_listing(request.url().path()) => keep_what_is_understood(json),
+        _ => json.get("properties")?.is_object().then_some(json),
+    }
 }
 
 /// Reads Resource Manager's error: `{"error": {"code", "message"}}`.
