@@ -1,0 +1,133 @@
+//! The reference in docs/ says what the code says.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use azwib_operator::binding::reason::{ConditionType, Persistence, Reason};
+use azwib_operator::cli::Cli;
+use clap::{Arg, CommandFactory};
+
+const CONDITIONS: &str = include_str!("../../docs/reference/conditions.md");
+const FLAGS: &str = include_str!("../../docs/reference/flags.md");
+
+/// What stands between the two marker comments of a document.
+fn generated_part(document: &str) -> &str {
+    let (_, rest) = document
+        .split_once("; a test keeps it so -->\n\n")
+        .expect("a marker where the generated part begins");
+    let (part, _) = rest
+        .split_once("\n<!-- end of the generated part -->")
+        .expect("a marker where it ends");
+    part
+}
+
+fn table_of_reasons() -> String {
+    let mut table = "| reason | meaning | Stalled |\n|---|---|---|\n".to_owned();
+    for reason in Reason::ALL {
+        let stalled = match reason.persistence() {
+            Persistence::Heals => "never",
+            Persistence::CurableElsewhere => "after 2 min",
+            Persistence::CurableInAzure => "after 10 min",
+            Persistence::NeedsPerson => "at once",
+        };
+        writeln!(
+            table,
+            "| `{reason}` | {} | {stalled} |",
+            reason.description()
+        )
+        .unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_reference_of_conditions_describes_every_reason() {
+    let expected = table_of_reasons();
+    assert_eq!(
+        generated_part(CONDITIONS),
+        expected,
+        "docs/reference/conditions.md should hold:\n{expected}"
+    );
+}
+
+#[test]
+fn the_table_of_conditions_names_every_condition_and_every_reason_and_no_others() {
+    let (conditions, _) = CONDITIONS
+        .split_once("A step that was not reached")
+        .unwrap();
+    let named: BTreeSet<_> = conditions
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect();
+    let known = ConditionType::ALL
+        .iter()
+        .map(|condition| condition.as_str());
+    let known: BTreeSet<_> = known
+        .chain(Reason::ALL.iter().map(|reason| reason.as_str()))
+        .collect();
+    // `Pending` is what every step says that was not reached: a sentence below the table.
+    let missing: Vec<_> = known
+        .difference(&named)
+        .filter(|name| **name != "Pending")
+        .collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
+    let unknown: Vec<_> = named.difference(&known).collect();
+    assert!(
+        unknown.is_empty(),
+        "in the table, but not in the code: {unknown:?}"
+    );
+}
+
+fn row_of_flag(flag: &Arg) -> String {
+    let list = |values: Vec<String>| {
+        values
+            .iter()
+            .map(|value| format!("`{value}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let choices: Vec<_> = flag
+        .get_possible_values()
+        .iter()
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    let name = flag.get_long().expect("every flag has a long name");
+    let value = match flag.get_value_names() {
+        Some([value]) if choices.is_empty() => format!(" {value}"),
+        _ => String::new(),
+    };
+    let variable = flag
+        .get_env()
+        .expect("every flag has a variable")
+        .to_string_lossy();
+    let default = match flag.get_default_values() {
+        [] if flag.is_required_set() => "required".to_owned(),
+        defaults => list(
+            defaults
+                .iter()
+                .map(|value| value.to_string_lossy().into_owned())
+                .collect(),
+        ),
+    };
+    let mut meaning = flag
+        .get_help()
+        .expect("every flag is described")
+        .to_string();
+    if !choices.is_empty() {
+        meaning.push_str(": ");
+        meaning.push_str(&list(choices));
+    }
+    format!("| `--{name}{value}` | `{variable}` | {default} | {meaning} |\n")
+}
+
+#[test]
+fn the_reference_of_flags_describes_every_flag() {
+    let mut expected = "| flag | variable | default | |\n|---|---|---|---|\n".to_owned();
+    expected.extend(Cli::command().get_arguments().map(row_of_flag));
+    assert_eq!(
+        generated_part(FLAGS),
+        expected,
+        "docs/reference/flags.md should hold:\n{expected}"
+    );
+}
