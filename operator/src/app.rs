@@ -20,8 +20,8 @@ use crate::ledger::Ledgers;
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::shutdown;
 
-/// How long what is under way may take once the operator is told to stop; below the 30 s that Kubernetes gives a pod.
-const GRACE: Duration = Duration::from_secs(25);
+/// How much longer than one request to Azure the way down may take.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a read from the API server may be silent: longer than a watch (295 s) lasts.
 const READ_TIMEOUT: Duration = Duration::from_secs(310);
@@ -42,13 +42,14 @@ pub enum Error {
     },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    #[error("what was under way did not end within {} seconds", GRACE.as_secs())]
-    Unfinished,
+    #[error("what was under way did not end within {0:?}")]
+    Unfinished(Duration),
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> Result<(), Error> {
     let stop = shutdown::on_signal().map_err(Error::Signals)?;
+    let grace = config.azure.request_timeout + GRACE;
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,
@@ -86,7 +87,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let controller = tokio::spawn(controller::run(watches, woken, context, async move {
         stopped.cancelled().await
     }));
-    wind_down(stop, controller, &ledgers).await
+    wind_down(stop, controller, &ledgers, grace).await
 }
 
 async fn kubernetes_client() -> Result<Client, Error> {
@@ -147,6 +148,7 @@ async fn wind_down(
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
     ledgers: &Ledgers,
+    grace: Duration,
 ) -> Result<(), Error> {
     let finished = async {
         // An aborted or panicked controller has nothing under way either.
@@ -158,7 +160,7 @@ async fn wind_down(
         () = &mut finished => return Ok(()),
         () = stop.cancelled() => {}
     }
-    tokio::time::timeout(GRACE, finished)
+    tokio::time::timeout(grace, finished)
         .await
-        .map_err(|_| Error::Unfinished)
+        .map_err(|_| Error::Unfinished(grace))
 }

@@ -393,14 +393,13 @@ mod tests {
             config.cloud.authority_host().as_str(),
             "https://login.example/"
         );
-        for left_out in 1..CUSTOM.len() {
+        for left_out in &CUSTOM[1..] {
             let flags: Vec<_> = CUSTOM
                 .iter()
-                .enumerate()
-                .filter(|(n, _)| *n != left_out)
-                .map(|(_, flag)| *flag)
+                .filter(|flag| *flag != left_out)
+                .copied()
                 .collect();
-            let flag = CUSTOM[left_out].split('=').next().unwrap();
+            let flag = left_out.split('=').next().unwrap();
             assert!(refusal(&flags).contains(flag), "{flag}");
         }
         assert!(

@@ -164,7 +164,7 @@ fn has_live_twin(
         &service_account_name(binding),
     )
     .iter()
-    .any(|sibling| sibling.uid() != binding.uid() && is_live_twin(sibling, identity.as_str()))
+    .any(|sibling| is_live_twin(sibling, binding, identity, &ctx.settings.defaults))
 }
 
 /// Gives the account the state that the remaining bindings ask for.
@@ -271,7 +271,10 @@ mod tests {
             },
         ] {
             assert!(
-                matches!(decide(&created, &[listing.clone()]), Disposal::Leave(_)),
+                matches!(
+                    decide(&created, std::slice::from_ref(&listing)),
+                    Disposal::Leave(_)
+                ),
                 "{listing:?}"
             );
         }

@@ -160,7 +160,7 @@ fn guarded_reconcile(
             // One bad object is one failed pass, not a dead watch.
             Err(invalid) => {
                 let uid = invalid.metadata.uid.clone().unwrap_or_default();
-                Err(ctx.failed(&uid, Error::Unparsable(invalid.clone())))
+                Err(ctx.failed(&uid, Error::Unparsable(Box::new(invalid.clone()))))
             }
         }
     }

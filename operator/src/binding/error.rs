@@ -46,7 +46,7 @@ pub enum Error {
         source: AzureError,
     },
     #[error("the binding cannot be read by this version of azwib")]
-    Unparsable(#[source] InvalidObject),
+    Unparsable(#[source] Box<InvalidObject>),
     #[error("the API server did not answer as it should")]
     Kubernetes(#[from] kube::Error),
 }

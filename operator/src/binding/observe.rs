@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::account::Claimant;
 use super::error::Error;
-use super::validate::Desired;
+use super::validate::{Defaults, Desired, identity_id};
 use crate::azure::{Identity, ListedCredential};
 use crate::ledger::plan::{Decision, decide};
 use crate::ledger::{Freshness, Ledger};
@@ -56,7 +56,12 @@ pub async fn observe(
     let account = account(&desired.namespace, &desired.service_account, ctx).await?;
     let siblings = ctx.siblings(&desired.namespace, &desired.service_account);
     let claimants = claimants(binding, &identity, &siblings);
-    let older_twin = older_twin(binding, &identity, &siblings);
+    let older_twin = older_twin(
+        binding,
+        &desired.identity,
+        &siblings,
+        &ctx.settings.defaults,
+    );
     Ok(Observed {
         ledger,
         identity,
@@ -191,10 +196,12 @@ pub fn claimant_of(binding: &WorkloadIdentityBinding, identity: &ResolvedIdentit
     }
 }
 
+/// The oldest of the older bindings with the same account and identity: it alone makes the claim.
 fn older_twin(
     binding: &WorkloadIdentityBinding,
-    identity: &ResolvedIdentity,
+    identity: &ManagedIdentityId,
     siblings: &[WorkloadIdentityBinding],
+    defaults: &Defaults,
 ) -> Option<String> {
     let age = |binding: &WorkloadIdentityBinding| {
         (
@@ -204,20 +211,21 @@ fn older_twin(
     };
     siblings
         .iter()
-        .filter(|sibling| {
-            sibling.uid() != binding.uid() && is_live_twin(sibling, &identity.resource_id)
-        })
-        .filter(|sibling| age(sibling) < age(binding))
-        .map(|sibling| sibling.name_any())
+        .filter(|sibling| is_live_twin(sibling, binding, identity, defaults))
+        .map(age)
+        .filter(|other| *other < age(binding))
         .min()
+        .map(|(_, name)| name)
 }
 
-/// Whether this binding is not being deleted and its recorded identity is that one.
-pub fn is_live_twin(sibling: &WorkloadIdentityBinding, resource_id: &str) -> bool {
-    sibling.metadata.deletion_timestamp.is_none()
-        && sibling
-            .status
-            .as_ref()
-            .and_then(|status| status.identity.as_ref())
-            .is_some_and(|identity| identity.resource_id.eq_ignore_ascii_case(resource_id))
+/// Whether `sibling`, a binding of the same account, is another one for that identity and is not being deleted.
+pub fn is_live_twin(
+    sibling: &WorkloadIdentityBinding,
+    binding: &WorkloadIdentityBinding,
+    identity: &ManagedIdentityId,
+    defaults: &Defaults,
+) -> bool {
+    sibling.uid() != binding.uid()
+        && sibling.metadata.deletion_timestamp.is_none()
+        && identity_id(&sibling.spec.identity, defaults).is_ok_and(|other| other == *identity)
 }

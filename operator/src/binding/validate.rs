@@ -119,7 +119,8 @@ pub fn service_account_name(binding: &WorkloadIdentityBinding) -> String {
         .unwrap_or_else(|| binding.name_any())
 }
 
-fn identity_id(
+/// The managed identity that a reference names, completed from the operator's defaults.
+pub fn identity_id(
     reference: &IdentityReference,
     defaults: &Defaults,
 ) -> Result<ManagedIdentityId, Error> {
