@@ -4,8 +4,14 @@ pub mod assets;
 mod certificates;
 pub mod control_plane;
 pub mod keys;
+pub mod operator_process;
 pub mod supervisor;
 pub mod wait;
+pub mod webhook;
+pub mod workload;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use keys::ServiceAccountKeys;
+pub use operator_process::{OperatorOptions, OperatorProcess};
+pub use webhook::{Webhook, WebhookOptions};
+pub use workload::{ProjectedToken, TokenExchange};
