@@ -14,6 +14,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 WEBHOOK_MODULE := e2e/go/webhook
+BINARIES := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
 
@@ -26,8 +27,10 @@ help: ## List the targets.
 		/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: assets binaries ## Bring up a local cluster, Azure's simulator and the operator, apply examples/, show a token exchange. ONCE=1: then exit.
-	$(CARGO) run --quiet --bin demo -- $(if $(ONCE),--once)
+demo: ## Bring up a local cluster, Azure's simulator and the operator, apply examples/, show a token exchange. ONCE=1: then exit.
+	$(CARGO) build --workspace --bins
+	$(BINARIES)/assets
+	$(BINARIES)/demo $(if $(ONCE),--once)
 
 .PHONY: deploy
 deploy: ## Apply config/default to the cluster that kubectl points at (fill in a copy of config/overlays/template first: OVERLAY=path).
@@ -57,11 +60,6 @@ crds: ## Write config/crd/ from the types in crds/.
 assets: ## Build the local control plane and the webhook from their pinned Go modules, once (about 5 minutes when cold).
 	$(CARGO) run --quiet --bin assets
 
-# All packages together: a build of one alone would pick other features and compile its dependencies a second time.
-.PHONY: binaries
-binaries:
-	$(CARGO) build --workspace --bins
-
 ##@ Check
 
 .PHONY: lint
@@ -77,8 +75,10 @@ check-generated: ## Fail when a generated file differs from what its source says
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen -- --check
 
 .PHONY: test
-test: assets ## Every test: units, the simulator, end to end on a real API server, Azure's own Python clients.
+test: ## Every test: units, the simulator, end to end on a real API server, Azure's own Python clients.
+# Binaries and tests in one build: `cargo run` would pick other features and compile most dependencies a second time.
 	$(CARGO) build --workspace --bins --tests
+	$(BINARIES)/assets
 	$(CARGO) test --workspace
 # >>> Checks over what the end-to-end tests recorded stand here: they run last, on everything that was seen above.
 # <<<
