@@ -37,7 +37,9 @@ deploy: ## Apply config/default to the cluster that kubectl points at (fill in a
 	$(KUBECTL) apply -k $(or $(OVERLAY),config/default)
 
 .PHONY: undeploy
-undeploy: ## Remove the operator from that cluster. The CRD stays, and with it the bindings.
+undeploy: ## Remove the operator from that cluster; the CRD stays. Refused while there are bindings, which nothing would clean up behind.
+	@bindings="$$($(KUBECTL) get workloadidentitybindings.azwib.dev --all-namespaces --output name)"; \
+		test -z "$$bindings" || { echo "delete these first: $$bindings" >&2; exit 1; }
 	$(KUBECTL) delete --ignore-not-found -k config/manager
 	$(KUBECTL) delete --ignore-not-found -k config/rbac
 
