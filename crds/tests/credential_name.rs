@@ -53,6 +53,16 @@ fn the_same_readable_part_does_not_make_the_same_name() {
 }
 
 #[test]
+fn the_readable_part_is_in_lower_case_and_one_dash_stands_for_each_other_character() {
+    let issuer = Issuer::parse("https://oidc.example/").unwrap();
+    let name = CredentialName::derive(&issuer, "Shop", "a_b..ö");
+    assert_eq!(
+        &name.as_str()[..name.as_str().len() - 33],
+        "azwib-shop-a-b---"
+    );
+}
+
+#[test]
 fn the_longest_names_of_kubernetes_make_a_name_that_azure_admits() {
     let issuer = Issuer::parse("https://oidc.example/").unwrap();
     let name = CredentialName::derive(&issuer, &"n".repeat(63), &"s".repeat(253));

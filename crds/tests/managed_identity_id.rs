@@ -115,6 +115,7 @@ fn texts_of_another_form_are_refused() {
 #[test]
 fn names_that_azure_refuses_are_refused_with_the_reason() {
     let long = "x".repeat(10_000);
+    let (group_of_91, name_of_129) = ("x".repeat(91), "x".repeat(129));
     let cases = [
         ("", "rg", "orders", Invalid::Subscription),
         ("shop", "rg", "orders", Invalid::Subscription),
@@ -155,6 +156,13 @@ fn names_that_azure_refuses_are_refused_with_the_reason() {
             "orders",
             Invalid::ResourceGroupLength(10_000),
         ),
+        (
+            SUBSCRIPTION,
+            &group_of_91,
+            "orders",
+            Invalid::ResourceGroupLength(91),
+        ),
+        (SUBSCRIPTION, "rg", &name_of_129, Invalid::NameLength(129)),
         (SUBSCRIPTION, "..", "orders", Invalid::ResourceGroupEnd),
         (SUBSCRIPTION, ".", "orders", Invalid::ResourceGroupEnd),
         (SUBSCRIPTION, "rg.", "orders", Invalid::ResourceGroupEnd),
