@@ -1,0 +1,31 @@
+//! Resource ids as Resource Manager spells them in its answers.
+
+use uuid::Uuid;
+
+/// The namespace of managed identities.
+pub(crate) const NAMESPACE: &str = "Microsoft.ManagedIdentity";
+
+/// `/subscriptions/{id}`.
+pub(crate) fn subscription_id(subscription: Uuid) -> String {
+    format!("/subscriptions/{subscription}")
+}
+
+/// The id of a resource group: with a capital G.
+pub(crate) fn group_id(subscription: Uuid, group: &str) -> String {
+    format!("/subscriptions/{subscription}/resourceGroups/{group}")
+}
+
+/// The id of an identity: `resourcegroups` in lower case, as the provider answers whatever the request said.
+pub(crate) fn identity_id(subscription: Uuid, group: &str, name: &str) -> String {
+    format!(
+        "/subscriptions/{subscription}/resourcegroups/{group}/providers/{NAMESPACE}/userAssignedIdentities/{name}"
+    )
+}
+
+/// The id of a federated identity credential.
+pub(crate) fn credential_id(subscription: Uuid, group: &str, identity: &str, name: &str) -> String {
+    format!(
+        "{}/federatedIdentityCredentials/{name}",
+        identity_id(subscription, group, identity)
+    )
+}

@@ -1,0 +1,299 @@
+//! From method and path to what is asked for. Path segments are compared without case, whatever the host.
+
+use http::{Method, StatusCode};
+use uuid::Uuid;
+
+use super::error::{ArmError, ArmResult};
+use super::ids::{self, NAMESPACE};
+use crate::core::http::Request;
+
+/// A resource group's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupPath {
+    pub(crate) subscription: Uuid,
+    pub(crate) group: String,
+}
+
+/// An identity's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdentityPath {
+    pub(crate) group: GroupPath,
+    pub(crate) name: String,
+}
+
+/// A resource or a collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    MetadataEndpoints,
+    Tenants,
+    Subscriptions,
+    Subscription(Uuid),
+    ResourceGroups(Uuid),
+    ResourceGroup(GroupPath),
+    ProviderOperations,
+    Provider(Uuid),
+    IdentitiesInSubscription(Uuid),
+    IdentitiesInGroup(GroupPath),
+    Identity(IdentityPath),
+    Credentials(IdentityPath),
+    Credential(IdentityPath, String),
+}
+
+impl Target {
+    /// Reads a request's path.
+    pub(crate) fn of(request: &Request) -> ArmResult<Self> {
+        let segments = request.segments();
+        let lower: Vec<String> = segments.iter().map(|s| s.to_ascii_lowercase()).collect();
+        let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+        match lower.as_slice() {
+            ["metadata", "endpoints"] => Ok(Self::MetadataEndpoints),
+            ["tenants"] => Ok(Self::Tenants),
+            ["subscriptions"] => Ok(Self::Subscriptions),
+            ["providers", provider, "operations"] => {
+                namespace(provider, &segments[1])?;
+                Ok(Self::ProviderOperations)
+            }
+            ["subscriptions", _, rest @ ..] => {
+                let subscription = Uuid::try_parse(&segments[1]).map_err(|_| {
+                    ArmError::new(
+                        StatusCode::BAD_REQUEST,
+                        "InvalidSubscriptionId",
+                        format!(
+                            "The provided subscription identifier '{}' is malformed or invalid.",
+                            segments[1]
+                        ),
+                    )
+                })?;
+                Self::in_subscription(subscription, rest, &segments[2..], request)
+            }
+            _ => Err(unknown(request)),
+        }
+    }
+
+    fn in_subscription(
+        subscription: Uuid,
+        lower: &[&str],
+        segments: &[String],
+        request: &Request,
+    ) -> ArmResult<Self> {
+        match lower {
+            [] => Ok(Self::Subscription(subscription)),
+            ["resourcegroups"] => Ok(Self::ResourceGroups(subscription)),
+            ["providers", provider] => {
+                namespace(provider, &segments[1])?;
+                Ok(Self::Provider(subscription))
+            }
+            ["providers", provider, "userassignedidentities"] => {
+                namespace(provider, &segments[1])?;
+                Ok(Self::IdentitiesInSubscription(subscription))
+            }
+            ["resourcegroups", _, rest @ ..] => {
+                let group = GroupPath {
+                    subscription,
+                    group: segments[1].clone(),
+                };
+                Self::in_group(group, rest, &segments[2..], request)
+            }
+            _ => Err(unknown(request)),
+        }
+    }
+
+    fn in_group(
+        group: GroupPath,
+        lower: &[&str],
+        segments: &[String],
+        request: &Request,
+    ) -> ArmResult<Self> {
+        let ["providers", provider, rest @ ..] = lower else {
+            return if lower.is_empty() {
+                Ok(Self::ResourceGroup(group))
+            } else {
+                Err(unknown(request))
+            };
+        };
+        namespace(provider, &segments[1])?;
+        let identity = |name: &String| IdentityPath {
+            group: group.clone(),
+            name: name.clone(),
+        };
+        match rest {
+            ["userassignedidentities"] => Ok(Self::IdentitiesInGroup(group)),
+            ["userassignedidentities", _] => Ok(Self::Identity(identity(&segments[3]))),
+            ["userassignedidentities", _, "federatedidentitycredentials"] => {
+                Ok(Self::Credentials(identity(&segments[3])))
+            }
+            [
+                "userassignedidentities",
+                _,
+                "federatedidentitycredentials",
+                _,
+            ] => Ok(Self::Credential(
+                identity(&segments[3]),
+                segments[5].clone(),
+            )),
+            [kind, ..] => Err(ArmError::new(
+                StatusCode::NOT_FOUND,
+                "InvalidResourceType",
+                format!(
+                    "The resource type '{kind}' could not be found in the namespace '{NAMESPACE}' for api version '{}'.",
+                    request.query_parameter("api-version").unwrap_or_default()
+                ),
+            )),
+            [] => Err(unknown(request)),
+        }
+    }
+
+    /// The subscription it is in.
+    pub(crate) fn subscription(&self) -> Option<Uuid> {
+        match self {
+            Self::MetadataEndpoints
+            | Self::Tenants
+            | Self::Subscriptions
+            | Self::ProviderOperations => None,
+            Self::Subscription(id)
+            | Self::ResourceGroups(id)
+            | Self::Provider(id)
+            | Self::IdentitiesInSubscription(id) => Some(*id),
+            Self::ResourceGroup(group) | Self::IdentitiesInGroup(group) => Some(group.subscription),
+            Self::Identity(identity)
+            | Self::Credentials(identity)
+            | Self::Credential(identity, _) => Some(identity.group.subscription),
+        }
+    }
+
+    /// The scope that access is checked on, as Azure names it in a refusal.
+    pub(crate) fn scope(&self) -> String {
+        match self {
+            Self::MetadataEndpoints
+            | Self::Tenants
+            | Self::Subscriptions
+            | Self::ProviderOperations => "/".to_owned(),
+            Self::Subscription(id)
+            | Self::ResourceGroups(id)
+            | Self::Provider(id)
+            | Self::IdentitiesInSubscription(id) => ids::subscription_id(*id),
+            Self::ResourceGroup(group) | Self::IdentitiesInGroup(group) => {
+                ids::group_id(group.subscription, &group.group)
+            }
+            Self::Identity(identity) | Self::Credentials(identity) => identity.scope(),
+            Self::Credential(identity, name) => {
+                format!("{}/federatedIdentityCredentials/{name}", identity.scope())
+            }
+        }
+    }
+}
+
+impl IdentityPath {
+    fn scope(&self) -> String {
+        format!(
+            "{}/providers/{NAMESPACE}/userAssignedIdentities/{}",
+            ids::group_id(self.group.subscription, &self.group.group),
+            self.name
+        )
+    }
+}
+
+fn namespace(lower: &str, as_sent: &str) -> ArmResult<()> {
+    if lower == NAMESPACE.to_ascii_lowercase() {
+        return Ok(());
+    }
+    Err(ArmError::new(
+        StatusCode::NOT_FOUND,
+        "InvalidResourceNamespace",
+        format!("The resource namespace '{as_sent}' is invalid."),
+    ))
+}
+
+fn unknown(request: &Request) -> ArmError {
+    ArmError::new(
+        StatusCode::NOT_FOUND,
+        "InvalidRequestUri",
+        format!(
+            "The request URI '{}' does not name a resource of this simulator.",
+            request.path
+        ),
+    )
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Action {
+    /// The operation's id in Azure's API description.
+    pub(crate) name: &'static str,
+    /// What role-based access control checks; empty where every signed-in caller is served.
+    pub(crate) permission: &'static str,
+}
+
+/// The operations of a target, by method.
+pub(crate) fn action(target: &Target, method: &Method) -> ArmResult<Action> {
+    let (name, permission) = match (target, method.as_str()) {
+        (Target::MetadataEndpoints, "GET") => ("Metadata_Endpoints", ""),
+        (Target::Tenants, "GET") => ("Tenants_List", ""),
+        (Target::Subscriptions, "GET") => ("Subscriptions_List", ""),
+        (Target::Subscription(_), "GET") => ("Subscriptions_Get", ""),
+        (Target::ProviderOperations, "GET") => ("Operations_List", ""),
+        (Target::Provider(_), "GET") => ("Providers_Get", ""),
+        (Target::ResourceGroups(_), "GET") => (
+            "ResourceGroups_List",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ),
+        (Target::ResourceGroup(_), "GET") => (
+            "ResourceGroups_Get",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ),
+        (Target::ResourceGroup(_), "HEAD") => (
+            "ResourceGroups_CheckExistence",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ),
+        (Target::ResourceGroup(_), "PUT") => (
+            "ResourceGroups_CreateOrUpdate",
+            "Microsoft.Resources/subscriptions/resourceGroups/write",
+        ),
+        (Target::ResourceGroup(_), "DELETE") => (
+            "ResourceGroups_Delete",
+            "Microsoft.Resources/subscriptions/resourceGroups/delete",
+        ),
+        (Target::IdentitiesInSubscription(_), "GET") => (
+            "UserAssignedIdentities_ListBySubscription",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+        ),
+        (Target::IdentitiesInGroup(_), "GET") => (
+            "UserAssignedIdentities_ListByResourceGroup",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+        ),
+        (Target::Identity(_), "GET") => (
+            "UserAssignedIdentities_Get",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+        ),
+        (Target::Identity(_), "PUT") => (
+            "UserAssignedIdentities_CreateOrUpdate",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+        ),
+        (Target::Identity(_), "PATCH") => (
+            "UserAssignedIdentities_Update",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+        ),
+        (Target::Identity(_), "DELETE") => (
+            "UserAssignedIdentities_Delete",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
+        ),
+        (Target::Credentials(_), "GET") => (
+            "FederatedIdentityCredentials_List",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
+        ),
+        (Target::Credential(..), "GET") => (
+            "FederatedIdentityCredentials_Get",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
+        ),
+        (Target::Credential(..), "PUT") => (
+            "FederatedIdentityCredentials_CreateOrUpdate",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
+        ),
+        (Target::Credential(..), "DELETE") => (
+            "FederatedIdentityCredentials_Delete",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete",
+        ),
+        _ => return Err(ArmError::method_not_allowed(method)),
+    };
+    Ok(Action { name, permission })
+}

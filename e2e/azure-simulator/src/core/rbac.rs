@@ -1,0 +1,192 @@
+//! Role-based access control: who may do which action on which scope.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::state::State;
+
+/// A role: built in, or a list of actions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Everything.
+    Owner,
+    /// Everything except changes to access.
+    Contributor,
+    /// All reads.
+    Reader,
+    /// Built-in role `e40ec5ca-96e0-45a2-b4ff-59039f2c2b59`.
+    ManagedIdentityContributor,
+    /// Built-in role `f1a07417-d97a-45cb-824c-7a7467783830`.
+    ManagedIdentityOperator,
+    /// A custom role with these actions; `*` stands for any text.
+    Custom {
+        /// The actions, such as `Microsoft.ManagedIdentity/userAssignedIdentities/read`.
+        actions: Vec<String>,
+    },
+}
+
+impl Role {
+    /// Actions and not-actions. Source of the built-in ones: Azure's page of built-in roles.
+    fn actions(&self) -> (Vec<&str>, Vec<&str>) {
+        match self {
+            Self::Owner => (vec!["*"], vec![]),
+            Self::Contributor => (
+                vec!["*"],
+                vec![
+                    "Microsoft.Authorization/*/Delete",
+                    "Microsoft.Authorization/*/Write",
+                    "Microsoft.Authorization/elevateAccess/Action",
+                ],
+            ),
+            Self::Reader => (vec!["*/read"], vec![]),
+            Self::ManagedIdentityContributor => (
+                vec![
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/revokeTokens/action",
+                    "Microsoft.Authorization/*/read",
+                    "Microsoft.Resources/subscriptions/resourceGroups/read",
+                ],
+                vec![],
+            ),
+            Self::ManagedIdentityOperator => (
+                vec![
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
+                    "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
+                    "Microsoft.Authorization/*/read",
+                    "Microsoft.Resources/subscriptions/resourceGroups/read",
+                ],
+                vec![],
+            ),
+            Self::Custom { actions } => (actions.iter().map(String::as_str).collect(), vec![]),
+        }
+    }
+
+    fn allows(&self, action: &str) -> bool {
+        let (actions, not_actions) = self.actions();
+        let matches = |patterns: &[&str]| patterns.iter().any(|p| action_matches(p, action));
+        matches(&actions) && !matches(&not_actions)
+    }
+}
+
+/// Whether an action pattern covers an action. Without case; `*` is any text, and `a/*/read` covers `a/read` too
+/// (otherwise Managed Identity Operator could not read an identity, which it is documented to do).
+fn action_matches(pattern: &str, action: &str) -> bool {
+    fn matches(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [b'/', b'*', b'/', rest @ ..]
+                if text.first() == Some(&b'/') && matches(rest, &text[1..]) =>
+            {
+                true
+            }
+            [b'*', rest @ ..] => (0..=text.len()).any(|skipped| matches(rest, &text[skipped..])),
+            [first, rest @ ..] => text.first() == Some(first) && matches(rest, &text[1..]),
+        }
+    }
+    matches(
+        pattern.to_ascii_lowercase().as_bytes(),
+        action.to_ascii_lowercase().as_bytes(),
+    )
+}
+
+/// A role of a principal on a scope and all that is below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleAssignment {
+    /// Its id.
+    pub id: Uuid,
+    /// ARM id of a subscription, a resource group or a resource.
+    pub scope: String,
+    /// The role.
+    pub role: Role,
+    /// Object id of the service principal.
+    pub principal_id: Uuid,
+}
+
+impl RoleAssignment {
+    fn covers(&self, scope: &str) -> bool {
+        let (own, asked) = (normalized(&self.scope), normalized(scope));
+        own == asked || asked.starts_with(&format!("{own}/"))
+    }
+}
+
+fn normalized(scope: &str) -> String {
+    scope.trim_end_matches('/').to_ascii_lowercase()
+}
+
+impl State {
+    /// Whether a principal may do an action on a scope.
+    pub(crate) fn is_allowed(&self, principal_id: Uuid, action: &str, scope: &str) -> bool {
+        self.role_assignments.iter().any(|assignment| {
+            assignment.principal_id == principal_id
+                && assignment.covers(scope)
+                && assignment.role.allows(action)
+        })
+    }
+
+    /// Whether a principal has any role on a subscription or below it; such subscriptions are listed for it.
+    pub(crate) fn sees_subscription(&self, principal_id: Uuid, subscription: Uuid) -> bool {
+        let root = format!("/subscriptions/{subscription}");
+        self.role_assignments.iter().any(|assignment| {
+            let scope = normalized(&assignment.scope);
+            assignment.principal_id == principal_id
+                && (scope == root || scope.starts_with(&format!("{root}/")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn action_patterns_match_as_azure_documents_them() {
+        let read = "Microsoft.ManagedIdentity/userAssignedIdentities/read";
+        let credential_read =
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read";
+        let credential_write =
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
+        for (role, action, allowed) in [
+            (Role::Owner, credential_write, true),
+            (Role::Contributor, credential_write, true),
+            (
+                Role::Contributor,
+                "Microsoft.Authorization/roleAssignments/write",
+                false,
+            ),
+            (Role::Reader, credential_read, true),
+            (Role::Reader, credential_write, false),
+            (Role::ManagedIdentityContributor, credential_write, true),
+            (Role::ManagedIdentityOperator, read, true),
+            (Role::ManagedIdentityOperator, credential_read, true),
+            (Role::ManagedIdentityOperator, credential_write, false),
+            (
+                Role::Custom {
+                    actions: vec![credential_write.to_uppercase()],
+                },
+                credential_write,
+                true,
+            ),
+        ] {
+            assert_eq!(role.allows(action), allowed, "{role:?} {action}");
+        }
+    }
+
+    #[test]
+    fn a_scope_covers_what_is_below_it_and_no_neighbour_with_the_same_beginning() {
+        let assignment = RoleAssignment {
+            id: Uuid::nil(),
+            scope: "/subscriptions/S/resourceGroups/shop".into(),
+            role: Role::Owner,
+            principal_id: Uuid::nil(),
+        };
+        assert!(assignment.covers("/subscriptions/s/resourcegroups/SHOP/providers/x"));
+        assert!(!assignment.covers("/subscriptions/s/resourceGroups/shop-two"));
+    }
+}

@@ -1,0 +1,211 @@
+//! What Azure remembers: the resource tree, the directory's principals, role assignments, issuers.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::rbac::RoleAssignment;
+
+/// Tags of a resource.
+pub type Tags = BTreeMap<String, String>;
+
+/// The expression of a flexible federated identity credential (preview API versions only).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimsMatchingExpression {
+    /// The expression.
+    pub value: String,
+    /// The version of the expression's language.
+    pub language_version: i64,
+}
+
+/// A federated identity credential of a managed identity or of an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FederatedCredential {
+    /// Its name, in the case in which it was written first.
+    pub name: String,
+    /// The issuer of the tokens it accepts.
+    pub issuer: String,
+    /// The subject of the tokens it accepts; absent on a flexible credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The expression of a flexible credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims_matching_expression: Option<ClaimsMatchingExpression>,
+    /// The audience of the tokens it accepts: a list with one entry.
+    pub audiences: Vec<String>,
+}
+
+/// A user-assigned managed identity.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its name as written.
+    pub name: String,
+    /// Region, in the form `westeurope`.
+    pub location: String,
+    /// Its tags.
+    pub tags: Tags,
+    /// Application (client) id.
+    pub client_id: Uuid,
+    /// Object id of its service principal.
+    pub principal_id: Uuid,
+    /// `None` or `Regional`, for API versions that know it.
+    pub isolation_scope: Option<String>,
+    /// Its credentials by lower-cased name.
+    pub credentials: BTreeMap<String, FederatedCredential>,
+}
+
+/// A resource group.
+#[derive(Debug, Clone)]
+pub struct ResourceGroup {
+    /// Its name as written.
+    pub name: String,
+    /// Region.
+    pub location: String,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its identities by lower-cased name.
+    pub identities: BTreeMap<String, Identity>,
+}
+
+/// A subscription.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// The name that people see.
+    pub display_name: String,
+    /// Its resource groups by lower-cased name.
+    pub resource_groups: BTreeMap<String, ResourceGroup>,
+}
+
+/// A service principal of an application, or the configuration of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePrincipal {
+    /// Application (client) id.
+    pub client_id: Uuid,
+    /// A client secret; without one it signs in by assertion only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// A service principal in the directory.
+#[derive(Debug, Clone)]
+pub struct ApplicationPrincipal {
+    /// Object id of the service principal.
+    pub object_id: Uuid,
+    /// Its client secrets.
+    pub secrets: Vec<String>,
+    /// The application's federated identity credentials.
+    pub credentials: Vec<FederatedCredential>,
+}
+
+/// The issuer of a cluster, with the keys it publishes.
+#[derive(Debug, Clone)]
+pub struct RegisteredIssuer {
+    /// The issuer URL, byte for byte as tokens carry it.
+    pub issuer: String,
+    /// The JSON Web Key Set as registered.
+    pub jwks: Value,
+}
+
+/// The credentials of one client as the token endpoint sees them from a moment on.
+#[derive(Debug, Clone)]
+pub(crate) struct CredentialView {
+    pub(crate) effective_at: Timestamp,
+    pub(crate) credentials: Vec<FederatedCredential>,
+}
+
+/// All that Azure remembers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) subscriptions: BTreeMap<Uuid, Subscription>,
+    pub(crate) applications: BTreeMap<Uuid, ApplicationPrincipal>,
+    pub(crate) role_assignments: Vec<RoleAssignment>,
+    /// By path below the issuer's host, without slashes at the ends.
+    pub(crate) issuers: BTreeMap<String, RegisteredIssuer>,
+    /// By client id, oldest first.
+    pub(crate) credential_views: BTreeMap<Uuid, Vec<CredentialView>>,
+}
+
+/// A client of the directory that may ask for tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Client {
+    pub(crate) client_id: Uuid,
+    pub(crate) object_id: Uuid,
+    pub(crate) secrets: Vec<String>,
+    /// The ARM id of a managed identity; `None` for an application.
+    pub(crate) managed_identity: Option<String>,
+}
+
+impl State {
+    /// All identities with the ids of their subscription and group.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = (Uuid, &ResourceGroup, &Identity)> {
+        self.subscriptions.iter().flat_map(|(id, subscription)| {
+            subscription
+                .resource_groups
+                .values()
+                .flat_map(move |group| {
+                    group
+                        .identities
+                        .values()
+                        .map(move |identity| (*id, group, identity))
+                })
+        })
+    }
+
+    /// The client with this client id.
+    pub(crate) fn client(&self, client_id: Uuid) -> Option<Client> {
+        if let Some(application) = self.applications.get(&client_id) {
+            return Some(Client {
+                client_id,
+                object_id: application.object_id,
+                secrets: application.secrets.clone(),
+                managed_identity: None,
+            });
+        }
+        self.identities()
+            .find(|(_, _, identity)| identity.client_id == client_id)
+            .map(|(subscription, group, identity)| Client {
+                client_id,
+                object_id: identity.principal_id,
+                secrets: Vec::new(),
+                managed_identity: Some(super::arm::ids::identity_id(
+                    subscription,
+                    &group.name,
+                    &identity.name,
+                )),
+            })
+    }
+
+    /// The credentials of a client that the token endpoint knows of at `now`.
+    pub(crate) fn visible_credentials(
+        &self,
+        client_id: Uuid,
+        now: Timestamp,
+    ) -> &[FederatedCredential] {
+        self.credential_views
+            .get(&client_id)
+            .and_then(|views| views.iter().rev().find(|view| view.effective_at <= now))
+            .map_or(&[], |view| view.credentials.as_slice())
+    }
+
+    /// Notes that a client's credentials changed, for the token endpoint to see at `effective_at`.
+    pub(crate) fn publish_credentials(
+        &mut self,
+        client_id: Uuid,
+        credentials: Vec<FederatedCredential>,
+        effective_at: Timestamp,
+    ) {
+        self.credential_views
+            .entry(client_id)
+            .or_default()
+            .push(CredentialView {
+                effective_at,
+                credentials,
+            });
+    }
+}

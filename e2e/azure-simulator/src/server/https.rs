@@ -1,0 +1,118 @@
+//! The https listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::pipeline::Shared;
+use crate::core::http::{Answer, Request, Response, Service};
+
+/// The largest body that is read, in bytes: Resource Manager takes no more than 4 MiB.
+const MAXIMUM_BODY: usize = 4 << 20;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The connection is to be closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped on purpose")]
+struct ConnectionDropped;
+
+/// Serves connections until the task is aborted; with it go all its connections.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    service: Service,
+    shared: Arc<Shared>,
+) {
+    let acceptor = TlsAcceptor::from(tls);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, acceptor.clone(), service, shared.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    service: Service,
+    shared: Arc<Shared>,
+) {
+    // Answers are small: waiting to fill a segment only costs time.
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, ?service, "TLS handshake failed");
+            return;
+        }
+        Err(_) => return,
+    };
+    let handler = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { handle(request, service, &shared).await }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), handler)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, ?service, "connection ended");
+    }
+}
+
+async fn handle(
+    request: hyper::Request<Incoming>,
+    service: Service,
+    shared: &Arc<Shared>,
+) -> Result<hyper::Response<Full<Bytes>>, ConnectionDropped> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAXIMUM_BODY).collect().await else {
+        return Ok(into_hyper(Response::empty(
+            http::StatusCode::PAYLOAD_TOO_LARGE,
+        )));
+    };
+    let host = parts
+        .headers
+        .get(http::header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    let request = Request {
+        service,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        base_url: format!("https://{host}"),
+        headers: parts.headers,
+        body: body.to_bytes(),
+    };
+    match shared.answer(request).await {
+        Answer::Response(response) => Ok(into_hyper(response)),
+        Answer::ConnectionDropped => Err(ConnectionDropped),
+    }
+}
+
+fn into_hyper(response: Response) -> hyper::Response<Full<Bytes>> {
+    let mut answer = hyper::Response::new(Full::new(response.body));
+    *answer.status_mut() = response.status;
+    *answer.headers_mut() = response.headers;
+    answer
+}
