@@ -1,5 +1,10 @@
 //! What the local control plane gives to the tests that stand on it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "outside of test functions too, this file is a test"
+)]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};

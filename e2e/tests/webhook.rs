@@ -1,5 +1,10 @@
 //! The real webhook beside the control plane: what it gives to pods, and what a workload makes of that.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "outside of test functions too, this file is a test"
+)]
+
 use std::time::Duration;
 
 use anyhow::{Context, bail};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead, Write},
     os::unix::process::CommandExt,
     path::Path,
@@ -14,8 +14,8 @@ use std::{
 
 use anyhow::Context;
 use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process_group, set_child_subreaper, wait,
-    waitid,
+    Pid, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group,
+    set_child_subreaper, wait, waitid,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
@@ -204,17 +204,40 @@ fn kill_all<'a>(children: impl Iterator<Item = &'a Child>) {
     while Instant::now() < deadline {
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
-            Ok(None) => thread::sleep(END_POLL),
+            Ok(None) => {
+                // Somebody left its group; its parent is gone, so it is our child now.
+                for child in own_children() {
+                    let _ = kill_process(child, rustix::process::Signal::KILL);
+                }
+                thread::sleep(END_POLL);
+            }
             Err(_) => return,
         }
     }
+}
+
+/// The pids of all children, as Linux lists them for each thread.
+fn own_children() -> impl Iterator<Item = Pid> {
+    let threads = fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let listed =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    listed
+        .flat_map(|pids| {
+            pids.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<i32>>()
+        })
+        .filter_map(Pid::from_raw)
 }
 
 /// Removes the directory; again while a process that ends just now still writes into it.
 fn remove(directory: &Path) -> anyhow::Result<()> {
     let deadline = Instant::now() + END_LIMIT;
     loop {
-        match std::fs::remove_dir_all(directory) {
+        match fs::remove_dir_all(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if Instant::now() >= deadline => {
                 return Err(error).with_context(|| format!("removing {}", directory.display()));
