@@ -1,26 +1,16 @@
 //! What the calls send and what they make of good answers.
 
 use axum::http::{Method, StatusCode};
-use azwib_crds::{Audience, CredentialName, Issuer, ManagedIdentityId, Subject};
-use azwib_operator::azure::{
-    AzureErrorKind, CredentialContent, Deleted, IdentityService, ListedCredential, Put,
-};
+use azwib_crds::{CredentialName, ManagedIdentityId};
+use azwib_operator::azure::{AzureErrorKind, Deleted, IdentityService, ListedCredential, Put};
 use serde_json::{Value, json};
 
 use super::fake_azure::{
-    Answer, CLIENT, FakeAzure, SUBSCRIPTION, TENANT, credential, error, identity, ok, status,
-    token_number,
+    Answer, CLIENT, FakeAzure, SUBSCRIPTION, TENANT, content, credential, error, identity, ok,
+    status, token_number,
 };
 
 const IDENTITY_PATH: &str = "/subscriptions/33333333-3333-4333-8333-333333333333/resourceGroups/rg_(shop).x-1/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
-
-fn content() -> CredentialContent {
-    CredentialContent::new(
-        &Issuer::parse("https://oidc.example/").expect("valid"),
-        &Subject::of_service_account("shop", "orders"),
-        &Audience::parse("api://AzureADTokenExchange").expect("valid"),
-    )
-}
 
 fn properties() -> Value {
     json!({

@@ -7,21 +7,15 @@ use axum::{
     response::{Html, IntoResponse},
 };
 use azwib_operator::azure::{
-    AzureError, AzureErrorKind, CredentialContent, IdentityService,
+    AzureError, AzureErrorKind, IdentityService,
     cloud::Cloud,
     msi::{MsiIdentityService, MsiOptions},
 };
 use serde_json::json;
 
-use super::fake_azure::{Answer, FakeAzure, credential, error, identity, ok, status, token_number};
-
-fn content() -> CredentialContent {
-    CredentialContent {
-        issuer: "https://oidc.example/".to_owned(),
-        subject: "system:serviceaccount:shop:orders".to_owned(),
-        audiences: vec!["api://AzureADTokenExchange".to_owned()],
-    }
-}
+use super::fake_azure::{
+    Answer, FakeAzure, content, credential, error, identity, ok, status, token_number,
+};
 
 async fn read(service: &MsiIdentityService) -> AzureError {
     service

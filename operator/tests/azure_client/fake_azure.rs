@@ -19,8 +19,9 @@ use axum::{
     routing::post,
     serve::Listener,
 };
-use azwib_crds::{ClientId, CredentialName, ManagedIdentityId};
+use azwib_crds::{Audience, ClientId, CredentialName, Issuer, ManagedIdentityId, Subject};
 use azwib_operator::azure::{
+    CredentialContent,
     auth::{AuthConfig, Secret},
     cloud::Cloud,
     msi::{MsiIdentityService, MsiOptions},
@@ -51,6 +52,24 @@ pub(crate) fn identity() -> ManagedIdentityId {
 
 pub(crate) fn credential() -> CredentialName {
     CredentialName::parse("azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81").expect("valid")
+}
+
+/// What the tests put there.
+pub(crate) fn content() -> CredentialContent {
+    CredentialContent::new(
+        &Issuer::parse("https://oidc.example/").expect("valid"),
+        &Subject::of_service_account("shop", "orders"),
+        &Audience::parse("api://AzureADTokenExchange").expect("valid"),
+    )
+}
+
+/// Signing in with the token in that file.
+pub(crate) fn workload_identity(token_file: &Path) -> AuthConfig {
+    AuthConfig::WorkloadIdentity {
+        client_id: ClientId::parse(CLIENT).expect("valid"),
+        tenant_id: TENANT.to_owned(),
+        token_file: token_file.to_owned(),
+    }
 }
 
 /// A request for Resource Manager as it arrived.

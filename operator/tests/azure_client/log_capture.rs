@@ -1,17 +1,22 @@
 //! The token must not be in the log, whatever is logged. RUSTSEC-2026-0275: the old client writes it there.
 
 use std::{
+    fs,
     io::{self, Write},
     sync::{Arc, LazyLock, Mutex},
 };
 
-use azwib_operator::azure::{
-    CredentialContent, IdentityService, auth::Authorization, msi::MsiIdentityService,
-};
+use azwib_operator::azure::{IdentityService, auth::Authorization, msi::MsiIdentityService};
 use serde_json::json;
 use tracing::level_filters::LevelFilter;
 
-use super::fake_azure::{FakeAzure, SECRET, credential, error, identity, ok, token_number};
+use super::fake_azure::{
+    FakeAzure, Recorded, SECRET, content, credential, error, identity, ok, token_number,
+    workload_identity,
+};
+
+const ASSERTION: &str =
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJhc3NlcnRpb24ifQ.signature-of-the-assertion";
 
 /// Everything that is written through `tracing` or `log`, at any level.
 #[derive(Clone, Default)]
@@ -61,7 +66,7 @@ static LOG: LazyLock<&'static Capture> = LazyLock::new(|| {
     capture
 });
 
-/// Reads, writes, signs in again after a 401 and fails to sign in; gives back all that was logged at trace level.
+/// Signs in both ways, reads, writes, meets a 401; gives back all that was logged at trace level.
 async fn log_of_a_life(authorization: Authorization) -> String {
     let capture = Capture::default();
     let writer = capture.clone();
@@ -73,42 +78,39 @@ async fn log_of_a_life(authorization: Authorization) -> String {
     let _guard = tracing::subscriber::set_default(subscriber);
     let log: &Capture = &LOG;
 
-    let azure = FakeAzure::start().await;
-    let service = MsiIdentityService::with_authorization(
-        &azure.cloud(),
-        azure.client_secret(),
-        azure.options(),
-        authorization,
-    )
-    .expect("is built");
-    let content = CredentialContent {
-        issuer: "https://oidc.example/".to_owned(),
-        subject: "system:serviceaccount:shop:orders".to_owned(),
-        audiences: vec!["api://AzureADTokenExchange".to_owned()],
-    };
-    azure.answer(ok(json!({"value": []})));
-    azure.answer(ok(json!({"properties": {}})));
-    azure.answer(error(
-        401,
-        "ExpiredAuthenticationToken",
-        "The token has expired.",
-    ));
-    azure.answer(ok(json!({"value": []})));
-    service
-        .list_credentials(&identity())
-        .await
-        .expect("is listed");
-    service
-        .put_credential(&identity(), &credential(), &content)
-        .await
-        .expect("is put");
-    let _ = service.list_credentials(&identity()).await;
-    assert!(
-        azure
-            .requests()
-            .iter()
-            .all(|request| request.authorization.starts_with("Bearer eyJ"))
-    );
+    for by_secret in [true, false] {
+        let azure = FakeAzure::start().await;
+        let token_file = azure.files.path().join("token");
+        fs::write(&token_file, ASSERTION).expect("is written");
+        let auth = match by_secret {
+            true => azure.client_secret(),
+            false => workload_identity(&token_file),
+        };
+        let service = MsiIdentityService::with_authorization(
+            &azure.cloud(),
+            auth,
+            azure.options(),
+            authorization,
+        )
+        .expect("is built");
+        azure.answer(ok(json!({"value": []})));
+        azure.answer(ok(json!({"properties": {}})));
+        azure.answer(error(
+            401,
+            "ExpiredAuthenticationToken",
+            "The token has expired.",
+        ));
+        azure.answer(ok(json!({"value": []})));
+        let listed = service.list_credentials(&identity()).await;
+        listed.expect("is listed");
+        let put = service
+            .put_credential(&identity(), &credential(), &content())
+            .await;
+        put.expect("is put");
+        let _ = service.list_credentials(&identity()).await;
+        let carries_a_token = |request: &Recorded| request.authorization.starts_with("Bearer eyJ");
+        assert!(azure.requests().iter().all(carries_a_token));
+    }
     capture.text() + &log.text()
 }
 
@@ -124,13 +126,12 @@ async fn no_token_is_in_a_log_at_trace_level() {
         shows_the_put(&log),
         "the capture sees the line that could leak"
     );
-    for number in 1..=2 {
-        for segment in token_number(number).split('.') {
+    let tokens = (1..=2).map(token_number);
+    for secret in tokens.chain([ASSERTION.to_owned(), SECRET.to_owned()]) {
+        for segment in secret.split('.') {
             assert!(!log.contains(segment), "{segment} is in the log");
         }
     }
-    assert!(!log.contains(SECRET));
-    assert!(!log.contains("client_secret="));
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ use azwib_operator::azure::{
 use futures::future::join_all;
 use serde_json::json;
 
-use super::fake_azure::{CLIENT, FakeAzure, SECRET, TENANT, error, identity, ok, token_number};
+use super::fake_azure::{
+    CLIENT, FakeAzure, SECRET, error, identity, ok, token_number, workload_identity,
+};
 
 fn empty_list() -> super::fake_azure::Answer {
     ok(json!({"value": []}))
@@ -29,14 +31,6 @@ fn expired() -> super::fake_azure::Answer {
 
 async fn call(service: &MsiIdentityService) -> Result<(), AzureError> {
     service.list_credentials(&identity()).await.map(|_| ())
-}
-
-fn workload_identity(token_file: &Path) -> AuthConfig {
-    AuthConfig::WorkloadIdentity {
-        client_id: ClientId::parse(CLIENT).expect("valid"),
-        tenant_id: TENANT.to_owned(),
-        token_file: token_file.to_owned(),
-    }
 }
 
 #[tokio::test]
@@ -204,6 +198,19 @@ async fn what_cannot_work_is_refused_at_the_start_and_named() {
     ] {
         let failure = MsiIdentityService::new(&azure.cloud(), auth, options).expect_err(&expected);
         assert!(failure.to_string().starts_with(&expected), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_managed_identity_and_the_azure_cli_need_nothing_at_the_start() {
+    let azure = FakeAzure::start().await;
+    let client_id = ClientId::parse(CLIENT).ok();
+    for auth in [
+        AuthConfig::ManagedIdentity { client_id },
+        AuthConfig::ManagedIdentity { client_id: None },
+        AuthConfig::AzureCli,
+    ] {
+        MsiIdentityService::new(&azure.cloud(), auth, azure.options()).expect("is built");
     }
 }
 

@@ -7,7 +7,7 @@ use azure_core::{
     cloud::{CloudConfiguration, CustomConfiguration},
     credentials::TokenCredential,
     error::ErrorKind,
-    http::{ClientMethodOptions, ClientOptions, RetryOptions, Transport},
+    http::{ClientMethodOptions, ClientOptions, Transport},
 };
 use azure_identity::{
     AzureCliCredential, ClientAssertion, ClientAssertionCredential,
@@ -55,7 +55,6 @@ impl SignIn {
             client: ClientOptions {
                 cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
                 transport: Some(Transport::new(Arc::new(options.transport))),
-                retry: RetryOptions::none(),
                 ..ClientOptions::default()
             },
             scope: options.scope,

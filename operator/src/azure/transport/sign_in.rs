@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::http::{Http, Reply};
 use crate::azure::error::{AzureError, AzureErrorKind};
 
-/// Sends token requests. What is not a token comes back as [`AzureError`], which `azure_identity` keeps as a source;
-/// the error is of a kind that makes it try no second time.
+/// Sends token requests. What is not a token comes back as [`AzureError`], which `azure_identity` keeps as a source.
+/// That error is of a kind that no retry policy takes up, not even the one of over a minute that the managed identity
+/// credential insists on: when to try again is the caller's decision.
 #[derive(Debug)]
 pub(crate) struct SignInTransport {
     http: Http,
