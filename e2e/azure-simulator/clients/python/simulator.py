@@ -38,6 +38,8 @@ class Simulator:
             ],
             stdout=subprocess.PIPE,
             text=True,
+            # A line for every request would drown the results.
+            env={"RUST_LOG": "warn", **os.environ},
         )
         line = self._process.stdout.readline()
         if not line:
@@ -72,3 +74,74 @@ class Simulator:
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()}") from error
         return json.loads(text) if text else None
+
+    def assign_role(self, role, scope, principal):
+        """Gives a principal a built-in role on a scope."""
+        self.call("POST", "/role-assignments", {"scope": scope, "role": role, "principal": principal})
+
+    def fail_next(self, operation, status, code, headers=None):
+        """The next request for this operation gets an error."""
+        self.call(
+            "POST",
+            "/faults",
+            {
+                "matcher": {"operation": operation},
+                "times": 1,
+                "action": {
+                    "respond": {
+                        "status": status,
+                        "code": code,
+                        "message": "A fault that a test asked for.",
+                        "headers": list((headers or {}).items()),
+                    }
+                },
+            },
+        )
+
+    def statuses(self, operation, path_end):
+        """The statuses of the answered requests for this operation on paths that end so, in order."""
+        return [
+            record["status"]
+            for record in self.call("GET", "/requests")
+            if record["operation"] == operation and record["path"].endswith(path_end)
+        ]
+
+
+class Cluster:
+    """A key that stands for a Kubernetes cluster: its issuer is registered, its tokens are signed here."""
+
+    def __init__(self, simulator):
+        self._simulator = simulator
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key_id = uuid.uuid4().hex
+        public = jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        jwks = {"keys": [{**public, "use": "sig", "alg": "RS256", "kid": self._key_id}]}
+        #: The issuer as tokens must carry it, with the slash at its end.
+        self.issuer = simulator.call("POST", "/issuers", {"jwks": jwks})["issuer"]
+
+    def token(self, subject, audience=TOKEN_EXCHANGE, issuer=None, lifetime=3600):
+        """A token such as the cluster issues; `lifetime` in seconds, counted from now."""
+        now = int(time.time())
+        claims = {
+            "iss": issuer or self.issuer,
+            "sub": subject,
+            "aud": [audience],
+            "iat": now + min(0, lifetime - 1),
+            "nbf": now + min(0, lifetime - 1),
+            "exp": now + lifetime,
+        }
+        return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._key_id})
+
+    def trusted_by_new_service_principal(self, subject):
+        """Makes a service principal whose application trusts this subject; its client id."""
+        client_id = str(uuid.uuid4())
+        credential = {
+            "name": "pipeline",
+            "issuer": self.issuer,
+            "subject": subject,
+            "audiences": [TOKEN_EXCHANGE],
+        }
+        self._simulator.call(
+            "POST", "/service-principals", {"clientId": client_id, "federatedCredentials": [credential]}
+        )
+        return client_id

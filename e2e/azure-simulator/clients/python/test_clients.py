@@ -4,6 +4,7 @@ Run by ./run, which makes the environment and names the simulator's binary in AZ
 The last line of the output is `N passed, N failed`.
 """
 
+import logging
 import os
 import sys
 import tempfile
@@ -33,6 +34,9 @@ from simulator import (
     Cluster,
     Simulator,
 )
+
+# The clients warn of every refusal, which is what many of these tests are about.
+logging.getLogger("azure").addHandler(logging.NullHandler())
 
 LOCATION = "westeurope"
 ARM_SCOPE = "https://management.azure.com/.default"
@@ -108,11 +112,10 @@ class ClientTest(unittest.TestCase):
 
 
 class SigningIn(ClientTest):
-    def assert_sign_in_fails(self, credential, *codes):
+    def assert_sign_in_fails(self, credential, reason):
         with self.assertRaises(ClientAuthenticationError) as caught:
             credential.get_token(ARM_SCOPE)
-        for code in codes:
-            self.assertIn(code, caught.exception.message)
+        self.assertIn(reason, caught.exception.message)
 
     def test_a_client_secret_is_exchanged_for_a_token_of_the_principal(self):
         token = secret_credential().get_token(ARM_SCOPE)
@@ -129,7 +132,12 @@ class SigningIn(ClientTest):
         self.assert_sign_in_fails(secret_credential(client_id=str(uuid.uuid4())), "AADSTS700016")
 
     def test_an_unknown_tenant_is_refused(self):
-        self.assert_sign_in_fails(secret_credential(tenant=str(uuid.uuid4())), "AADSTS90002")
+        # The client asks for the tenant's endpoints first, and replaces Entra's error by a text of its own.
+        unknown = str(uuid.uuid4())
+        self.assert_sign_in_fails(
+            secret_credential(tenant=unknown),
+            f"Unable to get authority configuration for {simulator.entra}/{unknown}",
+        )
 
     def test_a_service_account_token_is_exchanged_for_a_token_of_the_identity(self):
         identity = self.create_identity()
@@ -331,24 +339,24 @@ class Authorization(ClientTest):
             refusal = self.assert_refused(HttpResponseError, 403, "AuthorizationFailed", read)
             self.assertIn("Microsoft.ManagedIdentity/userAssignedIdentities/read", refusal.message)
 
-            simulator.assign_role("Managed Identity Operator", identity.id, identity.principal_id)
+            simulator.assign_role("managedIdentityOperator", identity.id, identity.principal_id)
             self.assertEqual(read().client_id, identity.client_id)
             self.assert_refused(
                 HttpResponseError, 403, "AuthorizationFailed",
                 lambda: self.put_credential(identity, "another", "another", client=client),
             )
 
-            simulator.assign_role("Managed Identity Contributor", identity.id, identity.principal_id)
+            simulator.assign_role("managedIdentityContributor", identity.id, identity.principal_id)
             self.put_credential(identity, "another", "another", client=client)
 
 
 class FaultsThatTheClientRetries(ClientTest):
     def test_a_throttled_read_is_sent_again_after_the_time_that_was_asked_for(self):
         identity = self.create_identity()
-        simulator.fail_next_read(429, "TooManyRequests", {"Retry-After": "1"})
+        simulator.fail_next("UserAssignedIdentities_Get", 429, "TooManyRequests", {"Retry-After": "1"})
         read = self.client.user_assigned_identities.get(RESOURCE_GROUP, identity.name)
         self.assertEqual(read.client_id, identity.client_id)
-        self.assertEqual(simulator.statuses_of_reads(identity.name)[-2:], [429, 200])
+        self.assertEqual(simulator.statuses("UserAssignedIdentities_Get", identity.name), [429, 200])
 
 
 def main():
