@@ -3,6 +3,7 @@
 pub mod assets;
 mod certificates;
 pub mod control_plane;
+pub mod environment;
 pub mod keys;
 pub mod operator_process;
 pub mod supervisor;
@@ -11,6 +12,7 @@ pub mod webhook;
 pub mod workload;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use environment::{Environment, EnvironmentOptions};
 pub use keys::ServiceAccountKeys;
 pub use operator_process::{OperatorOptions, OperatorProcess};
 pub use webhook::{Webhook, WebhookOptions};

@@ -33,7 +33,6 @@ var (
 	addressFile   = flag.String("address-file", "", "`file` to write the listen address to when the webhook can answer (required)")
 	certFile      = flag.String("tls-cert-file", "", "serving certificate, `file` in PEM (required)")
 	keyFile       = flag.String("tls-private-key-file", "", "key of the serving certificate, `file` in PEM (required)")
-	audience      = flag.String("audience", "", "audience of the projected tokens (default upstream's)")
 )
 
 func main() {
@@ -67,7 +66,8 @@ func run(ctx context.Context) error {
 	if _, err := mgr.GetCache().GetInformer(ctx, &corev1.ServiceAccount{}); err != nil {
 		return fmt.Errorf("informer of ServiceAccounts: %w", err)
 	}
-	mutator, err := wh.NewPodMutator(mgr.GetClient(), mgr.GetAPIReader(), *audience, mgr.GetScheme(), mgr.GetConfig(), "", "")
+	// Empty: upstream's audience, and no custom token endpoint.
+	mutator, err := wh.NewPodMutator(mgr.GetClient(), mgr.GetAPIReader(), "", mgr.GetScheme(), mgr.GetConfig(), "", "")
 	if err != nil {
 		return fmt.Errorf("pod mutator: %w", err)
 	}

@@ -33,24 +33,21 @@ pub use self::{
 /// Name of the supervisor's binary, one of this package's.
 const BINARY: &str = "supervisor";
 
-/// One environment's supervisor. Dropping the last handle (this one or a [`Process`]) ends the environment and returns
-/// when all of it is gone.
+/// One environment's supervisor. Dropping it ends the environment and returns when all of it is gone.
 ///
 /// It belongs to no async runtime: it may be made in one test's and used in another's.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Supervisor {
-    link: Arc<Link>,
+    child: Child,
+    requests: Arc<Requests>,
+    processes: Arc<Mutex<HashMap<ProcessId, watch::Sender<State>>>>,
+    next_id: AtomicU64,
+    directory: PathBuf,
 }
 
+/// The pipe to the supervisor. Closing it is what ends the environment.
 #[derive(Debug)]
-struct Link {
-    /// `None` only while being dropped: closing it is what ends the supervisor.
-    requests: Mutex<Option<ChildStdin>>,
-    child: Mutex<Child>,
-    directory: PathBuf,
-    next_id: AtomicU64,
-    processes: Arc<Mutex<HashMap<ProcessId, watch::Sender<State>>>>,
-}
+struct Requests(Mutex<Option<ChildStdin>>);
 
 #[derive(Debug, Clone)]
 enum State {
@@ -60,14 +57,14 @@ enum State {
     Exited { pid: u32, exit: Exit },
 }
 
-/// One process of the environment. Dropping it does not end the process.
+/// One process of the environment. Dropping it does not end the process, and keeping it does not keep the environment.
 #[derive(Debug)]
 pub struct Process {
     id: ProcessId,
     pid: u32,
     log: PathBuf,
     state: watch::Receiver<State>,
-    link: Arc<Link>,
+    requests: Arc<Requests>,
 }
 
 impl Supervisor {
@@ -96,21 +93,18 @@ impl Supervisor {
         };
         let processes = Arc::default();
         follow(reports, Arc::clone(&processes));
-        let link = Link {
-            requests: Mutex::new(Some(stdin)),
-            child: Mutex::new(child),
-            directory,
-            next_id: AtomicU64::new(0),
-            processes,
-        };
         Ok(Self {
-            link: Arc::new(link),
+            child,
+            requests: Arc::new(Requests(Mutex::new(Some(stdin)))),
+            processes,
+            next_id: AtomicU64::new(0),
+            directory,
         })
     }
 
     /// The environment's temporary directory. It is removed when the environment ends.
     pub fn directory(&self) -> &Path {
-        &self.link.directory
+        &self.directory
     }
 
     /// Starts a process.
@@ -118,11 +112,11 @@ impl Supervisor {
     /// # Errors
     /// It cannot be started (the program is missing, a file cannot be opened), or the supervisor is gone.
     pub async fn spawn(&self, command: Command) -> anyhow::Result<Process> {
-        let id = self.link.next_id.fetch_add(1, Ordering::Relaxed);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, mut state) = watch::channel(State::Requested);
-        lock(&self.link.processes).insert(id, sender);
+        lock(&self.processes).insert(id, sender);
         let log = command.log.clone();
-        self.link.request(&Request::Start { id, command })?;
+        self.requests.send(&Request::Start { id, command })?;
         let reported = state
             .wait_for(|state| !matches!(state, State::Requested))
             .await
@@ -139,7 +133,7 @@ impl Supervisor {
             pid,
             log,
             state,
-            link: Arc::clone(&self.link),
+            requests: Arc::clone(&self.requests),
         })
     }
 }
@@ -185,7 +179,7 @@ impl Process {
     /// # Errors
     /// As for [`Self::wait_exit`].
     pub async fn terminate(&self) -> anyhow::Result<Exit> {
-        self.link.request(&Request::Signal {
+        self.requests.send(&Request::Signal {
             id: self.id,
             signal: Signal::Terminate,
         })?;
@@ -197,7 +191,7 @@ impl Process {
     /// # Errors
     /// As for [`Self::wait_exit`].
     pub async fn kill(&self) -> anyhow::Result<Exit> {
-        self.link.request(&Request::Signal {
+        self.requests.send(&Request::Signal {
             id: self.id,
             signal: Signal::Kill,
         })?;
@@ -210,22 +204,20 @@ impl Process {
     }
 }
 
-impl Link {
-    fn request(&self, request: &Request) -> anyhow::Result<()> {
-        let mut line = serde_json::to_string(request)?;
-        line.push('\n');
-        let mut requests = lock(&self.requests);
-        let pipe = requests.as_mut().ok_or_else(gone)?;
-        pipe.write_all(line.as_bytes())
-            .and_then(|()| pipe.flush())
-            .map_err(|_| gone())
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        lock(&self.requests.0).take();
+        let _ = self.child.wait();
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        lock(&self.requests).take();
-        let _ = lock(&self.child).wait();
+impl Requests {
+    fn send(&self, request: &Request) -> anyhow::Result<()> {
+        let mut line = serde_json::to_string(request)?;
+        line.push('\n');
+        let mut pipe = lock(&self.0);
+        let pipe = pipe.as_mut().ok_or_else(gone)?;
+        pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush()).map_err(|_| gone())
     }
 }
 

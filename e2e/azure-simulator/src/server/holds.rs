@@ -70,11 +70,10 @@ impl Holds {
         if !is_new {
             return;
         }
-        let caller = CallerGone(&sender);
+        let _caller = CallerGone(&sender);
         let _ = receiver
             .wait_for(|state| *state == HoldState::Released)
             .await;
-        std::mem::forget(caller);
     }
 }
 

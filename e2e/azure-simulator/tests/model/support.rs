@@ -1,0 +1,413 @@
+//! What the tests of the model share: a simulator, a plain HTTP client, a cluster with its key.
+
+use std::sync::OnceLock;
+
+use azure_simulator::control::ControlClient;
+use azure_simulator::control::api::{IdentityFixture, NewIdentity};
+use azure_simulator::{ServicePrincipal, Simulator, SimulatorConfig};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::header::HeaderMap;
+use reqwest::{Certificate, Client, Method};
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::{Uuid, uuid};
+
+pub const TENANT: Uuid = uuid!("11111111-1111-4111-8111-111111111111");
+pub const SUBSCRIPTION: Uuid = uuid!("22222222-2222-4222-8222-222222222222");
+pub const OWNER: Uuid = uuid!("33333333-3333-4333-8333-333333333333");
+pub const OWNER_SECRET: &str = "owner~secret/with+special=characters";
+pub const GROUP: &str = "rg-Shop";
+pub const VERSION: &str = "2023-01-31";
+pub const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+pub const ARM_SCOPE: &str = "https://management.azure.com/.default";
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Keys take a moment to make: all tests of this process share those of one directory.
+fn state_dir() -> &'static TempDir {
+    static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("signing-key.pem"), rsa_pem()).unwrap();
+        directory
+    })
+}
+
+fn rsa_pem() -> String {
+    RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)
+        .unwrap()
+        .to_pkcs8_pem(LineEnding::LF)
+        .unwrap()
+        .to_string()
+}
+
+/// A running simulator with a client that trusts it.
+pub struct Azure {
+    pub simulator: Simulator,
+    pub control: ControlClient,
+    pub http: Client,
+}
+
+pub fn config() -> SimulatorConfig {
+    SimulatorConfig {
+        state_dir: Some(state_dir().path().to_owned()),
+        tenant: TENANT,
+        subscription: SUBSCRIPTION,
+        resource_groups: vec![GROUP.to_owned()],
+        service_principals: vec![ServicePrincipal {
+            client_id: OWNER,
+            secret: Some(OWNER_SECRET.to_owned()),
+        }],
+        ..SimulatorConfig::default()
+    }
+}
+
+impl Azure {
+    pub async fn start() -> Self {
+        Self::start_with(config()).await
+    }
+
+    pub async fn start_with(config: SimulatorConfig) -> Self {
+        // Two first starts in one directory would make two CAs: one test at a time makes it.
+        static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let starting = STARTING.lock().await;
+        let simulator = Simulator::start(config).await.unwrap();
+        drop(starting);
+        let ca = std::fs::read(simulator.ca_path()).unwrap();
+        let http = Client::builder()
+            .tls_built_in_root_certs(false)
+            .add_root_certificate(Certificate::from_pem(&ca).unwrap())
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self {
+            control: ControlClient::new(simulator.control_url()),
+            simulator,
+            http,
+        }
+    }
+
+    /// Resource Manager with this token.
+    pub fn arm(&self, token: impl Into<String>) -> Arm<'_> {
+        Arm {
+            azure: self,
+            token: token.into(),
+        }
+    }
+
+    /// Resource Manager as the owner of the subscription.
+    pub async fn owner(&self) -> Arm<'_> {
+        self.arm(self.owner_token(ARM_SCOPE).await)
+    }
+
+    /// A token of the owner.
+    pub async fn owner_token(&self, scope: &str) -> String {
+        let reply = self
+            .token(&[
+                ("grant_type", "client_credentials"),
+                ("client_id", &OWNER.to_string()),
+                ("client_secret", OWNER_SECRET),
+                ("scope", scope),
+            ])
+            .await;
+        reply.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A token request to this tenant.
+    pub async fn token(&self, form: &[(&str, &str)]) -> Reply {
+        self.token_of(&TENANT.to_string(), form).await
+    }
+
+    pub async fn token_of(&self, tenant: &str, form: &[(&str, &str)]) -> Reply {
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.simulator.entra_url());
+        Reply::of(self.http.post(url).form(form).send().await.unwrap()).await
+    }
+
+    /// Exchanges an assertion for a token for Resource Manager.
+    pub async fn exchange(&self, client: Uuid, assertion: &str) -> Reply {
+        self.token(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", &client.to_string()),
+            ("scope", ARM_SCOPE),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", assertion),
+        ])
+        .await
+    }
+
+    pub async fn entra_get(&self, path: &str) -> Reply {
+        let url = format!("{}{path}", self.simulator.entra_url());
+        Reply::of(self.http.get(url).send().await.unwrap()).await
+    }
+
+    /// A managed identity in the first resource group.
+    pub async fn identity(&self, name: &str) -> NewIdentity {
+        self.control
+            .create_identity_with(&IdentityFixture {
+                subscription_id: None,
+                resource_group: GROUP.to_owned(),
+                name: name.to_owned(),
+            })
+            .await
+            .unwrap()
+    }
+
+    /// A managed identity with one credential, and the cluster that the credential trusts.
+    pub async fn federated_identity(&self) -> (NewIdentity, Cluster) {
+        let cluster = Cluster::register(self).await;
+        let identity = self.identity("orders").await;
+        let put = self
+            .owner()
+            .await
+            .put(
+                &credential_path("orders", "shop-orders"),
+                credential(&cluster.issuer, SUBJECT),
+            )
+            .await;
+        assert_eq!(put.status, 201, "{put:?}");
+        (identity, cluster)
+    }
+}
+
+pub const SUBJECT: &str = "system:serviceaccount:shop:orders";
+
+pub fn group_path(group: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}")
+}
+
+pub fn identities_path() -> String {
+    format!(
+        "{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities",
+        group_path(GROUP)
+    )
+}
+
+pub fn identity_path(identity: &str) -> String {
+    format!("{}/{identity}", identities_path())
+}
+
+pub fn credentials_path(identity: &str) -> String {
+    format!("{}/federatedIdentityCredentials", identity_path(identity))
+}
+
+pub fn credential_path(identity: &str, credential: &str) -> String {
+    format!("{}/{credential}", credentials_path(identity))
+}
+
+pub fn credential(issuer: &str, subject: &str) -> Value {
+    json!({"properties": {"issuer": issuer, "subject": subject, "audiences": [EXCHANGE_AUDIENCE]}})
+}
+
+/// Resource Manager as one caller sees it.
+pub struct Arm<'a> {
+    azure: &'a Azure,
+    pub token: String,
+}
+
+impl Arm<'_> {
+    pub async fn get(&self, path: &str) -> Reply {
+        self.get_version(path, VERSION).await
+    }
+
+    pub async fn get_version(&self, path: &str, version: &str) -> Reply {
+        self.send(Method::GET, path, version, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Reply {
+        self.put_version(path, VERSION, body).await
+    }
+
+    pub async fn put_version(&self, path: &str, version: &str, body: Value) -> Reply {
+        self.send(Method::PUT, path, version, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, VERSION, None).await
+    }
+
+    /// A request for one of Resource Manager's own types, which have versions of their own.
+    pub async fn resources(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
+        self.send(method, path, "2022-09-01", body).await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        version: &str,
+        body: Option<Value>,
+    ) -> Reply {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let url = format!(
+            "{}{path}{separator}api-version={version}",
+            self.azure.simulator.arm_url()
+        );
+        self.send_url(method, &url, body).await
+    }
+
+    pub async fn send_url(&self, method: Method, url: &str, body: Option<Value>) -> Reply {
+        let mut request = self.azure.http.request(method, url);
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Reply::of(request.send().await.unwrap()).await
+    }
+}
+
+/// An answer that was read.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// `Null` if the body is empty.
+    pub body: Value,
+}
+
+impl Reply {
+    pub async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        };
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Status and `error.code`.
+    pub fn error(&self) -> (u16, &str) {
+        (
+            self.status,
+            self.body["error"]["code"].as_str().unwrap_or_default(),
+        )
+    }
+
+    pub fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or_default()
+    }
+
+    /// Status and the number behind AADSTS.
+    pub fn aadsts(&self) -> (u16, u64) {
+        (
+            self.status,
+            self.body["error_codes"][0].as_u64().unwrap_or_default(),
+        )
+    }
+
+    /// The names in a list.
+    pub fn names(&self) -> Vec<&str> {
+        self.body["value"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["name"].as_str().unwrap())
+            .collect()
+    }
+}
+
+/// A cluster: an issuer with a key.
+pub struct Cluster {
+    pub issuer: String,
+    pub key: ClusterKey,
+}
+
+impl Cluster {
+    pub async fn register(azure: &Azure) -> Self {
+        let key = ClusterKey::shared();
+        let issuer = azure.control.register_issuer(key.jwks()).await.unwrap();
+        Self { issuer, key }
+    }
+
+    /// A ServiceAccount token of now, as the API server makes it, with these claims instead of its own.
+    pub fn token_with(&self, claims: Value) -> String {
+        let now = jiff::Timestamp::now().as_second();
+        let mut all = json!({
+            "iss": self.issuer,
+            "sub": SUBJECT,
+            "aud": [EXCHANGE_AUDIENCE],
+            "iat": now,
+            "nbf": now,
+            "exp": now + 3600,
+        });
+        for (name, value) in claims.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        self.key.sign(&all)
+    }
+
+    pub fn token(&self) -> String {
+        self.token_with(json!({}))
+    }
+}
+
+/// An RSA key under a key id.
+#[derive(Clone)]
+pub struct ClusterKey {
+    encoding: EncodingKey,
+    pub id: String,
+}
+
+impl ClusterKey {
+    /// A key that all tests share.
+    pub fn shared() -> Self {
+        static KEY: OnceLock<EncodingKey> = OnceLock::new();
+        Self {
+            encoding: KEY.get_or_init(Self::generate).clone(),
+            id: "cluster-key".to_owned(),
+        }
+    }
+
+    /// Another key under the same id.
+    pub fn other() -> Self {
+        Self {
+            encoding: Self::generate(),
+            id: "cluster-key".to_owned(),
+        }
+    }
+
+    fn generate() -> EncodingKey {
+        EncodingKey::from_rsa_pem(rsa_pem().as_bytes()).unwrap()
+    }
+
+    pub fn named(&self, id: &str) -> Self {
+        Self {
+            encoding: self.encoding.clone(),
+            id: id.to_owned(),
+        }
+    }
+
+    pub fn jwk(&self) -> Value {
+        let mut jwk =
+            serde_json::to_value(Jwk::from_encoding_key(&self.encoding, Algorithm::RS256).unwrap())
+                .unwrap();
+        jwk["kid"] = json!(self.id);
+        jwk["use"] = json!("sig");
+        jwk
+    }
+
+    pub fn jwks(&self) -> Value {
+        json!({"keys": [self.jwk()]})
+    }
+
+    pub fn sign(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::RS256);
+        header.kid = Some(self.id.clone());
+        jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
+    }
+}
