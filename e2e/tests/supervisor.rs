@@ -286,5 +286,12 @@ async fn a_process_reports_how_it_ended_and_takes_its_children_along() -> anyhow
     };
     let error = supervisor.spawn(missing).await.unwrap_err();
     assert!(error.to_string().contains("/no/such/program"), "{error}");
+
+    // A process that is still held does not hold the environment.
+    let held = run(&supervisor, "sleep 1000").await?;
+    let directory = supervisor.directory().to_owned();
+    drop(supervisor);
+    assert!(!directory.exists());
+    assert!(held.wait_exit().await.is_err());
     Ok(())
 }

@@ -217,7 +217,9 @@ impl Requests {
         line.push('\n');
         let mut pipe = lock(&self.0);
         let pipe = pipe.as_mut().ok_or_else(gone)?;
-        pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush()).map_err(|_| gone())
+        pipe.write_all(line.as_bytes())
+            .and_then(|()| pipe.flush())
+            .map_err(|_| gone())
     }
 }
 
