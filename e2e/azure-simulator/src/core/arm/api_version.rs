@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::error::{ArmError, ArmResult};
 use super::ids::NAMESPACE;
+use super::locations;
 use super::route::Target;
 use crate::core::http::Request;
 
@@ -30,8 +31,8 @@ pub(crate) const CREDENTIAL_VERSIONS: &[&str] = &[
     "2025-05-31-preview",
 ];
 
-/// The version that has flexible credentials on the ordinary path.
-const FLEXIBLE_CREDENTIAL_VERSION: &str = "2025-05-31-preview";
+/// The versions that have flexible credentials on the ordinary path; azure-cli writes them with the first.
+const FLEXIBLE_CREDENTIAL_VERSIONS: &[&str] = &["2025-01-31-preview", "2025-05-31-preview"];
 
 /// Versions of Resource Manager's own types (tenants, subscriptions, resource groups, providers) that its clients send.
 const RESOURCES_VERSIONS: &[&str] = &[
@@ -87,33 +88,6 @@ const METADATA_VERSIONS: &[&str] = &[
     "2022-09-01",
 ];
 
-/// Regions that the simulator's subscription can use.
-pub(crate) const LOCATIONS: &[&str] = &[
-    "eastus",
-    "eastus2",
-    "westus",
-    "westus2",
-    "westus3",
-    "centralus",
-    "northcentralus",
-    "southcentralus",
-    "northeurope",
-    "westeurope",
-    "uksouth",
-    "francecentral",
-    "germanywestcentral",
-    "swedencentral",
-    "switzerlandnorth",
-    "norwayeast",
-    "southeastasia",
-    "eastasia",
-    "japaneast",
-    "australiaeast",
-    "canadacentral",
-    "brazilsouth",
-    "centralindia",
-];
-
 /// A supported API version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ApiVersion(String);
@@ -126,7 +100,7 @@ impl ApiVersion {
 
     /// Whether the bodies of credentials know `claimsMatchingExpression`.
     pub(crate) fn has_flexible_credentials(&self) -> bool {
-        self.0 == FLEXIBLE_CREDENTIAL_VERSION
+        FLEXIBLE_CREDENTIAL_VERSIONS.contains(&self.as_str())
     }
 
     /// Whether the bodies of identities know `isolationScope`.
@@ -187,6 +161,7 @@ pub(crate) fn supported(target: &Target, version: String) -> ArmResult<ApiVersio
         Target::Tenants
         | Target::Subscriptions
         | Target::Subscription(_)
+        | Target::Locations(_)
         | Target::ResourceGroups(_)
         | Target::ResourceGroup(_)
         | Target::Provider(_) => own_type(known(RESOURCES_VERSIONS), &version, RESOURCES_VERSIONS),
@@ -208,14 +183,15 @@ fn own_type(known: bool, version: &str, versions: &[&str]) -> ArmResult<ApiVersi
 }
 
 fn no_registered_provider(kind: &str, version: &str, versions: &[&str]) -> ArmError {
+    let locations = locations::names();
     ArmError::new(
         StatusCode::BAD_REQUEST,
         "NoRegisteredProviderFound",
         format!(
             "No registered resource provider found for location '{}' and API version '{version}' for type '{kind}'. The supported api-versions are '{}'. The supported locations are '{}'.",
-            LOCATIONS[0],
+            locations[0],
             versions.join(", "),
-            LOCATIONS.join(", ")
+            locations.join(", ")
         ),
     )
 }

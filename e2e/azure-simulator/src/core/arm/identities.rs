@@ -11,7 +11,7 @@ use super::api_version::ApiVersion;
 use super::error::{ArmError, ArmResult};
 use super::ids::identity_id;
 use super::route::{GroupPath, IdentityPath};
-use super::{invalid_location, normal_location, paging, parse_body};
+use super::{locations, paging, parse_body};
 use crate::core::http::{Request, Response};
 use crate::core::random::Random;
 use crate::core::state::{Identity, ResourceGroup, State, Tags};
@@ -142,7 +142,7 @@ pub(crate) fn put(
     let wanted: Body = parse_body(context.request)?;
     let location = wanted
         .location
-        .map(|l| normal_location(&l))
+        .map(|l| locations::normal(&l))
         .ok_or_else(|| {
             ArmError::new(
                 StatusCode::BAD_REQUEST,
@@ -150,7 +150,7 @@ pub(crate) fn put(
                 "The location property is required for this definition.",
             )
         })?;
-    invalid_location(&location)?;
+    locations::check(&location)?;
     let isolation_scope = wanted.properties.and_then(|p| p.isolation_scope);
     let group = state.resource_group_mut(&path.group)?;
     let (group_name, key) = (group.name.clone(), path.name.to_ascii_lowercase());

@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod headers;
 mod identities;
 pub(crate) mod ids;
+mod locations;
 mod metadata;
 mod paging;
 mod resource_groups;
@@ -14,11 +15,10 @@ pub(crate) mod route;
 mod subscriptions;
 mod tree;
 
-use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 
-use self::api_version::{ApiVersion, LOCATIONS};
+use self::api_version::ApiVersion;
 use self::authentication::Caller;
 use self::error::{ArmError, ArmResult};
 use self::route::{Action, Target};
@@ -129,6 +129,7 @@ impl Azure {
             (Target::Tenants, ..) => Ok(subscriptions::tenants(&self.settings)),
             (Target::ProviderOperations, ..) => Ok(subscriptions::provider_operations()),
             (Target::Provider(subscription), ..) => Ok(subscriptions::provider(*subscription)),
+            (Target::Locations(subscription), ..) => Ok(locations::list(*subscription)),
             (Target::Subscriptions, _, Some(caller)) => {
                 Ok(subscriptions::list(&self.state, &self.settings, *caller))
             }
@@ -234,23 +235,4 @@ impl Azure {
 /// Reads a JSON body.
 fn parse_body<T: DeserializeOwned>(request: &Request) -> ArmResult<T> {
     serde_json::from_slice(&request.body).map_err(|e| ArmError::invalid_content(&e.to_string()))
-}
-
-/// `West Europe` and `westeurope` are one location.
-fn normal_location(location: &str) -> String {
-    location.to_ascii_lowercase().replace(' ', "")
-}
-
-fn invalid_location(location: &str) -> ArmResult<()> {
-    if LOCATIONS.contains(&location) {
-        return Ok(());
-    }
-    Err(ArmError::new(
-        StatusCode::BAD_REQUEST,
-        "LocationNotAvailableForResourceType",
-        format!(
-            "The provided location '{location}' is not available for this resource type. List of available regions for the resource type is '{}'.",
-            LOCATIONS.join(",")
-        ),
-    ))
 }

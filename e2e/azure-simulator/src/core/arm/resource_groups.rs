@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error::{ArmError, ArmResult};
 use super::ids::group_id;
 use super::route::GroupPath;
-use super::{invalid_location, normal_location, paging, parse_body};
+use super::{locations, paging, parse_body};
 use crate::core::http::{Request, Response};
 use crate::core::state::{ResourceGroup, State, Tags};
 
@@ -75,7 +75,7 @@ pub(crate) fn put(state: &mut State, path: &GroupPath, request: &Request) -> Arm
         ));
     }
     let Body { location, tags } = parse_body(request)?;
-    let location = location.map(|l| normal_location(&l));
+    let location = location.map(|l| locations::normal(&l));
     let groups = &mut state.subscription_mut(path.subscription)?.resource_groups;
     let key = path.group.to_ascii_lowercase();
     let (status, group) = match groups.get_mut(&key) {
@@ -101,7 +101,7 @@ pub(crate) fn put(state: &mut State, path: &GroupPath, request: &Request) -> Arm
                     "The location property is required for this definition.",
                 )
             })?;
-            invalid_location(&location)?;
+            locations::check(&location)?;
             let group = groups.entry(key).or_insert(ResourceGroup {
                 name: path.group.clone(),
                 location,

@@ -28,6 +28,7 @@ pub(crate) enum Target {
     Tenants,
     Subscriptions,
     Subscription(Uuid),
+    Locations(Uuid),
     ResourceGroups(Uuid),
     ResourceGroup(GroupPath),
     ProviderOperations,
@@ -78,6 +79,7 @@ impl Target {
     ) -> ArmResult<Self> {
         match lower {
             [] => Ok(Self::Subscription(subscription)),
+            ["locations"] => Ok(Self::Locations(subscription)),
             ["resourcegroups"] => Ok(Self::ResourceGroups(subscription)),
             ["providers", provider] => {
                 namespace(provider, &segments[1])?;
@@ -151,6 +153,7 @@ impl Target {
             | Self::Subscriptions
             | Self::ProviderOperations => None,
             Self::Subscription(id)
+            | Self::Locations(id)
             | Self::ResourceGroups(id)
             | Self::Provider(id)
             | Self::IdentitiesInSubscription(id) => Some(*id),
@@ -169,6 +172,7 @@ impl Target {
             | Self::Subscriptions
             | Self::ProviderOperations => "/".to_owned(),
             Self::Subscription(id)
+            | Self::Locations(id)
             | Self::ResourceGroups(id)
             | Self::Provider(id)
             | Self::IdentitiesInSubscription(id) => ids::subscription_id(*id),
@@ -231,6 +235,10 @@ pub(crate) fn action(target: &Target, method: &Method) -> ArmResult<Action> {
         (Target::Tenants, "GET") => ("Tenants_List", ""),
         (Target::Subscriptions, "GET") => ("Subscriptions_List", ""),
         (Target::Subscription(_), "GET") => ("Subscriptions_Get", ""),
+        (Target::Locations(_), "GET") => (
+            "Subscriptions_ListLocations",
+            "Microsoft.Resources/subscriptions/locations/read",
+        ),
         (Target::ProviderOperations, "GET") => ("Operations_List", ""),
         (Target::Provider(_), "GET") => ("Providers_Get", ""),
         (Target::ResourceGroups(_), "GET") => (

@@ -4,10 +4,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::api_version::{CREDENTIAL_VERSIONS, IDENTITY_VERSIONS, LOCATIONS};
+use super::api_version::{CREDENTIAL_VERSIONS, IDENTITY_VERSIONS};
 use super::authentication::Caller;
 use super::error::{ArmError, ArmResult};
 use super::ids::{NAMESPACE, subscription_id};
+use super::locations;
 use crate::core::Settings;
 use crate::core::http::Response;
 use crate::core::state::{State, Subscription};
@@ -86,7 +87,8 @@ fn body(settings: &Settings, id: Uuid, subscription: &Subscription) -> Value {
 
 /// `GET /subscriptions/{id}/providers/Microsoft.ManagedIdentity`.
 pub(crate) fn provider(subscription: Uuid) -> Response {
-    let kind = |name: &str, versions: &[&str], locations: &[&str], capabilities: &str| {
+    let locations = locations::names();
+    let kind = |name: &str, versions: &[&str], locations: &[String], capabilities: &str| {
         json!({
             "resourceType": name,
             "apiVersions": versions.iter().rev().collect::<Vec<_>>(),
@@ -102,8 +104,8 @@ pub(crate) fn provider(subscription: Uuid) -> Response {
             "registrationState": "Registered",
             "registrationPolicy": "RegistrationRequired",
             "resourceTypes": [
-                kind("userAssignedIdentities", IDENTITY_VERSIONS, LOCATIONS, "SupportsTags, SupportsLocation"),
-                kind("userAssignedIdentities/federatedIdentityCredentials", CREDENTIAL_VERSIONS, LOCATIONS, "None"),
+                kind("userAssignedIdentities", IDENTITY_VERSIONS, &locations, "SupportsTags, SupportsLocation"),
+                kind("userAssignedIdentities/federatedIdentityCredentials", CREDENTIAL_VERSIONS, &locations, "None"),
                 kind("operations", IDENTITY_VERSIONS, &[], "None"),
             ],
         }),
