@@ -1,24 +1,25 @@
-//! Every file of `examples/` is what it says: it parses, the API server takes it as it is, and its pods are admitted.
+//! Every file of `examples/` is what it says: it parses, the API server takes it as it is, it works, and its pods are admitted.
 
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
+use azure_simulator::control::api::Role;
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
-use azwib_e2e::{ControlPlane, ControlPlaneOptions, wait::until};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use kube::{Api, api::ListParams, api::PostParams};
+use azwib_e2e::{
+    Environment,
+    environment::{EnvironmentOptions, PATIENCE},
+    wait::until,
+};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const RESOURCE_GROUP: &str = "rg-shop";
-
-/// The admission of a pod that the controller manager makes, on a busy machine.
-const POD_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_kustomization_lists_every_example() {
@@ -56,32 +57,30 @@ fn the_binding_of_the_readme_is_the_minimal_example() {
 #[test]
 fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
     for (file, document) in bindings() {
-        let identity = &document["spec"]["identity"];
-        let id = match identity["resourceId"].as_str() {
-            Some(id) => ManagedIdentityId::parse(id),
-            None => ManagedIdentityId::new(
-                identity["subscriptionId"].as_str().unwrap(),
-                identity["resourceGroup"].as_str().unwrap(),
-                identity["name"].as_str().unwrap(),
-            ),
-        };
-        let id = id.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let id = identity(&document);
         assert_eq!(id.subscription_id(), SUBSCRIPTION, "{file}");
         assert_eq!(id.resource_group(), RESOURCE_GROUP, "{file}");
     }
 }
 
 #[tokio::test]
-async fn the_api_server_takes_every_example_and_admits_its_pods() -> anyhow::Result<()> {
-    let control_plane = ControlPlane::start(ControlPlaneOptions::unpublished()?).await?;
-    control_plane
-        .kubectl(&["apply", "-k", &folder("config/crd")])
+async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Result<()> {
+    let env = Environment::start(EnvironmentOptions::default()).await?;
+    let control = env.control();
+    for name in identities() {
+        control.create_identity(RESOURCE_GROUP, &name).await?;
+    }
+    let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}");
+    let role = Role::Custom {
+        actions: actions_of_the_user_guide(),
+    };
+    control
+        .assign_role(&scope, role, env.operator_principal())
         .await?;
-    control_plane
-        .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
-        .await?;
+
+    let cluster = &env.control_plane;
     let namespaces = examples().join("namespaces.yaml").display().to_string();
-    control_plane.kubectl(&["apply", "-f", &namespaces]).await?;
+    cluster.kubectl(&["apply", "-f", &namespaces]).await?;
     for file in files() {
         let file = file.display().to_string();
         // Strict: an unknown or doubled field is an error, and so is a warning.
@@ -90,32 +89,45 @@ async fn the_api_server_takes_every_example_and_admits_its_pods() -> anyhow::Res
             "--validate=strict",
             "--warnings-as-errors",
         ];
-        control_plane
+        cluster
             .kubectl(&[&["apply", "-f", &file][..], &strict].concat())
             .await?;
     }
-    control_plane
+    cluster
         .kubectl(&["apply", "-k", &folder("config/samples")])
         .await?;
+    let ready = [
+        "--for=condition=Ready",
+        "--timeout=60s",
+        "--all",
+        "--all-namespaces",
+    ];
+    cluster
+        .kubectl(&[&["wait", "azwib"][..], &ready].concat())
+        .await?;
 
-    let client = control_plane.client().await?;
-    for (namespace, account, deployment) in deployments() {
-        // Here no operator makes the account.
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &namespace);
-        let account: ServiceAccount =
-            serde_json::from_value(json!({ "metadata": { "name": account } }))?;
-        accounts.create(&PostParams::default(), &account).await?;
+    let client = env.client().await?;
+    for (namespace, deployment) in deployments() {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         let of_deployment =
             ListParams::default().labels(&format!("app.kubernetes.io/name={deployment}"));
         until(
             &format!("a pod of {deployment} to be admitted"),
-            POD_LIMIT,
+            PATIENCE,
             async || Ok((!pods.list(&of_deployment).await?.items.is_empty()).then_some(())),
         )
         .await?;
     }
     Ok(())
+}
+
+/// The custom role that the user guide tells to make.
+fn actions_of_the_user_guide() -> Vec<String> {
+    let guide = fs::read_to_string(root().join("docs/user-guide.md")).unwrap();
+    let (_, rest) = guide.split_once("<<JSON\n").unwrap();
+    let (role, _) = rest.split_once("\nJSON").unwrap();
+    let role: Value = serde_json::from_str(role).unwrap();
+    serde_json::from_value(role["Actions"].clone()).unwrap()
 }
 
 fn folder(path: &str) -> String {
@@ -171,17 +183,33 @@ fn bindings() -> Vec<(String, Value)> {
     bindings
 }
 
-/// Namespace, ServiceAccount and name of each Deployment.
-fn deployments() -> Vec<(String, String, String)> {
+fn identity(binding: &Value) -> ManagedIdentityId {
+    let identity = &binding["spec"]["identity"];
+    let id = match identity["resourceId"].as_str() {
+        Some(id) => ManagedIdentityId::parse(id),
+        None => ManagedIdentityId::new(
+            identity["subscriptionId"].as_str().unwrap(),
+            identity["resourceGroup"].as_str().unwrap(),
+            identity["name"].as_str().unwrap(),
+        ),
+    };
+    id.unwrap()
+}
+
+/// The names of all identities.
+fn identities() -> BTreeSet<String> {
+    bindings()
+        .iter()
+        .map(|(_, binding)| identity(binding).name().to_owned())
+        .collect()
+}
+
+/// Namespace and name of each Deployment.
+fn deployments() -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
     let deployments: Vec<_> = of_kind("Deployment")
-        .map(|(_, deployment)| {
-            let text = |value: &Value| value.as_str().unwrap().to_owned();
-            (
-                text(&deployment["metadata"]["namespace"]),
-                text(&deployment["spec"]["template"]["spec"]["serviceAccountName"]),
-                text(&deployment["metadata"]["name"]),
-            )
-        })
+        .map(|(_, deployment)| deployment["metadata"].clone())
+        .map(|metadata| (text(&metadata["namespace"]), text(&metadata["name"])))
         .collect();
     assert!(!deployments.is_empty());
     deployments
