@@ -6,7 +6,7 @@ use std::time::Duration;
 use azwib_crds::WorkloadIdentityBinding;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::error::SetupError;
@@ -63,8 +63,11 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let listener = probes::listen(address)
         .await
         .map_err(|source| Error::Probes { address, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| Error::Probes { address, source })?;
     tokio::spawn(probes::serve(listener, readiness.clone()));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), issuer = %config.settings.defaults.issuer, "azwib starts");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), probes = %address, issuer = %config.settings.defaults.issuer, "azwib starts");
     tokio::select! {
         () = crd_is_served(&client, &readiness) => {}
         () = stop.cancelled() => return Ok(()),
@@ -72,19 +75,24 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
     let (wake, woken) = mpsc::unbounded_channel();
     let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake));
-    let watches = Watches::new(&client);
-    tokio::spawn(ready_once_synced(watches.bindings.clone(), readiness));
+    let Watches {
+        bindings,
+        accounts,
+        synced,
+        requests,
+    } = Watches::new(&client);
+    tokio::spawn(ready_once_synced(synced, readiness));
     let context = Arc::new(Context {
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
         client,
         ledgers: Arc::clone(&ledgers),
-        bindings: watches.bindings.clone(),
-        accounts: watches.accounts.clone(),
+        bindings,
+        accounts,
         settings: config.settings,
         attempts: Attempts::default(),
     });
     let stopped = stop.clone();
-    let controller = tokio::spawn(controller::run(watches, woken, context, async move {
+    let controller = tokio::spawn(controller::run(requests, woken, context, async move {
         stopped.cancelled().await
     }));
     wind_down(stop, controller, &ledgers, grace).await
@@ -131,13 +139,9 @@ async fn crd_is_served(client: &Client, readiness: &Readiness) {
     }
 }
 
-async fn ready_once_synced<K>(bindings: kube_runtime::reflector::Store<K>, readiness: Readiness)
-where
-    K: kube_runtime::reflector::Lookup + Clone + 'static,
-    K::DynamicType: Eq + std::hash::Hash + Clone,
-{
+async fn ready_once_synced(synced: oneshot::Receiver<()>, readiness: Readiness) {
     readiness.wait_for("the first list of bindings");
-    if bindings.wait_until_ready().await.is_ok() {
+    if synced.await.is_ok() {
         tracing::info!("the bindings are known; azwib is ready");
         readiness.ready();
     }

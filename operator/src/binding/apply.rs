@@ -8,6 +8,7 @@ use azwib_crds::{
 };
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
+use tokio::time::Instant;
 
 use super::account::AccountConfiguration;
 use super::error::Error;
@@ -16,6 +17,7 @@ use super::plan::{AccountStep, CredentialStep, Plan};
 use super::service_account::{ServiceAccountError, apply_account};
 use super::validate::Desired;
 use super::{Context, status};
+use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::FIELD_MANAGER;
 use crate::ledger::plan::{Claim, Decision, decide};
 use crate::ledger::{BindingRef, Freshness, Ledger, Turn};
@@ -100,7 +102,7 @@ async fn carry_out(
             Ok(Some(turn)) => {
                 applied.recorded = Some(record(&claim, binding, ctx).await?);
                 applied.account = Some(account.apply().await?);
-                return put(turn, &claim, applied).await;
+                return put(turn, &claim, ctx, applied).await;
             }
         },
     };
@@ -199,8 +201,15 @@ pub async fn write_status(
         .await
 }
 
-async fn put(turn: Turn, claim: &Claimed, applied: &mut Applied) -> Result<(), Error> {
-    match turn.put(&claim.claim.name, &claim.claim.content()).await {
+async fn put(
+    turn: Turn,
+    claim: &Claimed,
+    ctx: &Context,
+    applied: &mut Applied,
+) -> Result<(), Error> {
+    let ledger = Arc::clone(turn.ledger());
+    let sent = turn.put(&claim.claim.name, &claim.claim.content()).await;
+    match sent {
         Ok(_) => {
             applied.credential =
                 AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
@@ -210,13 +219,36 @@ async fn put(turn: Turn, claim: &Claimed, applied: &mut Applied) -> Result<(), E
             if source.outcome_unknown() {
                 applied.credential = AppliedCredential::Unknown;
             }
-            let identity = claim.identity.resource_id.clone();
-            Err(Error::WriteCredential {
-                identity,
-                name: claim.claim.name.clone(),
-                source,
-            })
+            Err(explain(source, &ledger, claim, ctx).await)
         }
+    }
+}
+
+/// Why Azure refused a write, from a read after it: other writers are faster, and some codes leave it open.
+async fn explain(source: AzureError, ledger: &Ledger, claim: &Claimed, ctx: &Context) -> Error {
+    let identity = claim.identity.resource_id.clone();
+    let now = Freshness::Since(Instant::now());
+    match source.kind() {
+        AzureErrorKind::Refused | AzureErrorKind::IssuerSubjectExists => {
+            if let Ok(listing) = ledger.listing(now).await
+                && let Decision::Refuse(refusal) =
+                    decide(&listing, &claim.claim, ctx.settings.credential_limit)
+            {
+                return Error::Claim(refusal);
+            }
+        }
+        AzureErrorKind::ParentNotFound => {
+            if let Err(source) = ledger.identity(now).await {
+                return Error::ReadIdentity { identity, source };
+            }
+        }
+        _ => {}
+    }
+    let name = claim.claim.name.clone();
+    Error::WriteCredential {
+        identity,
+        name,
+        source,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use azwib_crds::WorkloadIdentityBinding;
 use futures::stream::BoxStream;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Resource, ResourceExt};
@@ -13,21 +13,28 @@ use kube_runtime::controller::{self, Action, Config, ReconcileRequest, applier, 
 use kube_runtime::reflector::{ObjectRef, Store, store};
 use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use super::error::Error;
 use super::validate::service_account_name;
 use super::{Context, Failed, reconcile};
 use crate::ledger::BindingRef;
 
-type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
+/// A binding, or why it cannot be read.
+pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
 type Request = ReconcileRequest<Guarded>;
-type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
+/// Requests to look at a binding.
+pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
 
-/// The watches of the controller: their stores, and what they ask to be looked at.
+/// The watches of the controller.
 pub struct Watches {
     pub bindings: Store<Guarded>,
     pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
-    requests: Queue,
+    /// Resolves once the first list of bindings is in the store. (`Store::wait_until_ready` wakes one waiter only, and
+    /// that is the applier.)
+    pub synced: oneshot::Receiver<()>,
+    /// What the watches ask to be looked at.
+    pub requests: Queue,
 }
 
 impl Watches {
@@ -42,6 +49,8 @@ impl Watches {
                 Some(u64::from(binding.meta().deletion_timestamp.is_some()))
             });
         let neighbours = bindings.clone();
+        let (sync, synced) = oneshot::channel();
+        let mut sync = Some(sync);
         let of_bindings = trigger_with(
             watcher(
                 Api::<Guarded>::all(client.clone()),
@@ -49,6 +58,13 @@ impl Watches {
             )
             .default_backoff()
             .reflect(bindings_writer)
+            .inspect_ok(move |event| {
+                let first = sync.take_if(|_| matches!(event, watcher::Event::InitDone));
+                if let Some(sync) = first {
+                    // Nobody waits any more once the operator is stopping.
+                    let _ = sync.send(());
+                }
+            })
             .touched_objects()
             .predicate_filter(changed, Default::default()),
             move |binding: Guarded| with_neighbours(&binding, &neighbours),
@@ -68,6 +84,7 @@ impl Watches {
         Self {
             bindings,
             accounts,
+            synced,
             requests,
         }
     }
@@ -121,26 +138,20 @@ fn of_account(
 
 /// Runs the controller until `shutdown` resolves and the passes under way are done.
 pub async fn run(
-    watches: Watches,
+    requests: Queue,
     woken: UnboundedReceiver<BindingRef>,
     ctx: Arc<Context>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let config = Config::default().concurrency(ctx.settings.max_concurrent_reconciles);
-    let queue = stream::select(watches.requests, woken_requests(woken)).take_until(shutdown);
-    applier(
-        guarded_reconcile,
-        retry,
-        ctx,
-        watches.bindings,
-        queue,
-        config,
-    )
-    .for_each(|outcome| {
-        log(outcome);
-        std::future::ready(())
-    })
-    .await;
+    let bindings = ctx.bindings.clone();
+    let queue = stream::select(requests, woken_requests(woken)).take_until(shutdown);
+    applier(guarded_reconcile, retry, ctx, bindings, queue, config)
+        .for_each(|outcome| {
+            log(outcome);
+            std::future::ready(())
+        })
+        .await;
 }
 
 fn woken_requests(

@@ -56,20 +56,18 @@ impl Error {
     pub fn finding(&self) -> Option<(ConditionType, Reason)> {
         Some(match self {
             Self::Invalid(error) => error.finding(),
-            Self::ReadIdentity { source, .. } => (
-                ConditionType::IdentityResolved,
-                azure_reason(source, Reason::IdentityNotFound),
-            ),
-            Self::ListCredentials { source, .. }
-            | Self::WriteCredential { source, .. }
-            | Self::DeleteCredential { source, .. } => {
-                let (condition, not_found) = match source.kind() {
-                    AzureErrorKind::ParentNotFound => {
-                        (ConditionType::IdentityResolved, Reason::IdentityNotFound)
-                    }
-                    _ => (ConditionType::CredentialReady, Reason::Creating),
-                };
-                (condition, azure_reason(source, not_found))
+            Self::ReadIdentity { source, .. } => {
+                let reason = azure_reason(source, Reason::IdentityNotFound);
+                (ConditionType::IdentityResolved, reason)
+            }
+            // The identity itself was read meanwhile: it is there.
+            Self::ListCredentials { source, .. } => {
+                let reason = azure_reason(source, Reason::AzureUnavailable);
+                (ConditionType::CredentialReady, reason)
+            }
+            Self::WriteCredential { source, .. } | Self::DeleteCredential { source, .. } => {
+                let reason = azure_reason(source, Reason::Creating);
+                (ConditionType::CredentialReady, reason)
             }
             Self::ServiceAccount(error) => (ConditionType::ServiceAccountReady, error.reason()?),
             Self::Duplicate { .. } => (ConditionType::CredentialReady, Reason::DuplicateBinding),
@@ -88,6 +86,11 @@ impl Error {
     /// How the pass is tried again.
     pub fn pace(&self) -> Pace {
         match self {
+            Self::ListCredentials { source, .. } | Self::WriteCredential { source, .. }
+                if source.kind() == AzureErrorKind::ParentNotFound =>
+            {
+                Pace::Backoff
+            }
             Self::ReadIdentity { source, .. }
             | Self::ListCredentials { source, .. }
             | Self::WriteCredential { source, .. }
@@ -175,11 +178,12 @@ fn azure_reason(error: &AzureError, not_found: Reason) -> Reason {
 }
 
 fn azure_pace(error: &AzureError) -> Pace {
+    // A 503 may say when to come back as well as a 429.
+    if let Some(delay) = error.retry_after() {
+        return Pace::After(delay);
+    }
     match error.kind() {
-        AzureErrorKind::Throttled {
-            retry_after: Some(delay),
-        } => Pace::After(delay),
-        AzureErrorKind::Throttled { retry_after: None }
+        AzureErrorKind::Throttled { .. }
         | AzureErrorKind::ConcurrentWrite
         | AzureErrorKind::IssuerSubjectExists
         | AzureErrorKind::DirectoryNotReady
@@ -232,6 +236,9 @@ fn advice(identity: &str, error: &AzureError) -> String {
 fn summary(error: &AzureError) -> String {
     match error.kind() {
         AzureErrorKind::Throttled { .. } => return "Azure asks for fewer requests".to_owned(),
+        AzureErrorKind::Unauthorized => {
+            return "Azure Resource Manager does not take the operator's token".to_owned();
+        }
         AzureErrorKind::Unavailable => {
             return "Azure Resource Manager does not answer as it should".to_owned();
         }
@@ -240,12 +247,10 @@ fn summary(error: &AzureError) -> String {
         }
         _ => {}
     }
-    let message = error.message().map(|message| {
-        message
-            .split(" Trace ID:")
-            .next()
-            .unwrap_or(message)
-            .trim_end()
+    // Entra's descriptions go on with the time, a trace id, a correlation id.
+    let message = error.message().map(|message| match error.kind() {
+        AzureErrorKind::SignInFailed => message.split(". ").next().unwrap_or(message),
+        _ => message,
     });
     match (error.code(), message) {
         (Some(code), Some(message)) if message.starts_with(code) => message.to_owned(),

@@ -15,7 +15,7 @@ use super::Context;
 use super::account::Claimant;
 use super::error::Error;
 use super::validate::{Defaults, Desired, identity_id};
-use crate::azure::{Identity, ListedCredential};
+use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::ledger::plan::{Decision, decide};
 use crate::ledger::{Freshness, Ledger};
 
@@ -98,7 +98,15 @@ async fn azure(
         }),
     };
     let list = async |identity: &ResolvedIdentity, freshness| {
-        ledger.listing(freshness).await.map_err(|source| Unread {
+        let source = match ledger.listing(freshness).await {
+            Ok(listing) => return Ok(listing),
+            Err(source) => source,
+        };
+        if source.kind() == AzureErrorKind::ParentNotFound {
+            // The identity was there when it was last read: is it still?
+            read(Freshness::Since(started)).await?;
+        }
+        Err(Unread {
             identity: Some(identity.clone()),
             error: Error::ListCredentials {
                 identity: id.clone(),

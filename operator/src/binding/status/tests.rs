@@ -433,7 +433,10 @@ fn messages_say_what_to_do() {
         ),
         (write_failed(AzureErrorKind::ScopeLocked), "remove the lock"),
         (
-            write_failed(AzureErrorKind::ParentNotFound),
+            Error::ReadIdentity {
+                identity: ID.to_owned(),
+                source: azure(AzureErrorKind::ParentNotFound),
+            },
             "create the managed identity",
         ),
     ] {
