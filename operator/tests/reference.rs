@@ -1,4 +1,5 @@
 //! The reference in docs/ says what the code says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
