@@ -1,4 +1,5 @@
 //! Every file of `examples/` is what it says: it parses, the API server takes it as it is, it works, and its pods are admitted.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
     collections::BTreeSet,

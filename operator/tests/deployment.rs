@@ -1,4 +1,5 @@
 //! What `config/` gives the operator, tried on the operator.
+#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
