@@ -84,7 +84,7 @@ test: ## Every test: units, the simulator, end to end on a real API server, Azur
 	$(CARGO) test --workspace
 # >>> Checks over what the end-to-end tests recorded stand here: they run last, on everything that was seen above.
 # <<<
-	$(MAKE) test-python
+	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
 
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.
