@@ -25,6 +25,9 @@ const LDFLAGS: &str = "-s -w";
 /// How often a long build says that it is still going on.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Begins the names of folders that hold a build in progress.
+const PARTIAL: &str = ".building-";
+
 /// A directory with `etcd`, `kube-apiserver` and `kubectl`: the ecosystem's variable for ready binaries.
 const READY_BINARIES: &str = "KUBEBUILDER_ASSETS";
 
@@ -185,8 +188,9 @@ impl Module {
             .map(|program| program.name)
             .collect::<Vec<_>>()
             .join(", ");
+        remove_partial(target)?;
         let partial = tempfile::Builder::new()
-            .prefix(".building-")
+            .prefix(PARTIAL)
             .tempdir_in(target)?;
         // `-o` names a folder for several packages, and a file for one: etcd's main package is not called etcd.
         let output = match programs {
@@ -225,6 +229,17 @@ impl Module {
         }
         Ok(())
     }
+}
+
+/// What a build that was killed has left. Called under the lock.
+fn remove_partial(target: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(target)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn bin_folder() -> PathBuf {
