@@ -1,5 +1,6 @@
 """The simulator as the tests use it: started as a process, prepared through its control API."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -97,6 +98,16 @@ class Simulator:
                 },
             },
         )
+
+    @contextlib.contextmanager
+    def page_size(self, entries):
+        """Lists come in pages of so many entries meanwhile."""
+        tunables = self.call("GET", "/tunables")
+        self.call("PUT", "/tunables", {**tunables, "pageSize": entries})
+        try:
+            yield
+        finally:
+            self.call("PUT", "/tunables", tunables)
 
     def statuses(self, operation, path_end):
         """The statuses of the answered requests for this operation on paths that end so, in order."""

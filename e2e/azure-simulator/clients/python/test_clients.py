@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 import uuid
+from unittest import mock
 
 import jwt
 from azure.core.exceptions import (
@@ -145,14 +146,15 @@ class SigningIn(ClientTest):
         with tempfile.NamedTemporaryFile("w", suffix=".jwt") as token_file:
             token_file.write(cluster.token("system:serviceaccount:shop:cart"))
             token_file.flush()
-            credential = WorkloadIdentityCredential(
-                tenant_id=TENANT,
-                client_id=identity.client_id,
-                token_file_path=token_file.name,
-                authority=simulator.entra,
-                disable_instance_discovery=True,
-            )
-            token = credential.get_token(ARM_SCOPE)
+            # What the webhook puts into a pod.
+            injected = {
+                "AZURE_AUTHORITY_HOST": simulator.entra,
+                "AZURE_CLIENT_ID": identity.client_id,
+                "AZURE_FEDERATED_TOKEN_FILE": token_file.name,
+                "AZURE_TENANT_ID": TENANT,
+            }
+            with mock.patch.dict(os.environ, injected):
+                token = WorkloadIdentityCredential(disable_instance_discovery=True).get_token(ARM_SCOPE)
         claims = jwt.decode(token.token, options={"verify_signature": False})
         self.assertEqual(claims["appid"], identity.client_id)
         self.assertEqual(claims["oid"], identity.principal_id)
@@ -216,6 +218,19 @@ class ManagedIdentities(ClientTest):
                 "no-such-group", "identity", {"location": LOCATION}
             ),
         )
+
+    def test_the_identities_come_in_pages_that_the_client_follows(self):
+        created = {self.create_identity().name for _ in range(5)}
+        with simulator.page_size(2):
+            pages = [
+                [identity.name for identity in page]
+                for page in self.client.user_assigned_identities.list_by_subscription().by_page()
+            ]
+        self.assertTrue(all(len(page) == 2 for page in pages[:-1]), pages)
+        self.assertGreater(len(pages), 2)
+        listed = sum(pages, [])
+        self.assertEqual(len(listed), len(set(listed)))
+        self.assertLessEqual(created, set(listed))
 
     def test_every_api_version_that_the_client_knows_reads_the_same_identity(self):
         created = self.create_identity()
