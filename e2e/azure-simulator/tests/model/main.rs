@@ -1,6 +1,11 @@
 //! The facts of docs/model.md, one test or more for each: a plain HTTP client against the simulator over https.
 //! A test here fails when the behaviour of its rows is taken out.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a panic is how a failure is told; clippy.toml spares test functions only, not what they call"
+)]
+
 mod authentication;
 mod authorization;
 mod credentials;

@@ -15,15 +15,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::{Uuid, uuid};
 
-pub const TENANT: Uuid = uuid!("11111111-1111-4111-8111-111111111111");
-pub const SUBSCRIPTION: Uuid = uuid!("22222222-2222-4222-8222-222222222222");
-pub const OWNER: Uuid = uuid!("33333333-3333-4333-8333-333333333333");
-pub const OWNER_SECRET: &str = "owner~secret/with+special=characters";
-pub const GROUP: &str = "rg-Shop";
-pub const VERSION: &str = "2023-01-31";
-pub const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
-pub const ARM_SCOPE: &str = "https://management.azure.com/.default";
-pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const TENANT: Uuid = uuid!("11111111-1111-4111-8111-111111111111");
+pub(crate) const SUBSCRIPTION: Uuid = uuid!("22222222-2222-4222-8222-222222222222");
+pub(crate) const OWNER: Uuid = uuid!("33333333-3333-4333-8333-333333333333");
+pub(crate) const OWNER_SECRET: &str = "owner~secret/with+special=characters";
+pub(crate) const GROUP: &str = "rg-Shop";
+pub(crate) const VERSION: &str = "2023-01-31";
+pub(crate) const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+pub(crate) const ARM_SCOPE: &str = "https://management.azure.com/.default";
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Keys take a moment to make: all tests of this process share those of one directory.
 fn state_dir() -> &'static TempDir {
@@ -44,13 +44,13 @@ fn rsa_pem() -> String {
 }
 
 /// A running simulator with a client that trusts it.
-pub struct Azure {
-    pub simulator: Simulator,
-    pub control: ControlClient,
-    pub http: Client,
+pub(crate) struct Azure {
+    pub(crate) simulator: Simulator,
+    pub(crate) control: ControlClient,
+    pub(crate) http: Client,
 }
 
-pub fn config() -> SimulatorConfig {
+pub(crate) fn config() -> SimulatorConfig {
     SimulatorConfig {
         state_dir: Some(state_dir().path().to_owned()),
         tenant: TENANT,
@@ -65,11 +65,11 @@ pub fn config() -> SimulatorConfig {
 }
 
 impl Azure {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(config()).await
     }
 
-    pub async fn start_with(config: SimulatorConfig) -> Self {
+    pub(crate) async fn start_with(config: SimulatorConfig) -> Self {
         // Two first starts in one directory would make two CAs: one test at a time makes it.
         static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let starting = STARTING.lock().await;
@@ -90,7 +90,7 @@ impl Azure {
     }
 
     /// Resource Manager with this token.
-    pub fn arm(&self, token: impl Into<String>) -> Arm<'_> {
+    pub(crate) fn arm(&self, token: impl Into<String>) -> Arm<'_> {
         Arm {
             azure: self,
             token: token.into(),
@@ -98,12 +98,12 @@ impl Azure {
     }
 
     /// Resource Manager as the owner of the subscription.
-    pub async fn owner(&self) -> Arm<'_> {
+    pub(crate) async fn owner(&self) -> Arm<'_> {
         self.arm(self.owner_token(ARM_SCOPE).await)
     }
 
     /// A token of the owner.
-    pub async fn owner_token(&self, scope: &str) -> String {
+    pub(crate) async fn owner_token(&self, scope: &str) -> String {
         let reply = self
             .token(&[
                 ("grant_type", "client_credentials"),
@@ -116,17 +116,17 @@ impl Azure {
     }
 
     /// A token request to this tenant.
-    pub async fn token(&self, form: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn token(&self, form: &[(&str, &str)]) -> Reply {
         self.token_of(&TENANT.to_string(), form).await
     }
 
-    pub async fn token_of(&self, tenant: &str, form: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn token_of(&self, tenant: &str, form: &[(&str, &str)]) -> Reply {
         let url = format!("{}/{tenant}/oauth2/v2.0/token", self.simulator.entra_url());
         Reply::of(self.http.post(url).form(form).send().await.unwrap()).await
     }
 
     /// Exchanges an assertion for a token for Resource Manager.
-    pub async fn exchange(&self, client: Uuid, assertion: &str) -> Reply {
+    pub(crate) async fn exchange(&self, client: Uuid, assertion: &str) -> Reply {
         self.token(&[
             ("grant_type", "client_credentials"),
             ("client_id", &client.to_string()),
@@ -137,13 +137,13 @@ impl Azure {
         .await
     }
 
-    pub async fn entra_get(&self, path: &str) -> Reply {
+    pub(crate) async fn entra_get(&self, path: &str) -> Reply {
         let url = format!("{}{path}", self.simulator.entra_url());
         Reply::of(self.http.get(url).send().await.unwrap()).await
     }
 
     /// A managed identity in the first resource group.
-    pub async fn identity(&self, name: &str) -> NewIdentity {
+    pub(crate) async fn identity(&self, name: &str) -> NewIdentity {
         self.control
             .create_identity_with(&IdentityFixture {
                 subscription_id: None,
@@ -155,7 +155,7 @@ impl Azure {
     }
 
     /// A managed identity with one credential, and the cluster that the credential trusts.
-    pub async fn federated_identity(&self) -> (NewIdentity, Cluster) {
+    pub(crate) async fn federated_identity(&self) -> (NewIdentity, Cluster) {
         let cluster = Cluster::register(self).await;
         let identity = self.identity("orders").await;
         let put = self
@@ -171,68 +171,68 @@ impl Azure {
     }
 }
 
-pub const SUBJECT: &str = "system:serviceaccount:shop:orders";
+pub(crate) const SUBJECT: &str = "system:serviceaccount:shop:orders";
 
-pub fn group_path(group: &str) -> String {
+pub(crate) fn group_path(group: &str) -> String {
     format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}")
 }
 
-pub fn identities_path() -> String {
+pub(crate) fn identities_path() -> String {
     format!(
         "{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities",
         group_path(GROUP)
     )
 }
 
-pub fn identity_path(identity: &str) -> String {
+pub(crate) fn identity_path(identity: &str) -> String {
     format!("{}/{identity}", identities_path())
 }
 
-pub fn credentials_path(identity: &str) -> String {
+pub(crate) fn credentials_path(identity: &str) -> String {
     format!("{}/federatedIdentityCredentials", identity_path(identity))
 }
 
-pub fn credential_path(identity: &str, credential: &str) -> String {
+pub(crate) fn credential_path(identity: &str, credential: &str) -> String {
     format!("{}/{credential}", credentials_path(identity))
 }
 
-pub fn credential(issuer: &str, subject: &str) -> Value {
+pub(crate) fn credential(issuer: &str, subject: &str) -> Value {
     json!({"properties": {"issuer": issuer, "subject": subject, "audiences": [EXCHANGE_AUDIENCE]}})
 }
 
 /// Resource Manager as one caller sees it.
-pub struct Arm<'a> {
+pub(crate) struct Arm<'a> {
     azure: &'a Azure,
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl Arm<'_> {
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.get_version(path, VERSION).await
     }
 
-    pub async fn get_version(&self, path: &str, version: &str) -> Reply {
+    pub(crate) async fn get_version(&self, path: &str, version: &str) -> Reply {
         self.send(Method::GET, path, version, None).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Reply {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
         self.put_version(path, VERSION, body).await
     }
 
-    pub async fn put_version(&self, path: &str, version: &str, body: Value) -> Reply {
+    pub(crate) async fn put_version(&self, path: &str, version: &str, body: Value) -> Reply {
         self.send(Method::PUT, path, version, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Reply {
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
         self.send(Method::DELETE, path, VERSION, None).await
     }
 
     /// A request for one of Resource Manager's own types, which have versions of their own.
-    pub async fn resources(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
+    pub(crate) async fn resources(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
         self.send(method, path, "2022-09-01", body).await
     }
 
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -247,7 +247,7 @@ impl Arm<'_> {
         self.send_url(method, &url, body).await
     }
 
-    pub async fn send_url(&self, method: Method, url: &str, body: Option<Value>) -> Reply {
+    pub(crate) async fn send_url(&self, method: Method, url: &str, body: Option<Value>) -> Reply {
         let mut request = self.azure.http.request(method, url);
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
@@ -261,15 +261,15 @@ impl Arm<'_> {
 
 /// An answer that was read.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     /// `Null` if the body is empty.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Reply {
-    pub async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = if text.is_empty() {
@@ -284,26 +284,26 @@ impl Reply {
         }
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Status and `error.code`.
-    pub fn error(&self) -> (u16, &str) {
+    pub(crate) fn error(&self) -> (u16, &str) {
         (
             self.status,
             self.body["error"]["code"].as_str().unwrap_or_default(),
         )
     }
 
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
 
     /// Status and the number behind AADSTS.
-    pub fn aadsts(&self) -> (u16, u64) {
+    pub(crate) fn aadsts(&self) -> (u16, u64) {
         (
             self.status,
             self.body["error_codes"][0].as_u64().unwrap_or_default(),
@@ -311,7 +311,7 @@ impl Reply {
     }
 
     /// The names in a list.
-    pub fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.body["value"]
             .as_array()
             .unwrap()
@@ -322,20 +322,20 @@ impl Reply {
 }
 
 /// A cluster: an issuer with a key.
-pub struct Cluster {
-    pub issuer: String,
-    pub key: ClusterKey,
+pub(crate) struct Cluster {
+    pub(crate) issuer: String,
+    pub(crate) key: ClusterKey,
 }
 
 impl Cluster {
-    pub async fn register(azure: &Azure) -> Self {
+    pub(crate) async fn register(azure: &Azure) -> Self {
         let key = ClusterKey::shared();
         let issuer = azure.control.register_issuer(key.jwks()).await.unwrap();
         Self { issuer, key }
     }
 
     /// A ServiceAccount token of now, as the API server makes it, with these claims instead of its own.
-    pub fn token_with(&self, claims: Value) -> String {
+    pub(crate) fn token_with(&self, claims: Value) -> String {
         let now = jiff::Timestamp::now().as_second();
         let mut all = json!({
             "iss": self.issuer,
@@ -351,21 +351,21 @@ impl Cluster {
         self.key.sign(&all)
     }
 
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         self.token_with(json!({}))
     }
 }
 
 /// An RSA key under a key id.
 #[derive(Clone)]
-pub struct ClusterKey {
+pub(crate) struct ClusterKey {
     encoding: EncodingKey,
-    pub id: String,
+    pub(crate) id: String,
 }
 
 impl ClusterKey {
     /// A key that all tests share.
-    pub fn shared() -> Self {
+    pub(crate) fn shared() -> Self {
         static KEY: OnceLock<EncodingKey> = OnceLock::new();
         Self {
             encoding: KEY.get_or_init(Self::generate).clone(),
@@ -374,7 +374,7 @@ impl ClusterKey {
     }
 
     /// Another key under the same id.
-    pub fn other() -> Self {
+    pub(crate) fn other() -> Self {
         Self {
             encoding: Self::generate(),
             id: "cluster-key".to_owned(),
@@ -385,14 +385,14 @@ impl ClusterKey {
         EncodingKey::from_rsa_pem(rsa_pem().as_bytes()).unwrap()
     }
 
-    pub fn named(&self, id: &str) -> Self {
+    pub(crate) fn named(&self, id: &str) -> Self {
         Self {
             encoding: self.encoding.clone(),
             id: id.to_owned(),
         }
     }
 
-    pub fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut jwk =
             serde_json::to_value(Jwk::from_encoding_key(&self.encoding, Algorithm::RS256).unwrap())
                 .unwrap();
@@ -401,11 +401,11 @@ impl ClusterKey {
         jwk
     }
 
-    pub fn jwks(&self) -> Value {
+    pub(crate) fn jwks(&self) -> Value {
         json!({"keys": [self.jwk()]})
     }
 
-    pub fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(self.id.clone());
         jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()

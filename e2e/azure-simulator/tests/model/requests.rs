@@ -1,0 +1,255 @@
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{
+    Azure, GROUP, Reply, SUBSCRIPTION, credentials_path, group_path, identities_path, identity_path,
+};
+
+#[tokio::test]
+async fn paths_are_compared_without_case() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    let as_created = owner.get(&identity_path("orders")).await;
+    for path in [
+        identity_path("orders").to_lowercase(),
+        identity_path("orders").to_uppercase(),
+        identity_path("ORDERS").replace("resourceGroups", "resourcegroups"),
+    ] {
+        let reply = owner.get(&path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.body, as_created.body, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_an_api_version_is_refused() {
+    let azure = Azure::start().await;
+    let mut owner = azure.owner().await;
+    let url = format!("{}{}", azure.simulator.arm_url(), identities_path());
+    let reply = owner.send_url(Method::GET, &url, None).await;
+    assert_eq!(reply.error(), (400, "MissingApiVersionParameter"));
+    // Before the token is looked at.
+    owner.token.clear();
+    let reply = owner.send_url(Method::GET, &url, None).await;
+    assert_eq!(reply.error(), (400, "MissingApiVersionParameter"));
+}
+
+#[tokio::test]
+async fn an_unknown_api_version_is_refused_with_the_known_ones() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let reply = owner.get_version(&identities_path(), "2000-01-01").await;
+    assert_eq!(reply.error(), (400, "NoRegisteredProviderFound"));
+    assert!(
+        reply.message().contains("API version '2000-01-01' for type 'userAssignedIdentities'. The supported api-versions are '")
+            && reply.message().contains("2023-01-31"),
+        "{}",
+        reply.message()
+    );
+    let reply = owner
+        .get_version(&credentials_path("orders"), "2000-01-01")
+        .await;
+    assert_eq!(reply.error(), (400, "NoRegisteredProviderFound"));
+    let reply = owner.get_version("/subscriptions", "2000-01-01").await;
+    assert_eq!(reply.error(), (400, "InvalidApiVersionParameter"));
+    assert!(
+        reply
+            .message()
+            .contains("The api-version '2000-01-01' is invalid. The supported versions are '")
+    );
+}
+
+#[tokio::test]
+async fn every_api_version_that_clients_send_is_served() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    for version in [
+        "2018-11-30",
+        "2022-01-31-preview",
+        "2023-01-31",
+        "2024-11-30",
+        "2025-01-31-preview",
+        "2025-05-31-preview",
+    ] {
+        let reply = owner.get_version(&identity_path("orders"), version).await;
+        assert_eq!(reply.status, 200, "{version}");
+        if version != "2018-11-30" {
+            let reply = owner
+                .get_version(&credentials_path("orders"), version)
+                .await;
+            assert_eq!(reply.status, 200, "{version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn identities_of_2018_have_no_credentials() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    let reply = owner
+        .get_version(&credentials_path("orders"), "2018-11-30")
+        .await;
+    assert_eq!(reply.error(), (404, "InvalidResourceType"));
+}
+
+#[tokio::test]
+async fn an_unknown_provider_or_type_is_named_in_the_refusal() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let reply = owner
+        .get(&format!(
+            "{}/providers/Microsoft.Nothing/things",
+            group_path(GROUP)
+        ))
+        .await;
+    assert_eq!(reply.error(), (404, "InvalidResourceNamespace"));
+    assert!(reply.message().contains("'Microsoft.Nothing'"));
+    let reply = owner
+        .get(&format!(
+            "{}/providers/Microsoft.ManagedIdentity/things",
+            group_path(GROUP)
+        ))
+        .await;
+    assert_eq!(reply.error(), (404, "InvalidResourceType"));
+    assert!(reply.message().contains("'things'"));
+}
+
+#[tokio::test]
+async fn a_malformed_subscription_id_is_refused() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let reply = owner
+        .get("/subscriptions/not-a-guid/resourceGroups/x")
+        .await;
+    assert_eq!(reply.error(), (400, "InvalidSubscriptionId"));
+}
+
+fn has_the_headers_of_resource_manager(reply: &Reply) {
+    for name in [
+        "x-ms-request-id",
+        "x-ms-correlation-request-id",
+        "x-ms-routing-request-id",
+    ] {
+        assert!(!reply.header(name).is_empty(), "{name}: {reply:?}");
+    }
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("pragma", "no-cache"),
+        ("expires", "-1"),
+        (
+            "strict-transport-security",
+            "max-age=31536000; includeSubDomains",
+        ),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(reply.header(name), value, "{name}");
+    }
+    // There is no optimistic concurrency.
+    assert_eq!(reply.header("etag"), "");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_of_resource_manager() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    let found = owner.get(&identity_path("orders")).await;
+    has_the_headers_of_resource_manager(&found);
+    let missing = owner.get(&identity_path("nobody")).await;
+    has_the_headers_of_resource_manager(&missing);
+    has_the_headers_of_resource_manager(&azure.arm("").get(&identity_path("orders")).await);
+    assert_ne!(
+        found.header("x-ms-request-id"),
+        missing.header("x-ms-request-id")
+    );
+}
+
+#[tokio::test]
+async fn a_client_request_id_comes_back_when_asked_for() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let url = format!(
+        "{}/subscriptions?api-version=2022-12-01",
+        azure.simulator.arm_url()
+    );
+    let request = || {
+        azure
+            .http
+            .get(&url)
+            .bearer_auth(&owner.token)
+            .header("x-ms-client-request-id", "my-request")
+            .header("x-ms-correlation-request-id", "my-correlation")
+    };
+    let reply = Reply::of(request().send().await.unwrap()).await;
+    assert_eq!(reply.header("x-ms-client-request-id"), "");
+    assert_eq!(
+        reply.header("x-ms-correlation-request-id"),
+        "my-correlation"
+    );
+    let asked = request().header("x-ms-return-client-request-id", "true");
+    let reply = Reply::of(asked.send().await.unwrap()).await;
+    assert_eq!(reply.header("x-ms-client-request-id"), "my-request");
+}
+
+#[tokio::test]
+async fn counters_name_the_kind_of_operation() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let put = owner
+        .put(&identity_path("orders"), json!({"location": "westeurope"}))
+        .await;
+    let get = owner.get(&identity_path("orders")).await;
+    let delete = owner.delete(&identity_path("orders")).await;
+    for (reply, kind, own, global) in [
+        (get, "reads", "249", "3749"),
+        (put, "writes", "199", "2999"),
+        (delete, "deletes", "199", "2999"),
+    ] {
+        let name = format!("x-ms-ratelimit-remaining-subscription-{kind}");
+        assert_eq!(reply.header(&name), own);
+        let name = format!("x-ms-ratelimit-remaining-subscription-global-{kind}");
+        assert_eq!(reply.header(&name), global);
+    }
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_get_errors_in_the_shape_of_resource_manager() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let reply = owner.get("/nothing/here").await;
+    assert_eq!(reply.error(), (404, "InvalidRequestUri"));
+    assert!(!reply.message().is_empty());
+    let path = format!("/subscriptions/{SUBSCRIPTION}");
+    let reply = owner.resources(Method::DELETE, &path, None).await;
+    assert_eq!(reply.error(), (405, "HttpMethodNotSupported"));
+    let reply = owner
+        .send(
+            Method::PATCH,
+            &format!("{}/shop", credentials_path("orders")),
+            "2023-01-31",
+            Some(json!({})),
+        )
+        .await;
+    assert_eq!(reply.error(), (405, "HttpMethodNotSupported"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_refused() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let url = format!(
+        "{}{}?api-version=2023-01-31",
+        azure.simulator.arm_url(),
+        identity_path("orders")
+    );
+    let sent = azure
+        .http
+        .put(url)
+        .bearer_auth(&owner.token)
+        .body("{\"location\":");
+    let reply = Reply::of(sent.send().await.unwrap()).await;
+    assert_eq!(reply.error(), (400, "InvalidRequestContent"));
+}
