@@ -23,8 +23,11 @@ use crate::runtime::shutdown;
 /// How much longer than one request to Azure the way down may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a read from the API server may be silent: longer than a watch (295 s) lasts.
-const READ_TIMEOUT: Duration = Duration::from_secs(310);
+/// How long a call of the API server may be silent.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a watch may be silent: longer than it lasts (295 s).
+const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
 
 /// Why the operator cannot run at all. What can heal by itself is waited for instead.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         config.authorization,
     )
     .map_err(Error::Azure)?;
-    let client = kubernetes_client().await?;
+    let (client, watching) = kubernetes_clients().await?;
     let readiness = Readiness::waiting_for("the API server");
     let address = config.health_probe_address;
     let listener = probes::listen(address)
@@ -80,7 +83,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         accounts,
         synced,
         requests,
-    } = Watches::new(&client);
+    } = Watches::new(&watching);
     tokio::spawn(ready_once_synced(synced, readiness));
     let context = Arc::new(Context {
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
@@ -98,12 +101,20 @@ pub async fn run(config: Config) -> Result<(), Error> {
     wind_down(stop, controller, &ledgers, grace).await
 }
 
-async fn kubernetes_client() -> Result<Client, Error> {
+/// Clients of the API server: for calls, and for watches.
+async fn kubernetes_clients() -> Result<(Client, Client), Error> {
     let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
     // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
     config.default_retry = false;
-    config.read_timeout = Some(READ_TIMEOUT);
-    Client::try_from(config).map_err(Error::Client)
+    let with = |read_timeout| {
+        let read_timeout = Some(read_timeout);
+        Client::try_from(kube::Config {
+            read_timeout,
+            ..config.clone()
+        })
+        .map_err(Error::Client)
+    };
+    Ok((with(CALL_TIMEOUT)?, with(WATCH_TIMEOUT)?))
 }
 
 /// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.

@@ -172,3 +172,6 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
