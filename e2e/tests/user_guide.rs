@@ -1,0 +1,175 @@
+//! What the user guide tells people to do, done.
+#![allow(clippy::unwrap_used)]
+
+use azure_simulator::control::api::RequestRecord;
+use azwib_crds::ServiceAccountOrigin;
+use azwib_e2e::{
+    Environment,
+    environment::{Namespace, annotation, condition},
+};
+use kube::ResourceExt;
+
+const CLIENT_ID: &str = "azure.workload.identity/client-id";
+
+#[tokio::test]
+async fn a_binding_moves_to_another_name_without_a_gap() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("move").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let before = shop.service_accounts().get("orders").await?;
+
+    kubectl(
+        &shop,
+        &[
+            "patch",
+            "azwib",
+            "orders",
+            "--type=merge",
+            r#"--patch={"spec":{"deletionPolicy":"Retain"}}"#,
+        ],
+    )
+    .await?;
+    let generation = shop
+        .bindings()
+        .get("orders")
+        .await?
+        .metadata
+        .generation
+        .unwrap();
+    let observed = format!("--for=jsonpath={{.status.observedGeneration}}={generation}");
+    kubectl(
+        &shop,
+        &["wait", "azwib", "orders", "--timeout=1m", &observed],
+    )
+    .await?;
+    kubectl(&shop, &["delete", "azwib", "orders", "--timeout=1m"]).await?;
+
+    let between = shop.service_accounts().get("orders").await?;
+    assert_eq!(between.owner_references(), []);
+    assert_eq!(
+        annotation(&between, CLIENT_ID),
+        annotation(&before, CLIENT_ID)
+    );
+
+    let spec = format!(
+        "identity: {{resourceId: {}}}, serviceAccount: {{name: orders}}",
+        orders.resource_id()
+    );
+    shop.bind("orders-of-the-shop", &spec).await?;
+    shop.ready("orders-of-the-shop").await?;
+    let after = shop.service_accounts().get("orders").await?;
+    assert_eq!(after.uid(), before.uid());
+    assert_eq!(
+        annotation(&after, CLIENT_ID),
+        annotation(&before, CLIENT_ID)
+    );
+    let writes = writes(&shop, "orders").await?;
+    assert_eq!(
+        writes.len(),
+        1,
+        "the credential is written once: {writes:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_that_comes_into_git_later_is_given_back_and_stays() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("git").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    let origin = |binding: &azwib_crds::WorkloadIdentityBinding| {
+        Some(binding.status.as_ref()?.service_account.as_ref()?.origin)
+    };
+    assert_eq!(origin(&binding), Some(ServiceAccountOrigin::Created));
+
+    let manifest = format!(
+        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: orders, namespace: {}, labels: {{team: shop}}}}}}",
+        shop.name()
+    );
+    env.control_plane.apply(&manifest).await?;
+    shop.until("orders", "bound to an adopted account", |binding| {
+        origin(binding) == Some(ServiceAccountOrigin::Adopted)
+    })
+    .await?;
+    let account = shop.service_accounts().get("orders").await?;
+    assert_eq!(account.owner_references(), []);
+    assert!(
+        !account
+            .labels()
+            .contains_key("app.kubernetes.io/managed-by")
+    );
+    assert_eq!(
+        annotation(&account, CLIENT_ID),
+        Some(orders.client_id().as_str())
+    );
+
+    shop.unbind("orders").await?;
+    let account = shop.service_accounts().get("orders").await?;
+    assert_eq!(annotation(&account, CLIENT_ID), None);
+    assert_eq!(account.labels()["team"], "shop");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cleanup_that_azure_refuses_ends_when_the_finalizer_is_taken_away_by_hand()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("giveup").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let control = env.control();
+    for assignment in control.role_assignments().await? {
+        if assignment
+            .scope
+            .eq_ignore_ascii_case(&shop.resource_group_id())
+        {
+            control.delete_role_assignment(assignment.id).await?;
+        }
+    }
+
+    kubectl(&shop, &["delete", "azwib", "orders", "--wait=false"]).await?;
+    shop.until("orders", "kept, with the reason", |binding| {
+        condition(binding, "Ready").is_some_and(|ready| ready.reason == "AuthorizationFailed")
+    })
+    .await?;
+    kubectl(
+        &shop,
+        &[
+            "patch",
+            "azwib",
+            "orders",
+            "--type=merge",
+            r#"--patch={"metadata":{"finalizers":[]}}"#,
+        ],
+    )
+    .await?;
+    shop.until_gone("orders").await?;
+    let left = env.arm().await?.credentials(orders.resource_id()).await?;
+    assert_eq!(left.len(), 1, "it is for whoever gave up on it to delete");
+    Ok(())
+}
+
+async fn kubectl(namespace: &Namespace<'_>, args: &[&str]) -> anyhow::Result<String> {
+    let namespaced = [&["-n", namespace.name()][..], args].concat();
+    namespace
+        .environment()
+        .control_plane
+        .kubectl(&namespaced)
+        .await
+}
+
+/// The writes that Azure saw for an identity's credentials.
+async fn writes(namespace: &Namespace<'_>, identity: &str) -> anyhow::Result<Vec<RequestRecord>> {
+    let id = namespace.identity_id(identity).to_lowercase();
+    let requests = namespace.environment().control().requests().await?;
+    Ok(requests
+        .into_iter()
+        .filter(|request| request.path.to_lowercase().starts_with(&id))
+        .filter(|request| request.method != "GET")
+        .collect())
+}
