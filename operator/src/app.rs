@@ -107,12 +107,9 @@ async fn kubernetes_clients() -> Result<(Client, Client), Error> {
     // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
     config.default_retry = false;
     let with = |read_timeout| {
-        let read_timeout = Some(read_timeout);
-        Client::try_from(kube::Config {
-            read_timeout,
-            ..config.clone()
-        })
-        .map_err(Error::Client)
+        let mut config = config.clone();
+        config.read_timeout = Some(read_timeout);
+        Client::try_from(config).map_err(Error::Client)
     };
     Ok((with(CALL_TIMEOUT)?, with(WATCH_TIMEOUT)?))
 }
