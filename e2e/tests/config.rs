@@ -167,8 +167,6 @@ async fn the_operator_needs_what_it_may_do_and_is_refused_nothing() -> anyhow::R
             "create serviceaccounts",
             // An event that comes again.
             "patch events.events.k8s.io",
-            // A binding that cannot be read.
-            "patch workloadidentitybindings/status.azwib.dev",
         ]
     );
     Ok(())
