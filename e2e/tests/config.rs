@@ -230,10 +230,7 @@ fn folder(path: &str) -> String {
 fn rules_of_the_operator() -> BTreeSet<String> {
     let rules = [
         (BINDINGS, &["get", "list", "watch", "patch"][..]),
-        (
-            "workloadidentitybindings/status.azwib.dev",
-            &["update", "patch"],
-        ),
+        ("workloadidentitybindings/status.azwib.dev", &["update"]),
         (
             "serviceaccounts",
             &["get", "list", "watch", "create", "patch"],
