@@ -166,3 +166,21 @@ async fn metadata_endpoints_have_the_shape_of_their_version() {
         json!(format!("{arm}/"))
     );
 }
+
+#[tokio::test]
+async fn the_locations_of_a_subscription_are_listed() {
+    let azure = Azure::start().await;
+    let path = format!("/subscriptions/{SUBSCRIPTION}/locations");
+    let list = azure
+        .owner()
+        .await
+        .resources(Method::GET, &path, None)
+        .await;
+    let value = list.body["value"].as_array().unwrap();
+    let found = value
+        .iter()
+        .find(|entry| entry["name"] == "westeurope")
+        .unwrap();
+    assert_eq!(found["id"], json!(format!("{path}/westeurope")));
+    assert_eq!(found["displayName"], "West Europe");
+}
