@@ -9,6 +9,9 @@ use crate::support::{
 
 const FLEXIBLE_VERSION: &str = "2025-05-31-preview";
 
+/// What azure-cli writes flexible credentials with.
+const FIRST_FLEXIBLE_VERSION: &str = "2025-01-31-preview";
+
 fn flexible() -> Value {
     json!({"properties": {
         "issuer": "https://token.actions.githubusercontent.com",
@@ -380,8 +383,15 @@ async fn a_flexible_credential_has_an_expression_or_a_subject_and_needs_its_vers
     azure.identity("orders").await;
     let owner = azure.owner().await;
     let path = credential_path("orders", "flexible");
-    let old = owner.put_version(&path, "2023-01-31", flexible()).await;
-    assert_eq!(old.error(), (400, "BadRequest"));
+    for version in ["2023-01-31", "2024-11-30"] {
+        let old = owner.put_version(&path, version, flexible()).await;
+        assert_eq!(old.error(), (400, "BadRequest"), "{version}");
+    }
+    for (version, status) in [(FIRST_FLEXIBLE_VERSION, 201), (FLEXIBLE_VERSION, 200)] {
+        let reply = owner.put_version(&path, version, flexible()).await;
+        assert_eq!(reply.status, status, "{version}");
+        assert_eq!(reply.body["properties"], flexible()["properties"]);
+    }
     let mut both = flexible();
     both["properties"]["subject"] = json!("s");
     let refused = owner.put_version(&path, FLEXIBLE_VERSION, both).await;
