@@ -1,12 +1,14 @@
 //! The operator as a process of its own, with no more than its ServiceAccount may do.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::{
     ControlPlane,
     supervisor::{Exit, Process, sibling_binary},
+    wait,
 };
 
 /// Names another operator than the one built beside the tests.
@@ -14,6 +16,9 @@ const BINARY_VARIABLE: &str = "AZWIB_OPERATOR_BIN";
 
 /// Audience of the token that the operator signs in to Azure with.
 const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// Longest wait for a sign of life: the operator logs and answers probes within a second of its start.
+const PROBE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the operator is started.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub struct OperatorOptions {
     pub namespace: String,
     /// Its ServiceAccount, which must exist.
     pub service_account: String,
+    /// What it shows to the API server and to Azure; asked for at the start when none.
+    pub access: Option<OperatorAccess>,
     pub args: Vec<String>,
     /// Added to KUBECONFIG, AZURE_FEDERATED_TOKEN_FILE and RUST_LOG=trace, over which it wins.
     pub env: BTreeMap<String, String>,
@@ -37,10 +44,54 @@ impl Default for OperatorOptions {
             binary: None,
             namespace: "azwib-system".to_owned(),
             service_account: "azwib-operator".to_owned(),
+            access: None,
             args: Vec::new(),
             env: BTreeMap::new(),
             log_file: None,
         }
+    }
+}
+
+/// The tokens of the operator's ServiceAccount, in files. A kubelet would have brought them.
+#[derive(Debug, Clone)]
+pub struct OperatorAccess {
+    kubeconfig: PathBuf,
+    federated_token: PathBuf,
+}
+
+impl OperatorAccess {
+    /// Asks the API server for both tokens.
+    ///
+    /// # Errors
+    /// The ServiceAccount does not exist, or the API server does not answer.
+    pub async fn request(
+        control_plane: &ControlPlane,
+        namespace: &str,
+        service_account: &str,
+    ) -> anyhow::Result<Self> {
+        let kubeconfig = control_plane
+            .kubeconfig_for_service_account(namespace, service_account)
+            .await?;
+        let federated_token = control_plane
+            .token_file_for_service_account(namespace, service_account, AZURE_AUDIENCE)
+            .await?;
+        Ok(Self {
+            kubeconfig,
+            federated_token,
+        })
+    }
+
+    /// Both tokens themselves, for a search of logs.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn secrets(&self) -> anyhow::Result<[String; 2]> {
+        let kubeconfig: Value = serde_json::from_slice(&fs::read(&self.kubeconfig)?)?;
+        let token = kubeconfig["users"][0]["user"]["token"]
+            .as_str()
+            .context("the kubeconfig has no token")?;
+        let federated_token = fs::read_to_string(&self.federated_token)?;
+        Ok([token.to_owned(), federated_token.trim().to_owned()])
     }
 }
 
@@ -64,6 +115,7 @@ impl OperatorProcess {
             binary,
             namespace,
             service_account,
+            access,
             args,
             env,
             log_file,
@@ -72,17 +124,21 @@ impl OperatorProcess {
             Some(binary) => binary,
             None => sibling_binary("azwib-operator", "cargo build -p azwib-operator")?,
         };
-        let kubeconfig = control_plane
-            .kubeconfig_for_service_account(&namespace, &service_account)
-            .await?;
-        let token = control_plane
-            .token_file_for_service_account(&namespace, &service_account, AZURE_AUDIENCE)
-            .await?;
+        let OperatorAccess {
+            kubeconfig,
+            federated_token,
+        } = match access {
+            Some(access) => access,
+            None => OperatorAccess::request(control_plane, &namespace, &service_account).await?,
+        };
         let path = |path: PathBuf| path.to_string_lossy().into_owned();
         let mut command = control_plane.command(&binary, "operator", args);
         command.env.extend([
             ("KUBECONFIG".to_owned(), path(kubeconfig)),
-            ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), path(token)),
+            (
+                "AZURE_FEDERATED_TOKEN_FILE".to_owned(),
+                path(federated_token),
+            ),
             ("RUST_LOG".to_owned(), "trace".to_owned()),
             ("RUST_BACKTRACE".to_owned(), "1".to_owned()),
         ]);
@@ -101,6 +157,11 @@ impl OperatorProcess {
     /// The operator's process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// How it ended, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        self.process.exit()
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end.
@@ -127,6 +188,11 @@ impl OperatorProcess {
         self.process.wait_exit().await
     }
 
+    /// The last lines of its log, for an error message.
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+
     /// All it has written so far, standard output and standard error.
     ///
     /// # Errors
@@ -134,5 +200,54 @@ impl OperatorProcess {
     pub fn log(&self) -> anyhow::Result<String> {
         let bytes = fs::read(self.process.log_file())?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+    /// Waits until its log says this.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn logs(&self, what: &str) -> anyhow::Result<()> {
+        let wanted = format!("the operator's log to say {what:?}");
+        wait::until(&wanted, PROBE_PATIENCE, async || {
+            Ok(self.log()?.contains(what).then_some(()))
+        })
+        .await
+    }
+
+    /// The answer to a probe, such as `/readyz`: HTTP status and text.
+    ///
+    /// # Errors
+    /// The log names no address in time, or nobody answers there.
+    pub async fn probe(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let address: SocketAddr =
+            wait::until("the address of the probes", PROBE_PATIENCE, async || {
+                let log = self.log()?;
+                let address = log.split_once("probes=").map(|(_, rest)| rest);
+                let address = address.and_then(|rest| rest.split_once(char::is_whitespace));
+                Ok(address.map(|(address, _)| address.parse()).transpose()?)
+            })
+            .await?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let answer = http.get(format!("http://{address}{path}")).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
+    /// Waits until a probe answers so.
+    ///
+    /// # Errors
+    /// It does not in time: with its last answer.
+    pub async fn probe_until(&self, path: &str, status: u16, text: &str) -> anyhow::Result<()> {
+        let mut last = None;
+        let outcome = wait::until(
+            &format!("{path} to answer {status} {text:?}"),
+            PROBE_PATIENCE,
+            async || {
+                let answer = self.probe(path).await?;
+                let found = answer.0 == status && answer.1.contains(text);
+                last = Some(answer);
+                Ok(found.then_some(()))
+            },
+        )
+        .await;
+        outcome.with_context(|| format!("the last answer: {last:?}"))
     }
 }

@@ -1,0 +1,253 @@
+//! The status contract over every version of every binding that was seen, as kstatus (cli-utils `pkg/kstatus/status`)
+//! and those who build on it read a status.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use azwib_crds::{CredentialOrigin, WorkloadIdentityBindingStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::environment::recorder::SeenBinding;
+
+/// What the CRD sets until the operator writes: no status of the operator's yet.
+const NEVER_WRITTEN: i64 = -1;
+
+/// The steps, with the reasons that each may have; the first is that of True.
+///
+/// Written down here a second time: a reason that the operator gets without anybody's decision is to fail.
+const STEPS: [(&str, &[&str]); 5] = [
+    ("Granted", &["GrantsNotRequired", "Pending"]),
+    (
+        "IssuerReady",
+        &["IssuerConfigured", "IssuerChanged", "Pending"],
+    ),
+    (
+        "IdentityResolved",
+        &[
+            "Resolved",
+            "IdentityInvalid",
+            "IdentityNotFound",
+            "IdentityChanged",
+            "AuthorizationFailed",
+            "AzureAuthenticationFailed",
+            "AzureUnavailable",
+            "Throttled",
+            "Pending",
+        ],
+    ),
+    (
+        "ServiceAccountReady",
+        &[
+            "Applied",
+            "ServiceAccountConflict",
+            "ServiceAccountRefused",
+            "NamespaceTerminating",
+            "Pending",
+        ],
+    ),
+    (
+        "CredentialReady",
+        &[
+            "InPlace",
+            "Creating",
+            "WaitingForTurn",
+            "Throttled",
+            "CredentialLimitReached",
+            "CredentialExists",
+            "DuplicateBinding",
+            "AuthorizationFailed",
+            "AzureAuthenticationFailed",
+            "AzureUnavailable",
+            "RegionNotSupported",
+            "PolicyDenied",
+            "ScopeLocked",
+            "RequestRefused",
+            "Pending",
+        ],
+    ),
+];
+
+/// Reasons of Ready that belong to no step.
+const OF_READY_ALONE: [&str; 3] = ["Succeeded", "InvalidSpec", "Propagating"];
+
+/// Flux and Argo CD fail a sync at once on Stalled: what heals by itself never says it.
+const NEVER_STALLED: [&str; 7] = [
+    "Pending",
+    "Creating",
+    "WaitingForTurn",
+    "Throttled",
+    "Propagating",
+    "AzureUnavailable",
+    "NamespaceTerminating",
+];
+
+/// What kstatus makes of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kstatus {
+    Terminating,
+    InProgress,
+    Failed,
+    Current,
+}
+
+/// kstatus' own rules, in its order. Its last rule is the trap: a status that says nothing is Current.
+pub fn kstatus(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> Kstatus {
+    if seen.terminating {
+        return Kstatus::Terminating;
+    }
+    if status.observed_generation != seen.generation {
+        return Kstatus::InProgress;
+    }
+    for condition in &status.conditions {
+        match (condition.type_.as_str(), condition.status.as_str()) {
+            ("Reconciling", "True") => return Kstatus::InProgress,
+            ("Stalled", "True") => return Kstatus::Failed,
+            _ => {}
+        }
+    }
+    match find(status, "Ready").map(|ready| ready.status.as_str()) {
+        Some("False" | "Unknown") => Kstatus::InProgress,
+        _ => Kstatus::Current,
+    }
+}
+
+/// Every breach of the contract, in the order of the versions.
+pub fn breaches(seen: &[SeenBinding]) -> Vec<String> {
+    let mut observed: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut breaches = Vec::new();
+    for version in seen {
+        let place = format!("{}/{}", version.namespace, version.name);
+        let mut breach =
+            |what: String| breaches.push(format!("{place}: {what}: {}", version.status));
+        let status: WorkloadIdentityBindingStatus =
+            match serde_json::from_value(version.status.clone()) {
+                Ok(status) => status,
+                Err(error) => {
+                    breach(format!("the status cannot be read: {error}"));
+                    continue;
+                }
+            };
+        let before = observed
+            .insert(&version.uid, status.observed_generation)
+            .unwrap_or(NEVER_WRITTEN);
+        if status.observed_generation < before {
+            breach("observedGeneration goes back".to_owned());
+        }
+        if kstatus(version, &status) == Kstatus::Current && !is_done(version, &status) {
+            breach("Current before the work is done".to_owned());
+        }
+        if status.observed_generation != NEVER_WRITTEN {
+            of_written(version, &status)
+                .into_iter()
+                .for_each(&mut breach);
+        }
+    }
+    breaches
+}
+
+/// Ready, every step behind it, and a credential that Azure has acknowledged.
+fn is_done(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> bool {
+    let is_true = |type_| find(status, type_).is_some_and(|it| it.status == "True");
+    is_true("Ready")
+        && STEPS.iter().all(|(step, _)| is_true(step))
+        && status.observed_generation == seen.generation
+        && status
+            .credentials
+            .iter()
+            .any(|credential| credential.origin == CredentialOrigin::Created)
+}
+
+fn of_written(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> Vec<String> {
+    let mut breaches = Vec::new();
+    if status.observed_generation > seen.generation {
+        breaches.push("observedGeneration is ahead of the generation".to_owned());
+    }
+    let mut types = BTreeSet::new();
+    for condition in &status.conditions {
+        if !types.insert(condition.type_.as_str()) {
+            breaches.push(format!("{} stands twice", condition.type_));
+        }
+        breaches.extend(of_condition(condition, status.observed_generation));
+    }
+    for (step, _) in STEPS {
+        if !types.contains(step) {
+            breaches.push(format!("{step} is missing"));
+        }
+    }
+    match find(status, "Ready") {
+        None => breaches.push("Ready is missing".to_owned()),
+        Some(ready) => breaches.extend(of_verdict(ready, status)),
+    }
+    breaches
+}
+
+/// Ready and the conditions that stand only while true.
+fn of_verdict(ready: &Condition, status: &WorkloadIdentityBindingStatus) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let (reconciling, stalled) = (find(status, "Reconciling"), find(status, "Stalled"));
+    match (ready.status.as_str(), reconciling, stalled) {
+        (_, Some(_), Some(_)) => breaches.push("Reconciling and Stalled at once".to_owned()),
+        ("True", None, None) => {}
+        ("True", ..) => breaches.push("Ready, and yet Reconciling or Stalled".to_owned()),
+        (_, None, None) => breaches.push("neither Ready, Reconciling nor Stalled".to_owned()),
+        _ => {}
+    }
+    for abnormal in [reconciling, stalled].into_iter().flatten() {
+        let type_ = &abnormal.type_;
+        if abnormal.status != "True" {
+            breaches.push(format!("{type_} stands without being true"));
+        }
+        if abnormal.reason != ready.reason {
+            breaches.push(format!("{type_} has another reason than Ready"));
+        }
+    }
+    if stalled.is_some_and(|stalled| NEVER_STALLED.contains(&stalled.reason.as_str())) {
+        breaches.push(format!("Stalled for {}", ready.reason));
+    }
+    if ready.status == "True" && ready.reason != "Succeeded" {
+        breaches.push(format!("Ready for {}", ready.reason));
+    }
+    breaches
+}
+
+fn of_condition(condition: &Condition, observed_generation: i64) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let type_ = condition.type_.as_str();
+    let reason = condition.reason.as_str();
+    if condition.observed_generation != Some(observed_generation) {
+        breaches.push(format!("{type_} does not carry the observed generation"));
+    }
+    if condition.message.is_empty() {
+        breaches.push(format!("{type_} says nothing"));
+    }
+    let step = STEPS.iter().find(|(step, _)| *step == type_);
+    let known = match (step, type_) {
+        (Some((_, reasons)), _) => {
+            let means_true = reasons.first() == Some(&reason);
+            if means_true != (condition.status == "True") {
+                breaches.push(format!("{type_}={} for {reason}", condition.status));
+            }
+            reasons.contains(&reason)
+        }
+        (None, "Ready" | "Reconciling" | "Stalled") => {
+            OF_READY_ALONE.contains(&reason)
+                || STEPS
+                    .iter()
+                    .any(|(_, reasons)| reasons[1..].contains(&reason))
+        }
+        (None, _) => {
+            breaches.push(format!("{type_} is no condition of a binding"));
+            true
+        }
+    };
+    if !known {
+        breaches.push(format!("{reason} is no reason of {type_}"));
+    }
+    breaches
+}
+
+fn find<'a>(status: &'a WorkloadIdentityBindingStatus, type_: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|it| it.type_ == type_)
+}
+
+#[cfg(test)]
+mod tests;
