@@ -15,12 +15,15 @@ use crate::ledger::plan::Refusal;
 pub enum Error {
     #[error(transparent)]
     Invalid(#[from] validate::Error),
-    #[error("cannot read the managed identity {identity}")]
+    #[error("cannot read the managed identity {}", short_name(identity))]
     ReadIdentity {
         identity: String,
         source: AzureError,
     },
-    #[error("cannot list the federated identity credentials of {identity}")]
+    #[error(
+        "cannot list the federated identity credentials of {}",
+        short_name(identity)
+    )]
     ListCredentials {
         identity: String,
         source: AzureError,
@@ -144,14 +147,12 @@ impl Error {
             Self::TurnTaken => {
                 "another write on the identity is under way; Azure takes one at a time".to_owned()
             }
-            Self::ReadIdentity { identity, source }
-            | Self::ListCredentials { identity, source }
-            | Self::WriteCredential {
-                identity, source, ..
+            Self::ReadIdentity { source, .. }
+            | Self::ListCredentials { source, .. }
+            | Self::WriteCredential { source, .. }
+            | Self::DeleteCredential { source, .. } => {
+                format!("{self}: {}; {}", summary(source), advice(source))
             }
-            | Self::DeleteCredential {
-                identity, source, ..
-            } => format!("{self}: {}", advice(identity, source)),
             _ => self.to_string(),
         }
     }
@@ -201,35 +202,41 @@ fn azure_pace(error: &AzureError) -> Pace {
     }
 }
 
-fn advice(identity: &str, error: &AzureError) -> String {
-    let what_to_do = match error.kind() {
+/// The last segment of an ARM id: statuses and events are read in narrow columns.
+fn short_name(resource_id: &str) -> &str {
+    resource_id.rsplit('/').next().unwrap_or(resource_id)
+}
+
+/// What to do about an error of Azure.
+fn advice(error: &AzureError) -> &'static str {
+    match error.kind() {
         AzureErrorKind::ParentNotFound => {
-            format!("create the managed identity {identity}, or correct the reference in a new binding")
+            "create the managed identity, or correct the reference in a new binding"
         }
-        AzureErrorKind::AuthorizationFailed => format!(
-            "grant the operator read on the identity and read, write and delete on its federated identity credentials \
-             at {identity} or above; a new role assignment can take 10 minutes"
-        ),
+        AzureErrorKind::AuthorizationFailed => {
+            "grant the operator a role with this action there; a new role assignment can take 10 minutes"
+        }
         AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
-            "check the operator's own identity: its client id, tenant id and federated identity credential".to_owned()
+            "check the operator's own identity: its client id, tenant id and federated identity credential"
         }
         AzureErrorKind::PolicyDenied => {
-            "an Azure Policy forbids it: ask for an exemption, or use an identity outside of its scope".to_owned()
+            "an Azure Policy forbids it: ask for an exemption, or use an identity outside of its scope"
         }
-        AzureErrorKind::ScopeLocked => "remove the lock on the identity or above".to_owned(),
+        AzureErrorKind::ScopeLocked => "remove the lock on the identity or above",
         AzureErrorKind::RegionNotSupported => {
-            "use a managed identity in a region that supports federated identity credentials".to_owned()
+            "use a managed identity in a region that supports federated identity credentials"
         }
-        AzureErrorKind::Refused => "correct what Azure names, or report it if the request looks right".to_owned(),
+        AzureErrorKind::Refused => {
+            "correct what Azure names, or report it if the request looks right"
+        }
         AzureErrorKind::Throttled { .. }
         | AzureErrorKind::Unavailable
         | AzureErrorKind::SignInUnavailable
         | AzureErrorKind::ConcurrentWrite
         | AzureErrorKind::DirectoryNotReady
         | AzureErrorKind::CredentialNotFound
-        | AzureErrorKind::IssuerSubjectExists => "it is tried again without you doing anything".to_owned(),
-    };
-    format!("{}; {what_to_do}", summary(error))
+        | AzureErrorKind::IssuerSubjectExists => "it is tried again without you doing anything",
+    }
 }
 
 /// What Azure said, without what differs from one try to the next: a status must not change on every pass.
@@ -247,10 +254,13 @@ fn summary(error: &AzureError) -> String {
         }
         _ => {}
     }
-    // Entra's descriptions go on with the time, a trace id, a correlation id.
-    let message = error.message().map(|message| match error.kind() {
-        AzureErrorKind::SignInFailed => message.split(". ").next().unwrap_or(message),
-        _ => message,
+    // What follows the first sentence is advice of its own, or the time and a trace id.
+    let message = error.message().map(|message| {
+        message
+            .split(". ")
+            .next()
+            .unwrap_or(message)
+            .trim_end_matches('.')
     });
     match (error.code(), message) {
         (Some(code), Some(message)) if message.starts_with(code) => message.to_owned(),
@@ -375,7 +385,7 @@ mod tests {
         assert!(
             error
                 .message()
-                .contains("create the managed identity /subscriptions/x")
+                .contains("create the managed identity,")
         );
     }
 
