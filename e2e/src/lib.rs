@@ -2,8 +2,10 @@
 
 pub mod assets;
 mod certificates;
+pub mod checks;
 pub mod control_plane;
 pub mod environment;
+pub mod examples;
 pub mod keys;
 pub mod operator_process;
 pub mod supervisor;
@@ -14,6 +16,6 @@ pub mod workload;
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use environment::{Environment, EnvironmentOptions};
 pub use keys::ServiceAccountKeys;
-pub use operator_process::{OperatorOptions, OperatorProcess};
+pub use operator_process::{OperatorAccess, OperatorOptions, OperatorProcess};
 pub use webhook::{Webhook, WebhookOptions};
 pub use workload::{ProjectedToken, TokenExchange};

@@ -59,6 +59,8 @@ pub enum TokenExchange {
 #[derive(Clone, Deserialize)]
 pub struct AccessToken {
     access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
     /// Seconds until it expires.
     pub expires_in: u64,
 }

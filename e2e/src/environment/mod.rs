@@ -3,14 +3,13 @@
 
 pub mod arm;
 mod namespace;
+mod operator;
 pub mod recorder;
 mod simulator;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use azure_simulator::control::ControlClient;
 use azure_simulator::control::api::{CredentialFixture, FederatedCredential, NewIdentity, Role};
 use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
@@ -24,10 +23,8 @@ use self::arm::Arm;
 pub use self::namespace::{ManagedIdentity, Namespace, annotation, condition, observed};
 use self::recorder::Records;
 pub use self::simulator::SimulatorProcess;
-use crate::supervisor::Exit;
 use crate::{
-    ControlPlane, ControlPlaneOptions, OperatorOptions, OperatorProcess, ServiceAccountKeys,
-    Webhook, WebhookOptions,
+    ControlPlane, ControlPlaneOptions, OperatorProcess, ServiceAccountKeys, Webhook, WebhookOptions,
 };
 
 /// Longest wait for anything that a healthy environment does; a wait that is too long costs time only in a failing test.
@@ -44,6 +41,9 @@ const OPERATOR_ACTIONS: [&str; 4] = [
 /// Where the operator's own identity lives.
 const PLATFORM_GROUP: &str = "rg-platform";
 
+/// The credential of the operator's own identity.
+const BOOTSTRAP_CREDENTIAL: &str = "bootstrap";
+
 /// What differs between environments.
 #[derive(Debug, Clone)]
 pub struct EnvironmentOptions {
@@ -53,6 +53,9 @@ pub struct EnvironmentOptions {
     pub start_operator: bool,
     /// Install the CustomResourceDefinition right away.
     pub install_crd: bool,
+    /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
+    /// directory otherwise, and goes with it.
+    pub keep_records: bool,
 }
 
 impl Default for EnvironmentOptions {
@@ -65,6 +68,7 @@ impl Default for EnvironmentOptions {
             ],
             start_operator: true,
             install_crd: true,
+            keep_records: true,
         }
     }
 }
@@ -99,16 +103,36 @@ impl Environment {
     /// # Errors
     /// A part of it does not start: with the end of its log.
     pub async fn start(options: EnvironmentOptions) -> anyhow::Result<Self> {
-        let records = Records::new()?;
+        Self::start_with_progress(options, |_| ()).await
+    }
+
+    /// The same; `begin` is told each step as it begins.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_with_progress(
+        options: EnvironmentOptions,
+        mut begin: impl FnMut(&'static str),
+    ) -> anyhow::Result<Self> {
+        begin("starting the Azure simulator");
         let simulator = SimulatorProcess::start().await?;
         let control = simulator.control();
         let keys = ServiceAccountKeys::generate()?;
         let issuer = control.register_issuer(keys.jwks().clone()).await?;
+        begin("starting etcd, kube-apiserver and kube-controller-manager");
         let control_plane =
             ControlPlane::start(ControlPlaneOptions::with_issuer(&issuer, keys)).await?;
+        begin("installing azwib: kubectl apply -k config/default");
         install(&control_plane, options.install_crd).await?;
+        begin("creating the operator's own managed identity in the simulator");
         let operator_identity = operators_identity(&control, &issuer).await?;
-        records.record(control_plane.kubeconfig(), control)?;
+        let records = if options.keep_records {
+            let records = Records::new()?;
+            records.record(control_plane.kubeconfig(), control)?;
+            records
+        } else {
+            Records::at(control_plane.directory().to_owned())
+        };
         let environment = Self {
             simulator,
             control_plane,
@@ -119,6 +143,7 @@ impl Environment {
             operator: Mutex::new(None),
         };
         if options.start_operator {
+            begin("starting the operator as ServiceAccount azwib-system/azwib-operator");
             environment.start_operator().await?;
         }
         Ok(environment)
@@ -148,98 +173,6 @@ impl Environment {
     /// The kubeconfig cannot be read.
     pub async fn client(&self) -> anyhow::Result<Client> {
         self.control_plane.client().await
-    }
-
-    /// The flags that an operator needs in this environment.
-    pub fn operator_flags(&self) -> Vec<String> {
-        let simulator = &self.simulator;
-        let mut flags = vec![
-            format!("--issuer={}", self.issuer),
-            "--cloud=custom".to_owned(),
-            format!("--authority-host={}", simulator.entra()),
-            format!("--resource-manager-endpoint={}", simulator.arm()),
-            "--resource-manager-audience=https://management.azure.com".to_owned(),
-            format!("--ca-file={}", simulator.ca().display()),
-            "--auth=workload-identity".to_owned(),
-            format!("--azure-client-id={}", self.operator_identity.client_id),
-            format!("--azure-tenant-id={}", self.operator_identity.tenant_id),
-            "--health-probe-bind-address=127.0.0.1:0".to_owned(),
-        ];
-        flags.extend(self.operator_flags.clone());
-        flags
-    }
-
-    /// Starts the operator with these flags, with the RBAC of config/rbac, and records its log.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub async fn operator_with(
-        &self,
-        flags: Vec<String>,
-        env: BTreeMap<String, String>,
-        binary: Option<PathBuf>,
-    ) -> anyhow::Result<OperatorProcess> {
-        let options = OperatorOptions {
-            binary,
-            args: flags,
-            env,
-            log_file: Some(self.records.operator_log()),
-            ..OperatorOptions::default()
-        };
-        OperatorProcess::start(&self.control_plane, options).await
-    }
-
-    /// Starts the operator and keeps it.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub async fn start_operator(&self) -> anyhow::Result<()> {
-        let operator = self
-            .operator_with(self.operator_flags(), BTreeMap::new(), None)
-            .await?;
-        *self.operator.lock().await = Some(operator);
-        Ok(())
-    }
-
-    /// Ends the operator at once (SIGKILL).
-    ///
-    /// # Errors
-    /// None is running.
-    pub async fn kill_operator(&self) -> anyhow::Result<()> {
-        let operator = self
-            .operator
-            .lock()
-            .await
-            .take()
-            .context("no operator is running")?;
-        operator.kill().await.map(drop)
-    }
-
-    /// Asks the operator to stop (SIGTERM) and waits for its end.
-    ///
-    /// # Errors
-    /// None is running.
-    pub async fn stop_operator(&self) -> anyhow::Result<Exit> {
-        let operator = self
-            .operator
-            .lock()
-            .await
-            .take()
-            .context("no operator is running")?;
-        operator.terminate().await
-    }
-
-    /// What the running operator has logged.
-    ///
-    /// # Errors
-    /// None is running.
-    pub async fn operator_log(&self) -> anyhow::Result<String> {
-        self.operator
-            .lock()
-            .await
-            .as_ref()
-            .context("no operator is running")?
-            .log()
     }
 
     /// Starts the azure-workload-identity webhook, which injects the simulator's authority into pods.
@@ -281,16 +214,28 @@ impl Environment {
         Ok(Namespace::new(self, client, name))
     }
 
-    /// The role that the operator needs.
-    pub(crate) fn operator_role() -> Role {
-        Role::Custom {
+    /// Gives the operator its role on a scope (ARM id).
+    ///
+    /// # Errors
+    /// The simulator refuses.
+    pub async fn grant_operator(&self, scope: &str) -> anyhow::Result<()> {
+        let role = Role::Custom {
             actions: OPERATOR_ACTIONS.map(str::to_owned).to_vec(),
-        }
+        };
+        self.control()
+            .assign_role(scope, role, self.operator_principal())
+            .await?;
+        Ok(())
     }
 
     /// The object id of the operator's identity: what role assignments name.
     pub fn operator_principal(&self) -> Uuid {
         self.operator_identity.principal_id
+    }
+
+    /// The client id of the operator's identity: what the simulator's request log names as the caller.
+    pub fn operator_client_id(&self) -> Uuid {
+        self.operator_identity.client_id
     }
 
     /// The certificate authority of the simulator's endpoints.
@@ -339,20 +284,24 @@ async fn operators_identity(control: &ControlClient, issuer: &str) -> anyhow::Re
     let identity = control
         .create_identity(PLATFORM_GROUP, "azwib-operator")
         .await?;
+    trust_operator(control, issuer).await?;
+    Ok(identity)
+}
+
+/// The credential by which Azure takes the token of the operator's ServiceAccount.
+async fn trust_operator(control: &ControlClient, issuer: &str) -> anyhow::Result<()> {
     let credential = FederatedCredential {
-        name: "bootstrap".to_owned(),
+        name: BOOTSTRAP_CREDENTIAL.to_owned(),
         issuer: issuer.to_owned(),
         subject: Some("system:serviceaccount:azwib-system:azwib-operator".to_owned()),
         claims_matching_expression: None,
         audiences: vec!["api://AzureADTokenExchange".to_owned()],
     };
-    control
-        .put_credential(&CredentialFixture {
-            subscription_id: None,
-            resource_group: PLATFORM_GROUP.to_owned(),
-            identity: "azwib-operator".to_owned(),
-            credential,
-        })
-        .await?;
-    Ok(identity)
+    let fixture = CredentialFixture {
+        subscription_id: None,
+        resource_group: PLATFORM_GROUP.to_owned(),
+        identity: "azwib-operator".to_owned(),
+        credential,
+    };
+    Ok(control.put_credential(&fixture).await?)
 }

@@ -72,17 +72,9 @@ impl<'a> Namespace<'a> {
     /// # Errors
     /// The simulator refuses.
     pub async fn grant_operator(&self) -> anyhow::Result<()> {
-        let scope = self.resource_group_id();
-        let environment = self.environment;
-        environment
-            .control()
-            .assign_role(
-                &scope,
-                Environment::operator_role(),
-                environment.operator_principal(),
-            )
-            .await?;
-        Ok(())
+        self.environment
+            .grant_operator(&self.resource_group_id())
+            .await
     }
 
     /// ARM id of the resource group.

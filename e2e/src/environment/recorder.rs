@@ -53,6 +53,11 @@ impl Records {
         Ok(Self { directory })
     }
 
+    /// Records in this folder.
+    pub(super) fn at(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
     /// The records of all environments that were started with the same folder.
     ///
     /// # Errors
