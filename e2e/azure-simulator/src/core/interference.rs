@@ -174,6 +174,7 @@ impl CompiledMatcher {
                 GlobBuilder::new(glob)
                     .case_insensitive(true)
                     .literal_separator(true)
+                    .empty_alternates(true)
                     .build()
                     .map(|glob| glob.compile_matcher())
             })

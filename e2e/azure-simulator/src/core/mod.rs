@@ -111,7 +111,10 @@ pub struct Azure {
     settings: Settings,
     signing_key: SigningKey,
     state: State,
+    /// For the ids of what is made: requests do not change them.
     random: Random,
+    /// For all that differs from request to request.
+    request_random: Random,
     interference: Interference,
     log: RequestLog,
 }
@@ -163,6 +166,7 @@ impl Azure {
         let mut azure = Self {
             initial: settings.clone(),
             random: Random::new(settings.seed),
+            request_random: Random::new(settings.seed.wrapping_add(1)),
             settings,
             signing_key,
             state: State::default(),
@@ -178,6 +182,7 @@ impl Azure {
         self.settings = self.initial.clone();
         self.state = State::default();
         self.random = Random::new(self.settings.seed);
+        self.request_random = Random::new(self.settings.seed.wrapping_add(1));
         self.interference.clear();
         self.log.clear();
         self.make_initial_fixtures();
@@ -206,7 +211,7 @@ impl Azure {
             path: &request.path,
             operation,
         };
-        let obstacles = self.interference.decide(facts, &mut self.random);
+        let obstacles = self.interference.decide(facts, &mut self.request_random);
         let (caller, admitted) = self.admit(&request, now);
         let issuer_to_fetch = match &admitted {
             Admitted::Entra(Ok(entra::Admitted::Token(token))) => token

@@ -34,6 +34,7 @@ async fn a_credential_is_created_with_201_and_replaced_with_200() {
     let id = format!(
         "/subscriptions/{SUBSCRIPTION}/resourcegroups/{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders/federatedIdentityCredentials/Shop-orders"
     );
+    assert_eq!(created.header("location"), id);
     // No tags, no systemData, no etag: nothing but these.
     assert_eq!(
         created.body,
@@ -51,6 +52,7 @@ async fn a_credential_is_created_with_201_and_replaced_with_200() {
     assert_eq!(owner.get(&path).await.body, created.body);
     let same = owner.put(&path, credential("https://issuer/", "s")).await;
     assert_eq!((same.status, &same.body), (200, &created.body));
+    assert_eq!(same.header("location"), "");
     let other =
         json!({"properties": {"issuer": "https://other/", "subject": "t", "audiences": ["u"]}});
     let replaced = owner.put(&path, other.clone()).await;

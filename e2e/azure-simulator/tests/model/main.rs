@@ -16,5 +16,6 @@ mod identities;
 mod requests;
 mod resource_groups;
 mod subscriptions;
+#[path = "../support/mod.rs"]
 mod support;
 mod token_requests;

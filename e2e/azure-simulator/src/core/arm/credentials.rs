@@ -120,7 +120,7 @@ pub(crate) fn list(
     paging::page(context.request, context.tunables.page_size, entries)
 }
 
-/// PUT: 201 when it is new, 200 when it was there: all of it is replaced.
+/// PUT: 201 with `Location` when it is new, 200 when it was there: all of it is replaced.
 pub(crate) fn put(
     state: &mut State,
     path: &IdentityPath,
@@ -163,7 +163,12 @@ pub(crate) fn put(
     };
     let changed = Changed::of(identity);
     let response = get(state, path, name, context.version)?;
-    Ok((Response { status, ..response }, changed))
+    let response = if status == StatusCode::CREATED {
+        Response { status, ..response }.with_header("location", &id(state, path, name)?)
+    } else {
+        response
+    };
+    Ok((response, changed))
 }
 
 /// DELETE: 200 when it was there, 204 when not.

@@ -228,7 +228,7 @@ impl Azure {
 
     /// Adds the headers that every answer of Resource Manager has.
     pub(crate) fn arm_headers(&mut self, request: &Request, response: Response) -> Response {
-        headers::add(request, response, &mut self.random)
+        headers::add(request, response, &mut self.request_random)
     }
 }
 

@@ -121,7 +121,7 @@ impl Azure {
                 &json!({"error": "not_found", "error_description": "The simulator has no such endpoint."}),
             )),
         };
-        let trace_id = self.random.guid();
+        let trace_id = self.request_random.guid();
         let correlation_id = request
             .header("client-request-id")
             .map_or_else(|| trace_id.to_string(), str::to_owned);

@@ -243,7 +243,7 @@ impl Azure {
             "oid": client.object_id,
             "sub": client.object_id,
             "tid": self.settings.tenant,
-            "uti": self.random.guid().simple().to_string(),
+            "uti": self.request_random.guid().simple().to_string(),
             "ver": "1.0",
         });
         if let Some(id) = &client.managed_identity {

@@ -1,4 +1,5 @@
-//! What the tests of the model share: a simulator, a plain HTTP client, a cluster with its key.
+//! What the tests share: a simulator, a plain HTTP client, a cluster with its key.
+#![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::sync::OnceLock;
 
@@ -75,18 +76,23 @@ impl Azure {
         let starting = STARTING.lock().await;
         let simulator = Simulator::start(config).await.unwrap();
         drop(starting);
-        let ca = std::fs::read(simulator.ca_path()).unwrap();
-        let http = Client::builder()
-            .tls_built_in_root_certs(false)
-            .add_root_certificate(Certificate::from_pem(&ca).unwrap())
-            .no_proxy()
-            .build()
-            .unwrap();
+        let http = Self::client(&simulator);
         Self {
             control: ControlClient::new(simulator.control_url()),
             simulator,
             http,
         }
+    }
+
+    /// A client that trusts the simulator and has no connection yet.
+    pub(crate) fn client(simulator: &Simulator) -> Client {
+        let ca = std::fs::read(simulator.ca_path()).unwrap();
+        Client::builder()
+            .tls_built_in_root_certs(false)
+            .add_root_certificate(Certificate::from_pem(&ca).unwrap())
+            .no_proxy()
+            .build()
+            .unwrap()
     }
 
     /// Resource Manager with this token.
