@@ -110,6 +110,11 @@ pub struct WorkloadIdentityBindingSpec {
     /// the same ServiceAccount and identity takes over without a gap.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+
+    /// While true, azwib writes nothing for this binding, neither to Azure nor to the ServiceAccount, and leaves both as
+    /// they are. Deleting a suspended binding still cleans up.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 /// Names a user-assigned managed identity, by exactly one of `resourceId` and `name`.
@@ -165,6 +170,17 @@ pub struct ServiceAccountSpec {
     #[schemars(length(max = 253), regex(pattern = SERVICE_ACCOUNT_NAME_PATTERN))]
     pub name: Option<String>,
 
+    /// What the binding means to the ServiceAccount. With `Default` its annotations name this identity, so that pods get it
+    /// without asking; an account has one such identity. `Additional` adds a credential only: the workload names the
+    /// client id itself, and an account can have many.
+    #[serde(default)]
+    pub role: ServiceAccountRole,
+
+    /// When a ServiceAccount that does not exist is made: `Immediate`ly, or only `WhenCredentialReady`, so that no pod can
+    /// start before its tokens can be exchanged. An account that exists is annotated at once either way.
+    #[serde(default)]
+    pub creation: ServiceAccountCreation,
+
     /// How long a token projected into a pod lives, in seconds, from an hour to a day. The kubelet renews it in time;
     /// pods that are running keep the value they started with.
     #[serde(default = "default_token_expiration_seconds")]
@@ -176,9 +192,31 @@ impl Default for ServiceAccountSpec {
     fn default() -> Self {
         Self {
             name: None,
+            role: ServiceAccountRole::default(),
+            creation: ServiceAccountCreation::default(),
             token_expiration_seconds: DEFAULT_TOKEN_EXPIRATION_SECONDS,
         }
     }
+}
+
+/// What a binding means to its ServiceAccount.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceAccountRole {
+    /// The annotations of the account name this identity.
+    #[default]
+    Default,
+    /// A credential only.
+    Additional,
+}
+
+/// When a ServiceAccount that does not exist is made.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceAccountCreation {
+    /// As soon as the identity is resolved.
+    #[default]
+    Immediate,
+    /// Once the credential is in place and had its propagation time.
+    WhenCredentialReady,
 }
 
 fn default_token_expiration_seconds() -> i32 {

@@ -11,7 +11,7 @@ mod status;
 
 pub use binding::{
     CredentialSpec, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, IdentityReference,
-    ServiceAccountSpec, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+    ServiceAccountCreation, ServiceAccountRole, ServiceAccountSpec, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
 };
 #[cfg(feature = "crdgen")]
 pub use crd::crd_yaml;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use azwib_crds::{DeletionPolicy, ServiceAccountOrigin};
+use azwib_crds::{DeletionPolicy, ServiceAccountOrigin, ServiceAccountRole};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 
@@ -37,6 +37,8 @@ pub struct Claimant {
     pub name: String,
     pub uid: String,
     pub created: Option<Timestamp>,
+    pub role: ServiceAccountRole,
+    pub suspended: bool,
     pub client_id: String,
     pub tenant_id: String,
     /// Seconds.
@@ -94,49 +96,49 @@ fn kept_elsewhere(meta: &ObjectMeta) -> bool {
             })
 }
 
-/// The binding whose identity the annotations name: the one whose client id the account already carries under our
-/// manager, otherwise the oldest.
+/// The binding whose identity the annotations name: of those with the role Default, the one whose client id the account
+/// already carries under our manager, otherwise the oldest.
 pub fn holder<'a>(
     claimants: &'a [Claimant],
     existing: Option<&ObjectMeta>,
 ) -> Option<&'a Claimant> {
-    let carried = existing
-        .filter(|meta| {
-            applied_by(meta, FIELD_MANAGER)
-                .annotations
-                .contains(CLIENT_ID)
-        })
-        .and_then(|meta| meta.annotations.as_ref()?.get(CLIENT_ID));
-    let oldest = |claimants: &mut dyn Iterator<Item = &'a Claimant>| {
-        claimants.min_by_key(|claimant| (claimant.created, claimant.name.as_str()))
-    };
-    oldest(
-        &mut claimants
+    let carried = existing.map(carried_annotations).unwrap_or_default().remove(CLIENT_ID);
+    let defaults = || {
+        claimants
             .iter()
-            .filter(|claimant| Some(&claimant.client_id) == carried),
-    )
-    .or_else(|| oldest(&mut claimants.iter()))
+            .filter(|claimant| claimant.role == ServiceAccountRole::Default)
+    };
+    let age = |claimant: &&Claimant| (claimant.created, claimant.name.clone());
+    defaults()
+        .filter(|claimant| Some(&claimant.client_id) == carried.as_ref())
+        .min_by_key(age)
+        .or_else(|| defaults().min_by_key(age))
 }
 
-/// What the account should carry for these bindings; `namespace` is theirs.
+/// Those of our annotations that the account carries under our manager, as they are.
+fn carried_annotations(existing: &ObjectMeta) -> BTreeMap<&'static str, String> {
+    let owned = applied_by(existing, FIELD_MANAGER).annotations;
+    [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION]
+        .into_iter()
+        .filter(|key| owned.contains(*key))
+        .filter_map(|key| Some((key, existing.annotations.as_ref()?.get(key)?.clone())))
+        .collect()
+}
+
+/// What the account should carry for these bindings, which are all that count for it.
 pub fn configuration(
     claimants: &[Claimant],
     existing: Option<&ObjectMeta>,
 ) -> AccountConfiguration {
     let origin = origin(existing);
-    let mut annotations = BTreeMap::new();
-    let mut note = None;
-    if let Some(holder) = holder(claimants, existing) {
-        annotations.insert(CLIENT_ID, holder.client_id.clone());
-        annotations.insert(TENANT_ID, holder.tenant_id.clone());
-        let seconds = holder.token_expiration_seconds.to_string();
-        match foreign_expiration(origin, existing, &seconds) {
-            Some(left) => note = Some(left),
-            None => {
-                annotations.insert(TOKEN_EXPIRATION, seconds);
-            }
+    let (annotations, note) = match holder(claimants, existing) {
+        None => (BTreeMap::new(), None),
+        // Exactly as they are, whatever the holder's spec says meanwhile.
+        Some(holder) if holder.suspended => {
+            (existing.map(carried_annotations).unwrap_or_default(), None)
         }
-    }
+        Some(holder) => annotations(holder, origin, existing),
+    };
     let created = origin == ServiceAccountOrigin::Created;
     let all_delete = claimants
         .iter()
@@ -157,17 +159,43 @@ pub fn configuration(
     }
 }
 
-/// What the account should carry when `leaving`, the last binding that counted for it, goes.
-///
-/// None when the account stays as it is: it does not exist, or the binding says Retain and nothing ties the two.
-pub fn configuration_after(leaving: &Claimant, existing: &ObjectMeta) -> AccountConfiguration {
-    let mut configuration = configuration(std::slice::from_ref(leaving), Some(existing));
-    if leaving.deletion_policy == DeletionPolicy::Delete {
-        // What we made goes with its owner (the garbage collector takes it); what we adopted gives back our fields.
-        configuration.annotations.clear();
-        configuration.note = None;
+fn annotations(
+    holder: &Claimant,
+    origin: ServiceAccountOrigin,
+    existing: Option<&ObjectMeta>,
+) -> (BTreeMap<&'static str, String>, Option<String>) {
+    let mut annotations = BTreeMap::from([
+        (CLIENT_ID, holder.client_id.clone()),
+        (TENANT_ID, holder.tenant_id.clone()),
+    ]);
+    let seconds = holder.token_expiration_seconds.to_string();
+    let note = foreign_expiration(origin, existing, &seconds);
+    if note.is_none() {
+        annotations.insert(TOKEN_EXPIRATION, seconds);
     }
-    configuration
+    (annotations, note)
+}
+
+/// What the account should carry when `leaving` goes and the `remaining` bindings still count for it.
+pub fn configuration_after(
+    leaving: &Claimant,
+    remaining: &[Claimant],
+    existing: &ObjectMeta,
+) -> AccountConfiguration {
+    if leaving.deletion_policy == DeletionPolicy::Retain {
+        // It stays as if its binding were still there; a binding that remains and wants it otherwise says so itself.
+        let with_leaving: Vec<_> = remaining.iter().chain([leaving]).cloned().collect();
+        return configuration(&with_leaving, Some(existing));
+    }
+    if !remaining.is_empty() {
+        return configuration(remaining, Some(existing));
+    }
+    // What we made goes with its owner (the garbage collector takes it); what we adopted gives back our fields.
+    AccountConfiguration {
+        annotations: BTreeMap::new(),
+        note: None,
+        ..configuration(std::slice::from_ref(leaving), Some(existing))
+    }
 }
 
 impl AccountConfiguration {

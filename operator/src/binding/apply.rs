@@ -92,6 +92,8 @@ async fn carry_out(
         claim,
     } = plan;
     let account = Account::planned(account, desired, ctx)?;
+    // The credential of an account that waits for it goes on; what the account waits for is said at the end.
+    let waiting = account.is_none().then_some(ServiceAccountError::WaitingForCredential);
     let claim = Claimed { claim, identity };
     let stop = match credential {
         CredentialStep::Keep => None,
@@ -101,20 +103,22 @@ async fn carry_out(
             Err(error) => Some(error),
             Ok(Some(turn)) => {
                 applied.recorded = Some(record(&claim, binding, ctx).await?);
-                applied.account = Some(account.apply().await?);
-                return put(turn, &claim, ctx, applied).await;
+                if let Some(account) = account {
+                    applied.account = Some(account.apply().await?);
+                }
+                put(turn, &claim, ctx, applied).await?;
+                return waiting.map_or(Ok(()), |waiting| Err(waiting.into()));
             }
         },
     };
-    applied.account = Some(account.apply().await?);
-    match stop {
-        Some(error) => Err(error),
-        None => {
-            applied.credential =
-                AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
-            Ok(())
-        }
+    if let Some(account) = account {
+        applied.account = Some(account.apply().await?);
     }
+    if let Some(error) = stop {
+        return Err(error);
+    }
+    applied.credential = AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
+    waiting.map_or(Ok(()), |waiting| Err(waiting.into()))
 }
 
 /// The claim that is made on an identity.
@@ -261,29 +265,26 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// Fails when the account stays with another binding.
+    /// None when the account is not made yet. Fails when it stays with another binding.
     fn planned(
         step: AccountStep,
         desired: &'a Desired,
         ctx: &'a Context,
-    ) -> Result<Self, ServiceAccountError> {
-        match step {
-            AccountStep::InPlace(configuration) => Ok(Self {
-                configuration,
-                needs_apply: false,
-                desired,
-                ctx,
-            }),
-            AccountStep::Apply(configuration) => Ok(Self {
-                configuration,
-                needs_apply: true,
-                desired,
-                ctx,
-            }),
+    ) -> Result<Option<Self>, ServiceAccountError> {
+        let (configuration, needs_apply) = match step {
+            AccountStep::InPlace(configuration) => (configuration, false),
+            AccountStep::Apply(configuration) => (configuration, true),
+            AccountStep::Wait => return Ok(None),
             AccountStep::HeldBy { binding, client_id } => {
-                Err(ServiceAccountError::HeldByBinding { binding, client_id })
+                return Err(ServiceAccountError::HeldByBinding { binding, client_id });
             }
-        }
+        };
+        Ok(Some(Self {
+            configuration,
+            needs_apply,
+            desired,
+            ctx,
+        }))
     }
 
     async fn apply(self) -> Result<AppliedAccount, ServiceAccountError> {

@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::Context;
-use super::account::{configuration, configuration_after};
+use super::account::configuration_after;
 use super::error::Error;
 use super::observe::{account, claimant, claimant_of, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
@@ -189,11 +189,7 @@ async fn release_account(binding: &WorkloadIdentityBinding, ctx: &Context) -> Re
         .iter()
         .filter_map(claimant)
         .collect();
-    let configuration = if remaining.is_empty() {
-        configuration_after(&claimant_of(binding, identity), &existing)
-    } else {
-        configuration(&remaining, Some(&existing))
-    };
+    let configuration = configuration_after(&claimant_of(binding, identity), &remaining, &existing);
     if configuration.is_in_place(&existing) {
         return Ok(());
     }

@@ -33,6 +33,8 @@ pub struct Observed {
     pub claimants: Vec<Claimant>,
     /// An older binding with the same account and identity.
     pub older_twin: Option<String>,
+    /// The credential was good when last seen, and had its propagation time.
+    pub credential_works: bool,
 }
 
 /// Reads; writes nothing.
@@ -69,6 +71,7 @@ pub async fn observe(
         account,
         claimants,
         older_twin,
+        credential_works: good && propagated(binding, ctx),
     })
 }
 
@@ -134,6 +137,13 @@ fn recorded_identity(binding: &WorkloadIdentityBinding) -> Option<ResolvedIdenti
     binding.status.as_ref()?.identity.clone()
 }
 
+fn propagated(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
+    let moment = ctx.moment(Duration::ZERO);
+    binding.status.as_ref().is_some_and(|status| {
+        super::status::propagation_left(&status.conditions, &moment).is_zero()
+    })
+}
+
 /// Whether status records exactly what is desired, in a credential that was good when last seen.
 pub fn was_good(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
     binding
@@ -197,6 +207,8 @@ pub fn claimant_of(binding: &WorkloadIdentityBinding, identity: &ResolvedIdentit
         name: binding.name_any(),
         uid: binding.uid().unwrap_or_default(),
         created: binding.creation_timestamp().map(|time| time.0),
+        role: binding.spec.service_account.role,
+        suspended: binding.spec.suspend,
         client_id: identity.client_id.clone(),
         tenant_id: identity.tenant_id.clone(),
         token_expiration_seconds: binding.spec.service_account.token_expiration_seconds,

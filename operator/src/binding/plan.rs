@@ -1,9 +1,11 @@
 //! What should be done, from what is desired and what was found. Pure.
 
-use azwib_crds::ResolvedIdentity;
 use std::sync::Arc;
 
-use super::account::{AccountConfiguration, configuration, holder};
+use azwib_crds::{ResolvedIdentity, ServiceAccountCreation, ServiceAccountRole};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::account::{AccountConfiguration, Claimant, configuration, holder};
 use super::error::Error;
 use super::observe::Observed;
 use super::validate::Desired;
@@ -28,6 +30,8 @@ pub enum AccountStep {
     Apply(AccountConfiguration),
     /// It stays with the binding that holds it.
     HeldBy { binding: String, client_id: String },
+    /// It is missing, and made only once the credential works.
+    Wait,
 }
 
 /// What is done about the credential.
@@ -50,22 +54,8 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         account,
         claimants,
         older_twin,
+        credential_works,
     } = observed;
-    let account = match holder(&claimants, account.as_ref()) {
-        Some(holder) if holder.client_id != identity.client_id => AccountStep::HeldBy {
-            binding: holder.name.clone(),
-            client_id: holder.client_id.clone(),
-        },
-        _ => {
-            let configuration = configuration(&claimants, account.as_ref());
-            match account {
-                Some(meta) if configuration.is_in_place(&meta) => {
-                    AccountStep::InPlace(configuration)
-                }
-                _ => AccountStep::Apply(configuration),
-            }
-        }
-    };
     let credential = match (older_twin, listing) {
         (Some(older), _) => CredentialStep::Stop(Error::Duplicate { older }),
         (None, Err(error)) => CredentialStep::Stop(error),
@@ -75,11 +65,37 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
             Decision::Refuse(refusal) => CredentialStep::Stop(Error::Claim(refusal)),
         },
     };
+    let works = credential_works && matches!(credential, CredentialStep::Keep);
     Plan {
         ledger,
+        account: account_step(&claimants, account.as_ref(), &identity, desired, works),
         identity,
-        account,
         credential,
         claim: desired.claim.clone(),
+    }
+}
+
+fn account_step(
+    claimants: &[Claimant],
+    existing: Option<&ObjectMeta>,
+    identity: &ResolvedIdentity,
+    desired: &Desired,
+    credential_works: bool,
+) -> AccountStep {
+    if let Some(holder) = holder(claimants, existing)
+        && desired.role == ServiceAccountRole::Default
+        && holder.client_id != identity.client_id
+    {
+        return AccountStep::HeldBy {
+            binding: holder.name.clone(),
+            client_id: holder.client_id.clone(),
+        };
+    }
+    let configuration = configuration(claimants, existing);
+    let waits = desired.creation == ServiceAccountCreation::WhenCredentialReady;
+    match existing {
+        None if waits && !credential_works => AccountStep::Wait,
+        Some(meta) if configuration.is_in_place(meta) => AccountStep::InPlace(configuration),
+        _ => AccountStep::Apply(configuration),
     }
 }

@@ -107,6 +107,8 @@ reasons! {
     Succeeded => Heals,
     /// The step has not been reached yet.
     Pending => Heals,
+    /// The binding is suspended: nothing is written for it.
+    Suspended => Heals,
     /// The credential is in place; Microsoft Entra is given time to learn of it.
     Propagating => Heals,
     /// The spec cannot be parsed, or it asks for something that cannot exist.
@@ -139,6 +141,8 @@ reasons! {
     ServiceAccountConflict => CurableElsewhere,
     /// The API server refused to write the ServiceAccount.
     ServiceAccountRefused => CurableElsewhere,
+    /// The ServiceAccount is made once the credential works, as the binding asks.
+    WaitingForCredential => Heals,
     /// The namespace is being deleted: no ServiceAccount can be made in it.
     NamespaceTerminating => Heals,
     /// The federated identity credential is in place.
@@ -199,6 +203,8 @@ mod tests {
             Reason::Propagating,
             Reason::AzureUnavailable,
             Reason::NamespaceTerminating,
+            Reason::WaitingForCredential,
+            Reason::Suspended,
         ] {
             assert_eq!(reason.persistence(), Persistence::Heals, "{reason}");
         }

@@ -16,8 +16,8 @@ use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceAccountError {
     #[error(
-        "the service account already names the client id {client_id} of the binding \"{binding}\": use another service \
-         account, or delete one of the two bindings"
+        "the service account already names the client id {client_id} of the binding \"{binding}\": give this binding \
+         the role Additional, use another service account, or delete one of the two bindings"
     )]
     HeldByBinding { binding: String, client_id: String },
     #[error(
@@ -27,6 +27,8 @@ pub enum ServiceAccountError {
     HeldByManager { field: String, message: String },
     #[error("the API server refused the service account: {0}")]
     Refused(String),
+    #[error("the service account is made once its credential works")]
+    WaitingForCredential,
     #[error("the namespace is being deleted")]
     NamespaceTerminating,
     #[error("the API server did not take the service account")]
@@ -41,6 +43,7 @@ impl ServiceAccountError {
                 Some(Reason::ServiceAccountConflict)
             }
             Self::Refused(_) => Some(Reason::ServiceAccountRefused),
+            Self::WaitingForCredential => Some(Reason::WaitingForCredential),
             Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
             Self::Kubernetes(_) => None,
         }

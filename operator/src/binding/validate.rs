@@ -2,7 +2,7 @@
 
 use azwib_crds::{
     Audience, CredentialName, DeletionPolicy, IdentityReference, InvalidAudience,
-    InvalidManagedIdentityId, Issuer, ManagedIdentityId, Subject, WorkloadIdentityBinding,
+    InvalidManagedIdentityId, Issuer, ManagedIdentityId, ServiceAccountCreation, ServiceAccountRole, Subject, WorkloadIdentityBinding,
 };
 use kube::ResourceExt;
 
@@ -28,6 +28,8 @@ pub struct Desired {
     pub service_account: String,
     /// Seconds, 3600 to 86400.
     pub token_expiration_seconds: i32,
+    pub role: ServiceAccountRole,
+    pub creation: ServiceAccountCreation,
     pub claim: Claim,
     pub deletion_policy: DeletionPolicy,
 }
@@ -104,6 +106,8 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
         namespace,
         service_account,
         token_expiration_seconds: binding.spec.service_account.token_expiration_seconds,
+        role: binding.spec.service_account.role,
+        creation: binding.spec.service_account.creation,
         claim,
         deletion_policy: binding.spec.deletion_policy,
     })
