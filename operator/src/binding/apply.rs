@@ -149,9 +149,7 @@ async fn take_turn(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Result<Option<Turn>, Error> {
-    let turn = ledger
-        .try_turn(BindingRef::of(binding))
-        .ok_or(Error::TurnTaken)?;
+    let turn = ledger.turn(BindingRef::of(binding)).await?;
     let listing = ledger
         .listing(Freshness::Within(LISTING_FOR_WRITES))
         .await

@@ -187,9 +187,9 @@ fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, w
     match outcome {
         Ok((binding, action)) => tracing::debug!(%binding, ?action, "reconciled"),
         Err(controller::Error::ReconcilerFailed(failed, binding))
-            if matches!(failed.error, Error::TurnTaken) =>
+            if failed.error.is_progress() =>
         {
-            tracing::debug!(%binding, "waits for the identity's turn");
+            tracing::debug!(%binding, error = %failed.error, "not there yet");
         }
         Err(controller::Error::ReconcilerFailed(failed, binding)) => tracing::warn!(
             %binding,

@@ -1,5 +1,7 @@
 //! Why a pass over a binding did not reach its end, and what follows from that.
 
+use std::time::Duration;
+
 use azwib_crds::CredentialName;
 use kube::core::error_boundary::InvalidObject;
 
@@ -8,6 +10,7 @@ use super::service_account::ServiceAccountError;
 use super::validate;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::attempts::Pace;
+use crate::ledger::TurnTaken;
 use crate::ledger::plan::Refusal;
 
 /// A pass that ended early. Each variant has a condition, a reason and a pace of its own.
@@ -35,7 +38,7 @@ pub enum Error {
     #[error("the claim to a federated identity credential is refused")]
     Claim(Refusal),
     #[error("another write on the identity is under way")]
-    TurnTaken,
+    TurnTaken { settles_in: Option<Duration> },
     #[error("cannot write the federated identity credential {name}")]
     WriteCredential {
         identity: String,
@@ -52,6 +55,12 @@ pub enum Error {
     Unparsable(#[source] Box<InvalidObject>),
     #[error("the API server did not answer as it should")]
     Kubernetes(#[from] kube::Error),
+}
+
+impl From<TurnTaken> for Error {
+    fn from(TurnTaken { settles_in }: TurnTaken) -> Self {
+        Self::TurnTaken { settles_in }
+    }
 }
 
 impl Error {
@@ -81,7 +90,7 @@ impl Error {
                 ConditionType::CredentialReady,
                 Reason::CredentialLimitReached,
             ),
-            Self::TurnTaken => (ConditionType::CredentialReady, Reason::WaitingForTurn),
+            Self::TurnTaken { .. } => (ConditionType::CredentialReady, Reason::WaitingForTurn),
             Self::Unparsable(_) | Self::Kubernetes(_) => return None,
         })
     }
@@ -100,7 +109,7 @@ impl Error {
             | Self::DeleteCredential { source, .. } => azure_pace(source),
             Self::ServiceAccount(error) => error.pace(),
             // The turn wakes who waits for it; the back-off is a second line.
-            Self::Kubernetes(_) | Self::TurnTaken => Pace::Backoff,
+            Self::Kubernetes(_) | Self::TurnTaken { .. } => Pace::Backoff,
             Self::Invalid(_) | Self::Unparsable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
                 Pace::WaitForChange
             }
@@ -124,6 +133,15 @@ impl Error {
         )
     }
 
+    /// Whether it is only a step on the way, which nobody needs to be warned of.
+    pub fn is_progress(&self) -> bool {
+        matches!(
+            self,
+            Self::TurnTaken { .. }
+                | Self::ServiceAccount(ServiceAccountError::WaitingForCredential)
+        )
+    }
+
     /// What counts as the same failure again.
     pub fn attempt_key(&self) -> &'static str {
         self.finding()
@@ -144,8 +162,13 @@ impl Error {
             Self::Duplicate { older } => format!(
                 "the binding \"{older}\" is older and has the same service account and identity: delete one of the two"
             ),
-            Self::TurnTaken => {
+            Self::TurnTaken { settles_in: None } => {
                 "another write on the identity is under way; Azure takes one at a time".to_owned()
+            }
+            Self::TurnTaken { settles_in: Some(_) } => {
+                "Azure did not answer an earlier write on the identity: nothing is written until a read shows what \
+                 became of it, or --write-settle-time has passed"
+                    .to_owned()
             }
             Self::ReadIdentity { source, .. }
             | Self::ListCredentials { source, .. }
@@ -273,8 +296,6 @@ fn summary(error: &AzureError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn azure(kind: AzureErrorKind) -> AzureError {

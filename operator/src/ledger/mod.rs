@@ -7,9 +7,10 @@
 
 pub mod plan;
 mod turn;
+mod unsettled;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
@@ -18,8 +19,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::azure::{AzureError, Identity, IdentityService, ListedCredential};
+use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
 pub use turn::Turn;
+pub use unsettled::Effect;
+use unsettled::Unsettled;
 
 /// A binding that waits for a turn, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,12 +64,22 @@ pub struct Ledgers {
     entries: Mutex<HashMap<String, Arc<Ledger>>>,
     wake: UnboundedSender<BindingRef>,
     writes: TaskTracker,
+    started: Instant,
+    write_settle_time: Duration,
 }
 
 impl Ledgers {
     /// Ledgers over `service`; whoever waited for a turn is sent to `wake` when the turn is given back.
-    pub fn new(service: Arc<dyn IdentityService>, wake: UnboundedSender<BindingRef>) -> Self {
+    ///
+    /// A write whose answer was lost keeps others off its identity for `write_settle_time`, unless a read shows it.
+    pub fn new(
+        service: Arc<dyn IdentityService>,
+        wake: UnboundedSender<BindingRef>,
+        write_settle_time: Duration,
+    ) -> Self {
         Self {
+            started: Instant::now(),
+            write_settle_time,
             service,
             entries: Mutex::default(),
             wake,
@@ -83,6 +96,9 @@ impl Ledgers {
                 service: Arc::clone(&self.service),
                 wake: self.wake.clone(),
                 writes: self.writes.clone(),
+                started: self.started,
+                write_settle_time: self.write_settle_time,
+                unsettled: Mutex::default(),
                 identity: tokio::sync::Mutex::default(),
                 listing: tokio::sync::Mutex::default(),
                 turn: Arc::default(),
@@ -105,6 +121,10 @@ pub struct Ledger {
     service: Arc<dyn IdentityService>,
     wake: UnboundedSender<BindingRef>,
     writes: TaskTracker,
+    /// When this process began: the latest time at which an earlier one can have sent a write.
+    started: Instant,
+    write_settle_time: Duration,
+    unsettled: Mutex<Unsettled>,
     identity: tokio::sync::Mutex<Option<Read<Identity>>>,
     listing: tokio::sync::Mutex<Option<Read<Vec<ListedCredential>>>>,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -150,6 +170,9 @@ impl Ledger {
         let asked = Instant::now();
         *cached = None;
         let answer = self.service.list_credentials(&self.id).await?;
+        if self.unsettled().settle(&answer, asked) {
+            self.wake_waiting();
+        }
         *cached = Some(Read {
             asked,
             answer: answer.clone(),
@@ -158,19 +181,50 @@ impl Ledger {
     }
 
     /// Takes the identity's turn to write, or notes who to wake when it is given back.
-    pub fn try_turn(self: &Arc<Self>, who: BindingRef) -> Option<Turn> {
+    ///
+    /// While a write whose answer was lost is open, the identity is listed first: that may show what became of it.
+    pub async fn turn(self: &Arc<Self>, who: BindingRef) -> Result<Turn, TurnTaken> {
+        if self.unsettled().open_for(self.write_settle_time).is_some() {
+            // Where the listing fails the write stays open.
+            let _ = self.listing(Freshness::Since(Instant::now())).await;
+        }
+        let open_for = self.unsettled().open_for(self.write_settle_time);
         // Under this lock a turn cannot be given back between the look and the note.
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        match Arc::clone(&self.turn).try_lock_owned() {
-            Ok(held) => Some(Turn::new(Arc::clone(self), held)),
-            Err(_) => {
+        match (open_for, Arc::clone(&self.turn).try_lock_owned()) {
+            (None, Ok(held)) => Ok(Turn::new(Arc::clone(self), held)),
+            (settles_in, _) => {
                 if !waiting.contains(&who) {
                     waiting.push(who);
                 }
-                None
+                Err(TurnTaken { settles_in })
             }
         }
     }
+
+    /// Notes a write that an earlier process of the operator recorded and may have sent.
+    pub fn assume_sent(&self, name: &str, content: CredentialContent) {
+        self.unsettled().assume(name, Effect::Put(content), self.started);
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_waiting(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for binding in waiting.drain(..) {
+            // A closed channel means that the operator is stopping.
+            let _ = self.wake.send(binding);
+        }
+    }
+}
+
+/// The turn is not to be had now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnTaken {
+    /// Set where a lost write keeps it: how long at the most.
+    pub settles_in: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -173,9 +173,9 @@ async fn only_one_has_the_turn_and_who_found_it_taken_is_woken_once() {
     let azure = Azure::new(0, false);
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    let turn = ledger.try_turn(binding("a")).unwrap();
+    let turn = ledger.turn(binding("a")).await.unwrap();
     for waiting in ["b", "c", "b"] {
-        assert!(ledger.try_turn(binding(waiting)).is_none());
+        assert!(ledger.turn(binding(waiting)).await.is_err());
     }
     assert!(
         woken.try_recv().is_err(),
@@ -185,7 +185,7 @@ async fn only_one_has_the_turn_and_who_found_it_taken_is_woken_once() {
     assert_eq!(woken.recv().await, Some(binding("b")));
     assert_eq!(woken.recv().await, Some(binding("c")));
     assert!(woken.try_recv().is_err());
-    assert!(ledger.try_turn(binding("b")).is_some());
+    assert!(ledger.turn(binding("b")).await.is_ok());
 }
 
 #[tokio::test]
@@ -193,8 +193,8 @@ async fn another_identity_has_a_turn_of_its_own() {
     let azure = Azure::new(0, false);
     let (ledgers, _woken) = ledgers(&azure);
     let other = ManagedIdentityId::parse(&ID.replace("/orders", "/payments")).unwrap();
-    let _turn = ledgers.of(&id()).try_turn(binding("a")).unwrap();
-    assert!(ledgers.of(&other).try_turn(binding("b")).is_some());
+    let _turn = ledgers.of(&id()).turn(binding("a")).await.unwrap();
+    assert!(ledgers.of(&other).turn(binding("b")).await.is_ok());
 }
 
 #[tokio::test]
@@ -202,13 +202,13 @@ async fn a_write_outlives_a_caller_that_was_cancelled_and_keeps_the_turn_until_i
     let azure = Azure::new(0, false);
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    let turn = ledger.try_turn(binding("a")).unwrap();
+    let turn = ledger.turn(binding("a")).await.unwrap();
     let caller = tokio::spawn(async move { turn.put(&name(), &content()).await.map(drop) });
     tokio::task::yield_now().await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     assert!(
-        ledger.try_turn(binding("b")).is_none(),
+        ledger.turn(binding("b")).await.is_err(),
         "azure may still be at work"
     );
     azure.writes_let_through.add_permits(1);
@@ -221,7 +221,7 @@ async fn a_write_outlives_a_caller_that_was_cancelled_and_keeps_the_turn_until_i
 async fn the_way_down_waits_for_writes_that_were_sent() {
     let azure = Azure::new(0, false);
     let (ledgers, _woken) = ledgers(&azure);
-    let turn = ledgers.of(&id()).try_turn(binding("a")).unwrap();
+    let turn = ledgers.of(&id()).turn(binding("a")).await.unwrap();
     let write = tokio::spawn(async move { turn.delete(&name()).await });
     tokio::task::yield_now().await;
     let drained = tokio::spawn(async move { ledgers.drain().await });
@@ -239,8 +239,7 @@ async fn an_acknowledged_write_shows_in_the_listing_without_another_request() {
     let ledger = ledgers.of(&id());
     ledger.listing(FRESH).await.unwrap();
     ledger
-        .try_turn(binding("a"))
-        .unwrap()
+        .turn(binding("a")).await.unwrap()
         .put(&name(), &content())
         .await
         .unwrap();
@@ -253,8 +252,7 @@ async fn an_acknowledged_write_shows_in_the_listing_without_another_request() {
         }]
     );
     ledger
-        .try_turn(binding("a"))
-        .unwrap()
+        .turn(binding("a")).await.unwrap()
         .delete(&name())
         .await
         .unwrap();
@@ -269,7 +267,7 @@ async fn a_failed_write_makes_the_listing_be_asked_for_again() {
     let ledger = ledgers.of(&id());
     ledger.listing(FRESH).await.unwrap();
     azure.fails.store(true, Ordering::SeqCst);
-    let turn = ledger.try_turn(binding("a")).unwrap();
+    let turn = ledger.turn(binding("a")).await.unwrap();
     assert!(turn.put(&name(), &content()).await.is_err());
     azure.fails.store(false, Ordering::SeqCst);
     ledger.listing(FRESH).await.unwrap();

@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use azwib_crds::CredentialName;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
-use super::Ledger;
+use super::{Effect, Ledger};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
 
 /// Held by whoever writes to an identity; dropping it wakes those who found it taken.
@@ -38,46 +39,45 @@ impl Turn {
         name: &CredentialName,
         content: &CredentialContent,
     ) -> Result<Put, AzureError> {
-        let (name, content) = (name.clone(), content.clone());
-        self.write(move |ledger| async move {
-            let outcome = ledger
-                .service
-                .put_credential(&ledger.id, &name, &content)
-                .await;
-            ledger
-                .note(name.as_str(), outcome.is_ok().then_some(content))
-                .await;
-            outcome
+        let (named, put) = (name.clone(), content.clone());
+        self.write(name, Effect::Put(content.clone()), move |ledger: Arc<Ledger>| async move {
+            ledger.service.put_credential(&ledger.id, &named, &put).await
         })
         .await
     }
 
     /// Deletes a credential and gives the turn back. A credential that is not there is success.
     pub async fn delete(self, name: &CredentialName) -> Result<Deleted, AzureError> {
-        let name = name.clone();
-        self.write(move |ledger| async move {
-            let outcome = ledger.service.delete_credential(&ledger.id, &name).await;
-            if outcome.is_ok() {
-                ledger.note_deleted(name.as_str()).await;
-            } else {
-                ledger.note(name.as_str(), None).await;
-            }
-            outcome
+        let named = name.clone();
+        self.write(name, Effect::Delete, move |ledger: Arc<Ledger>| async move {
+            ledger.service.delete_credential(&ledger.id, &named).await
         })
         .await
     }
 
     async fn write<T, F>(
         self,
+        name: &CredentialName,
+        effect: Effect,
         request: impl FnOnce(Arc<Ledger>) -> F + Send + 'static,
     ) -> Result<T, AzureError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, AzureError>> + Send + 'static,
     {
-        let writes = self.ledger.writes.clone();
+        let (writes, name) = (self.ledger.writes.clone(), name.to_string());
         let task = writes.spawn(async move {
+            let sent = Instant::now();
             let outcome = request(Arc::clone(&self.ledger)).await;
+            match &outcome {
+                Ok(_) => self.ledger.acknowledged(&name, effect).await,
+                Err(error) => {
+                    if error.outcome_unknown() {
+                        self.ledger.unsettled().lost(&name, effect, sent);
+                    }
+                    *self.ledger.listing.lock().await = None;
+                }
+            }
             drop(self);
             outcome
         });
@@ -95,41 +95,30 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut waiting = self
+        let waiting = self
             .ledger
             .waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // Given back under the lock, so that nobody can find it taken and then miss being woken.
         drop(self.held.take());
-        for binding in waiting.drain(..) {
-            // A closed channel means that the operator is stopping.
-            let _ = self.ledger.wake.send(binding);
-        }
+        drop(waiting);
+        self.ledger.wake_waiting();
     }
 }
 
 impl Ledger {
-    /// Puts an acknowledged write into the cached listing; a failed one makes the listing unusable.
-    async fn note(&self, name: &str, content: Option<CredentialContent>) {
+    /// Puts an acknowledged write into the cached listing.
+    async fn acknowledged(&self, name: &str, effect: Effect) {
         let mut listing = self.listing.lock().await;
-        let Some(content) = content else {
-            *listing = None;
-            return;
-        };
-        if let Some(read) = listing.as_mut() {
-            read.answer
-                .retain(|credential| !credential.name.eq_ignore_ascii_case(name));
+        let Some(read) = listing.as_mut() else { return };
+        read.answer
+            .retain(|credential| !credential.name.eq_ignore_ascii_case(name));
+        if let Effect::Put(content) = effect {
             read.answer.push(ListedCredential {
                 name: name.to_owned(),
                 content: Some(content),
             });
-        }
-    }
-
-    async fn note_deleted(&self, name: &str) {
-        if let Some(read) = self.listing.lock().await.as_mut() {
-            read.answer
-                .retain(|credential| !credential.name.eq_ignore_ascii_case(name));
         }
     }
 }

@@ -160,7 +160,7 @@ fn a_pass_that_changes_nothing_leaves_the_status_to_the_letter() {
 fn every_condition_and_the_status_carry_the_generation() {
     for status in [
         after(&binding(), &done(), &at(0)),
-        failed(Error::TurnTaken, &at(0)),
+        failed(Error::TurnTaken { settles_in: None }, &at(0)),
     ] {
         assert_eq!(status.observed_generation, 3);
         assert!(
@@ -273,7 +273,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
         ..desired.clone()
     };
     assert!(!records_good(&good, &other_audience));
-    let lost = failed(Error::TurnTaken, &at(0));
+    let lost = failed(Error::TurnTaken { settles_in: None }, &at(0));
     assert!(!records_good(
         &WorkloadIdentityBindingStatus {
             credentials: good.credentials,
@@ -328,7 +328,7 @@ fn a_write_that_azure_refused_withdraws_its_record_and_a_lost_one_keeps_it() {
 #[test]
 fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
     for error in [
-        Error::TurnTaken,
+        Error::TurnTaken { settles_in: None },
         write_failed(AzureErrorKind::Unavailable),
         write_failed(AzureErrorKind::Throttled { retry_after: None }),
         Error::ServiceAccount(ServiceAccountError::NamespaceTerminating),

@@ -1,0 +1,122 @@
+//! Writes whose answer was lost: Azure may still carry them out.
+//!
+//! Nothing is written to the identity until a read that began after the loss shows the effect, or the settle time has
+//! passed since the request was sent. To write earlier would be to guess.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::azure::{CredentialContent, ListedCredential};
+
+/// What a write was to bring about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Put(CredentialContent),
+    Delete,
+}
+
+/// The lost writes of one identity, by the name of the credential.
+#[derive(Debug, Default)]
+pub struct Unsettled {
+    writes: HashMap<String, LostWrite>,
+}
+
+#[derive(Debug)]
+struct LostWrite {
+    effect: Effect,
+    sent: Instant,
+    lost: Instant,
+}
+
+impl Unsettled {
+    /// Notes a write that was sent and whose answer was lost just now.
+    pub fn lost(&mut self, name: &str, effect: Effect, sent: Instant) {
+        let lost = Instant::now();
+        self.writes.insert(name.to_owned(), LostWrite { effect, sent, lost });
+    }
+
+    /// Notes a write that an earlier process may have sent, at the latest when this one started.
+    pub fn assume(&mut self, name: &str, effect: Effect, started: Instant) {
+        let write = LostWrite { effect, sent: started, lost: started };
+        self.writes.entry(name.to_owned()).or_insert(write);
+    }
+
+    /// Forgets what a listing that was asked for at `asked` shows to have happened. Whether anything was forgotten.
+    pub fn settle(&mut self, listing: &[ListedCredential], asked: Instant) -> bool {
+        let before = self.writes.len();
+        self.writes.retain(|name, write| asked < write.lost || !shows(listing, name, &write.effect));
+        self.writes.len() < before
+    }
+
+    /// How long until the last of them is settled by time; None when nothing is open.
+    pub fn open_for(&mut self, settle_time: Duration) -> Option<Duration> {
+        self.writes.retain(|_, write| write.sent.elapsed() < settle_time);
+        self.writes.values().map(|write| settle_time.saturating_sub(write.sent.elapsed())).max()
+    }
+}
+
+fn shows(listing: &[ListedCredential], name: &str, effect: &Effect) -> bool {
+    let listed = listing.iter().find(|credential| credential.name.eq_ignore_ascii_case(name));
+    match (effect, listed) {
+        (Effect::Put(content), Some(credential)) => credential.content.as_ref() == Some(content),
+        (Effect::Delete, None) => true,
+        (Effect::Put(_), None) | (Effect::Delete, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTLE_TIME: Duration = Duration::from_secs(60);
+
+    fn content() -> CredentialContent {
+        CredentialContent { issuer: "i".to_owned(), subject: "s".to_owned(), audiences: vec![] }
+    }
+
+    fn listed() -> [ListedCredential; 1] {
+        [ListedCredential { name: "ours".to_owned(), content: Some(content()) }]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_write_is_settled_by_a_later_read_that_shows_it() {
+        for (effect, shown, not_shown) in
+            [(Effect::Put(content()), listed().to_vec(), vec![]), (Effect::Delete, vec![], listed().to_vec())]
+        {
+            let mut unsettled = Unsettled::default();
+            let sent = Instant::now();
+            tokio::time::advance(Duration::from_secs(30)).await;
+            unsettled.lost("ours", effect, sent);
+            assert!(!unsettled.settle(&shown, sent), "a read that began before the loss proves nothing");
+            assert!(!unsettled.settle(&not_shown, Instant::now()), "it may still be carried out");
+            assert_eq!(unsettled.open_for(SETTLE_TIME), Some(Duration::from_secs(30)));
+            assert!(unsettled.settle(&shown, Instant::now()));
+            assert_eq!(unsettled.open_for(SETTLE_TIME), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_write_is_settled_by_time_from_when_it_was_sent() {
+        let mut unsettled = Unsettled::default();
+        unsettled.lost("ours", Effect::Delete, Instant::now());
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(unsettled.open_for(SETTLE_TIME), Some(Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(unsettled.open_for(SETTLE_TIME), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_process_may_have_sent_does_not_replace_what_this_one_lost() {
+        let started = Instant::now();
+        tokio::time::advance(Duration::from_secs(50)).await;
+        let mut unsettled = Unsettled::default();
+        unsettled.lost("ours", Effect::Put(content()), Instant::now());
+        unsettled.assume("ours", Effect::Put(content()), started);
+        assert_eq!(unsettled.open_for(SETTLE_TIME), Some(SETTLE_TIME));
+        unsettled.assume("other", Effect::Put(content()), started);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(unsettled.open_for(SETTLE_TIME), Some(Duration::from_secs(50)));
+    }
+}
