@@ -114,4 +114,19 @@ impl Namespace<'_> {
         };
         self.environment().outage(matcher, action).await
     }
+
+    /// Takes the operator's role on the resource group away.
+    ///
+    /// # Errors
+    /// The control API does not answer.
+    pub async fn revoke_operator(&self) -> anyhow::Result<()> {
+        let control = self.environment().control();
+        let scope = self.resource_group_id();
+        for assignment in control.role_assignments().await? {
+            if assignment.scope.eq_ignore_ascii_case(&scope) {
+                control.delete_role_assignment(assignment.id).await?;
+            }
+        }
+        Ok(())
+    }
 }
