@@ -4,6 +4,7 @@ pub mod assets;
 mod certificates;
 pub mod checks;
 pub mod control_plane;
+pub mod demo;
 pub mod environment;
 pub mod examples;
 pub mod keys;

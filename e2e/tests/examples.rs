@@ -1,22 +1,18 @@
 //! Every file of `examples/` is what it says: it parses, the API server takes it as it is, it works, and its pods are admitted.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs};
 
 use azure_simulator::control::api::Role;
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::{
     Environment,
-    environment::{EnvironmentOptions, PATIENCE},
+    environment::{EnvironmentOptions, PATIENCE, repository},
+    examples::{self, Document},
     wait::until,
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
-use serde::Deserialize;
 use serde_json::Value;
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
@@ -24,43 +20,43 @@ const RESOURCE_GROUP: &str = "rg-shop";
 
 #[test]
 fn the_kustomization_lists_every_example() {
-    let kustomization = fs::read_to_string(examples().join("kustomization.yaml")).unwrap();
+    let kustomization = fs::read_to_string(examples::folder().join("kustomization.yaml")).unwrap();
     let kustomization: Value = serde_yaml_ng::from_str(&kustomization).unwrap();
     let listed: BTreeSet<_> = kustomization["resources"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|name| examples().join(name.as_str().unwrap()))
+        .map(|name| examples::folder().join(name.as_str().unwrap()))
         .collect();
-    assert_eq!(listed, files().into_iter().collect());
+    assert_eq!(listed, examples::files().unwrap().into_iter().collect());
 }
 
 #[test]
 fn every_binding_parses_and_no_field_of_it_is_ignored() {
-    for (file, document) in bindings() {
-        let binding: WorkloadIdentityBinding = serde_json::from_value(document.clone())
+    for Document { file, content } in bindings() {
+        let binding: WorkloadIdentityBinding = serde_json::from_value(content.clone())
             .unwrap_or_else(|error| panic!("{file}: {error}"));
         let read = serde_json::to_value(&binding).unwrap();
-        let ignored = not_in(&document, &read, String::new());
+        let ignored = not_in(&content, &read, String::new());
         assert!(ignored.is_empty(), "{file}: {ignored:?}");
     }
 }
 
 #[test]
 fn the_binding_of_the_readme_is_the_minimal_example() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     let (_, rest) = readme.split_once("```yaml\n").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let shown: Value = serde_yaml_ng::from_str(shown).unwrap();
-    assert_eq!(("01-minimal.yaml".to_owned(), shown), documents()[0]);
+    let minimal = examples::document("01-minimal.yaml", "WorkloadIdentityBinding").unwrap();
+    assert_eq!(shown, minimal);
 }
 
 #[test]
 fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
-    for (file, document) in bindings() {
-        let id = identity(&document);
-        assert_eq!(id.subscription_id(), SUBSCRIPTION, "{file}");
-        assert_eq!(id.resource_group(), RESOURCE_GROUP, "{file}");
+    for id in examples::identities().unwrap() {
+        assert_eq!(id.subscription_id(), SUBSCRIPTION, "{id}");
+        assert_eq!(id.resource_group(), RESOURCE_GROUP, "{id}");
     }
 }
 
@@ -68,8 +64,8 @@ fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
 async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Result<()> {
     let env = Environment::start(EnvironmentOptions::default()).await?;
     let control = env.control();
-    for name in identities() {
-        control.create_identity(RESOURCE_GROUP, &name).await?;
+    for id in examples::identities()? {
+        control.create_identity(RESOURCE_GROUP, id.name()).await?;
     }
     let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}");
     let role = Role::Custom {
@@ -80,9 +76,12 @@ async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Resu
         .await?;
 
     let cluster = &env.control_plane;
-    let namespaces = examples().join("namespaces.yaml").display().to_string();
+    let namespaces = examples::folder()
+        .join("namespaces.yaml")
+        .display()
+        .to_string();
     cluster.kubectl(&["apply", "-f", &namespaces]).await?;
-    for file in files() {
+    for file in examples::files()? {
         let file = file.display().to_string();
         // Strict: an unknown or doubled field is an error, and so is a warning.
         let strict = [
@@ -124,7 +123,7 @@ async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Resu
 
 /// The custom role that the user guide tells to make.
 fn actions_of_the_user_guide() -> Vec<String> {
-    let guide = fs::read_to_string(root().join("docs/user-guide.md")).unwrap();
+    let guide = fs::read_to_string(repository().join("docs/user-guide.md")).unwrap();
     let (_, rest) = guide.split_once("<<JSON\n").unwrap();
     let (role, _) = rest.split_once("\nJSON").unwrap();
     let role: Value = serde_json::from_str(role).unwrap();
@@ -132,84 +131,22 @@ fn actions_of_the_user_guide() -> Vec<String> {
 }
 
 fn folder(path: &str) -> String {
-    root().join(path).display().to_string()
+    repository().join(path).display().to_string()
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn examples() -> PathBuf {
-    root().join("examples")
-}
-
-/// The manifests of `examples/`, in order.
-fn files() -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(examples())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
-        .filter(|path| !path.ends_with("kustomization.yaml"))
-        .collect();
-    files.sort();
-    files
-}
-
-/// Every document of the examples, with the name of its file.
-fn documents() -> Vec<(String, Value)> {
-    files()
-        .iter()
-        .flat_map(|path| {
-            let text = fs::read_to_string(path).unwrap();
-            serde_yaml_ng::Deserializer::from_str(&text)
-                .map(|document| Value::deserialize(document).unwrap())
-                .map(|document| (path.file_name().unwrap().to_string_lossy().into(), document))
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn of_kind(kind: &'static str) -> impl Iterator<Item = (String, Value)> {
-    documents()
-        .into_iter()
-        .filter(move |(_, document)| document["kind"] == kind)
-}
-
-fn bindings() -> Vec<(String, Value)> {
-    let bindings: Vec<_> = of_kind("WorkloadIdentityBinding").collect();
+fn bindings() -> Vec<Document> {
+    let bindings = examples::of_kind("WorkloadIdentityBinding").unwrap();
     assert!(!bindings.is_empty());
     bindings
-}
-
-fn identity(binding: &Value) -> ManagedIdentityId {
-    let identity = &binding["spec"]["identity"];
-    let id = match identity["resourceId"].as_str() {
-        Some(id) => ManagedIdentityId::parse(id),
-        None => ManagedIdentityId::new(
-            identity["subscriptionId"].as_str().unwrap(),
-            identity["resourceGroup"].as_str().unwrap(),
-            identity["name"].as_str().unwrap(),
-        ),
-    };
-    id.unwrap()
-}
-
-/// The names of all identities.
-fn identities() -> BTreeSet<String> {
-    bindings()
-        .iter()
-        .map(|(_, binding)| identity(binding).name().to_owned())
-        .collect()
 }
 
 /// Namespace and name of each Deployment.
 fn deployments() -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let deployments: Vec<_> = of_kind("Deployment")
-        .map(|(_, deployment)| deployment["metadata"].clone())
+    let deployments: Vec<_> = examples::of_kind("Deployment")
+        .unwrap()
+        .into_iter()
+        .map(|deployment| deployment.content["metadata"].clone())
         .map(|metadata| (text(&metadata["namespace"]), text(&metadata["name"])))
         .collect();
     assert!(!deployments.is_empty());

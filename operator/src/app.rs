@@ -15,7 +15,7 @@ use crate::binding::Context;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
 use crate::config::Config;
-use crate::kubeutil::attempts::{Attempts, Pace};
+use crate::kubeutil::attempts::{Attempts, Pace, Standing};
 use crate::ledger::Ledgers;
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::shutdown;
@@ -117,7 +117,7 @@ async fn kubernetes_clients() -> Result<(Client, Client), Error> {
 /// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.
 async fn crd_is_served(client: &Client, readiness: &Readiness) {
     let bindings: Api<WorkloadIdentityBinding> = Api::all(client.clone());
-    let mut failures = 0;
+    let mut standing = Standing::FIRST;
     loop {
         let error = match bindings
             .list_metadata(&ListParams::default().limit(1))
@@ -126,8 +126,8 @@ async fn crd_is_served(client: &Client, readiness: &Readiness) {
             Ok(_) => return,
             Err(error) => error,
         };
-        failures += 1;
-        let delay = Pace::Backoff.delay(failures.min(5));
+        let delay = Pace::Backoff.delay(standing);
+        standing.failures = (standing.failures + 1).min(5);
         match &error {
             kube::Error::Api(answer) if answer.code == 404 => {
                 readiness

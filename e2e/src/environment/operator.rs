@@ -135,12 +135,12 @@ impl Environment {
     /// Fails when the operator has ended by itself.
     ///
     /// # Errors
-    /// It has: with the end of its log. Or none is running.
+    /// It has, or none was started.
     pub async fn check_operator(&self) -> anyhow::Result<()> {
         let operator = self.operator.lock().await;
         let operator = operator.as_ref().context("no operator is running")?;
         if let Some(exit) = operator.exit() {
-            bail!("the operator ended with {exit}: {}", operator.log_tail());
+            bail!("the operator ended with {exit}");
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Context {
     /// Notes one more failure of this object and says when it is tried again.
     pub fn failed(&self, uid: &str, error: Error) -> Failed {
         let standing = self.attempts.failed(uid, error.attempt_key());
-        let retry_in = error.pace().delay(standing.failures);
+        let retry_in = error.pace().delay(standing);
         Failed { error, retry_in }
     }
 

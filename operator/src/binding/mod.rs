@@ -20,11 +20,12 @@ pub mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use kube::{Api, ResourceExt};
 use kube_runtime::controller::Action;
 use kube_runtime::finalizer::{self, Event, finalizer};
 
+use crate::kubeutil::attempts::{Pace, Standing};
 use apply::{Applied, write_status};
 pub use context::{Context, Settings};
 use error::Error;
@@ -162,6 +163,28 @@ struct Pass<'a> {
     kept: bool,
 }
 
+/// Writes what a pass has to say, also to a binding whose spec or metadata has changed since it was read: the status
+/// carries the generation that it speaks of, and a record that is to be withdrawn must not stay for the cleanup.
+async fn store_status(
+    latest: &WorkloadIdentityBinding,
+    status: WorkloadIdentityBindingStatus,
+    ctx: &Context,
+) -> Result<(), kube::Error> {
+    let conflict = match write_status(latest, status.clone(), ctx).await {
+        Ok(_) => return Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => kube::Error::Api(answer),
+        Err(error) => return Err(error),
+    };
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), &latest.namespace().unwrap_or_default());
+    match bindings.get_opt(&latest.name_any()).await? {
+        Some(fresh) if fresh.uid() == latest.uid() && fresh.status == latest.status => {
+            write_status(&fresh, status, ctx).await.map(drop)
+        }
+        _ => Err(conflict),
+    }
+}
+
 /// Writes the status if it differs, tells of transitions, and picks the next try.
 async fn conclude(pass: Pass<'_>, error: Option<Error>, ctx: &Context) -> Result<Action, Failed> {
     let Pass {
@@ -185,8 +208,15 @@ async fn conclude(pass: Pass<'_>, error: Option<Error>, ctx: &Context) -> Result
     };
     if !silent && latest.status.as_ref() != Some(&status) {
         let before = binding.status.clone().unwrap_or_default().conditions;
-        if let Err(refused) = write_status(latest, status.clone(), ctx).await {
-            return Err(ctx.failed(&uid, error.unwrap_or(Error::Kubernetes(refused))));
+        if let Err(refused) = store_status(latest, status.clone(), ctx).await {
+            // Made again soon and from a fresh read, whatever the pace of what stopped this pass; its count stays.
+            return Err(match standing {
+                None => ctx.failed(&uid, Error::Kubernetes(refused)),
+                Some(standing) => Failed {
+                    error: Error::Kubernetes(refused),
+                    retry_in: Pace::Backoff.delay(standing),
+                },
+            });
         }
         ctx.events
             .ready_changed(binding, &before, &status.conditions)
@@ -210,9 +240,7 @@ async fn conclude(pass: Pass<'_>, error: Option<Error>, ctx: &Context) -> Result
             .not_looked_at(binding, reason, &error.message())
             .await;
     }
-    let delay = error
-        .pace()
-        .delay(standing.map_or(1, |standing| standing.failures));
+    let delay = error.pace().delay(standing.unwrap_or(Standing::FIRST));
     let until_stalled = error
         .finding()
         .and_then(|(_, reason)| status::stalls_after(reason, &moment))

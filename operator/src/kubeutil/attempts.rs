@@ -40,6 +40,14 @@ struct Entry {
     since: Instant,
 }
 
+impl Standing {
+    /// A first failure.
+    pub const FIRST: Self = Self {
+        failures: 1,
+        since: Duration::ZERO,
+    };
+}
+
 impl Attempts {
     /// Notes one more failure of the object with this UID. Another reason than the last one starts anew.
     pub fn failed(&self, uid: &str, reason: &str) -> Standing {
@@ -79,18 +87,19 @@ impl Attempts {
 }
 
 impl Pace {
-    /// How long to wait after so many failures in a row.
-    pub fn delay(self, failures: u32) -> Duration {
+    /// How long to wait when this stands against an object.
+    pub fn delay(self, standing: Standing) -> Duration {
         match self {
             Self::Backoff => {
-                let ceiling = Duration::from_secs(1 << failures.saturating_sub(1).min(6))
+                let ceiling = Duration::from_secs(1 << standing.failures.saturating_sub(1).min(6))
                     .min(Duration::from_secs(60));
                 ceiling.mul_f64(rand::random_range(0.5..=1.0))
             }
-            Self::WaitForChange => match failures {
-                0 | 1 => Duration::from_secs(10),
-                2 => Duration::from_secs(30),
-                3 => Duration::from_secs(60),
+            // By time, not by count: a try that an event brought forward does not put the next one off.
+            Self::WaitForChange => match standing.since.as_secs() {
+                0..10 => Duration::from_secs(10),
+                10..40 => Duration::from_secs(30),
+                40..100 => Duration::from_secs(60),
                 _ => Duration::from_secs(300).mul_f64(rand::random_range(0.9..=1.1)),
             },
             Self::After(delay) => delay.mul_f64(rand::random_range(1.0..=1.1)),
@@ -130,6 +139,13 @@ mod tests {
         assert_eq!(attempts.failed("a", "ScopeLocked").failures, 1);
     }
 
+    fn delay(pace: Pace, failures: u32, since: u64) -> Duration {
+        pace.delay(Standing {
+            failures,
+            since: Duration::from_secs(since),
+        })
+    }
+
     #[test]
     fn delays_grow_to_their_ceiling_and_never_undercut_a_set_time() {
         for (failures, least, most) in [
@@ -138,15 +154,26 @@ mod tests {
             (4, 4_000, 8_000),
             (60, 30_000, 60_000),
         ] {
-            let delay = Pace::Backoff.delay(failures).as_millis();
+            let delay = delay(Pace::Backoff, failures, 0).as_millis();
             assert!(
                 (least..=most).contains(&delay),
                 "{failures} failures: {delay} ms"
             );
         }
-        assert_eq!(Pace::WaitForChange.delay(1), Duration::from_secs(10));
-        assert_eq!(Pace::WaitForChange.delay(3), Duration::from_secs(60));
-        assert!(Pace::WaitForChange.delay(9) >= Duration::from_secs(270));
-        assert!(Pace::After(Duration::from_secs(17)).delay(1) >= Duration::from_secs(17));
+        let wait = Pace::WaitForChange;
+        for (since, seconds) in [(0, 10), (10, 30), (41, 60)] {
+            assert_eq!(delay(wait, 1, since), Duration::from_secs(seconds));
+        }
+        assert!(delay(wait, 4, 102) >= Duration::from_secs(270));
+        let set = Pace::After(Duration::from_secs(17));
+        assert!(delay(set, 1, 0) >= Duration::from_secs(17));
+    }
+
+    #[test]
+    fn tries_that_events_bring_forward_do_not_put_the_next_one_off() {
+        for failures in 1..9 {
+            let wait = delay(Pace::WaitForChange, failures, 3);
+            assert_eq!(wait, Duration::from_secs(10));
+        }
     }
 }

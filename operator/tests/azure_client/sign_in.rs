@@ -163,37 +163,37 @@ async fn what_cannot_work_is_refused_at_the_start_and_named() {
         (
             workload_identity(&missing),
             azure.options(),
-            format!("cannot read the federated token file {missing:?}"),
+            format!("--azure-federated-token-file: cannot read {missing:?}"),
         ),
         (
             workload_identity(&empty),
             azure.options(),
-            format!("the federated token file {empty:?} is empty"),
+            format!("--azure-federated-token-file: {empty:?} is empty"),
         ),
         (
             workload_identity(&good),
             with_ca(&missing),
-            format!("cannot read the ca file {missing:?}"),
+            format!("--ca-file: cannot read {missing:?}"),
         ),
         (
             workload_identity(&good),
             with_ca(&no_ca),
-            format!("the ca file {no_ca:?} does not hold certificates"),
+            format!("--ca-file: {no_ca:?} does not hold certificates"),
         ),
         (
             workload_identity(&good),
             with_ca(&broken_ca),
-            format!("the ca file {broken_ca:?} does not hold certificates"),
+            format!("--ca-file: {broken_ca:?} does not hold certificates"),
         ),
         (
             with_tenant(""),
             azure.options(),
-            "cannot sign in to azure".to_owned(),
+            "--auth, --azure-tenant-id and".to_owned(),
         ),
         (
             with_tenant("../x"),
             azure.options(),
-            "cannot sign in to azure".to_owned(),
+            "--auth, --azure-tenant-id and".to_owned(),
         ),
     ] {
         let failure = MsiIdentityService::new(&azure.cloud(), auth, options).expect_err(&expected);

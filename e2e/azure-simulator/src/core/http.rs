@@ -38,12 +38,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// The path's segments, percent-decoded, without empty ones at the ends.
+    /// The path's segments, percent-decoded, without empty ones at the ends. One in the middle is an empty name, and
+    /// must not let the next segment take its place.
     pub fn segments(&self) -> Vec<String> {
         self.path
             .trim_matches('/')
             .split('/')
-            .filter(|segment| !segment.is_empty())
             .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
             .collect()
     }

@@ -4,25 +4,24 @@ mod control;
 mod holds;
 mod https;
 mod issuer_documents;
+mod listeners;
 mod pipeline;
 mod state_dir;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use rustls::ServerConfig;
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::{Uuid, uuid};
 
 use self::issuer_documents::IssuerDocumentsClient;
+use self::listeners::Listeners;
 use self::pipeline::Shared;
 use self::state_dir::StateDir;
-use crate::core::http::Service;
 use crate::core::interference::{Latency, Matcher};
 use crate::core::state::ServicePrincipal;
 use crate::core::tunables::Tunables;
@@ -112,24 +111,12 @@ impl Simulator {
     /// # Errors
     /// If the state directory, a listener or a CA file cannot be used.
     pub async fn start(config: SimulatorConfig) -> Result<Self> {
-        let SimulatorConfig {
-            state_dir,
-            tenant,
-            subscription,
-            resource_groups,
-            service_principals,
-            addresses,
-            latency,
-            seed,
-            tunables,
-            trusted_cas,
-        } = config;
+        let control = config.addresses.control;
         ensure!(
-            addresses.control.ip().is_loopback(),
-            "the control API must be on a loopback address, not on {}",
-            addresses.control
+            control.ip().is_loopback(),
+            "the control API must be on a loopback address, not on {control}"
         );
-        let (directory, temporary) = match state_dir {
+        let (directory, temporary) = match config.state_dir.clone() {
             Some(directory) => (directory, None),
             None => {
                 let temporary = tempfile::Builder::new()
@@ -140,49 +127,19 @@ impl Simulator {
         };
         // Making an RSA key takes a moment, which must not stop the runtime.
         let state_dir = tokio::task::spawn_blocking(move || StateDir::open(&directory)).await??;
-        let arm = bind(addresses.arm).await?;
-        let entra = bind(addresses.entra).await?;
-        let issuer = bind(addresses.issuer).await?;
-        let control = bind(addresses.control).await?;
-        let endpoints =
-            Endpoints::new(&https_url(&arm)?, &https_url(&entra)?, &https_url(&issuer)?);
-        let control_url = format!("http://{}", control.local_addr()?);
-        let settings = Settings {
-            tenant,
-            subscription,
-            resource_groups,
-            service_principals,
-            endpoints: endpoints.clone(),
-            tunables,
-            latencies: vec![Latency {
-                matcher: Matcher::default(),
-                milliseconds: u64::try_from(latency.as_millis())?,
-                jitter_milliseconds: 0,
-            }],
-            seed,
-        };
-        let documents = IssuerDocumentsClient::new(state_dir.ca_certificate(), &trusted_cas)?;
-        let tls = tls_config(&state_dir, &[&arm, &entra, &issuer])?;
+        let listeners = Listeners::bind(&config.addresses).await?;
+        let endpoints = listeners.endpoints()?;
+        let control_url = format!("http://{}", listeners.control.local_addr()?);
+        let documents =
+            IssuerDocumentsClient::new(state_dir.ca_certificate(), &config.trusted_cas)?;
+        let settings = core_settings(config, endpoints.clone())?;
         let azure = Azure::new(settings, state_dir.signing_key.clone());
-        let shared = Arc::new(Shared::new(azure, documents));
-        let mut servers = JoinSet::new();
-        for (listener, service) in [
-            (arm, Service::ResourceManager),
-            (entra, Service::Entra),
-            (issuer, Service::Issuer),
-        ] {
-            servers.spawn(https::serve(listener, tls.clone(), service, shared.clone()));
-        }
-        servers.spawn(async move {
-            if let Err(error) = axum::serve(control, control::router(shared)).await {
-                tracing::error!(%error, "the control API ended");
-            }
-        });
+        let tls = listeners.tls_config(&state_dir)?;
         Ok(Self {
             endpoints,
             control_url,
+            servers: listeners.serve(&tls, &Arc::new(Shared::new(azure, documents))),
             ca_path: state_dir.ca_path,
-            servers,
             _temporary: temporary,
         })
     }
@@ -218,39 +175,32 @@ impl Simulator {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening on {address}"))
-}
-
-/// The URL under which a listener is reached from this machine.
-fn https_url(listener: &TcpListener) -> Result<String> {
-    let mut address = listener.local_addr()?;
-    if address.ip().is_unspecified() {
-        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    }
-    Ok(format!("https://{address}"))
-}
-
-fn tls_config(state_dir: &StateDir, listeners: &[&TcpListener]) -> Result<Arc<ServerConfig>> {
-    let mut names = vec![
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "::1".to_owned(),
-    ];
-    for listener in listeners {
-        let ip = listener.local_addr()?.ip().to_string();
-        if !names.contains(&ip) {
-            names.push(ip);
-        }
-    }
-    let (chain, key) = state_dir.server_certificate(names)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+/// What the core starts from.
+fn core_settings(config: SimulatorConfig, endpoints: Endpoints) -> Result<Settings> {
+    let SimulatorConfig {
+        state_dir: _,
+        tenant,
+        subscription,
+        resource_groups,
+        service_principals,
+        addresses: _,
+        latency,
+        seed,
+        tunables,
+        trusted_cas: _,
+    } = config;
+    Ok(Settings {
+        tenant,
+        subscription,
+        resource_groups,
+        service_principals,
+        endpoints,
+        tunables,
+        latencies: vec![Latency {
+            matcher: Matcher::default(),
+            milliseconds: u64::try_from(latency.as_millis())?,
+            jitter_milliseconds: 0,
+        }],
+        seed,
+    })
 }

@@ -2,7 +2,8 @@ use azure_simulator::SimulatorConfig;
 use azure_simulator::Tunables;
 use serde_json::json;
 
-use crate::support::{ARM_SCOPE, Azure, ClusterKey, OWNER, Reply, TENANT, config, identities_path};
+use crate::support::cluster::ClusterKey;
+use crate::support::{ARM_SCOPE, Azure, OWNER, Reply, TENANT, config, identities_path};
 
 #[tokio::test]
 async fn a_request_without_a_token_is_told_where_to_sign_in() {

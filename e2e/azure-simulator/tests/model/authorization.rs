@@ -113,6 +113,8 @@ async fn a_role_counts_on_its_scope_and_below() {
         (group_path(GROUP), true),
         (group_path(&GROUP.to_uppercase()), true),
         (group_path("rg-shop-two"), false),
+        // A beginning of the name is another name.
+        (group_path("rg-sho"), false),
         (identity_path("orders"), true),
         (identity_path("payments"), false),
     ] {

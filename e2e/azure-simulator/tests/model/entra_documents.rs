@@ -3,7 +3,8 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use crate::support::{ARM_SCOPE, Azure, ClusterKey, OWNER, Reply, TENANT};
+use crate::support::cluster::ClusterKey;
+use crate::support::{ARM_SCOPE, Azure, OWNER, Reply, TENANT};
 
 #[tokio::test]
 async fn entra_publishes_an_openid_configuration() {

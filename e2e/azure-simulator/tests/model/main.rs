@@ -8,11 +8,13 @@
 
 mod authentication;
 mod authorization;
+mod credential_rules;
 mod credentials;
 mod documentation;
 mod entra_documents;
 mod exchange;
 mod identities;
+mod issuer_trust;
 mod requests;
 mod resource_groups;
 mod subscriptions;

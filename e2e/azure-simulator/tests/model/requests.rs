@@ -222,6 +222,10 @@ async fn unknown_routes_and_methods_get_errors_in_the_shape_of_resource_manager(
     let reply = owner.get("/nothing/here").await;
     assert_eq!(reply.error(), (404, "InvalidRequestUri"));
     assert!(!reply.message().is_empty());
+    // An empty name is a name: the segment behind it does not take its place.
+    azure.identity("federatedIdentityCredentials").await;
+    let reply = owner.get(&credentials_path("")).await;
+    assert_eq!(reply.error(), (404, "ResourceNotFound"));
     let path = format!("/subscriptions/{SUBSCRIPTION}");
     let reply = owner.resources(Method::DELETE, &path, None).await;
     assert_eq!(reply.error(), (405, "HttpMethodNotSupported"));

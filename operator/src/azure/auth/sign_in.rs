@@ -24,7 +24,7 @@ use crate::azure::{
     transport::SignInTransport,
 };
 
-const TOKEN_FILE: &str = "federated token file";
+const TOKEN_FILE: &str = "azure-federated-token-file";
 
 /// What a sign-in needs besides the configured way.
 #[derive(Debug)]
@@ -64,13 +64,13 @@ impl SignIn {
         if let AuthConfig::WorkloadIdentity { token_file, .. } = &sign_in.config {
             let assertion = AssertionFile(token_file.clone()).read();
             let assertion = assertion.map_err(|source| SetupError::Unreadable {
-                what: TOKEN_FILE,
+                flag: TOKEN_FILE,
                 path: token_file.clone(),
                 source,
             })?;
             if assertion.is_empty() {
                 return Err(SetupError::Unusable {
-                    what: TOKEN_FILE,
+                    flag: TOKEN_FILE,
                     path: token_file.clone(),
                     problem: "is empty",
                 });
@@ -174,7 +174,7 @@ impl AssertionFile {
 impl ClientAssertion for AssertionFile {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         self.read().map_err(|error| {
-            let message = format!("cannot read the {TOKEN_FILE} {:?}: {error}", self.0);
+            let message = format!("--{TOKEN_FILE}: cannot read {:?}: {error}", self.0);
             let error = AzureError::local(AzureErrorKind::SignInFailed, &message);
             azure_core::Error::new(ErrorKind::Credential, error)
         })

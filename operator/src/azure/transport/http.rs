@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait that an answer may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-const CA_FILE: &str = "ca file";
+const CA_FILE: &str = "ca-file";
 
 /// How requests are made.
 #[derive(Debug, Clone)]
@@ -209,7 +209,7 @@ fn is_local(url: &Url) -> bool {
 
 fn ca_bundle(path: &Path) -> Result<Vec<Certificate>, SetupError> {
     let pem = fs::read(path).map_err(|source| SetupError::Unreadable {
-        what: CA_FILE,
+        flag: CA_FILE,
         path: path.to_owned(),
         source,
     })?;
@@ -221,7 +221,7 @@ fn ca_bundle(path: &Path) -> Result<Vec<Certificate>, SetupError> {
 
 fn unusable_ca(path: &Path) -> SetupError {
     SetupError::Unusable {
-        what: CA_FILE,
+        flag: CA_FILE,
         path: path.to_owned(),
         problem: "does not hold certificates in PEM form",
     }

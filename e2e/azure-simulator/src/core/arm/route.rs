@@ -228,79 +228,47 @@ pub(crate) struct Action {
     pub(crate) permission: &'static str,
 }
 
+const READ_LOCATION: &str = "Microsoft.Resources/subscriptions/locations/read";
+const READ_GROUP: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
+const WRITE_GROUP: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
+const DELETE_GROUP: &str = "Microsoft.Resources/subscriptions/resourceGroups/delete";
+const READ_IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/read";
+const WRITE_IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/write";
+const DELETE_IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/delete";
+const READ_CREDENTIAL: &str =
+    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read";
+const WRITE_CREDENTIAL: &str =
+    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
+const DELETE_CREDENTIAL: &str =
+    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete";
+
 /// The operations of a target, by method.
+#[rustfmt::skip] // a table: one row a line
 pub(crate) fn action(target: &Target, method: &Method) -> ArmResult<Action> {
+    use Target as T;
     let (name, permission) = match (target, method.as_str()) {
-        (Target::MetadataEndpoints, "GET") => ("Metadata_Endpoints", ""),
-        (Target::Tenants, "GET") => ("Tenants_List", ""),
-        (Target::Subscriptions, "GET") => ("Subscriptions_List", ""),
-        (Target::Subscription(_), "GET") => ("Subscriptions_Get", ""),
-        (Target::Locations(_), "GET") => (
-            "Subscriptions_ListLocations",
-            "Microsoft.Resources/subscriptions/locations/read",
-        ),
-        (Target::ProviderOperations, "GET") => ("Operations_List", ""),
-        (Target::Provider(_), "GET") => ("Providers_Get", ""),
-        (Target::ResourceGroups(_), "GET") => (
-            "ResourceGroups_List",
-            "Microsoft.Resources/subscriptions/resourceGroups/read",
-        ),
-        (Target::ResourceGroup(_), "GET") => (
-            "ResourceGroups_Get",
-            "Microsoft.Resources/subscriptions/resourceGroups/read",
-        ),
-        (Target::ResourceGroup(_), "HEAD") => (
-            "ResourceGroups_CheckExistence",
-            "Microsoft.Resources/subscriptions/resourceGroups/read",
-        ),
-        (Target::ResourceGroup(_), "PUT") => (
-            "ResourceGroups_CreateOrUpdate",
-            "Microsoft.Resources/subscriptions/resourceGroups/write",
-        ),
-        (Target::ResourceGroup(_), "DELETE") => (
-            "ResourceGroups_Delete",
-            "Microsoft.Resources/subscriptions/resourceGroups/delete",
-        ),
-        (Target::IdentitiesInSubscription(_), "GET") => (
-            "UserAssignedIdentities_ListBySubscription",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
-        ),
-        (Target::IdentitiesInGroup(_), "GET") => (
-            "UserAssignedIdentities_ListByResourceGroup",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
-        ),
-        (Target::Identity(_), "GET") => (
-            "UserAssignedIdentities_Get",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
-        ),
-        (Target::Identity(_), "PUT") => (
-            "UserAssignedIdentities_CreateOrUpdate",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/write",
-        ),
-        (Target::Identity(_), "PATCH") => (
-            "UserAssignedIdentities_Update",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/write",
-        ),
-        (Target::Identity(_), "DELETE") => (
-            "UserAssignedIdentities_Delete",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
-        ),
-        (Target::Credentials(_), "GET") => (
-            "FederatedIdentityCredentials_List",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
-        ),
-        (Target::Credential(..), "GET") => (
-            "FederatedIdentityCredentials_Get",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
-        ),
-        (Target::Credential(..), "PUT") => (
-            "FederatedIdentityCredentials_CreateOrUpdate",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
-        ),
-        (Target::Credential(..), "DELETE") => (
-            "FederatedIdentityCredentials_Delete",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete",
-        ),
+        (T::MetadataEndpoints, "GET") => ("Metadata_Endpoints", ""),
+        (T::Tenants, "GET") => ("Tenants_List", ""),
+        (T::Subscriptions, "GET") => ("Subscriptions_List", ""),
+        (T::Subscription(_), "GET") => ("Subscriptions_Get", ""),
+        (T::Locations(_), "GET") => ("Subscriptions_ListLocations", READ_LOCATION),
+        (T::ProviderOperations, "GET") => ("Operations_List", ""),
+        (T::Provider(_), "GET") => ("Providers_Get", ""),
+        (T::ResourceGroups(_), "GET") => ("ResourceGroups_List", READ_GROUP),
+        (T::ResourceGroup(_), "GET") => ("ResourceGroups_Get", READ_GROUP),
+        (T::ResourceGroup(_), "HEAD") => ("ResourceGroups_CheckExistence", READ_GROUP),
+        (T::ResourceGroup(_), "PUT") => ("ResourceGroups_CreateOrUpdate", WRITE_GROUP),
+        (T::ResourceGroup(_), "DELETE") => ("ResourceGroups_Delete", DELETE_GROUP),
+        (T::IdentitiesInSubscription(_), "GET") => ("UserAssignedIdentities_ListBySubscription", READ_IDENTITY),
+        (T::IdentitiesInGroup(_), "GET") => ("UserAssignedIdentities_ListByResourceGroup", READ_IDENTITY),
+        (T::Identity(_), "GET") => ("UserAssignedIdentities_Get", READ_IDENTITY),
+        (T::Identity(_), "PUT") => ("UserAssignedIdentities_CreateOrUpdate", WRITE_IDENTITY),
+        (T::Identity(_), "PATCH") => ("UserAssignedIdentities_Update", WRITE_IDENTITY),
+        (T::Identity(_), "DELETE") => ("UserAssignedIdentities_Delete", DELETE_IDENTITY),
+        (T::Credentials(_), "GET") => ("FederatedIdentityCredentials_List", READ_CREDENTIAL),
+        (T::Credential(..), "GET") => ("FederatedIdentityCredentials_Get", READ_CREDENTIAL),
+        (T::Credential(..), "PUT") => ("FederatedIdentityCredentials_CreateOrUpdate", WRITE_CREDENTIAL),
+        (T::Credential(..), "DELETE") => ("FederatedIdentityCredentials_Delete", DELETE_CREDENTIAL),
         _ => return Err(ArmError::method_not_allowed(method)),
     };
     Ok(Action { name, permission })

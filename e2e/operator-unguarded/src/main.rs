@@ -1,0 +1,23 @@
+//! The operator without the guards that keep tokens out of its log; for the end-to-end tests alone.
+//!
+//! The log filter is always lifted. With `AZWIB_TOKEN_INSIDE_THE_CLIENT` set, the old Azure client gets the token itself.
+//! A package of its own, so that the other end-to-end tests do not link the operator.
+
+use anyhow::Context;
+use azwib_operator::app;
+use azwib_operator::azure::auth::Authorization;
+use azwib_operator::cli::Cli;
+use azwib_operator::config::Config;
+use azwib_operator::runtime::telemetry::{self, LogGuard};
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    telemetry::init(&cli.log_level, cli.log_format, LogGuard::Lifted)?;
+    let mut config = Config::from_cli(cli)?;
+    if std::env::var_os("AZWIB_TOKEN_INSIDE_THE_CLIENT").is_some() {
+        config.authorization = Authorization::InsideTheClient;
+    }
+    app::run(config).await.context("the operator has failed")
+}

@@ -1,0 +1,106 @@
+//! The API server out of reach, and a CustomResourceDefinition that is not installed yet.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+
+use azwib_e2e::environment::repository;
+use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess};
+use kube::ResourceExt;
+use tokio::sync::Mutex;
+
+/// Environments that stop their API server: one at a time, since each loads the machine.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+async fn environment(install_crd: bool) -> anyhow::Result<Environment> {
+    Environment::start(EnvironmentOptions {
+        start_operator: false,
+        install_crd,
+        ..EnvironmentOptions::default()
+    })
+    .await
+}
+
+async fn operator(env: &Environment) -> anyhow::Result<OperatorProcess> {
+    env.operator_with(env.operator_flags(), BTreeMap::new(), None)
+        .await
+}
+
+#[tokio::test]
+async fn an_operator_outlives_an_outage_of_the_api_server() -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    let env = environment(true).await?;
+    let operator = operator(&env).await?;
+    let shop = env.namespace("api-server-down").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let before = shop.ready("orders").await?;
+
+    env.control_plane.stop_api_server().await?;
+    operator.logs("a watch was interrupted").await?;
+    assert_eq!(operator.probe("/healthz").await?.0, 200);
+    env.control_plane.start_api_server().await?;
+
+    let stock = shop.identity("stock").await?;
+    shop.bind_to("stock", &stock).await?;
+    shop.ready("stock").await?;
+    assert_eq!(operator.exit(), None, "{}", operator.log_tail());
+    let after = shop.bindings().get("orders").await?;
+    assert_eq!(after.resource_version(), before.resource_version());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_started_before_the_api_server_waits_for_it_and_says_so() -> anyhow::Result<()>
+{
+    let _turn = TURN.lock().await;
+    let env = environment(true).await?;
+    let shop = env.namespace("api-server-late").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let access = env.operator_access().await?;
+    env.control_plane.stop_api_server().await?;
+    let operator = env
+        .operator_with_access(access, env.operator_flags(), BTreeMap::new(), None)
+        .await?;
+    operator
+        .logs("the API server does not answer as it should")
+        .await?;
+    operator
+        .probe_until("/readyz", 503, "waiting for the API server")
+        .await?;
+    assert_eq!(operator.probe("/healthz").await?.0, 200);
+
+    env.control_plane.start_api_server().await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
+    shop.ready("orders").await?;
+    assert_eq!(operator.exit(), None, "{}", operator.log_tail());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_waits_for_its_custom_resource_definition() -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    let env = environment(false).await?;
+    let operator = operator(&env).await?;
+    operator
+        .probe_until(
+            "/readyz",
+            503,
+            "waiting for the CustomResourceDefinition workloadidentitybindings.azwib.dev",
+        )
+        .await?;
+    assert_eq!(operator.probe("/healthz").await?.0, 200);
+    operator.logs("kubectl apply -k config/crd").await?;
+
+    let crd = repository().join("config/crd");
+    env.control_plane
+        .kubectl(&["apply", "-k", &crd.to_string_lossy()])
+        .await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
+    let shop = env.namespace("crd-late").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    assert_eq!(operator.exit(), None, "{}", operator.log_tail());
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Azure out of reach, or refusing the operator: what that does to bindings, and how they recover.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use azure_simulator::control::api::{FaultAction, RequestRecord};
+use azwib_crds::WorkloadIdentityBinding;
+use azwib_e2e::environment::interference::service_unavailable;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
+use azwib_e2e::{Environment, EnvironmentOptions, wait};
+use kube::ResourceExt;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpSocket, TcpStream};
+
+/// What a status says while Azure does not answer: it goes on by itself, and nobody has to do anything.
+async fn is_waiting_for_azure(shop: &Namespace<'_>, name: &str) -> anyhow::Result<()> {
+    let unavailable = shop
+        .failing(name, "IdentityResolved", "AzureUnavailable")
+        .await?;
+    assert!(
+        unavailable.message.contains("tried again"),
+        "{}",
+        unavailable.message
+    );
+    let binding = shop.bindings().get(name).await?;
+    let reconciling = condition(&binding, "Reconciling").unwrap();
+    assert_eq!(reconciling.reason, "AzureUnavailable");
+    assert!(condition(&binding, "Stalled").is_none());
+    let accounts = shop.service_accounts();
+    assert!(accounts.get_opt(name).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_binding_made_while_azure_is_down_says_so_and_becomes_ready_afterwards()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    for (purpose, action) in [
+        ("azure-answers-503", service_unavailable()),
+        ("azure-hangs-up", FaultAction::DropConnection),
+        ("azure-talks-nonsense", FaultAction::InvalidBody),
+    ] {
+        let shop = env.namespace(purpose).await?;
+        let orders = shop.identity("orders").await?;
+        let outage = shop.outage(action).await?;
+        shop.bind_to("orders", &orders).await?;
+        is_waiting_for_azure(&shop, "orders").await?;
+        outage.end().await?;
+        shop.ready("orders").await?;
+        assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    }
+    Ok(())
+}
+
+/// A loopback port on which nobody listens yet: connections are refused.
+fn closed_port() -> anyhow::Result<(TcpSocket, SocketAddr)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
+}
+
+/// Opens the port and passes every connection on.
+fn open(port: TcpSocket, target: SocketAddr) -> anyhow::Result<()> {
+    let listener = port.listen(16)?;
+    tokio::spawn(async move {
+        while let Ok((mut inbound, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut outbound = TcpStream::connect(target).await?;
+                copy_bidirectional(&mut inbound, &mut outbound).await
+            });
+        }
+    });
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_started_before_resource_manager_can_be_reached_recovers_by_itself()
+-> anyhow::Result<()> {
+    let env = Environment::start(EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    })
+    .await?;
+    let (port, address) = closed_port()?;
+    let mut flags = env.operator_flags();
+    flags.retain(|flag| !flag.starts_with("--resource-manager-endpoint="));
+    flags.push(format!("--resource-manager-endpoint=https://{address}"));
+    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let shop = env.namespace("closed-port").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    is_waiting_for_azure(&shop, "orders").await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
+    let resource_manager = env.simulator.arm().trim_start_matches("https://");
+    open(port, resource_manager.trim_end_matches('/').parse()?)?;
+    shop.ready("orders").await?;
+    assert_eq!(operator.exit(), None);
+    Ok(())
+}
+
+/// A Ready binding, and the status that an outage must leave as it is.
+async fn made_ready(
+    shop: &Namespace<'_>,
+) -> anyhow::Result<(ManagedIdentity, WorkloadIdentityBinding)> {
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    Ok((orders, binding))
+}
+
+/// The status was not written since, and the operator looks after the credential again.
+async fn was_left_alone_and_is_looked_after(
+    shop: &Namespace<'_>,
+    orders: &ManagedIdentity,
+    before: &WorkloadIdentityBinding,
+) -> anyhow::Result<()> {
+    let after = shop.bindings().get("orders").await?;
+    assert_eq!(after.status, before.status);
+    assert_eq!(after.resource_version(), before.resource_version());
+    let name = shop.credential_name("orders")?;
+    let path = format!(
+        "{}/federatedIdentityCredentials/{name}",
+        orders.resource_id()
+    );
+    shop.environment().arm().await?.delete(&path).await?;
+    wait::until(
+        "the deleted credential to be restored",
+        PATIENCE,
+        async || Ok((shop.credentials(orders).await?.len() == 1).then_some(())),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_ready_binding_stays_ready_through_an_outage_of_azure() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("outage-later").await?;
+    let (orders, before) = made_ready(&shop).await?;
+    let outage = shop.outage(service_unavailable()).await?;
+    let note = shop.event("AzureUnavailable").await?;
+    assert!(note.contains("does not answer as it should"), "{note}");
+    wait::until("two tries in the outage", PATIENCE, async || {
+        let requests = env.control().requests().await?;
+        let failed = |it: &&RequestRecord| it.path.contains(shop.name()) && it.status == Some(503);
+        Ok((requests.iter().filter(failed).count() >= 2).then_some(()))
+    })
+    .await?;
+    let during = shop.bindings().get("orders").await?;
+    assert_eq!(during.resource_version(), before.resource_version());
+    outage.end().await?;
+    was_left_alone_and_is_looked_after(&shop, &orders, &before).await
+}
+
+#[tokio::test]
+async fn a_ready_binding_stays_ready_while_the_operator_may_not_read() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("forbidden-later").await?;
+    let (orders, before) = made_ready(&shop).await?;
+    shop.revoke_operator().await?;
+    let note = shop.event("AuthorizationFailed").await?;
+    assert!(note.contains("grant the operator"), "{note}");
+    let during = shop.bindings().get("orders").await?;
+    assert_eq!(during.resource_version(), before.resource_version());
+    shop.grant_operator().await?;
+    was_left_alone_and_is_looked_after(&shop, &orders, &before).await
+}
