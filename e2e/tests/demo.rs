@@ -113,9 +113,10 @@ fn once_it_shows_the_bindings_the_pod_and_the_exchange_and_ends() -> anyhow::Res
         .take_while(|line| !line.is_empty())
         .collect();
     assert_eq!(bindings.len(), 6, "{output}");
-    for binding in bindings {
+    for binding in &bindings {
         assert!(binding.contains("True    Succeeded"), "{binding}");
     }
+    assert_eq!(columns(&bindings), columns(&sample_of_the_readme()?));
 
     let value = |name: &str| {
         let line = output
@@ -140,6 +141,23 @@ fn once_it_shows_the_bindings_the_pod_and_the_exchange_and_ends() -> anyhow::Res
         "a token"
     );
     Ok(())
+}
+
+/// The columns that do not depend on the time: all before AGE.
+fn columns<'a>(lines: &[&'a str]) -> Vec<Vec<&'a str>> {
+    lines
+        .iter()
+        .map(|line| line.split_whitespace().take(6).collect())
+        .collect()
+}
+
+/// The bindings that the README shows.
+fn sample_of_the_readme() -> anyhow::Result<Vec<&'static str>> {
+    let readme = include_str!("../../README.md");
+    let sample = readme.split_once("$ kubectl get azwib -A\n");
+    let (_, sample) = sample.context("the README has no sample")?;
+    let lines = sample.lines().skip(1);
+    Ok(lines.take_while(|line| !line.starts_with("```")).collect())
 }
 
 #[test]

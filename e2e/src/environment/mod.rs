@@ -2,7 +2,9 @@
 //! the operator signed in by a token of its own ServiceAccount.
 
 pub mod arm;
+pub mod interference;
 mod namespace;
+mod observation;
 mod operator;
 pub mod recorder;
 mod simulator;
@@ -21,6 +23,7 @@ use uuid::Uuid;
 
 use self::arm::Arm;
 pub use self::namespace::{ManagedIdentity, Namespace, annotation, condition, observed};
+pub use self::observation::ready_reasons;
 use self::recorder::Records;
 pub use self::simulator::SimulatorProcess;
 use crate::{

@@ -39,7 +39,11 @@ pub enum When {
 
 /// What the caller gets instead of the right answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum FaultAction {
     /// Another answer.
     Respond {
@@ -66,7 +70,7 @@ pub enum FaultAction {
 
 /// A fault and the requests it hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
     /// The requests it is for.
     #[serde(default)]
@@ -90,7 +94,7 @@ fn before_effect() -> When {
 
 /// A request to hold until it is released or its caller has gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hold {
     /// The requests it is for.
     #[serde(default)]
@@ -108,7 +112,7 @@ fn one() -> u64 {
 
 /// Extra time for matching requests; half of it passes before the effect, half after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Latency {
     /// The requests it is for.
     #[serde(default)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// An error answer of Resource Manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ErrorAnswer {
     /// HTTP status.
     pub status: u16,
@@ -16,7 +16,7 @@ pub struct ErrorAnswer {
 
 /// Settings of the model. `Default` is what is published, or the most likely answer where nothing is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Tunables {
     /// Federated identity credentials that one identity can have. Microsoft's documentation says 20.
     pub credential_limit: usize,

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use azure_simulator::control::ControlError;
 use azure_simulator::control::api::{Fault, FaultAction, Hold, Latency, Matcher, Service, When};
 use azure_simulator::{Addresses, Simulator, SimulatorConfig};
+use serde_json::json;
 
 use crate::support::{
     Azure, Reply, TENANT, config, credential, credential_path, credentials_path, identity_path,
@@ -258,6 +259,28 @@ async fn a_rule_that_cannot_be_used_is_refused() {
         azure.control.add_hold(&hold).await.unwrap_err(),
         "counts from 1",
     );
+}
+
+#[tokio::test]
+async fn a_field_that_does_not_exist_is_refused() {
+    let azure = Azure::start().await;
+    for (path, body) in [
+        ("/faults", json!({"action": "dropConnection", "time": 1})),
+        (
+            "/faults",
+            json!({"action": {"respond": {"status": 500, "kode": "X"}}}),
+        ),
+        (
+            "/faults",
+            json!({"action": "dropConnection", "matcher": {"verb": "PUT"}}),
+        ),
+        ("/holds", json!({"when": "beforeEffect", "n": 1})),
+        ("/issuers", json!({"jwks": {"keys": []}, "url": "x"})),
+    ] {
+        let url = format!("{}{path}", azure.simulator.control_url());
+        let reply = azure.http.post(url).json(&body).send().await.unwrap();
+        assert_eq!(reply.status(), 422, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -65,22 +65,24 @@ async fn every_api_version_that_clients_send_is_served() {
     let azure = Azure::start().await;
     azure.identity("orders").await;
     let owner = azure.owner().await;
-    for version in [
-        "2018-11-30",
+    let without_credentials = ["2015-08-31-preview", "2018-11-30", "2021-09-30-preview"];
+    let with_credentials = [
         "2022-01-31-preview",
         "2023-01-31",
+        "2023-07-31-preview",
         "2024-11-30",
         "2025-01-31-preview",
         "2025-05-31-preview",
-    ] {
+    ];
+    for version in without_credentials.iter().chain(&with_credentials) {
         let reply = owner.get_version(&identity_path("orders"), version).await;
         assert_eq!(reply.status, 200, "{version}");
-        if version != "2018-11-30" {
-            let reply = owner
-                .get_version(&credentials_path("orders"), version)
-                .await;
-            assert_eq!(reply.status, 200, "{version}");
-        }
+    }
+    for version in with_credentials {
+        let reply = owner
+            .get_version(&credentials_path("orders"), version)
+            .await;
+        assert_eq!(reply.status, 200, "{version}");
     }
 }
 

@@ -1,12 +1,9 @@
-//! A binding from its creation to its end.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! What a new binding makes.
 
 use azwib_e2e::Environment;
 use azwib_e2e::environment::{annotation, condition};
 
-const CLIENT_ID: &str = "azure.workload.identity/client-id";
-const TENANT_ID: &str = "azure.workload.identity/tenant-id";
-const EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
+use crate::{AUDIENCE, CLIENT_ID, EXPIRATION, TENANT_ID, is_labelled_as_ours, owners, subject};
 
 #[tokio::test]
 async fn a_binding_gives_its_account_the_identity_and_the_identity_a_credential()
@@ -27,19 +24,15 @@ async fn a_binding_gives_its_account_the_identity_and_the_identity_a_credential(
         Some(env.simulator.tenant().to_string().as_str())
     );
     assert_eq!(annotation(&account, EXPIRATION), Some("3600"));
+    assert!(is_labelled_as_ours(&account));
+    assert_eq!(owners(&account), ["orders"]);
 
     let credentials = env.arm().await?.credentials(orders.resource_id()).await?;
     assert_eq!(credentials.len(), 1);
     assert_eq!(credentials[0].name, shop.credential_name("orders")?);
     assert_eq!(credentials[0].properties.issuer, env.issuer());
-    assert_eq!(
-        credentials[0].properties.subject,
-        format!("system:serviceaccount:{}:orders", shop.name())
-    );
-    assert_eq!(
-        credentials[0].properties.audiences,
-        ["api://AzureADTokenExchange"]
-    );
+    assert_eq!(credentials[0].properties.subject, subject(&shop, "orders"));
+    assert_eq!(credentials[0].properties.audiences, [AUDIENCE]);
 
     let status = binding.status.clone().unwrap();
     assert_eq!(status.identity.unwrap().client_id, orders.client_id());

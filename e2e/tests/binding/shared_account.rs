@@ -1,0 +1,127 @@
+//! Bindings that share a ServiceAccount.
+
+use azwib_e2e::Environment;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation};
+
+use crate::{CLIENT_ID, owners};
+
+/// Bindings that are as old as each other stand in the order of their names.
+const OLDER: &str = "a-older";
+const YOUNGER: &str = "b-younger";
+
+async fn bind(
+    shop: &Namespace<'_>,
+    name: &str,
+    identity: &ManagedIdentity,
+    more: &str,
+) -> anyhow::Result<()> {
+    let id = identity.resource_id();
+    let spec = format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: orders}}{more}");
+    shop.bind(name, &spec).await
+}
+
+#[tokio::test]
+async fn of_two_bindings_with_one_account_and_identity_the_younger_takes_over_without_a_gap()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("twins").await?;
+    let orders = shop.identity("orders").await?;
+    bind(&shop, OLDER, &orders, "").await?;
+    shop.ready(OLDER).await?;
+    bind(&shop, YOUNGER, &orders, "").await?;
+    let duplicate = shop
+        .failing(YOUNGER, "CredentialReady", "DuplicateBinding")
+        .await?;
+    assert!(duplicate.message.contains(OLDER), "{}", duplicate.message);
+    let writes = shop.operator_writes("orders").await?;
+
+    shop.unbind(OLDER).await?;
+    shop.ready(YOUNGER).await?;
+    assert_eq!(
+        shop.operator_writes("orders").await?,
+        writes,
+        "the credential was neither deleted nor written again"
+    );
+    let account = shop.service_accounts().get("orders").await?;
+    assert_eq!(
+        annotation(&account, CLIENT_ID),
+        Some(orders.client_id().as_str())
+    );
+    assert_eq!(owners(&account), [YOUNGER]);
+
+    shop.unbind(YOUNGER).await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_younger_twin_can_go_and_leaves_the_credential_to_the_older() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("younger-twin").await?;
+    let orders = shop.identity("orders").await?;
+    bind(&shop, OLDER, &orders, "").await?;
+    shop.ready(OLDER).await?;
+    bind(&shop, YOUNGER, &orders, "").await?;
+    shop.failing(YOUNGER, "CredentialReady", "DuplicateBinding")
+        .await?;
+
+    shop.unbind(YOUNGER).await?;
+    shop.ready(OLDER).await?;
+    assert_eq!(shop.operator_writes("orders").await?, 1);
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_identities_on_one_account_the_younger_waits_for_the_account() -> anyhow::Result<()>
+{
+    let env = Environment::shared().await?;
+    let shop = env.namespace("two-identities").await?;
+    let first = shop.identity("first").await?;
+    let second = shop.identity("second").await?;
+    bind(&shop, OLDER, &first, "").await?;
+    shop.ready(OLDER).await?;
+    bind(&shop, YOUNGER, &second, "").await?;
+    let conflict = shop
+        .failing(YOUNGER, "ServiceAccountReady", "ServiceAccountConflict")
+        .await?;
+    assert!(conflict.message.contains(OLDER), "{}", conflict.message);
+    assert_eq!(shop.operator_writes("second").await?, 0);
+    let account = shop.service_accounts().get("orders").await?;
+    assert_eq!(
+        annotation(&account, CLIENT_ID),
+        Some(first.client_id().as_str())
+    );
+
+    shop.unbind(OLDER).await?;
+    shop.ready(YOUNGER).await?;
+    let account = shop.service_accounts().get("orders").await?;
+    assert_eq!(
+        annotation(&account, CLIENT_ID),
+        Some(second.client_id().as_str())
+    );
+    assert_eq!(shop.credentials(&first).await?, []);
+    assert_eq!(shop.credentials(&second).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_binding_that_retains_keeps_the_account_for_all() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("mixed").await?;
+    let orders = shop.identity("orders").await?;
+    bind(&shop, OLDER, &orders, "").await?;
+    shop.ready(OLDER).await?;
+    bind(&shop, YOUNGER, &orders, ", deletionPolicy: Retain").await?;
+    shop.account_until("orders", "without owners", |account| {
+        account.is_some_and(|account| owners(account).is_empty())
+    })
+    .await?;
+
+    shop.unbind(YOUNGER).await?;
+    shop.account_until("orders", "owned by the binding that is left", |account| {
+        account.is_some_and(|account| owners(account) == [OLDER])
+    })
+    .await?;
+    Ok(())
+}

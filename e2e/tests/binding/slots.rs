@@ -1,0 +1,128 @@
+//! The credentials that others have on an identity.
+
+use azwib_e2e::Environment;
+use azwib_e2e::environment::condition;
+
+use crate::{AUDIENCE, subject};
+
+/// Microsoft's documented limit.
+const LIMIT: usize = 20;
+
+#[tokio::test]
+async fn the_twenty_first_credential_is_not_written_until_one_of_the_others_goes()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("full").await?;
+    let orders = shop.identity("orders").await?;
+    let arm = env.arm().await?;
+    for number in 0..LIMIT {
+        let (name, subject) = (format!("foreign-{number}"), format!("repo:{number}"));
+        let issuer = "https://token.actions.example";
+        arm.put_credential(orders.resource_id(), &name, issuer, &subject, AUDIENCE)
+            .await?;
+    }
+    shop.bind_to("orders", &orders).await?;
+    let full = shop
+        .failing("orders", "CredentialReady", "CredentialLimitReached")
+        .await?;
+    assert!(full.message.contains("20 of 20"), "{}", full.message);
+    let binding = shop.bindings().get("orders").await?;
+    assert!(condition(&binding, "Reconciling").is_some());
+    assert_eq!(binding.status.unwrap().credentials, []);
+    assert_eq!(shop.operator_writes("orders").await?, 0);
+
+    let id = orders.resource_id();
+    arm.delete(&format!("{id}/federatedIdentityCredentials/foreign-7"))
+        .await?;
+    shop.ready("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), LIMIT);
+    Ok(())
+}
+
+#[tokio::test]
+async fn our_issuer_and_subject_under_another_name_are_named_and_left() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("exists").await?;
+    let orders = shop.identity("orders").await?;
+    let (arm, id) = (env.arm().await?, orders.resource_id());
+    arm.put_credential(
+        id,
+        "by-hand",
+        env.issuer(),
+        &subject(&shop, "orders"),
+        AUDIENCE,
+    )
+    .await?;
+    let before = shop.credentials(&orders).await?;
+
+    shop.bind_to("orders", &orders).await?;
+    let exists = shop
+        .failing("orders", "CredentialReady", "CredentialExists")
+        .await?;
+    assert!(exists.message.contains("\"by-hand\""), "{}", exists.message);
+    assert_eq!(shop.operator_writes("orders").await?, 0);
+    assert_eq!(shop.credentials(&orders).await?, before);
+
+    arm.delete(&format!("{id}/federatedIdentityCredentials/by-hand"))
+        .await?;
+    shop.ready("orders").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_credential_outlives_the_binding_that_could_not_have_its_place()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("exists-end").await?;
+    let orders = shop.identity("orders").await?;
+    let arm = env.arm().await?;
+    let (id, subject) = (orders.resource_id(), subject(&shop, "orders"));
+    arm.put_credential(id, "by-hand", env.issuer(), &subject, AUDIENCE)
+        .await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.failing("orders", "CredentialReady", "CredentialExists")
+        .await?;
+
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?[0].name, "by-hand");
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_content_under_the_derived_name_is_put_back() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("derived").await?;
+    let orders = shop.identity("orders").await?;
+    let name = shop.credential_name("orders")?;
+    let (arm, id) = (env.arm().await?, orders.resource_id());
+    arm.put_credential(id, &name, "https://issuer.example/", "someone", AUDIENCE)
+        .await?;
+
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let credentials = shop.credentials(&orders).await?;
+    assert_eq!(credentials.len(), 1);
+    assert_eq!(credentials[0].properties.issuer, env.issuer());
+    assert_eq!(credentials[0].properties.subject, subject(&shop, "orders"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn foreign_credentials_are_never_touched() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("neighbours").await?;
+    let orders = shop.identity("orders").await?;
+    let (arm, id) = (env.arm().await?, orders.resource_id());
+    for name in ["aks-identity-binding", "azwib-of-another-cluster"] {
+        arm.put_credential(id, name, "https://issuer.example/", name, AUDIENCE)
+            .await?;
+    }
+    let before = shop.credentials(&orders).await?;
+
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 3);
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, before);
+    Ok(())
+}

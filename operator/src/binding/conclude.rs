@@ -1,0 +1,136 @@
+//! The end of a pass: its status is written if it differs, transitions are told, and the next try is picked.
+
+use std::time::Duration;
+
+use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use kube::{Api, ResourceExt};
+use kube_runtime::controller::Action;
+
+use super::apply::write_status;
+use super::error::Error;
+use super::status::{self, Report};
+use super::{Context, Failed};
+use crate::kubeutil::attempts::{Pace, Standing};
+
+/// A binding whose status says the same for this long while it waits for a turn is told that it waits.
+const QUIET_WAIT: Duration = Duration::from_secs(2);
+
+/// A pass that has done what it could.
+pub(super) struct Pass<'a> {
+    /// As it was when the pass began.
+    pub binding: &'a WorkloadIdentityBinding,
+    /// As it was last written.
+    pub latest: &'a WorkloadIdentityBinding,
+    pub report: Report,
+    /// The binding was good when last seen, and could not be looked at.
+    pub kept: bool,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that this error stopped before anything was applied.
+    pub(super) fn stopped(
+        binding: &'a WorkloadIdentityBinding,
+        error: &Error,
+        ctx: &Context,
+    ) -> Self {
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_error(error, ctx.issuer()),
+            kept: false,
+        }
+    }
+}
+
+/// Writes what a pass has to say, also to a binding whose spec or metadata has changed since it was read: the status
+/// carries the generation that it speaks of, and a record that is to be withdrawn must not stay for the cleanup.
+async fn store_status(
+    latest: &WorkloadIdentityBinding,
+    status: WorkloadIdentityBindingStatus,
+    ctx: &Context,
+) -> Result<(), kube::Error> {
+    let conflict = match write_status(latest, status.clone(), ctx).await {
+        Ok(_) => return Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => kube::Error::Api(answer),
+        Err(error) => return Err(error),
+    };
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), &latest.namespace().unwrap_or_default());
+    match bindings.get_opt(&latest.name_any()).await? {
+        Some(fresh) if fresh.uid() == latest.uid() && fresh.status == latest.status => {
+            write_status(&fresh, status, ctx).await.map(drop)
+        }
+        _ => Err(conflict),
+    }
+}
+
+/// Writes the status if it differs, tells of transitions, and picks the next try.
+pub(super) async fn conclude(
+    pass: Pass<'_>,
+    error: Option<Error>,
+    ctx: &Context,
+) -> Result<Action, Failed> {
+    let Pass {
+        binding,
+        latest,
+        report,
+        kept,
+    } = pass;
+    let uid = binding.uid().unwrap_or_default();
+    let standing = error
+        .as_ref()
+        .map(|error| ctx.attempts.failed(&uid, error.attempt_key()));
+    let moment = ctx.moment(standing.map_or(Duration::ZERO, |standing| standing.since));
+    let status = status::compute(latest, report, &moment);
+    let propagation_left = status::propagation_left(&status.conditions, &moment);
+    // Waits for a turn are short: saying so at once would cost a write for each.
+    let silent = match &error {
+        Some(Error::Kubernetes(_) | Error::Unparsable(_)) => true,
+        Some(Error::TurnTaken) => moment.stood < QUIET_WAIT,
+        _ => false,
+    };
+    if !silent && latest.status.as_ref() != Some(&status) {
+        let before = binding.status.clone().unwrap_or_default().conditions;
+        if let Err(refused) = store_status(latest, status.clone(), ctx).await {
+            // Made again soon and from a fresh read, whatever the pace of what stopped this pass; its count stays.
+            return Err(match standing {
+                None => ctx.failed(&uid, Error::Kubernetes(refused)),
+                Some(standing) => Failed {
+                    error: Error::Kubernetes(refused),
+                    retry_in: Pace::Backoff.delay(standing),
+                },
+            });
+        }
+        ctx.events
+            .ready_changed(binding, &before, &status.conditions)
+            .await;
+    }
+    let Some(error) = error else {
+        ctx.attempts.forget(&uid);
+        let resync = ctx.settings.jittered_resync();
+        return Ok(Action::requeue(if propagation_left.is_zero() {
+            resync
+        } else {
+            propagation_left.min(resync)
+        }));
+    };
+    if let (true, Some((_, reason)), Some(1)) = (
+        kept,
+        error.finding(),
+        standing.map(|standing| standing.failures),
+    ) {
+        ctx.events
+            .not_looked_at(binding, reason, &error.message())
+            .await;
+    }
+    let delay = error.pace().delay(standing.unwrap_or(Standing::FIRST));
+    let until_stalled = error
+        .finding()
+        .and_then(|(_, reason)| status::stalls_after(reason, &moment))
+        .map(|threshold| threshold.saturating_sub(moment.stood))
+        .filter(|left| !left.is_zero());
+    Err(Failed {
+        error,
+        retry_in: until_stalled.map_or(delay, |left| delay.min(left)),
+    })
+}
