@@ -11,7 +11,8 @@ mod status;
 
 pub use binding::{
     CredentialSpec, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, IdentityReference,
-    ServiceAccountCreation, ServiceAccountRole, ServiceAccountSpec, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+    ServiceAccountCreation, ServiceAccountRole, ServiceAccountSpec, WorkloadIdentityBinding,
+    WorkloadIdentityBindingSpec,
 };
 #[cfg(feature = "crdgen")]
 pub use crd::crd_yaml;

@@ -1,6 +1,6 @@
 //! Wires clients, stores, the controller and the probes, and owns the way down.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
@@ -77,7 +77,11 @@ pub async fn run(config: Config) -> Result<(), Error> {
     }
 
     let (wake, woken) = mpsc::unbounded_channel();
-    let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake));
+    let ledgers = Arc::new(Ledgers::new(
+        Arc::new(service),
+        wake,
+        config.write_settle_time,
+    ));
     let Watches {
         bindings,
         accounts,
@@ -93,6 +97,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         accounts,
         settings: config.settings,
         attempts: Attempts::default(),
+        requests: Mutex::default(),
     });
     let stopped = stop.clone();
     let controller = tokio::spawn(controller::run(requests, woken, context, async move {

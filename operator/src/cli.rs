@@ -98,6 +98,20 @@ pub struct Cli {
     )]
     pub request_timeout: String,
 
+    /// How long a write whose answer was lost keeps others off its identity, unless a read shows what became of it
+    #[arg(
+        long,
+        env = "AZWIB_WRITE_SETTLE_TIME",
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
+    pub write_settle_time: String,
+
+    /// Let the annotation azwib.dev/force-detach on a binding (not only on its Namespace) let go of it when Azure
+    /// refuses to delete its credential
+    #[arg(long, env = "AZWIB_ALLOW_FORCE_DETACH")]
+    pub allow_force_detach: bool,
+
     /// How many federated identity credentials an identity may have
     #[arg(
         long,

@@ -27,6 +27,8 @@ pub struct Config {
     #[doc(hidden)]
     pub authorization: Authorization,
     pub health_probe_address: SocketAddr,
+    /// How long a write whose answer was lost keeps others off its identity.
+    pub write_settle_time: Duration,
 }
 
 /// A flag that cannot be.
@@ -93,6 +95,7 @@ impl Config {
                 ca_file: cli.ca_file.clone(),
             },
             authorization: Authorization::BelowTheLogLine,
+            write_settle_time: duration("write-settle-time", &cli.write_settle_time, 1, 3600)?,
             health_probe_address: address(&cli.health_probe_bind_address)?,
         })
     }
@@ -111,6 +114,7 @@ fn settings(cli: &Cli) -> Result<Settings, Error> {
         resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,
         propagation_delay: duration("propagation-delay", &cli.propagation_delay, 0, 3600)?,
         stalled_after: duration("stalled-after", &cli.stalled_after, 0, 24 * 3600)?,
+        allow_force_detach: cli.allow_force_detach,
         max_concurrent_reconciles: within(
             "max-concurrent-reconciles",
             cli.max_concurrent_reconciles,

@@ -102,7 +102,10 @@ pub fn holder<'a>(
     claimants: &'a [Claimant],
     existing: Option<&ObjectMeta>,
 ) -> Option<&'a Claimant> {
-    let carried = existing.map(carried_annotations).unwrap_or_default().remove(CLIENT_ID);
+    let carried = existing
+        .map(carried_annotations)
+        .unwrap_or_default()
+        .remove(CLIENT_ID);
     let defaults = || {
         claimants
             .iter()

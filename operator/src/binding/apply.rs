@@ -93,7 +93,9 @@ async fn carry_out(
     } = plan;
     let account = Account::planned(account, desired, ctx)?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
-    let waiting = account.is_none().then_some(ServiceAccountError::WaitingForCredential);
+    let waiting = account
+        .is_none()
+        .then_some(ServiceAccountError::WaitingForCredential);
     let claim = Claimed { claim, identity };
     let stop = match credential {
         CredentialStep::Keep => None,
@@ -107,7 +109,7 @@ async fn carry_out(
                     applied.account = Some(account.apply().await?);
                 }
                 put(turn, &claim, ctx, applied).await?;
-                return waiting.map_or(Ok(()), |waiting| Err(waiting.into()));
+                return said(waiting);
             }
         },
     };
@@ -118,7 +120,14 @@ async fn carry_out(
         return Err(error);
     }
     applied.credential = AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
-    waiting.map_or(Ok(()), |waiting| Err(waiting.into()))
+    said(waiting)
+}
+
+fn said(waiting: Option<ServiceAccountError>) -> Result<(), Error> {
+    match waiting {
+        Some(waiting) => Err(waiting.into()),
+        None => Ok(()),
+    }
 }
 
 /// The claim that is made on an identity.

@@ -7,16 +7,18 @@ use azwib_crds::{
     CredentialName, CredentialOrigin, DeletionPolicy, Issuer, ManagedIdentityId,
     RecordedCredential, Subject, WorkloadIdentityBinding,
 };
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::Context;
 use super::account::configuration_after;
+use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
-use super::observe::{account, claimant, claimant_of, is_live_twin};
+use super::observe::{account, claimant, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
-use super::validate::service_account_name;
-use crate::azure::{AzureErrorKind, ListedCredential};
+use crate::azure::{AzureErrorKind, CredentialContent, ListedCredential};
 use crate::ledger::{BindingRef, Freshness};
 
 /// What becomes of a recorded credential.
@@ -67,58 +69,89 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     // The watch may lag behind: a record that was written a moment ago must not be missed.
-    let Some(binding) = bindings
-        .get_opt(&binding.name_any())
-        .await?
-        .filter(|read| read.uid() == binding.uid())
-    else {
-        return Ok(());
-    };
-    if binding.spec.deletion_policy == DeletionPolicy::Delete {
-        delete_credentials(&binding, ctx).await?;
+    match bindings.get_opt(&binding.name_any()).await? {
+        Some(read) if read.uid() == binding.uid() => {
+            cleanup_departing(&Departing::from(&read), ctx).await
+        }
+        _ => Ok(()),
     }
-    release_account(&binding, ctx).await
 }
 
-async fn delete_credentials(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<(), Error> {
-    let Some(status) = &binding.status else {
-        return Ok(());
-    };
-    for recorded in &status.credentials {
+/// The same for what is known of a binding.
+pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Error> {
+    if departing.deletion_policy == DeletionPolicy::Delete {
+        match delete_credentials(departing, ctx).await {
+            Err(error) if error.is_azure() && let_go(&departing.metadata, ctx).await? => {
+                tracing::warn!(
+                    binding = departing.name(),
+                    namespace = departing.namespace(),
+                    error = &error as &dyn std::error::Error,
+                    "the binding is let go; its credential may be left in Azure"
+                );
+                ctx.events
+                    .detached(&departing.metadata, &error.message())
+                    .await;
+            }
+            outcome => outcome?,
+        }
+    }
+    release_account(departing, ctx).await
+}
+
+/// Whether somebody who may has asked to let go of a binding whose cleanup fails: on its Namespace, or on the binding
+/// itself where the operator allows that (a tenant must not be able to leave a credential behind at will).
+pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> Result<bool, kube::Error> {
+    if ctx.settings.allow_force_detach && asks_to_let_go(metadata) {
+        return Ok(true);
+    }
+    let namespaces: Api<Namespace> = Api::all(ctx.client.clone());
+    let namespace = namespaces
+        .get_metadata_opt(metadata.namespace.as_deref().unwrap_or_default())
+        .await?;
+    Ok(namespace.is_some_and(|namespace| asks_to_let_go(&namespace.metadata)))
+}
+
+async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), Error> {
+    for recorded in &departing.credentials {
         // A record is written by the operator with an id that was parsed: another one is not from us.
         let Ok(identity) = ManagedIdentityId::parse(&recorded.resource_id) else {
-            tracing::warn!(
-                credential = recorded.name,
-                "the recorded resource id cannot be read; nothing is deleted"
-            );
+            let why = "its recorded resource id cannot be read";
+            ctx.events
+                .credential_left(&departing.metadata, &recorded.name, why)
+                .await;
             continue;
         };
-        if has_live_twin(binding, &identity, ctx) {
+        if has_live_twin(departing, &identity, ctx) {
             tracing::info!(
                 credential = recorded.name,
                 "the credential stays for another binding"
             );
             continue;
         }
-        delete_credential(binding, &identity, recorded, ctx).await?;
+        delete_credential(departing, &identity, recorded, ctx).await?;
     }
     Ok(())
 }
 
 async fn delete_credential(
-    binding: &WorkloadIdentityBinding,
+    departing: &Departing,
     identity: &ManagedIdentityId,
     recorded: &RecordedCredential,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let namespace = binding.namespace().unwrap_or_default();
     let started = Instant::now();
-    let turn = ctx
-        .ledgers
-        .of(identity)
-        .try_turn(BindingRef::of(binding))
-        .ok_or(Error::TurnTaken)?;
-    let listing = match turn.ledger().listing(Freshness::Since(started)).await {
+    let ledger = ctx.ledgers.of(identity);
+    if recorded.origin == CredentialOrigin::Pending {
+        // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
+        ledger.assume_sent(&recorded.name, content_of(recorded));
+    }
+    let turn = ledger
+        .turn(BindingRef {
+            namespace: departing.namespace().to_owned(),
+            name: departing.name().to_owned(),
+        })
+        .await?;
+    let listing = match ledger.listing(Freshness::Since(started)).await {
         Ok(listing) => listing,
         // With the identity, its group or its subscription went the credential.
         Err(error) if error.kind() == AzureErrorKind::ParentNotFound => return Ok(()),
@@ -129,16 +162,12 @@ async fn delete_credential(
             });
         }
     };
-    match disposal(
-        recorded,
-        &namespace,
-        &service_account_name(binding),
-        &listing,
-    ) {
+    let service_account = &departing.service_account;
+    match disposal(recorded, departing.namespace(), service_account, &listing) {
         Disposal::Leave(why) => {
             tracing::warn!(credential = recorded.name, why, "the credential is left");
             ctx.events
-                .credential_left(binding, &recorded.name, why)
+                .credential_left(&departing.metadata, &recorded.name, why)
                 .await;
             Ok(())
         }
@@ -154,46 +183,37 @@ async fn delete_credential(
     }
 }
 
-fn has_live_twin(
-    binding: &WorkloadIdentityBinding,
-    identity: &ManagedIdentityId,
-    ctx: &Context,
-) -> bool {
-    ctx.siblings(
-        &binding.namespace().unwrap_or_default(),
-        &service_account_name(binding),
-    )
-    .iter()
-    .any(|sibling| is_live_twin(sibling, binding, identity, &ctx.settings.defaults))
+fn content_of(recorded: &RecordedCredential) -> CredentialContent {
+    CredentialContent {
+        issuer: recorded.issuer.clone(),
+        subject: recorded.subject.clone(),
+        audiences: vec![recorded.audience.clone()],
+    }
+}
+
+fn has_live_twin(departing: &Departing, identity: &ManagedIdentityId, ctx: &Context) -> bool {
+    let uid = departing.metadata.uid.as_deref();
+    ctx.siblings(departing.namespace(), &departing.service_account)
+        .iter()
+        .any(|sibling| is_live_twin(sibling, uid, identity, &ctx.settings.defaults))
 }
 
 /// Gives the account the state that the remaining bindings ask for.
-async fn release_account(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<(), Error> {
-    // An identity that was never resolved means an account that was never touched.
-    let Some(identity) = binding
-        .status
-        .as_ref()
-        .and_then(|status| status.identity.as_ref())
-    else {
+async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Error> {
+    let (namespace, name) = (departing.namespace(), &departing.service_account);
+    let Some(leaving) = &departing.claimant else {
         return Ok(());
     };
-    let (namespace, name) = (
-        binding.namespace().unwrap_or_default(),
-        service_account_name(binding),
-    );
-    let Some(existing) = account(&namespace, &name, ctx).await? else {
+    let Some(existing) = account(namespace, name, ctx).await? else {
         return Ok(());
     };
-    let remaining: Vec<_> = ctx
-        .siblings(&namespace, &name)
-        .iter()
-        .filter_map(claimant)
-        .collect();
-    let configuration = configuration_after(&claimant_of(binding, identity), &remaining, &existing);
+    let siblings = ctx.siblings(namespace, name);
+    let remaining: Vec<_> = siblings.iter().filter_map(claimant).collect();
+    let configuration = configuration_after(leaving, &remaining, &existing);
     if configuration.is_in_place(&existing) {
         return Ok(());
     }
-    match apply_account(&namespace, &name, configuration, ctx).await {
+    match apply_account(namespace, name, configuration, ctx).await {
         Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => Ok(()),
         // What another manager holds is not ours to take away.
         Err(ServiceAccountError::HeldByManager { .. }) => Ok(()),
@@ -204,7 +224,6 @@ async fn release_account(binding: &WorkloadIdentityBinding, ctx: &Context) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::azure::CredentialContent;
 
     const ISSUER: &str = "https://oidc.example/";
     const NAME: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";

@@ -9,6 +9,7 @@ use kube_runtime::controller::Action;
 use super::apply::write_status;
 use super::error::Error;
 use super::status::{self, Report};
+use super::validate::validate;
 use super::{Context, Failed};
 use crate::kubeutil::attempts::{Pace, Standing};
 
@@ -27,6 +28,17 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
+    /// A pass that wrote nothing, because the binding is suspended.
+    pub(super) fn suspended(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
+        let desired = validate(binding, &ctx.settings.defaults).ok();
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_suspended(binding, desired.as_ref()),
+            kept: false,
+        }
+    }
+
     /// A pass that this error stopped before anything was applied.
     pub(super) fn stopped(
         binding: &'a WorkloadIdentityBinding,
@@ -85,8 +97,8 @@ pub(super) async fn conclude(
     let propagation_left = status::propagation_left(&status.conditions, &moment);
     // Waits for a turn are short: saying so at once would cost a write for each.
     let silent = match &error {
-        Some(Error::Kubernetes(_) | Error::Unparsable(_)) => true,
-        Some(Error::TurnTaken) => moment.stood < QUIET_WAIT,
+        Some(Error::Kubernetes(_)) => true,
+        Some(Error::TurnTaken { settles_in: None }) => moment.stood < QUIET_WAIT,
         _ => false,
     };
     if !silent && latest.status.as_ref() != Some(&status) {
@@ -127,10 +139,11 @@ pub(super) async fn conclude(
     let until_stalled = error
         .finding()
         .and_then(|(_, reason)| status::stalls_after(reason, &moment))
-        .map(|threshold| threshold.saturating_sub(moment.stood))
-        .filter(|left| !left.is_zero());
-    Err(Failed {
-        error,
-        retry_in: until_stalled.map_or(delay, |left| delay.min(left)),
-    })
+        .map(|threshold| threshold.saturating_sub(moment.stood));
+    let retry_in = [until_stalled, Some(propagation_left), error.settles_in()]
+        .into_iter()
+        .flatten()
+        .filter(|left| !left.is_zero())
+        .fold(delay, Duration::min);
+    Err(Failed { error, retry_in })
 }

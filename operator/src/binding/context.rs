@@ -1,11 +1,13 @@
 //! What a pass works with.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube_runtime::reflector::Store;
 
@@ -16,6 +18,9 @@ use super::status::Moment;
 use super::validate::{Defaults, service_account_name};
 use crate::kubeutil::attempts::Attempts;
 use crate::ledger::Ledgers;
+
+/// Annotation whose change asks for fresh reads, once.
+const RECONCILE_REQUESTED_AT: &str = "azwib.dev/reconcile-requested-at";
 
 /// What of the operator's configuration the controller depends on.
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ pub struct Settings {
     pub propagation_delay: Duration,
     /// How long a reason that something else can cure stands before the binding is Stalled.
     pub stalled_after: Duration,
+    /// Whether a binding's own annotation may let go of it when Azure refuses to delete its credential.
+    pub allow_force_detach: bool,
     /// Reconciles at once.
     pub max_concurrent_reconciles: u16,
 }
@@ -48,6 +55,8 @@ pub struct Context {
     pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
     pub settings: Settings,
     pub attempts: Attempts,
+    /// The last request for fresh reads that was served, by UID.
+    pub requests: Mutex<HashMap<String, String>>,
     pub events: Events,
 }
 
@@ -65,6 +74,25 @@ impl Context {
             propagation_delay: self.settings.propagation_delay,
             stalled_after: self.settings.stalled_after,
         }
+    }
+
+    /// Whether the binding's annotation asks for fresh reads and did not when it was last looked at.
+    pub fn is_newly_requested(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let requested = binding.annotations().get(RECONCILE_REQUESTED_AT);
+        let (Some(requested), Some(uid)) = (requested, binding.uid()) else {
+            return false;
+        };
+        let mut served = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        served.insert(uid, requested.clone()).as_ref() != Some(requested)
+    }
+
+    /// Forgets what is remembered about an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.attempts.forget(uid);
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 
     /// Notes one more failure of this object and says when it is tried again.

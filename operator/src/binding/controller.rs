@@ -15,9 +15,8 @@ use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-use super::error::Error;
 use super::validate::service_account_name;
-use super::{Context, Failed, reconcile};
+use super::{Context, Failed, reconcile, unreadable};
 use crate::ledger::BindingRef;
 
 /// A binding, or why it cannot be read.
@@ -169,10 +168,7 @@ fn guarded_reconcile(
         match &binding.0 {
             Ok(binding) => reconcile(Arc::new(binding.clone()), ctx).await,
             // One bad object is one failed pass, not a dead watch.
-            Err(invalid) => {
-                let uid = invalid.metadata.uid.clone().unwrap_or_default();
-                Err(ctx.failed(&uid, Error::Unparsable(Box::new(invalid.clone()))))
-            }
+            Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
         }
     }
     .boxed()
@@ -186,9 +182,7 @@ fn retry(_: Arc<Guarded>, failed: &Failed, _: Arc<Context>) -> Action {
 fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, watcher::Error>>) {
     match outcome {
         Ok((binding, action)) => tracing::debug!(%binding, ?action, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(failed, binding))
-            if failed.error.is_progress() =>
-        {
+        Err(controller::Error::ReconcilerFailed(failed, binding)) if failed.error.is_progress() => {
             tracing::debug!(%binding, error = %failed.error, "not there yet");
         }
         Err(controller::Error::ReconcilerFailed(failed, binding)) => tracing::warn!(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use azwib_crds::CredentialName;
-use kube::core::error_boundary::InvalidObject;
 
+use super::departing::Unreadable;
 use super::reason::{ConditionType, Reason};
 use super::service_account::ServiceAccountError;
 use super::validate;
@@ -51,8 +51,8 @@ pub enum Error {
         name: CredentialName,
         source: AzureError,
     },
-    #[error("the binding cannot be read by this version of azwib")]
-    Unparsable(#[source] Box<InvalidObject>),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     #[error("the API server did not answer as it should")]
     Kubernetes(#[from] kube::Error),
 }
@@ -91,7 +91,7 @@ impl Error {
                 Reason::CredentialLimitReached,
             ),
             Self::TurnTaken { .. } => (ConditionType::CredentialReady, Reason::WaitingForTurn),
-            Self::Unparsable(_) | Self::Kubernetes(_) => return None,
+            Self::Unreadable(_) | Self::Kubernetes(_) => return None,
         })
     }
 
@@ -110,7 +110,7 @@ impl Error {
             Self::ServiceAccount(error) => error.pace(),
             // The turn wakes who waits for it; the back-off is a second line.
             Self::Kubernetes(_) | Self::TurnTaken { .. } => Pace::Backoff,
-            Self::Invalid(_) | Self::Unparsable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
+            Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
                 Pace::WaitForChange
             }
         }
@@ -131,6 +131,25 @@ impl Error {
                 | AzureErrorKind::AuthorizationFailed
                 | AzureErrorKind::Throttled { .. }
         )
+    }
+
+    /// Whether it came from Azure.
+    pub fn is_azure(&self) -> bool {
+        matches!(
+            self,
+            Self::ReadIdentity { .. }
+                | Self::ListCredentials { .. }
+                | Self::WriteCredential { .. }
+                | Self::DeleteCredential { .. }
+        )
+    }
+
+    /// How long a lost write keeps the turn at the most.
+    pub fn settles_in(&self) -> Option<Duration> {
+        match self {
+            Self::TurnTaken { settles_in } => *settles_in,
+            _ => None,
+        }
     }
 
     /// Whether it is only a step on the way, which nobody needs to be warned of.
@@ -403,11 +422,7 @@ mod tests {
             Some((ConditionType::IdentityResolved, Reason::IdentityNotFound))
         );
         assert_eq!(error.pace(), Pace::WaitForChange);
-        assert!(
-            error
-                .message()
-                .contains("create the managed identity,")
-        );
+        assert!(error.message().contains("create the managed identity,"));
     }
 
     #[test]

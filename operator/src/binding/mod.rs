@@ -9,6 +9,7 @@ pub mod cleanup;
 mod conclude;
 mod context;
 pub mod controller;
+pub mod departing;
 pub mod error;
 pub mod events;
 pub mod observe;
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod reason;
 pub mod service_account;
 pub mod status;
+pub mod unreadable;
 pub mod validate;
 
 use std::sync::Arc;
@@ -80,6 +82,9 @@ pub async fn reconcile(
 
 /// Makes what the binding asks for true, and says how far that went.
 async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
+    if binding.spec.suspend {
+        return conclude(Pass::suspended(binding, ctx), None, ctx).await;
+    }
     match pass(binding, ctx).await {
         Ok((desired, applied)) => {
             let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
@@ -114,7 +119,7 @@ async fn pass(
 /// Undoes what the binding made; an error keeps the finalizer and shows in status.
 async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
     let Err(error) = cleanup::cleanup(binding, ctx).await else {
-        ctx.attempts.forget(&binding.uid().unwrap_or_default());
+        ctx.forget(&binding.uid().unwrap_or_default());
         return Ok(Action::await_change());
     };
     conclude(Pass::stopped(binding, &error, ctx), Some(error), ctx).await

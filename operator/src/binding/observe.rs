@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{
+    CredentialOrigin, ManagedIdentityId, RecordedCredential, ResolvedIdentity,
+    WorkloadIdentityBinding,
+};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
@@ -45,8 +48,16 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let ledger = ctx.ledgers.of(&desired.identity);
     let good = was_good(binding, desired);
-    let (identity, listing) = match azure(&ledger, desired, good, ctx.settings.resync_period).await
-    {
+    let freshness = if ctx.is_newly_requested(binding) {
+        Freshness::Since(Instant::now())
+    } else {
+        Freshness::Within(ctx.settings.resync_period)
+    };
+    if let Some(pending) = pending_record(binding, desired) {
+        // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
+        ledger.assume_sent(&pending.name, desired.claim.content());
+    }
+    let (identity, listing) = match azure(&ledger, desired, good, freshness).await {
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
             (Some(identity), _) => (identity, Err(error)),
@@ -86,7 +97,7 @@ async fn azure(
     ledger: &Ledger,
     desired: &Desired,
     good: bool,
-    resync_period: Duration,
+    freshness: Freshness,
 ) -> Result<(ResolvedIdentity, Vec<ListedCredential>), Unread> {
     let started = Instant::now();
     let id = desired.identity.to_string();
@@ -117,8 +128,8 @@ async fn azure(
             },
         })
     };
-    let identity = read(Freshness::Within(resync_period)).await?;
-    let listing = list(&identity, Freshness::Within(resync_period)).await?;
+    let identity = read(freshness).await?;
+    let listing = list(&identity, freshness).await?;
     if decide(&listing, &desired.claim, usize::MAX) == Decision::Keep {
         return Ok((identity, listing));
     }
@@ -128,9 +139,25 @@ async fn azure(
     }
     // A credential that was good and now is not there: the identity may have gone with it, and one read proves little.
     // Both are asked for again before anything is concluded.
-    let identity = read(Freshness::Since(started)).await?;
-    let listing = list(&identity, Freshness::Since(started)).await?;
+    let again = Freshness::Since(Instant::now());
+    let identity = read(again).await?;
+    let listing = list(&identity, again).await?;
     Ok((identity, listing))
+}
+
+fn pending_record<'a>(
+    binding: &'a WorkloadIdentityBinding,
+    desired: &Desired,
+) -> Option<&'a RecordedCredential> {
+    binding
+        .status
+        .as_ref()?
+        .credentials
+        .iter()
+        .find(|credential| {
+            credential.origin == CredentialOrigin::Pending
+                && credential.name == desired.claim.name.as_str()
+        })
 }
 
 fn recorded_identity(binding: &WorkloadIdentityBinding) -> Option<ResolvedIdentity> {
@@ -231,21 +258,22 @@ fn older_twin(
     };
     siblings
         .iter()
-        .filter(|sibling| is_live_twin(sibling, binding, identity, defaults))
+        .filter(|sibling| is_live_twin(sibling, binding.uid().as_deref(), identity, defaults))
         .map(age)
         .filter(|other| *other < age(binding))
         .min()
         .map(|(_, name)| name)
 }
 
-/// Whether `sibling`, a binding of the same account, is another one for that identity and is not being deleted.
+/// Whether `sibling`, a binding of the same account, is another than the one with this UID, is for that identity, and is
+/// not being deleted.
 pub fn is_live_twin(
     sibling: &WorkloadIdentityBinding,
-    binding: &WorkloadIdentityBinding,
+    uid: Option<&str>,
     identity: &ManagedIdentityId,
     defaults: &Defaults,
 ) -> bool {
-    sibling.uid() != binding.uid()
+    sibling.uid().as_deref() != uid
         && sibling.metadata.deletion_timestamp.is_none()
         && identity_id(&sibling.spec.identity, defaults).is_ok_and(|other| other == *identity)
 }

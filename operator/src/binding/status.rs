@@ -173,6 +173,26 @@ pub fn of_error(error: &Error, issuer: &str) -> Report {
     report
 }
 
+/// What a pass over a suspended binding has to say: nothing where its credential was good when last seen.
+pub fn of_suspended(binding: &WorkloadIdentityBinding, desired: Option<&Desired>) -> Report {
+    let mut report = Report::default();
+    let good = binding
+        .status
+        .as_ref()
+        .zip(desired)
+        .is_some_and(|(status, desired)| {
+            records_good(status, desired)
+                && ConditionType::STEPS
+                    .iter()
+                    .all(|step| is_true(&status.conditions, step.as_str()))
+        });
+    if !good {
+        let message = "nothing is written for this binding until spec.suspend is false";
+        report.unmet(ConditionType::Ready, Reason::Suspended, message);
+    }
+    report
+}
+
 fn say(report: &mut Report, error: &Error) {
     if let Some((condition, reason)) = error.finding() {
         report.unmet(condition, reason, error.message());
@@ -270,7 +290,7 @@ pub fn compute(
         &verdict.reason,
         verdict.message.clone(),
     )];
-    if verdict.status != ConditionStatus::True {
+    if verdict.status != ConditionStatus::True && verdict.reason != Reason::Suspended.as_str() {
         let stalled = is_stalled(
             &verdict,
             find(&previous.conditions, ConditionType::Stalled.as_str()),
@@ -319,7 +339,17 @@ fn verdict(
             message,
         };
     }
-    let unmet = |status: ConditionStatus| steps.iter().find(|step| step.status == status.as_str());
+    let waits = |step: &&Condition| step.reason == Reason::WaitingForCredential.as_str();
+    let unmet = |status: ConditionStatus| {
+        let mut unmet = steps
+            .iter()
+            .filter(move |step| step.status == status.as_str());
+        // An account that waits for its credential is not what is wrong where anything else is.
+        unmet
+            .clone()
+            .find(|step| !waits(step))
+            .or_else(|| unmet.next())
+    };
     for status in [ConditionStatus::False, ConditionStatus::Unknown] {
         if let Some(step) = unmet(status) {
             return Verdict {

@@ -2,7 +2,8 @@
 
 use azwib_crds::{
     Audience, CredentialName, DeletionPolicy, IdentityReference, InvalidAudience,
-    InvalidManagedIdentityId, Issuer, ManagedIdentityId, ServiceAccountCreation, ServiceAccountRole, Subject, WorkloadIdentityBinding,
+    InvalidManagedIdentityId, Issuer, ManagedIdentityId, ServiceAccountCreation,
+    ServiceAccountRole, Subject, WorkloadIdentityBinding,
 };
 use kube::ResourceExt;
 

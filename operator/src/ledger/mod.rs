@@ -21,8 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
 pub use turn::Turn;
-pub use unsettled::Effect;
-use unsettled::Unsettled;
+use unsettled::{Effect, Unsettled};
 
 /// A binding that waits for a turn, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -204,11 +203,14 @@ impl Ledger {
 
     /// Notes a write that an earlier process of the operator recorded and may have sent.
     pub fn assume_sent(&self, name: &str, content: CredentialContent) {
-        self.unsettled().assume(name, Effect::Put(content), self.started);
+        self.unsettled()
+            .assume(name, Effect::Put(content), self.started);
     }
 
     fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_waiting(&self) {

@@ -9,6 +9,8 @@ use crate::azure::{AzureErrorKind, CredentialContent, Deleted, Put};
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
+const SETTLE_TIME: Duration = Duration::from_secs(60);
+
 /// An Azure that counts requests, lets writes through only when told to, and fails when told to.
 struct Azure {
     gets: AtomicUsize,
@@ -87,7 +89,11 @@ impl IdentityService for Azure {
 fn ledgers(azure: &Arc<Azure>) -> (Ledgers, mpsc::UnboundedReceiver<BindingRef>) {
     let (wake, woken) = mpsc::unbounded_channel();
     (
-        Ledgers::new(Arc::clone(azure) as Arc<dyn IdentityService>, wake),
+        Ledgers::new(
+            Arc::clone(azure) as Arc<dyn IdentityService>,
+            wake,
+            SETTLE_TIME,
+        ),
         woken,
     )
 }
@@ -239,7 +245,9 @@ async fn an_acknowledged_write_shows_in_the_listing_without_another_request() {
     let ledger = ledgers.of(&id());
     ledger.listing(FRESH).await.unwrap();
     ledger
-        .turn(binding("a")).await.unwrap()
+        .turn(binding("a"))
+        .await
+        .unwrap()
         .put(&name(), &content())
         .await
         .unwrap();
@@ -252,7 +260,9 @@ async fn an_acknowledged_write_shows_in_the_listing_without_another_request() {
         }]
     );
     ledger
-        .turn(binding("a")).await.unwrap()
+        .turn(binding("a"))
+        .await
+        .unwrap()
         .delete(&name())
         .await
         .unwrap();

@@ -40,18 +40,29 @@ impl Turn {
         content: &CredentialContent,
     ) -> Result<Put, AzureError> {
         let (named, put) = (name.clone(), content.clone());
-        self.write(name, Effect::Put(content.clone()), move |ledger: Arc<Ledger>| async move {
-            ledger.service.put_credential(&ledger.id, &named, &put).await
-        })
+        self.write(
+            name,
+            Effect::Put(content.clone()),
+            move |ledger: Arc<Ledger>| async move {
+                ledger
+                    .service
+                    .put_credential(&ledger.id, &named, &put)
+                    .await
+            },
+        )
         .await
     }
 
     /// Deletes a credential and gives the turn back. A credential that is not there is success.
     pub async fn delete(self, name: &CredentialName) -> Result<Deleted, AzureError> {
         let named = name.clone();
-        self.write(name, Effect::Delete, move |ledger: Arc<Ledger>| async move {
-            ledger.service.delete_credential(&ledger.id, &named).await
-        })
+        self.write(
+            name,
+            Effect::Delete,
+            move |ledger: Arc<Ledger>| async move {
+                ledger.service.delete_credential(&ledger.id, &named).await
+            },
+        )
         .await
     }
 

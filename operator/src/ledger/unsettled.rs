@@ -12,14 +12,14 @@ use crate::azure::{CredentialContent, ListedCredential};
 
 /// What a write was to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     Put(CredentialContent),
     Delete,
 }
 
 /// The lost writes of one identity, by the name of the credential.
 #[derive(Debug, Default)]
-pub struct Unsettled {
+pub(super) struct Unsettled {
     writes: HashMap<String, LostWrite>,
 }
 
@@ -32,33 +32,45 @@ struct LostWrite {
 
 impl Unsettled {
     /// Notes a write that was sent and whose answer was lost just now.
-    pub fn lost(&mut self, name: &str, effect: Effect, sent: Instant) {
+    pub(super) fn lost(&mut self, name: &str, effect: Effect, sent: Instant) {
         let lost = Instant::now();
-        self.writes.insert(name.to_owned(), LostWrite { effect, sent, lost });
+        self.writes
+            .insert(name.to_owned(), LostWrite { effect, sent, lost });
     }
 
     /// Notes a write that an earlier process may have sent, at the latest when this one started.
-    pub fn assume(&mut self, name: &str, effect: Effect, started: Instant) {
-        let write = LostWrite { effect, sent: started, lost: started };
+    pub(super) fn assume(&mut self, name: &str, effect: Effect, started: Instant) {
+        let write = LostWrite {
+            effect,
+            sent: started,
+            lost: started,
+        };
         self.writes.entry(name.to_owned()).or_insert(write);
     }
 
     /// Forgets what a listing that was asked for at `asked` shows to have happened. Whether anything was forgotten.
-    pub fn settle(&mut self, listing: &[ListedCredential], asked: Instant) -> bool {
+    pub(super) fn settle(&mut self, listing: &[ListedCredential], asked: Instant) -> bool {
         let before = self.writes.len();
-        self.writes.retain(|name, write| asked < write.lost || !shows(listing, name, &write.effect));
+        self.writes
+            .retain(|name, write| asked < write.lost || !shows(listing, name, &write.effect));
         self.writes.len() < before
     }
 
     /// How long until the last of them is settled by time; None when nothing is open.
-    pub fn open_for(&mut self, settle_time: Duration) -> Option<Duration> {
-        self.writes.retain(|_, write| write.sent.elapsed() < settle_time);
-        self.writes.values().map(|write| settle_time.saturating_sub(write.sent.elapsed())).max()
+    pub(super) fn open_for(&mut self, settle_time: Duration) -> Option<Duration> {
+        self.writes
+            .retain(|_, write| write.sent.elapsed() < settle_time);
+        self.writes
+            .values()
+            .map(|write| settle_time.saturating_sub(write.sent.elapsed()))
+            .max()
     }
 }
 
 fn shows(listing: &[ListedCredential], name: &str, effect: &Effect) -> bool {
-    let listed = listing.iter().find(|credential| credential.name.eq_ignore_ascii_case(name));
+    let listed = listing
+        .iter()
+        .find(|credential| credential.name.eq_ignore_ascii_case(name));
     match (effect, listed) {
         (Effect::Put(content), Some(credential)) => credential.content.as_ref() == Some(content),
         (Effect::Delete, None) => true,
@@ -73,25 +85,42 @@ mod tests {
     const SETTLE_TIME: Duration = Duration::from_secs(60);
 
     fn content() -> CredentialContent {
-        CredentialContent { issuer: "i".to_owned(), subject: "s".to_owned(), audiences: vec![] }
+        CredentialContent {
+            issuer: "i".to_owned(),
+            subject: "s".to_owned(),
+            audiences: vec![],
+        }
     }
 
     fn listed() -> [ListedCredential; 1] {
-        [ListedCredential { name: "ours".to_owned(), content: Some(content()) }]
+        [ListedCredential {
+            name: "ours".to_owned(),
+            content: Some(content()),
+        }]
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_write_is_settled_by_a_later_read_that_shows_it() {
-        for (effect, shown, not_shown) in
-            [(Effect::Put(content()), listed().to_vec(), vec![]), (Effect::Delete, vec![], listed().to_vec())]
-        {
+        for (effect, shown, not_shown) in [
+            (Effect::Put(content()), listed().to_vec(), vec![]),
+            (Effect::Delete, vec![], listed().to_vec()),
+        ] {
             let mut unsettled = Unsettled::default();
             let sent = Instant::now();
             tokio::time::advance(Duration::from_secs(30)).await;
             unsettled.lost("ours", effect, sent);
-            assert!(!unsettled.settle(&shown, sent), "a read that began before the loss proves nothing");
-            assert!(!unsettled.settle(&not_shown, Instant::now()), "it may still be carried out");
-            assert_eq!(unsettled.open_for(SETTLE_TIME), Some(Duration::from_secs(30)));
+            assert!(
+                !unsettled.settle(&shown, sent),
+                "a read that began before the loss proves nothing"
+            );
+            assert!(
+                !unsettled.settle(&not_shown, Instant::now()),
+                "it may still be carried out"
+            );
+            assert_eq!(
+                unsettled.open_for(SETTLE_TIME),
+                Some(Duration::from_secs(30))
+            );
             assert!(unsettled.settle(&shown, Instant::now()));
             assert_eq!(unsettled.open_for(SETTLE_TIME), None);
         }
@@ -102,7 +131,10 @@ mod tests {
         let mut unsettled = Unsettled::default();
         unsettled.lost("ours", Effect::Delete, Instant::now());
         tokio::time::advance(Duration::from_secs(59)).await;
-        assert_eq!(unsettled.open_for(SETTLE_TIME), Some(Duration::from_secs(1)));
+        assert_eq!(
+            unsettled.open_for(SETTLE_TIME),
+            Some(Duration::from_secs(1))
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(unsettled.open_for(SETTLE_TIME), None);
     }
@@ -117,6 +149,9 @@ mod tests {
         assert_eq!(unsettled.open_for(SETTLE_TIME), Some(SETTLE_TIME));
         unsettled.assume("other", Effect::Put(content()), started);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(unsettled.open_for(SETTLE_TIME), Some(Duration::from_secs(50)));
+        assert_eq!(
+            unsettled.open_for(SETTLE_TIME),
+            Some(Duration::from_secs(50))
+        );
     }
 }

@@ -5,6 +5,8 @@ fn claimant(name: &str, seconds: i64, client_id: &str) -> Claimant {
         name: name.to_owned(),
         uid: format!("uid-{name}"),
         created: Some(Timestamp::from_second(seconds).unwrap()),
+        role: ServiceAccountRole::Default,
+        suspended: false,
         client_id: client_id.to_owned(),
         tenant_id: "tenant".to_owned(),
         token_expiration_seconds: 3600,
@@ -210,13 +212,56 @@ fn a_token_lifetime_of_another_manager_is_left_on_an_adopted_account() {
     assert!(wanted.note.unwrap().contains("\"helm\""));
 }
 
+fn additional(name: &str, seconds: i64, client_id: &str) -> Claimant {
+    Claimant {
+        role: ServiceAccountRole::Additional,
+        ..claimant(name, seconds, client_id)
+    }
+}
+
+fn suspended(name: &str, seconds: i64, client_id: &str) -> Claimant {
+    Claimant {
+        suspended: true,
+        ..claimant(name, seconds, client_id)
+    }
+}
+
+#[test]
+fn an_additional_identity_adds_no_annotations_but_owns_the_account_too() {
+    let alone = configuration(&[additional("a", 1, "client-a")], None);
+    assert!(alone.annotations.is_empty());
+    assert_eq!(alone.owner_references.len(), 1);
+    let claimants = [additional("a", 1, "client-a"), claimant("b", 2, "client-b")];
+    assert_eq!(holder(&claimants, None).unwrap().name, "b");
+    let both = configuration(&claimants, None);
+    assert_eq!(both.annotations[CLIENT_ID], "client-b");
+    assert_eq!(both.owner_references.len(), 2);
+}
+
+#[test]
+fn the_annotations_of_a_suspended_holder_stay_exactly_as_they_are() {
+    let drifted = account(&OURS.replacen("\"3600\"", "\"7200\"", 1));
+    let wanted = configuration(&[suspended("a", 1, "client-a")], Some(&drifted));
+    assert_eq!(wanted.annotations[TOKEN_EXPIRATION], "7200");
+    assert!(wanted.is_in_place(&drifted));
+    // What somebody else has taken meanwhile is not taken back.
+    let taken = account(&OURS.replacen(
+        "            \"f:azure.workload.identity/tenant-id\": {}\n",
+        "",
+        1,
+    ));
+    let wanted = configuration(&[suspended("a", 1, "client-a")], Some(&taken));
+    assert!(!wanted.annotations.contains_key(TENANT_ID));
+    assert!(configuration(&[suspended("a", 1, "client-a")], None).annotations.is_empty());
+}
+
 #[test]
 fn the_last_binding_leaves_an_account_of_ours_to_the_garbage_collector_and_strips_an_adopted_one() {
     let leaving = claimant("a", 1, "client-a");
-    let ours = configuration_after(&leaving, &account(OURS));
+    let ours = configuration_after(&leaving, &[], &account(OURS));
     assert!(ours.annotations.is_empty());
     assert_eq!(ours.owner_references.len(), 1, "its owner takes it along");
-    let adopted = configuration_after(&leaving, &account("{}"));
+    let adopted = configuration_after(&leaving, &[], &account("{}"));
     assert!(
         adopted.annotations.is_empty()
             && adopted.labels.is_empty()
@@ -226,8 +271,27 @@ fn the_last_binding_leaves_an_account_of_ours_to_the_garbage_collector_and_strip
 
 #[test]
 fn the_last_binding_with_retain_leaves_everything_but_the_tie() {
-    let after = configuration_after(&retained("a", 1, "client-a"), &account(OURS));
+    let after = configuration_after(&retained("a", 1, "client-a"), &[], &account(OURS));
     assert_eq!(after.annotations.len(), 3);
     assert_eq!(after.labels.len(), 1);
+    assert!(after.owner_references.is_empty());
+}
+
+#[test]
+fn a_binding_that_goes_leaves_the_account_to_those_that_remain() {
+    let meta = account(OURS);
+    let remaining = [claimant("b", 2, "client-b")];
+    let after = configuration_after(&claimant("a", 1, "client-a"), &remaining, &meta);
+    assert_eq!(after.annotations[CLIENT_ID], "client-b");
+    assert_eq!(after.owner_references.len(), 1);
+    assert_eq!(after.owner_references[0].name, "b");
+}
+
+#[test]
+fn a_retained_identity_stays_on_the_account_when_only_additional_ones_remain() {
+    let meta = account(OURS);
+    let remaining = [additional("b", 2, "client-b")];
+    let after = configuration_after(&retained("a", 1, "client-a"), &remaining, &meta);
+    assert_eq!(after.annotations[CLIENT_ID], "client-a");
     assert!(after.owner_references.is_empty());
 }
