@@ -110,7 +110,7 @@ impl Azure {
         };
         if let Some(changed) = changed {
             let delay = SignedDuration::from_secs(
-                i64::try_from(self.settings.tunables.propagation_delay_seconds).unwrap_or(0),
+                i64::try_from(self.settings.tunables.propagation_delay_seconds).unwrap_or(i64::MAX),
             );
             self.state.publish_credentials(
                 changed.client_id,
