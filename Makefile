@@ -29,8 +29,8 @@ help: ## List the targets.
 .PHONY: demo
 demo: ## Bring up a local cluster, Azure's simulator and the operator, apply examples/, show a token exchange. ONCE=1: then exit.
 	$(CARGO) build --workspace --bins
-	$(BINARIES)/assets
-	$(BINARIES)/demo $(if $(ONCE),--once)
+	@$(BINARIES)/assets > /dev/null
+	@$(BINARIES)/demo $(if $(ONCE),--once)
 
 .PHONY: deploy
 deploy: ## Apply config/default to the cluster that kubectl points at (fill in a copy of config/overlays/template first: OVERLAY=path).
