@@ -29,8 +29,8 @@ help: ## List the targets.
 .PHONY: demo
 demo: ## Bring up a local cluster, Azure's simulator and the operator, apply examples/, show a token exchange. ONCE=1: then exit.
 	$(CARGO) build --workspace --bins
-	$(BINARIES)/assets
-	$(BINARIES)/demo $(if $(ONCE),--once)
+	@$(BINARIES)/assets > /dev/null
+	@$(BINARIES)/demo $(if $(ONCE),--once)
 
 .PHONY: deploy
 deploy: ## Apply config/default to the cluster that kubectl points at (fill in a copy of config/overlays/template first: OVERLAY=path).
@@ -77,13 +77,15 @@ check-generated: ## Fail when a generated file differs from what its source says
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen -- --check
 
 .PHONY: test
+test: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
 test: ## Every test: units, the simulator, end to end on a real API server, Azure's own Python clients.
 # Binaries and tests in one build: `cargo run` would pick other features and compile most dependencies a second time.
 	$(CARGO) build --workspace --bins --tests
 	$(BINARIES)/assets
+# What the end-to-end tests see goes to a fresh folder, and the last checks read all of it. A failure leaves it there.
 	$(CARGO) test --workspace
-# >>> Checks over what the end-to-end tests recorded stand here: they run last, on everything that was seen above.
-# <<<
+	$(CARGO) test --workspace --test recorded
+	rm -rf "$$AZWIB_E2E_RECORDS"
 	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
 
 .PHONY: test-python

@@ -141,7 +141,7 @@ async fn stop(
     operator: &OperatorProcess,
     meanwhile: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Exit> {
-    let stopped = async { Ok(tokio::time::timeout(PATIENCE, operator.terminate()).await??) };
+    let stopped = async { tokio::time::timeout(PATIENCE, operator.terminate()).await? };
     let (exit, ()) = tokio::try_join!(stopped, meanwhile)?;
     Ok(exit)
 }

@@ -233,17 +233,20 @@ fn interrupted_on_the_way_it_leaves_nothing_behind() -> anyhow::Result<()> {
 #[test]
 fn what_fails_is_named_with_the_end_of_its_log() -> anyhow::Result<()> {
     // A program that is no operator: it does not know the flags.
-    let no_operator = [("AZWIB_OPERATOR_BIN", "/bin/cat")];
+    let no_operator = [("AZWIB_OPERATOR_BIN", "/bin/cat"), ("RUST_BACKTRACE", "1")];
     let (status, output, errors) = Demo::start(&["--once"], &no_operator)?.finish()?;
     assert_eq!(status.code(), Some(1), "{output}\n{errors}");
     assert!(
         errors.contains("failed while waiting until the bindings are Ready"),
         "{errors}"
     );
-    assert!(
-        errors.contains("the operator ended with exit code 1"),
-        "{errors}"
-    );
+    for why in [
+        "the operator ended with exit code 1",
+        "shop/orders (no status yet)",
+    ] {
+        assert!(errors.contains(why), "{why}: {errors}");
+    }
     assert!(errors.contains("cat: unrecognized option"), "{errors}");
+    assert!(!errors.contains("backtrace"), "{errors}");
     Ok(())
 }

@@ -64,8 +64,22 @@ pub fn run(once: bool) -> ExitCode {
 
 fn fail(error: &anyhow::Error, progress: &Progress) -> ExitCode {
     progress.note(&format!("failed while {}", progress.step()));
-    progress.note(&format!("{error:?}"));
+    progress.note(&explain(error));
     ExitCode::FAILURE
+}
+
+/// What went wrong with its causes in one line, and below it the logs that came along.
+fn explain(error: &anyhow::Error) -> String {
+    let (logs, causes): (Vec<_>, Vec<_>) = error
+        .chain()
+        .map(ToString::to_string)
+        .partition(|message| message.contains('\n'));
+    let causes = Some(causes.join(": ")).filter(|causes| !causes.is_empty());
+    causes
+        .into_iter()
+        .chain(logs)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 async fn show(once: bool, progress: &mut Progress) -> anyhow::Result<ExitCode> {
@@ -168,7 +182,6 @@ async fn await_bindings(
     let mut ready = BTreeSet::new();
     let mut waiting = Vec::new();
     let outcome = until("the bindings to be Ready", PATIENCE, async || {
-        environment.check_operator().await?;
         let all = bindings.list(&ListParams::default()).await?.items;
         for binding in all.iter().filter(|binding| is_ready(binding)) {
             let name = full_name(binding);
@@ -181,6 +194,7 @@ async fn await_bindings(
             .find(|binding| full_name(binding) == format!("{namespace}/{name}"))
             .and_then(|binding| binding.status.clone()?.identity);
         waiting = all.into_iter().filter(|it| !is_ready(it)).collect();
+        environment.check_operator().await?;
         Ok(found.filter(|_| ready.len() == expected && waiting.is_empty()))
     })
     .await;

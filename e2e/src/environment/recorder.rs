@@ -54,7 +54,7 @@ impl Records {
     }
 
     /// Records in this folder.
-    pub(super) fn at(directory: PathBuf) -> Self {
+    pub(crate) fn at(directory: PathBuf) -> Self {
         Self { directory }
     }
 

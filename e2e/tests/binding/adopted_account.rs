@@ -90,6 +90,28 @@ async fn an_account_that_moves_into_git_is_no_longer_ours() -> anyhow::Result<()
 }
 
 #[tokio::test]
+async fn an_empty_map_of_annotations_in_git_is_no_conflict() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("empty-map").await?;
+    let orders = shop.identity("orders").await?;
+    // As charts render it that have no annotations to give.
+    apply_account(&shop, "orders", "platform", json!({})).await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    assert_eq!(origin(&binding), Some(ServiceAccountOrigin::Adopted));
+
+    let account = apply_account(&shop, "orders", "platform", json!({})).await?;
+    assert_eq!(
+        annotation(&account, CLIENT_ID),
+        Some(orders.client_id().as_str())
+    );
+    shop.unbind("orders").await?;
+    let left = shop.service_accounts().get("orders").await?;
+    assert_eq!(annotation(&left, CLIENT_ID), None);
+    Ok(())
+}
+
+#[tokio::test]
 async fn another_managers_client_id_is_a_conflict_that_names_it_and_heals_when_it_goes()
 -> anyhow::Result<()> {
     let env = Environment::shared().await?;
@@ -107,6 +129,16 @@ async fn another_managers_client_id_is_a_conflict_that_names_it_and_heals_when_i
     assert_eq!(annotation(&account, CLIENT_ID), Some(other));
     assert_eq!(annotation(&account, TENANT_ID), None);
     assert_eq!(shop.operator_writes("orders").await?, 0);
+    let binding = shop
+        .until("orders", "without a record", |binding| {
+            binding.status.as_ref().unwrap().credentials.is_empty()
+        })
+        .await?;
+    let credential = condition(&binding, "CredentialReady").unwrap();
+    assert!(
+        !credential.message.contains("about to be"),
+        "{credential:?}"
+    );
 
     apply_account(&shop, "orders", "platform", Value::Null).await?;
     let binding = shop.ready("orders").await?;

@@ -1,11 +1,13 @@
 //! What stays and what goes when a binding is deleted.
 
-use azure_simulator::control::api::{
-    CredentialFixture, Fault, FaultAction, FederatedCredential, When,
-};
+use azure_simulator::control::api::{CredentialFixture, FederatedCredential};
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 use azwib_e2e::Environment;
-use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation};
+use azwib_e2e::environment::interference::service_unavailable;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, annotation};
+use azwib_e2e::wait;
+use k8s_openapi::api::core::v1 as k8s;
+use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
 
@@ -120,20 +122,9 @@ async fn a_credential_that_somebody_has_changed_is_left_with_an_event() -> anyho
     let name = shop.credential_name("orders")?;
 
     // Otherwise the operator may put it back before the binding is deleted.
-    let refused = Fault {
-        matcher: shop.requests_to("PUT", "orders"),
-        skip: 0,
-        times: None,
-        when: When::BeforeEffect,
-        action: FaultAction::Respond {
-            status: 403,
-            code: "RequestDisallowedByPolicy".to_owned(),
-            message: "no".to_owned(),
-            headers: vec![],
-            body: None,
-        },
-    };
-    let fault = env.control().add_fault(&refused).await?;
+    let outage = env
+        .outage(shop.requests_to("PUT", "orders"), service_unavailable())
+        .await?;
     let changed_to = "https://issuer.example/";
     let changed = FederatedCredential {
         name: name.clone(),
@@ -152,7 +143,7 @@ async fn a_credential_that_somebody_has_changed_is_left_with_an_event() -> anyho
         .await?;
 
     shop.unbind("orders").await?;
-    env.control().remove_fault(fault).await?;
+    outage.end().await?;
     let left = shop.credentials(&orders).await?;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].name, name);
@@ -174,4 +165,24 @@ async fn a_binding_whose_identity_is_gone_is_deleted_all_the_same() -> anyhow::R
     env.arm().await?.delete(orders.resource_id()).await?;
     shop.unbind("orders").await?;
     until_account_is_gone(&shop).await
+}
+
+#[tokio::test]
+async fn a_namespace_ends_with_its_bindings_and_their_credentials() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("whole").await?;
+    let orders = shop.identity("orders").await?;
+    bind(&shop, &orders, "Delete").await?;
+
+    let namespaces: Api<k8s::Namespace> = Api::all(shop.client().clone());
+    namespaces
+        .delete(shop.name(), &DeleteParams::default())
+        .await?;
+    wait::until("the end of the namespace", PATIENCE, async || {
+        let left = namespaces.get_opt(shop.name()).await?;
+        Ok(left.is_none().then_some(()))
+    })
+    .await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
 }

@@ -12,6 +12,9 @@ use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::attempts::Pace;
 use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
 
+/// The API server's path of the map of annotations.
+const ANNOTATIONS: &str = ".metadata.annotations";
+
 /// Why a ServiceAccount does not carry what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceAccountError {
@@ -84,10 +87,18 @@ pub async fn apply_account(
     mut configuration: AccountConfiguration,
     ctx: &Context,
 ) -> Result<AccountConfiguration, ServiceAccountError> {
-    match patch_account(namespace, name, &configuration, ctx).await {
+    let force = configuration.force();
+    match patch_account(namespace, name, &configuration, force, ctx).await {
         Ok(()) => Ok(configuration),
         Err(error) => {
             let conflicts = conflicts(&error);
+            // An applied `annotations: {}` owns the map but nothing in it: force takes nothing from anybody.
+            if !conflicts.is_empty() && conflicts.iter().all(|it| it.field == ANNOTATIONS) {
+                patch_account(namespace, name, &configuration, true, ctx)
+                    .await
+                    .map_err(ServiceAccountError::of)?;
+                return Ok(configuration);
+            }
             let decisive = conflicts
                 .iter()
                 .find(|conflict| !conflict.field.ends_with(TOKEN_EXPIRATION));
@@ -102,7 +113,7 @@ pub async fn apply_account(
                     configuration.annotations.remove(TOKEN_EXPIRATION);
                     configuration.note =
                         Some(format!("the token lifetime is left as it is: {message}"));
-                    patch_account(namespace, name, &configuration, ctx)
+                    patch_account(namespace, name, &configuration, force, ctx)
                         .await
                         .map_err(ServiceAccountError::of)?;
                     Ok(configuration)
@@ -117,11 +128,12 @@ async fn patch_account(
     namespace: &str,
     name: &str,
     configuration: &AccountConfiguration,
+    force: bool,
     ctx: &Context,
 ) -> Result<(), kube::Error> {
     let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
     let parameters = PatchParams {
-        force: configuration.force(),
+        force,
         ..PatchParams::apply(FIELD_MANAGER)
     };
     let mut metadata = json!({ "name": name, "namespace": namespace });

@@ -157,7 +157,13 @@ pub fn of_applied(
             report.credentials = Some(vec![credential.clone()]);
         }
         // The credentials recorded before this pass, the binding having been read before the record was written.
-        AppliedCredential::Withdrawn => report.credentials = Some(recorded_credentials(binding)),
+        AppliedCredential::Withdrawn => {
+            report.credentials = Some(recorded_credentials(binding));
+            // Not what the record announced; an error of the write itself says more.
+            let message =
+                "the federated identity credential is written once the other steps are done";
+            report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
+        }
         AppliedCredential::NotReached | AppliedCredential::Unknown => {}
     }
     if let Some(error) = error.as_ref().filter(|_| !keep) {

@@ -1,7 +1,6 @@
 //! From an admitted request to the function that carries it out.
 
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use super::error::{ArmError, ArmResult};
 use super::route::{GroupPath, IdentityPath, Target};
@@ -63,11 +62,7 @@ impl Azure {
         match request.method.as_str() {
             "PUT" => resource_groups::put(&mut self.state, path, request),
             "HEAD" => Ok(resource_groups::check_existence(&self.state, path)),
-            "DELETE" => {
-                let (response, clients) = resource_groups::delete(&mut self.state, path)?;
-                self.forget_clients(clients);
-                Ok(response)
-            }
+            "DELETE" => resource_groups::delete(&mut self.state, path),
             _ => resource_groups::get(&self.state, path),
         }
     }
@@ -80,11 +75,7 @@ impl Azure {
         match context.request.method.as_str() {
             "PUT" => identities::put(&mut self.state, path, context, &mut self.random),
             "PATCH" => identities::patch(&mut self.state, path, context),
-            "DELETE" => {
-                let (response, client) = identities::delete(&mut self.state, path)?;
-                self.forget_clients(client);
-                Ok(response)
-            }
+            "DELETE" => identities::delete(&mut self.state, path),
             _ => identities::get(&self.state, path, context),
         }
     }
@@ -119,7 +110,7 @@ impl Azure {
         };
         if let Some(changed) = changed {
             let delay = SignedDuration::from_secs(
-                i64::try_from(self.settings.tunables.propagation_delay_seconds).unwrap_or(0),
+                i64::try_from(self.settings.tunables.propagation_delay_seconds).unwrap_or(i64::MAX),
             );
             self.state.publish_credentials(
                 changed.client_id,
@@ -128,12 +119,5 @@ impl Azure {
             );
         }
         Ok(response)
-    }
-
-    /// A client whose identity is gone can sign in no more.
-    fn forget_clients(&mut self, clients: impl IntoIterator<Item = Uuid>) {
-        for client in clients {
-            self.state.credential_views.remove(&client);
-        }
     }
 }

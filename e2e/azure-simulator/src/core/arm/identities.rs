@@ -212,18 +212,14 @@ pub(crate) fn patch(
     get(state, path, context)
 }
 
-/// DELETE: 200 with what went along with it, 204 if it was not there.
-pub(crate) fn delete(
-    state: &mut State,
-    path: &IdentityPath,
-) -> ArmResult<(Response, Option<Uuid>)> {
+/// DELETE: 200 with its credentials gone, 204 if it was not there.
+pub(crate) fn delete(state: &mut State, path: &IdentityPath) -> ArmResult<Response> {
     let group = state.resource_group_mut(&path.group)?;
-    Ok(
-        match group.identities.remove(&path.name.to_ascii_lowercase()) {
-            Some(identity) => (Response::empty(StatusCode::OK), Some(identity.client_id)),
-            None => (Response::empty(StatusCode::NO_CONTENT), None),
-        },
-    )
+    let removed = group.identities.remove(&path.name.to_ascii_lowercase());
+    Ok(Response::empty(match removed {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::NO_CONTENT,
+    }))
 }
 
 /// 3 to 128 characters: letters, digits, `-`, `_`, first a letter or digit.

@@ -115,14 +115,13 @@ pub(crate) fn put(state: &mut State, path: &GroupPath, request: &Request) -> Arm
 }
 
 /// Removes the group with all that is in it. Azure takes its time (202); the simulator is done at once (200, published too).
-pub(crate) fn delete(state: &mut State, path: &GroupPath) -> ArmResult<(Response, Vec<Uuid>)> {
-    let removed = state
+pub(crate) fn delete(state: &mut State, path: &GroupPath) -> ArmResult<Response> {
+    state
         .subscription_mut(path.subscription)?
         .resource_groups
         .remove(&path.group.to_ascii_lowercase())
-        .ok_or_else(|| ArmError::group_not_found(&path.group))?;
-    let clients = removed.identities.values().map(|i| i.client_id).collect();
-    Ok((Response::empty(StatusCode::OK), clients))
+        .map(|_| Response::empty(StatusCode::OK))
+        .ok_or_else(|| ArmError::group_not_found(&path.group))
 }
 
 /// 1 to 90 letters, digits, `_-.()`, not ending in a period.

@@ -124,7 +124,7 @@ impl Assertion {
         let seconds = |value: f64| Timestamp::from_second(value as i64).unwrap_or(now);
         let until = seconds(self.claims.exp);
         let from = self.claims.nbf.or(self.claims.iat).map_or(until, seconds);
-        let skew = i64::try_from(skew_seconds).unwrap_or(0);
+        let skew = i64::try_from(skew_seconds).unwrap_or(i64::MAX);
         let time = now.as_second();
         if time >= until.as_second().saturating_add(skew)
             || time < from.as_second().saturating_sub(skew)

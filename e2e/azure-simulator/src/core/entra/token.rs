@@ -236,7 +236,7 @@ impl Azure {
             "iss": format!("{}/{}/v2.0", self.settings.endpoints.entra(), self.settings.tenant),
             "iat": issued,
             "nbf": issued,
-            "exp": issued.saturating_add(i64::try_from(seconds).unwrap_or(0)),
+            "exp": issued.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)),
             "appid": client.client_id,
             "appidacr": if client.managed_identity.is_some() { "2" } else { "1" },
             "idtyp": "app",
