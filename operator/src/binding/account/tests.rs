@@ -252,7 +252,11 @@ fn the_annotations_of_a_suspended_holder_stay_exactly_as_they_are() {
     ));
     let wanted = configuration(&[suspended("a", 1, "client-a")], Some(&taken));
     assert!(!wanted.annotations.contains_key(TENANT_ID));
-    assert!(configuration(&[suspended("a", 1, "client-a")], None).annotations.is_empty());
+    assert!(
+        configuration(&[suspended("a", 1, "client-a")], None)
+            .annotations
+            .is_empty()
+    );
 }
 
 #[test]

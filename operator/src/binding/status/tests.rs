@@ -1,5 +1,3 @@
-use azwib_crds::ManagedIdentityId;
-
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::service_account::ServiceAccountError;
@@ -245,21 +243,8 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
 #[test]
 fn only_what_status_records_to_the_letter_counts_as_good() {
     use crate::ledger::plan::Claim;
-    use azwib_crds::{Audience, CredentialName, DeletionPolicy, Issuer, Subject};
-    let issuer = Issuer::parse(ISSUER).unwrap();
-    let desired = Desired {
-        identity: ManagedIdentityId::parse(ID).unwrap(),
-        namespace: "shop".to_owned(),
-        service_account: "orders".to_owned(),
-        token_expiration_seconds: 3600,
-        claim: Claim {
-            name: CredentialName::derive(&issuer, "shop", "orders"),
-            issuer,
-            subject: Subject::of_service_account("shop", "orders"),
-            audience: Audience::parse("api://AzureADTokenExchange").unwrap(),
-        },
-        deletion_policy: DeletionPolicy::Delete,
-    };
+    use azwib_crds::Audience;
+    let desired = claim_of_orders();
     let good = after(&binding(), &done(), &at(0));
     assert!(records_good(&good, &desired));
     let mut pending = good.clone();
@@ -474,32 +459,59 @@ fn a_suspended_binding_that_is_good_stays_ready_and_its_generation_moves() {
 
 #[test]
 fn a_suspended_binding_that_is_not_good_says_so_and_is_neither_reconciling_nor_stalled() {
-    let new = compute(&binding(), of_suspended(&binding(), Some(&claim_of_orders())), &at(0));
+    let new = compute(
+        &binding(),
+        of_suspended(&binding(), Some(&claim_of_orders())),
+        &at(0),
+    );
     assert_eq!(
         shown(&new)[..2],
         ["Ready=False(Suspended)", "Granted=Unknown(Pending)"]
     );
-    let failing = with(failed(
-        write_failed(AzureErrorKind::PolicyDenied),
-        &at(0),
-    ));
+    let failing = with(failed(write_failed(AzureErrorKind::PolicyDenied), &at(0)));
     let report = of_suspended(&failing, Some(&claim_of_orders()));
     let status = compute(&failing, report, &at(10));
     assert_eq!(shown(&status)[0], "Ready=False(Suspended)");
-    assert!(!shown(&status).iter().any(|it| it.starts_with("Stalled") || it.starts_with("Reconciling")));
-    assert!(shown(&status).contains(&"CredentialReady=False(PolicyDenied)".to_owned()), "steps keep their values");
+    assert!(
+        !shown(&status)
+            .iter()
+            .any(|it| it.starts_with("Stalled") || it.starts_with("Reconciling"))
+    );
+    assert!(
+        shown(&status).contains(&"CredentialReady=False(PolicyDenied)".to_owned()),
+        "steps keep their values"
+    );
 }
 
 #[test]
 fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else_fails() {
-    let waiting = |credential, error| Applied { account: None, credential, error: Some(error), ..done() };
+    let waiting = |credential, error| Applied {
+        account: None,
+        credential,
+        error: Some(error),
+        ..done()
+    };
     let waits = || Error::ServiceAccount(ServiceAccountError::WaitingForCredential);
     let in_place = AppliedCredential::InPlace(credential(CredentialOrigin::Created));
     let status = after(&binding(), &waiting(in_place, waits()), &at(0));
-    assert_eq!(shown(&status)[..2], ["Ready=False(WaitingForCredential)", "Reconciling=True(WaitingForCredential)"]);
+    assert_eq!(
+        shown(&status)[..2],
+        [
+            "Ready=False(WaitingForCredential)",
+            "Reconciling=True(WaitingForCredential)"
+        ]
+    );
     let denied = compute(
         &with(status),
-        of_applied(&binding(), &waiting(AppliedCredential::NotReached, write_failed(AzureErrorKind::PolicyDenied)), ISSUER, false),
+        of_applied(
+            &binding(),
+            &waiting(
+                AppliedCredential::NotReached,
+                write_failed(AzureErrorKind::PolicyDenied),
+            ),
+            ISSUER,
+            false,
+        ),
         &at(5),
     );
     assert_eq!(shown(&denied)[0], "Ready=False(PolicyDenied)");
