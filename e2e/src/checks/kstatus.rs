@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use azwib_crds::{CredentialOrigin, WorkloadIdentityBindingStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::environment::recorder::SeenBinding;
 
@@ -40,6 +41,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "Applied",
             "ServiceAccountConflict",
             "ServiceAccountRefused",
+            "WaitingForCredential",
             "NamespaceTerminating",
             "Pending",
         ],
@@ -67,18 +69,31 @@ const STEPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Reasons of Ready that belong to no step.
-const OF_READY_ALONE: [&str; 3] = ["Succeeded", "InvalidSpec", "Propagating"];
+const OF_READY_ALONE: [&str; 4] = ["Succeeded", "InvalidSpec", "Suspended", "Propagating"];
 
 /// Flux and Argo CD fail a sync at once on Stalled: what heals by itself never says it.
-const NEVER_STALLED: [&str; 7] = [
+const NEVER_STALLED: [&str; 9] = [
     "Pending",
     "Creating",
     "WaitingForTurn",
     "Throttled",
     "Propagating",
+    "Suspended",
     "AzureUnavailable",
+    "WaitingForCredential",
     "NamespaceTerminating",
 ];
+
+/// What of a status the contract is about. A binding that cannot be parsed may record its credentials in any shape.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenStatus {
+    observed_generation: i64,
+    #[serde(default)]
+    credentials: Value,
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
 
 /// What kstatus makes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +105,7 @@ pub enum Kstatus {
 }
 
 /// kstatus' own rules, in its order. Its last rule is the trap: a status that says nothing is Current.
-pub fn kstatus(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> Kstatus {
+pub fn kstatus(seen: &SeenBinding, status: &SeenStatus) -> Kstatus {
     if seen.terminating {
         return Kstatus::Terminating;
     }
@@ -118,7 +133,7 @@ pub fn breaches(seen: &[SeenBinding]) -> Vec<String> {
         let place = format!("{}/{}", version.namespace, version.name);
         let mut breach =
             |what: String| breaches.push(format!("{place}: {what}: {}", version.status));
-        let status: WorkloadIdentityBindingStatus =
+        let status: SeenStatus =
             match serde_json::from_value(version.status.clone()) {
                 Ok(status) => status,
                 Err(error) => {
@@ -145,18 +160,18 @@ pub fn breaches(seen: &[SeenBinding]) -> Vec<String> {
 }
 
 /// Ready, every step behind it, and a credential that Azure has acknowledged.
-fn is_done(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> bool {
+fn is_done(seen: &SeenBinding, status: &SeenStatus) -> bool {
     let is_true = |type_| find(status, type_).is_some_and(|it| it.status == "True");
     is_true("Ready")
         && STEPS.iter().all(|(step, _)| is_true(step))
         && status.observed_generation == seen.generation
         && status
             .credentials
-            .iter()
-            .any(|credential| credential.origin == CredentialOrigin::Created)
+            .as_array()
+            .is_some_and(|all| all.iter().any(|it| it["origin"] == "Created"))
 }
 
-fn of_written(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> Vec<String> {
+fn of_written(seen: &SeenBinding, status: &SeenStatus) -> Vec<String> {
     let mut breaches = Vec::new();
     if status.observed_generation > seen.generation {
         breaches.push("observedGeneration is ahead of the generation".to_owned());
@@ -168,12 +183,15 @@ fn of_written(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> Vec
         }
         breaches.extend(of_condition(condition, status.observed_generation));
     }
+    let ready = find(status, "Ready");
+    // Of a binding that cannot be parsed nothing is known but that.
+    let is_parsed = ready.is_none_or(|ready| ready.reason != "InvalidSpec");
     for (step, _) in STEPS {
-        if !types.contains(step) {
+        if is_parsed && !types.contains(step) {
             breaches.push(format!("{step} is missing"));
         }
     }
-    match find(status, "Ready") {
+    match ready {
         None => breaches.push("Ready is missing".to_owned()),
         Some(ready) => breaches.extend(of_verdict(ready, status)),
     }
@@ -181,13 +199,15 @@ fn of_written(seen: &SeenBinding, status: &WorkloadIdentityBindingStatus) -> Vec
 }
 
 /// Ready and the conditions that stand only while true.
-fn of_verdict(ready: &Condition, status: &WorkloadIdentityBindingStatus) -> Vec<String> {
+fn of_verdict(ready: &Condition, status: &SeenStatus) -> Vec<String> {
     let mut breaches = Vec::new();
     let (reconciling, stalled) = (find(status, "Reconciling"), find(status, "Stalled"));
     match (ready.status.as_str(), reconciling, stalled) {
         (_, Some(_), Some(_)) => breaches.push("Reconciling and Stalled at once".to_owned()),
         ("True", None, None) => {}
         ("True", ..) => breaches.push("Ready, and yet Reconciling or Stalled".to_owned()),
+        // Neither under way nor in need of anybody: it stands still as it was asked to.
+        (_, None, None) if ready.reason == "Suspended" => {}
         (_, None, None) => breaches.push("neither Ready, Reconciling nor Stalled".to_owned()),
         _ => {}
     }
@@ -199,6 +219,9 @@ fn of_verdict(ready: &Condition, status: &WorkloadIdentityBindingStatus) -> Vec<
         if abnormal.reason != ready.reason {
             breaches.push(format!("{type_} has another reason than Ready"));
         }
+    }
+    if ready.reason == "Suspended" && (reconciling.is_some() || stalled.is_some()) {
+        breaches.push("Suspended, and yet Reconciling or Stalled".to_owned());
     }
     if stalled.is_some_and(|stalled| NEVER_STALLED.contains(&stalled.reason.as_str())) {
         breaches.push(format!("Stalled for {}", ready.reason));
@@ -245,7 +268,7 @@ fn of_condition(condition: &Condition, observed_generation: i64) -> Vec<String> 
     breaches
 }
 
-fn find<'a>(status: &'a WorkloadIdentityBindingStatus, type_: &str) -> Option<&'a Condition> {
+fn find<'a>(status: &'a SeenStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|it| it.type_ == type_)
 }
 

@@ -68,6 +68,7 @@ impl Default for EnvironmentOptions {
             operator_flags: vec![
                 "--resync-period=3s".to_owned(),
                 "--propagation-delay=1s".to_owned(),
+                "--write-settle-time=2s".to_owned(),
             ],
             start_operator: true,
             install_crd: true,

@@ -68,7 +68,21 @@ fn what_keeps_the_contract_has_no_breach() {
     stalled.status["conditions"][6] = condition("Stalled", "True", "PolicyDenied", 2);
     let mut edited = ready();
     edited.generation = 3;
-    let history = [before, propagating(), ready(), stalled, edited];
+    let mut suspended = ready();
+    suspended.status["conditions"][0] = condition("Ready", "False", "Suspended", 2);
+    let unparsed = seen(json!({
+        "observedGeneration": 2, "credentials": "of any shape",
+        "conditions": [condition("Ready", "False", "InvalidSpec", 2), condition("Stalled", "True", "InvalidSpec", 2)],
+    }));
+    let history = [
+        before,
+        propagating(),
+        ready(),
+        stalled,
+        suspended,
+        unparsed,
+        edited,
+    ];
     assert_eq!(breaches(&history), Vec::<String>::new());
 }
 
@@ -205,6 +219,20 @@ fn every_breach_of_the_contract_is_found() {
                     .as_object_mut()
                     .unwrap()
                     .remove("observedGeneration");
+            }),
+        ),
+        (
+            "Suspended, and yet Reconciling",
+            changed(propagating(), |it| {
+                it["conditions"][0]["reason"] = json!("Suspended");
+                it["conditions"][6]["reason"] = json!("Suspended");
+            }),
+        ),
+        (
+            "Stalled for WaitingForCredential",
+            changed(propagating(), |it| {
+                it["conditions"][0]["reason"] = json!("WaitingForCredential");
+                it["conditions"][6] = condition("Stalled", "True", "WaitingForCredential", 2);
             }),
         ),
         (
