@@ -52,6 +52,21 @@ impl<'a> Pass<'a> {
             kept: false,
         }
     }
+
+    /// A cleanup that this error stopped.
+    pub(super) fn departing(
+        binding: &'a WorkloadIdentityBinding,
+        error: &Error,
+        ctx: &Context,
+    ) -> Self {
+        let allow_force_detach = ctx.settings.allow_force_detach;
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_departing(error, ctx.issuer(), allow_force_detach),
+            kept: false,
+        }
+    }
 }
 
 /// Writes what a pass has to say, also to a binding whose spec or metadata has changed since it was read: the status

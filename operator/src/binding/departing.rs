@@ -28,11 +28,17 @@ pub struct Departing {
     pub credentials: Vec<RecordedCredential>,
 }
 
+/// How to let go of a binding whose cleanup fails, as its status says.
+pub fn how_to_let_go(on_binding: bool) -> String {
+    let or_itself = if on_binding { " or the binding" } else { "" };
+    format!(
+        "to give up and leave in Azure what is there, annotate its Namespace{or_itself} with {FORCE_DETACH}=true"
+    )
+}
+
 /// A part of the raw object that cleanup needs and that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{field} of the binding cannot be read, so what it left in Azure is not known: mend it, or let go of the binding with the annotation {FORCE_DETACH}"
-)]
+#[error("{field} of the binding cannot be read, so what it left in Azure is not known: mend it")]
 pub struct Unreadable {
     field: &'static str,
     source: serde_json::Error,

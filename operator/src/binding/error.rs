@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use azwib_crds::CredentialName;
 
-use super::departing::Unreadable;
+use super::departing::{Unreadable, how_to_let_go};
 use super::reason::{ConditionType, Reason};
 use super::service_account::ServiceAccountError;
 use super::validate;
@@ -196,6 +196,16 @@ impl Error {
                 format!("{self}: {}; {}", summary(source), advice(source))
             }
             _ => self.to_string(),
+        }
+    }
+
+    /// The same for a binding that is being deleted; it says how to let go as well, where that ends what is wrong.
+    pub fn message_of_departing(&self, allow_force_detach: bool) -> String {
+        let message = self.message();
+        if self.is_azure() || matches!(self, Self::Unreadable(_)) {
+            format!("{message}; {}", how_to_let_go(allow_force_detach))
+        } else {
+            message
         }
     }
 }
@@ -459,5 +469,27 @@ mod tests {
         };
         assert_eq!(sign_in("10:00"), sign_in("10:01"));
         assert!(sign_in("10:00").contains("AADSTS700024"));
+    }
+
+    #[test]
+    fn a_deletion_that_azure_refuses_says_how_to_let_go_and_a_wait_does_not() {
+        let refused = Error::DeleteCredential {
+            identity: "/subscriptions/x".to_owned(),
+            name: CredentialName::parse("azwib-x").unwrap(),
+            source: azure(AzureErrorKind::ScopeLocked),
+        };
+        let message = refused.message_of_departing(false);
+        assert!(message.contains("remove the lock"), "{message}");
+        assert!(
+            message.ends_with("annotate its Namespace with azwib.dev/force-detach=true"),
+            "{message}"
+        );
+        let message = refused.message_of_departing(true);
+        assert!(
+            message.contains("its Namespace or the binding with"),
+            "{message}"
+        );
+        let waiting = Error::TurnTaken { settles_in: None };
+        assert_eq!(waiting.message_of_departing(true), waiting.message());
     }
 }

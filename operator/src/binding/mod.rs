@@ -122,5 +122,5 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Acti
         ctx.forget(&binding.uid().unwrap_or_default());
         return Ok(Action::await_change());
     };
-    conclude(Pass::stopped(binding, &error, ctx), Some(error), ctx).await
+    conclude(Pass::departing(binding, &error, ctx), Some(error), ctx).await
 }

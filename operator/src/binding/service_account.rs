@@ -28,11 +28,13 @@ pub enum ServiceAccountError {
          keep the account out of this binding"
     )]
     HeldByManager { field: String, message: String },
-    #[error("the API server refused the service account: {0}")]
+    #[error(
+        "the API server refused the service account: {0}; have the quota or the rule that it names changed"
+    )]
     Refused(String),
     #[error("the service account is made once its credential works")]
     WaitingForCredential,
-    #[error("the namespace is being deleted")]
+    #[error("the namespace is being deleted, and no service account is made in it any more")]
     NamespaceTerminating,
     #[error("the API server did not take the service account")]
     Kubernetes(#[source] kube::Error),

@@ -179,6 +179,16 @@ pub fn of_error(error: &Error, issuer: &str) -> Report {
     report
 }
 
+/// What the failed cleanup of a binding that is being deleted has to say.
+pub fn of_departing(error: &Error, issuer: &str, allow_force_detach: bool) -> Report {
+    let mut report = before_steps(issuer);
+    if let Some((condition, reason)) = error.finding() {
+        let message = error.message_of_departing(allow_force_detach);
+        report.unmet(condition, reason, message);
+    }
+    report
+}
+
 /// What a pass over a suspended binding has to say: nothing where its credential was good when last seen.
 pub fn of_suspended(binding: &WorkloadIdentityBinding, desired: Option<&Desired>) -> Report {
     let mut report = Report::default();

@@ -54,7 +54,8 @@ async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error>
         return Ok(());
     }
     if let Err(error) = clean_up(&raw, ctx).await {
-        tell(&bindings, &raw, error.message(), ctx).await?;
+        let message = error.message_of_departing(ctx.settings.allow_force_detach);
+        tell(&bindings, &raw, message, ctx).await?;
         return Err(error);
     }
     let finalizers: Vec<_> = raw
