@@ -199,6 +199,21 @@ impl AccountConfiguration {
                     .collect()
     }
 
+    /// The field of an account that is not ours which another manager holds with another value, and that manager.
+    ///
+    /// The API server would refuse the apply for it; what is known beforehand needs no try, and no record of one.
+    pub fn conflict<'a>(&self, existing: &'a ObjectMeta) -> Option<(&'static str, &'a str)> {
+        if self.force() {
+            return None;
+        }
+        [CLIENT_ID, TENANT_ID].into_iter().find_map(|field| {
+            let wanted = self.annotations.get(field)?;
+            let carried = existing.annotations.as_ref()?.get(field)?;
+            let other = other_owners_of_annotation(existing, FIELD_MANAGER, field, false).next()?;
+            (carried != wanted).then_some((field, other))
+        })
+    }
+
     /// Applied with force: only on accounts that are ours.
     pub fn force(&self) -> bool {
         self.origin == ServiceAccountOrigin::Created

@@ -261,7 +261,7 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// Fails when the account stays with another binding.
+    /// Fails when the account stays with whoever holds it.
     fn planned(
         step: AccountStep,
         desired: &'a Desired,
@@ -280,9 +280,7 @@ impl<'a> Account<'a> {
                 desired,
                 ctx,
             }),
-            AccountStep::HeldBy { binding, client_id } => {
-                Err(ServiceAccountError::HeldByBinding { binding, client_id })
-            }
+            AccountStep::Stop(error) => Err(error),
         }
     }
 

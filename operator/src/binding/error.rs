@@ -382,11 +382,7 @@ mod tests {
             Some((ConditionType::IdentityResolved, Reason::IdentityNotFound))
         );
         assert_eq!(error.pace(), Pace::WaitForChange);
-        assert!(
-            error
-                .message()
-                .contains("create the managed identity,")
-        );
+        assert!(error.message().contains("create the managed identity,"));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What should be done, from what is desired and what was found. Pure.
 
-use azwib_crds::ResolvedIdentity;
 use std::sync::Arc;
+
+use azwib_crds::ResolvedIdentity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::account::{AccountConfiguration, configuration, holder};
 use super::error::Error;
 use super::observe::Observed;
+use super::service_account::ServiceAccountError;
 use super::validate::Desired;
 use crate::ledger::Ledger;
 use crate::ledger::plan::{Claim, Decision, decide};
@@ -26,8 +29,8 @@ pub enum AccountStep {
     InPlace(AccountConfiguration),
     /// It is applied.
     Apply(AccountConfiguration),
-    /// It stays with the binding that holds it.
-    HeldBy { binding: String, client_id: String },
+    /// It stays with whoever holds it.
+    Stop(ServiceAccountError),
 }
 
 /// What is done about the credential.
@@ -52,18 +55,15 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         older_twin,
     } = observed;
     let account = match holder(&claimants, account.as_ref()) {
-        Some(holder) if holder.client_id != identity.client_id => AccountStep::HeldBy {
-            binding: holder.name.clone(),
-            client_id: holder.client_id.clone(),
-        },
+        Some(holder) if holder.client_id != identity.client_id => {
+            AccountStep::Stop(ServiceAccountError::HeldByBinding {
+                binding: holder.name.clone(),
+                client_id: holder.client_id.clone(),
+            })
+        }
         _ => {
             let configuration = configuration(&claimants, account.as_ref());
-            match account {
-                Some(meta) if configuration.is_in_place(&meta) => {
-                    AccountStep::InPlace(configuration)
-                }
-                _ => AccountStep::Apply(configuration),
-            }
+            account_step(configuration, account.as_ref())
         }
     };
     let credential = match (older_twin, listing) {
@@ -81,5 +81,22 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         account,
         credential,
         claim: desired.claim.clone(),
+    }
+}
+
+fn account_step(configuration: AccountConfiguration, existing: Option<&ObjectMeta>) -> AccountStep {
+    let Some(existing) = existing else {
+        return AccountStep::Apply(configuration);
+    };
+    if let Some((field, manager)) = configuration.conflict(existing) {
+        return AccountStep::Stop(ServiceAccountError::HeldByManager {
+            field: format!("annotation {field}"),
+            message: format!("conflict with \"{manager}\""),
+        });
+    }
+    if configuration.is_in_place(existing) {
+        AccountStep::InPlace(configuration)
+    } else {
+        AccountStep::Apply(configuration)
     }
 }
