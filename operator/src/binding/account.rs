@@ -53,6 +53,8 @@ pub struct AccountConfiguration {
     pub origin: ServiceAccountOrigin,
     /// Something about the account that its bindings should say, such as a field left to another manager.
     pub note: Option<String>,
+    /// The account that this was computed from; None for one that is to be made.
+    pub uid: Option<String>,
 }
 
 /// Who made the account, read from the account.
@@ -154,6 +156,7 @@ pub fn configuration(
         },
         origin,
         note,
+        uid: existing.and_then(|meta| meta.uid.clone()),
     }
 }
 
