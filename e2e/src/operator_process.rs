@@ -201,6 +201,7 @@ impl OperatorProcess {
         let bytes = fs::read(self.process.log_file())?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+
     /// Waits until its log says this.
     ///
     /// # Errors

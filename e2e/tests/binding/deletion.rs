@@ -8,7 +8,7 @@ use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, annotation};
 use azwib_e2e::wait;
 use k8s_openapi::api::core::v1 as k8s;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::{AUDIENCE, CLIENT_ID, owners, subject};
@@ -184,5 +184,30 @@ async fn a_namespace_ends_with_its_bindings_and_their_credentials() -> anyhow::R
     })
     .await?;
     assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+/// What the cleanup relies on where its view of the account is out of date.
+#[tokio::test]
+async fn an_apply_to_an_account_that_is_gone_is_refused_and_makes_none() -> anyhow::Result<()> {
+    let shop = Environment::shared().await?.namespace("gone").await?;
+    let account = json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": { "name": "orders", "uid": "00000000-0000-0000-0000-000000000001" },
+    });
+    let refused = shop
+        .service_accounts()
+        .patch_metadata(
+            "orders",
+            &PatchParams::apply("azwib"),
+            &Patch::Apply(&account),
+        )
+        .await;
+    assert!(
+        matches!(&refused, Err(kube::Error::Api(answer)) if answer.code == 409),
+        "{refused:?}"
+    );
+    assert!(shop.service_accounts().get_opt("orders").await?.is_none());
     Ok(())
 }

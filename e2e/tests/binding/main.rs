@@ -1,6 +1,7 @@
-//! The life of a binding, from its creation to its end, in one environment that all these tests share.
+//! The life of a binding, from its creation to its end, in environments that these tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod account_changes;
 mod adopted_account;
 mod changes;
 mod creation;

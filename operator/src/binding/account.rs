@@ -55,6 +55,8 @@ pub struct AccountConfiguration {
     pub origin: ServiceAccountOrigin,
     /// Something about the account that its bindings should say, such as a field left to another manager.
     pub note: Option<String>,
+    /// The account that this was computed from; None for one that is to be made.
+    pub uid: Option<String>,
 }
 
 /// Who made the account, read from the account.
@@ -159,6 +161,7 @@ pub fn configuration(
         },
         origin,
         note,
+        uid: existing.and_then(|meta| meta.uid.clone()),
     }
 }
 
@@ -228,6 +231,21 @@ impl AccountConfiguration {
                     .iter()
                     .map(|reference| reference.uid.clone())
                     .collect()
+    }
+
+    /// The field of an account that is not ours which another manager holds with another value, and that manager.
+    ///
+    /// The API server would refuse the apply for it; what is known beforehand needs no try, and no record of one.
+    pub fn conflict<'a>(&self, existing: &'a ObjectMeta) -> Option<(&'static str, &'a str)> {
+        if self.force() {
+            return None;
+        }
+        [CLIENT_ID, TENANT_ID].into_iter().find_map(|field| {
+            let wanted = self.annotations.get(field)?;
+            let carried = existing.annotations.as_ref()?.get(field)?;
+            let other = other_owners_of_annotation(existing, FIELD_MANAGER, field, false).next()?;
+            (carried != wanted).then_some((field, other))
+        })
     }
 
     /// Applied with force: only on accounts that are ours.

@@ -272,7 +272,7 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// None when the account is not made yet. Fails when it stays with another binding.
+    /// None when the account is not made yet. Fails when it stays with whoever holds it.
     fn planned(
         step: AccountStep,
         desired: &'a Desired,
@@ -282,9 +282,7 @@ impl<'a> Account<'a> {
             AccountStep::InPlace(configuration) => (configuration, false),
             AccountStep::Apply(configuration) => (configuration, true),
             AccountStep::Wait => return Ok(None),
-            AccountStep::HeldBy { binding, client_id } => {
-                return Err(ServiceAccountError::HeldByBinding { binding, client_id });
-            }
+            AccountStep::Stop(error) => return Err(error),
         };
         Ok(Some(Self {
             configuration,

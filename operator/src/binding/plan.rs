@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::account::{AccountConfiguration, Claimant, configuration, holder};
 use super::error::Error;
 use super::observe::Observed;
+use super::service_account::ServiceAccountError;
 use super::validate::Desired;
 use crate::ledger::Ledger;
 use crate::ledger::plan::{Claim, Decision, decide};
@@ -28,8 +29,8 @@ pub enum AccountStep {
     InPlace(AccountConfiguration),
     /// It is applied.
     Apply(AccountConfiguration),
-    /// It stays with the binding that holds it.
-    HeldBy { binding: String, client_id: String },
+    /// It stays with whoever holds it.
+    Stop(ServiceAccountError),
     /// It is missing, and made only once the credential works.
     Wait,
 }
@@ -86,16 +87,33 @@ fn account_step(
         && desired.role == ServiceAccountRole::Default
         && holder.client_id != identity.client_id
     {
-        return AccountStep::HeldBy {
+        return AccountStep::Stop(ServiceAccountError::HeldByBinding {
             binding: holder.name.clone(),
             client_id: holder.client_id.clone(),
-        };
+        });
     }
     let configuration = configuration(claimants, existing);
     let waits = desired.creation == ServiceAccountCreation::WhenCredentialReady;
-    match existing {
-        None if waits && !credential_works => AccountStep::Wait,
-        Some(meta) if configuration.is_in_place(meta) => AccountStep::InPlace(configuration),
-        _ => AccountStep::Apply(configuration),
+    let Some(existing) = existing else {
+        return if waits && !credential_works {
+            AccountStep::Wait
+        } else {
+            AccountStep::Apply(configuration)
+        };
+    };
+    if let Some((field, manager)) = configuration.conflict(existing) {
+        // An additional identity needs none of the annotations: their conflict is the holder's.
+        if desired.role == ServiceAccountRole::Additional {
+            return AccountStep::InPlace(configuration);
+        }
+        return AccountStep::Stop(ServiceAccountError::HeldByManager {
+            field: format!("annotation {field}"),
+            message: format!("conflict with \"{manager}\""),
+        });
+    }
+    if configuration.is_in_place(existing) {
+        AccountStep::InPlace(configuration)
+    } else {
+        AccountStep::Apply(configuration)
     }
 }

@@ -139,6 +139,10 @@ async fn patch_account(
         ..PatchParams::apply(FIELD_MANAGER)
     };
     let mut metadata = json!({ "name": name, "namespace": namespace });
+    if let Some(uid) = &configuration.uid {
+        // Refused with a 409 once that account is gone: an apply would make a new, empty one in its place.
+        metadata["uid"] = json!(uid);
+    }
     if !configuration.annotations.is_empty() {
         metadata["annotations"] = json!(configuration.annotations);
     }

@@ -117,6 +117,12 @@ async fn an_unknown_provider_or_type_is_named_in_the_refusal() {
         .await;
     assert_eq!(reply.error(), (404, "InvalidResourceType"));
     assert!(reply.message().contains("'things'"));
+    azure.identity("orders").await;
+    let reply = owner
+        .get(&format!("{}/things", identity_path("orders")))
+        .await;
+    assert_eq!(reply.error(), (404, "InvalidResourceType"));
+    assert!(reply.message().contains("'userAssignedIdentities/things'"));
 }
 
 #[tokio::test]

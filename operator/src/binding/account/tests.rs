@@ -299,3 +299,32 @@ fn a_retained_identity_stays_on_the_account_when_only_additional_ones_remain() {
     assert_eq!(after.annotations[CLIENT_ID], "client-a");
     assert!(after.owner_references.is_empty());
 }
+
+#[test]
+fn another_managers_client_id_on_an_adopted_account_is_a_conflict_before_anything_is_tried() {
+    let kept = |value: &str, operation: &str| {
+        account(&format!(
+            "{{annotations: {{azure.workload.identity/client-id: {value}}}, managedFields: [{{manager: helm, operation: \
+             {operation}, fieldsV1: {{'f:metadata': {{'f:annotations': {{'f:azure.workload.identity/client-id': {{}}}}}}}}}}]}}"
+        ))
+    };
+    for operation in ["Apply", "Update"] {
+        let meta = kept("client-x", operation);
+        let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&meta));
+        assert_eq!(
+            wanted.conflict(&meta),
+            Some((CLIENT_ID, "helm")),
+            "{operation}"
+        );
+        let same = kept("client-a", operation);
+        let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&same));
+        assert_eq!(wanted.conflict(&same), None, "the same value is shared");
+    }
+    let ours = account(&OURS.replacen("client-id: client-a", "client-id: client-x", 1));
+    let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&ours));
+    assert_eq!(
+        wanted.conflict(&ours),
+        None,
+        "our own account is applied by force"
+    );
+}

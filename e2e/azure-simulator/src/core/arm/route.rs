@@ -133,14 +133,23 @@ impl Target {
                 identity(&segments[3]),
                 segments[5].clone(),
             )),
-            [kind, ..] => Err(ArmError::new(
-                StatusCode::NOT_FOUND,
-                "InvalidResourceType",
-                format!(
-                    "The resource type '{kind}' could not be found in the namespace '{NAMESPACE}' for api version '{}'.",
-                    request.query_parameter("api-version").unwrap_or_default()
-                ),
-            )),
+            [_, ..] => {
+                // Types and names take turns.
+                let kinds: Vec<&str> = segments[2..]
+                    .iter()
+                    .step_by(2)
+                    .map(String::as_str)
+                    .collect();
+                Err(ArmError::new(
+                    StatusCode::NOT_FOUND,
+                    "InvalidResourceType",
+                    format!(
+                        "The resource type '{}' could not be found in the namespace '{NAMESPACE}' for api version '{}'.",
+                        kinds.join("/"),
+                        request.query_parameter("api-version").unwrap_or_default()
+                    ),
+                ))
+            }
             [] => Err(unknown(request)),
         }
     }
