@@ -184,7 +184,9 @@ pub fn of_departing(error: &Error, issuer: &str, allow_force_detach: bool) -> Re
     let mut report = before_steps(issuer);
     if let Some((condition, reason)) = error.finding() {
         let message = error.message_of_departing(allow_force_detach);
-        report.unmet(condition, reason, message);
+        report.unmet(condition, reason, message.clone());
+        // Whatever else is not as it should be, such as an account that went with its namespace: this keeps the binding.
+        report.unmet(ConditionType::Ready, reason, message);
     }
     report
 }

@@ -517,3 +517,23 @@ fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else
     assert_eq!(shown(&denied)[0], "Ready=False(PolicyDenied)");
     assert!(shown(&denied).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
 }
+
+#[test]
+fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespace() {
+    let ended = Error::ServiceAccount(ServiceAccountError::NamespaceTerminating);
+    let terminating = compute(&binding(), of_error(&ended, ISSUER), &at(0));
+    assert_eq!(terminating.conditions[0].reason, "NamespaceTerminating");
+
+    let locked = Error::DeleteCredential {
+        identity: ID.to_owned(),
+        name: azwib_crds::CredentialName::parse("azwib-x").unwrap(),
+        source: AzureError::local(AzureErrorKind::ScopeLocked, "locked"),
+    };
+    let report = of_departing(&locked, ISSUER, false);
+    let status = compute(&with(terminating), report, &at(0));
+    for type_ in ["Ready", "Stalled", "CredentialReady"] {
+        let found = find(&status.conditions, type_).unwrap();
+        assert_eq!(found.reason, "ScopeLocked", "{type_}");
+        assert!(found.message.contains("force-detach"), "{}", found.message);
+    }
+}
