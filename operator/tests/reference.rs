@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use azwib_operator::binding::events::EventReason;
 use azwib_operator::binding::reason::{ConditionType, Persistence, Reason};
 use azwib_operator::cli::Cli;
 use clap::{Arg, CommandFactory};
 
 const CONDITIONS: &str = include_str!("../../docs/reference/conditions.md");
+const EVENTS: &str = include_str!("../../docs/reference/events.md");
 const FLAGS: &str = include_str!("../../docs/reference/flags.md");
 
 /// What stands between the two marker comments of a document.
@@ -80,6 +82,21 @@ fn the_table_of_conditions_names_every_condition_and_every_reason_and_no_others(
     );
 }
 
+#[test]
+fn the_reference_of_events_describes_every_reason_of_an_event() {
+    let mut expected = "| reason | type | meaning |\n|---|---|---|\n".to_owned();
+    for reason in EventReason::all() {
+        let (name, type_) = (reason.as_str(), reason.type_());
+        let meaning = reason.description();
+        writeln!(expected, "| `{name}` | {type_:?} | {meaning} |").unwrap();
+    }
+    assert_eq!(
+        generated_part(EVENTS),
+        expected,
+        "docs/reference/events.md should hold:\n{expected}"
+    );
+}
+
 fn row_of_flag(flag: &Arg) -> String {
     let list = |values: Vec<String>| {
         values
@@ -91,6 +108,7 @@ fn row_of_flag(flag: &Arg) -> String {
     let choices: Vec<_> = flag
         .get_possible_values()
         .iter()
+        .filter(|_| flag.get_action().takes_values())
         .map(|value| value.get_name().to_owned())
         .collect();
     let name = flag.get_long().expect("every flag has a long name");

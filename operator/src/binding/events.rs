@@ -15,6 +15,70 @@ use crate::kubeutil::conditions::find;
 /// Name under which events are reported.
 const CONTROLLER: &str = "azwib.dev/workloadidentitybinding";
 
+/// Why an event is published: the closed set of reasons, a stable interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventReason {
+    /// `Ready` has this reason now; or it would, had the binding not been good when last seen.
+    Ready(Reason),
+    CredentialLeft,
+    ForceDetached,
+}
+
+impl EventReason {
+    /// Every reason of an event: those that `Ready` can have, then what happens at the end of a binding.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Reason::ALL
+            .iter()
+            .filter(|reason| !reason.is_of_step_done())
+            .map(|reason| Self::Ready(*reason))
+            .chain([Self::CredentialLeft, Self::ForceDetached])
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready(reason) => reason.as_str(),
+            Self::CredentialLeft => "CredentialLeft",
+            Self::ForceDetached => "ForceDetached",
+        }
+    }
+
+    /// `Normal` for progress and for what was asked for, `Warning` for what stops a binding or leaves something behind.
+    pub fn type_(self) -> EventType {
+        match self {
+            Self::Ready(
+                Reason::Succeeded
+                | Reason::Pending
+                | Reason::Propagating
+                | Reason::Creating
+                | Reason::WaitingForTurn
+                | Reason::WaitingForCredential
+                | Reason::Suspended,
+            ) => EventType::Normal,
+            _ => EventType::Warning,
+        }
+    }
+
+    /// What it means, in one line, as the reference of events prints it.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Ready(reason) => reason.description(),
+            Self::CredentialLeft => {
+                "The binding went, and a credential that it recorded stays: it is not provably ours."
+            }
+            Self::ForceDetached => {
+                "The binding was let go as asked although its cleanup failed: its credential may be left in Azure."
+            }
+        }
+    }
+
+    fn action(self) -> &'static str {
+        match self {
+            Self::Ready(_) => "Reconcile",
+            Self::CredentialLeft | Self::ForceDetached => "Delete",
+        }
+    }
+}
+
 /// Publishes what happens to bindings.
 pub struct Events {
     client: Client,
@@ -47,19 +111,10 @@ impl Events {
         {
             return;
         }
-        let good = [
-            Reason::Succeeded,
-            Reason::Propagating,
-            Reason::Creating,
-            Reason::WaitingForTurn,
-        ];
-        let type_ = if good.iter().any(|reason| reason.as_str() == now.reason) {
-            EventType::Normal
-        } else {
-            EventType::Warning
-        };
-        self.publish(binding, type_, &now.reason, "Reconcile", &now.message)
-            .await;
+        if let Some(reason) = Reason::named(&now.reason) {
+            let reason = EventReason::Ready(reason);
+            self.publish(&binding.metadata, reason, &now.message).await;
+        }
     }
 
     /// Tells that a good binding could not be looked at; its status stays as it is.
@@ -69,75 +124,37 @@ impl Events {
         reason: Reason,
         message: &str,
     ) {
-        self.publish(
-            binding,
-            EventType::Warning,
-            reason.as_str(),
-            "Reconcile",
-            message,
-        )
-        .await;
+        self.publish(&binding.metadata, EventReason::Ready(reason), message)
+            .await;
     }
 
     /// Tells that a credential was not deleted with its binding.
     pub async fn credential_left(&self, binding: &ObjectMeta, credential: &str, why: &str) {
         let note =
             format!("the federated identity credential {credential} is left in Azure: {why}");
-        self.publish_about(
-            binding,
-            EventType::Warning,
-            "CredentialLeft",
-            "Delete",
-            &note,
-        )
-        .await;
+        self.publish(binding, EventReason::CredentialLeft, &note)
+            .await;
     }
 
     /// Tells that a binding was let go although its cleanup failed.
     pub async fn detached(&self, binding: &ObjectMeta, why: &str) {
         let note = format!("let go as asked; what it made in Azure may be left: {why}");
-        self.publish_about(
-            binding,
-            EventType::Warning,
-            "ForceDetached",
-            "Delete",
-            &note,
-        )
-        .await;
+        self.publish(binding, EventReason::ForceDetached, &note)
+            .await;
     }
 
     /// Tells a binding that it cannot be read.
     pub async fn unreadable(&self, binding: &ObjectMeta, message: &str) {
-        let reason = Reason::InvalidSpec.as_str();
-        self.publish_about(binding, EventType::Warning, reason, "Reconcile", message)
-            .await;
-    }
-
-    async fn publish(
-        &self,
-        binding: &WorkloadIdentityBinding,
-        type_: EventType,
-        reason: &str,
-        action: &str,
-        note: &str,
-    ) {
-        self.publish_about(&binding.metadata, type_, reason, action, note)
+        self.publish(binding, EventReason::Ready(Reason::InvalidSpec), message)
             .await;
     }
 
     /// In a namespace that is being deleted nothing can be created, events neither: they are then about the Namespace.
-    async fn publish_about(
-        &self,
-        binding: &ObjectMeta,
-        type_: EventType,
-        reason: &str,
-        action: &str,
-        note: &str,
-    ) {
+    async fn publish(&self, binding: &ObjectMeta, reason: EventReason, note: &str) {
         let event = |note: String| Event {
-            type_,
-            reason: reason.to_owned(),
-            action: action.to_owned(),
+            type_: reason.type_(),
+            reason: reason.as_str().to_owned(),
+            action: reason.action().to_owned(),
             note: Some(note),
             related: None,
         };
@@ -152,7 +169,7 @@ impl Events {
         };
         if let Err(error) = outcome {
             tracing::debug!(
-                reason,
+                reason = reason.as_str(),
                 error = &error as &dyn std::error::Error,
                 "the event was not published"
             );

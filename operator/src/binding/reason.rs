@@ -89,6 +89,11 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
+            /// The reason of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+            }
+
             /// How long this reason may stand before the binding counts as stalled.
             pub fn persistence(self) -> Persistence {
                 match self { $(Self::$name => Persistence::$persistence,)* }
@@ -165,6 +170,20 @@ reasons! {
     ScopeLocked => NeedsPerson,
     /// Azure refused the request for a reason of its own.
     RequestRefused => NeedsPerson,
+}
+
+impl Reason {
+    /// Whether it says that a step is done, which is never the reason of `Ready`.
+    pub fn is_of_step_done(self) -> bool {
+        matches!(
+            self,
+            Self::GrantsNotRequired
+                | Self::IssuerConfigured
+                | Self::Resolved
+                | Self::Applied
+                | Self::InPlace
+        )
+    }
 }
 
 impl fmt::Display for Reason {

@@ -423,10 +423,8 @@ pub fn stalls_after(reason: Reason, moment: &Moment) -> Option<Duration> {
 }
 
 fn is_stalled(verdict: &Verdict, previous: Option<&Condition>, moment: &Moment) -> bool {
-    let reason = Reason::ALL
-        .iter()
-        .find(|reason| reason.as_str() == verdict.reason);
-    let Some(threshold) = reason.and_then(|reason| stalls_after(*reason, moment)) else {
+    let reason = Reason::named(&verdict.reason);
+    let Some(threshold) = reason.and_then(|reason| stalls_after(reason, moment)) else {
         return false;
     };
     // After a restart the memory of how long a reason has stood is gone; what was said already stays said.
