@@ -1,8 +1,8 @@
 //! The generated CustomResourceDefinition: what must hold for every field of it, now and later.
 
 use azwib_crds::{
-    DEFAULT_AUDIENCE, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, WorkloadIdentityBinding,
-    WorkloadIdentityBindingStatus, crd,
+    DEFAULT_AUDIENCE, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, ServiceAccountCreation,
+    ServiceAccountRole, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, crd,
 };
 use serde_json::{Value, json};
 
@@ -118,8 +118,11 @@ fn the_spec_has_only_fields_whose_behaviour_exists() {
             "spec.identity.resourceId",
             "spec.identity.subscriptionId",
             "spec.serviceAccount",
+            "spec.serviceAccount.creation",
             "spec.serviceAccount.name",
+            "spec.serviceAccount.role",
             "spec.serviceAccount.tokenExpirationSeconds",
+            "spec.suspend",
         ]
     );
 }
@@ -217,7 +220,11 @@ spec: {identity: {name: orders}}",
         DEFAULT_TOKEN_EXPIRATION_SECONDS
     );
     assert_eq!(binding.spec.credential.audience, DEFAULT_AUDIENCE);
+    let account = &binding.spec.service_account;
+    assert_eq!(account.role, ServiceAccountRole::Default);
+    assert_eq!(account.creation, ServiceAccountCreation::Immediate);
     assert_eq!(binding.spec.deletion_policy, DeletionPolicy::Delete);
+    assert!(!binding.spec.suspend);
     assert_eq!(binding.status, None);
 
     let root = root_schema();
@@ -232,7 +239,11 @@ spec: {identity: {name: orders}}",
         spec["credential"]["properties"]["audience"]["default"],
         "api://AzureADTokenExchange"
     );
+    let account = &spec["serviceAccount"]["properties"];
+    assert_eq!(account["role"]["default"], "Default");
+    assert_eq!(account["creation"]["default"], "Immediate");
     assert_eq!(spec["deletionPolicy"]["default"], "Delete");
+    assert_eq!(spec["suspend"]["default"], false);
 }
 
 #[test]
@@ -247,9 +258,15 @@ fn a_full_object_is_written_back_as_it_was_read() {
                 "resourceGroup": "rg-shop",
                 "subscriptionId": "00000000-0000-0000-0000-000000000000",
             },
-            "serviceAccount": {"name": "orders", "tokenExpirationSeconds": 86400},
+            "serviceAccount": {
+                "name": "orders",
+                "role": "Additional",
+                "creation": "WhenCredentialReady",
+                "tokenExpirationSeconds": 86400,
+            },
             "credential": {"audience": "openshift"},
             "deletionPolicy": "Retain",
+            "suspend": true,
         },
         "status": {
             "observedGeneration": 3,

@@ -144,6 +144,9 @@ async fn everything_else_may_change() -> anyhow::Result<()> {
     let from = with("serviceAccount.name", json!("orders"));
     for (case, (field, value)) in [
         ("/serviceAccount/tokenExpirationSeconds", json!(7200)),
+        ("/serviceAccount/role", json!("Additional")),
+        ("/serviceAccount/creation", json!("WhenCredentialReady")),
+        ("/suspend", json!(true)),
         ("/credential/audience", json!("openshift")),
         ("/deletionPolicy", json!("Retain")),
     ]

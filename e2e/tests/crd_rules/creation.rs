@@ -69,9 +69,10 @@ async fn what_a_binding_leaves_out_is_filled_in_and_its_status_is_not_taken_for_
         created.data["spec"],
         json!({
             "identity": { "name": "orders" },
-            "serviceAccount": { "tokenExpirationSeconds": 3600 },
+            "serviceAccount": { "role": "Default", "creation": "Immediate", "tokenExpirationSeconds": 3600 },
             "credential": { "audience": "api://AzureADTokenExchange" },
             "deletionPolicy": "Delete",
+            "suspend": false,
         })
     );
     assert_eq!(created.data["status"], json!({ "observedGeneration": -1 }));
@@ -83,9 +84,10 @@ async fn a_null_is_a_field_left_out() -> anyhow::Result<()> {
     let bindings = bindings().await?;
     let spec = json!({
         "identity": { "name": "orders", "resourceId": null, "resourceGroup": null, "subscriptionId": null },
-        "serviceAccount": { "name": null },
+        "serviceAccount": { "name": null, "role": null, "creation": null },
         "credential": null,
         "deletionPolicy": null,
+        "suspend": null,
     });
     let created = bindings
         .create(&PostParams::default(), &binding("nulls", &spec))
@@ -96,7 +98,7 @@ async fn a_null_is_a_field_left_out() -> anyhow::Result<()> {
     );
     assert_eq!(
         created.data["spec"]["serviceAccount"],
-        json!({ "tokenExpirationSeconds": 3600 })
+        json!({ "role": "Default", "creation": "Immediate", "tokenExpirationSeconds": 3600 })
     );
     assert_eq!(
         created.data["spec"]["credential"],
@@ -206,6 +208,18 @@ fn bounds() -> Value {
             "accepted": [3600, 86400],
             "refused": [3599, 86401, -1, 7200.5, "7200"],
         },
+        "serviceAccount.role": {
+            "accepted": ["Default", "Additional"],
+            "refused": ["", "default", "additional", "Primary", true],
+        },
+        "serviceAccount.creation": {
+            "accepted": ["Immediate", "WhenCredentialReady"],
+            "refused": ["", "immediate", "Never", false],
+        },
+        "suspend": {
+            "accepted": [true, false],
+            "refused": ["true", 1, ""],
+        },
         "credential.audience": {
             "accepted": [text(1), text(600), "openshift", "https://vercel.com/shop", "a b", "日本"],
             "refused": ["", text(601), " ", " a", "a ", "a\nb", "a\n", ["a"]],
@@ -245,8 +259,8 @@ async fn a_deletion_policy_is_one_of_two_words() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_field_that_does_not_exist_is_pointed_out() -> anyhow::Result<()> {
     for field in [
-        "suspend: true",
-        "serviceAccount: {role: Default}",
+        "suspended: true",
+        "serviceAccount: {annotations: {}}",
         "credential: {name: mine}",
         "credential: {issuer: x}",
     ] {
