@@ -1,0 +1,193 @@
+//! How a status moves: Ready goes on two reads only, Stalled comes with time and outlives a restart, and events tell of
+//! transitions.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use azwib_crds::WorkloadIdentityBinding;
+use azwib_e2e::environment::{Namespace, PATIENCE, condition, ready_reasons};
+use azwib_e2e::{Environment, EnvironmentOptions, wait};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+const STALLED_AFTER: Duration = Duration::from_secs(6);
+
+static TURN: Mutex<()> = Mutex::const_new(());
+static ENVIRONMENT: OnceCell<Environment> = OnceCell::const_new();
+
+/// An environment whose operator is soon out of patience, for one test at a time.
+async fn impatient() -> anyhow::Result<(&'static Environment, MutexGuard<'static, ()>)> {
+    let turn = TURN.lock().await;
+    let start = || {
+        let mut options = EnvironmentOptions::default();
+        let flag = format!("--stalled-after={}s", STALLED_AFTER.as_secs());
+        options.operator_flags.push(flag);
+        Environment::start(options)
+    };
+    Ok((ENVIRONMENT.get_or_try_init(start).await?, turn))
+}
+
+fn is_stalled(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "Stalled").is_some()
+}
+
+async fn bind_to_nothing(shop: &Namespace<'_>) -> anyhow::Result<()> {
+    let id = shop.identity_id("orders");
+    shop.bind("orders", &format!("identity: {{resourceId: {id}}}"))
+        .await
+}
+
+/// The reasons of the events about the binding, in the order in which they began.
+async fn event_reasons(shop: &Namespace<'_>) -> anyhow::Result<Vec<String>> {
+    let events: Api<Event> = Api::namespaced(shop.client().clone(), shop.name());
+    let mut events = events.list(&ListParams::default()).await?.items;
+    events.retain(|event| {
+        let about = event.regarding.as_ref();
+        about.is_some_and(|about| about.kind.as_deref() == Some("WorkloadIdentityBinding"))
+    });
+    for event in &events {
+        assert_eq!(
+            event.series.as_ref().map(|series| series.count),
+            None,
+            "told again: {event:?}"
+        );
+    }
+    events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
+    Ok(events
+        .into_iter()
+        .filter_map(|event| event.reason)
+        .collect())
+}
+
+#[tokio::test]
+async fn ready_goes_only_after_a_second_look_at_the_credential_and_at_the_identity()
+-> anyhow::Result<()> {
+    let (env, _turn) = impatient().await?;
+    let shop = env.namespace("two-reads").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let ready = shop.ready("orders").await?;
+    let name = shop.credential_name("orders")?;
+    let removed = Timestamp::now();
+    let path = format!(
+        "{}/federatedIdentityCredentials/{name}",
+        orders.resource_id()
+    );
+    env.arm().await?.delete(&path).await?;
+    let versions = shop
+        .versions_until(&ready, "Ready again", |binding| {
+            condition(binding, "Ready").unwrap().status == "True"
+        })
+        .await?;
+    assert_eq!(
+        ready_reasons(&versions),
+        ["Creating", "Propagating", "Succeeded"]
+    );
+
+    // What the operator asked from the first listing that lacks the credential to the PUT that restores it.
+    let put = shop
+        .operator_requests("PUT", "orders")
+        .await?
+        .pop()
+        .unwrap();
+    let reads = shop.operator_requests("GET", "orders").await?;
+    let reads: Vec<_> = reads
+        .iter()
+        .filter(|read| read.started > removed && read.started < put.started)
+        .map(|read| read.operation.as_str())
+        .collect();
+    let list = "FederatedIdentityCredentials_List";
+    let first = reads.iter().position(|read| *read == list).unwrap();
+    assert_eq!(reads[first..], [list, "UserAssignedIdentities_Get", list]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reason_that_something_else_can_cure_is_stalled_after_its_time_and_not_before()
+-> anyhow::Result<()> {
+    let (env, _turn) = impatient().await?;
+    let shop = env.namespace("stalls").await?;
+    bind_to_nothing(&shop).await?;
+    let first = shop.until("orders", "not found", |binding| {
+        condition(binding, "Ready").is_some_and(|ready| ready.reason == "IdentityNotFound")
+    });
+    let first = first.await?;
+    assert_eq!(
+        condition(&first, "Reconciling").unwrap().reason,
+        "IdentityNotFound"
+    );
+    let stalled = shop.until("orders", "stalled", is_stalled).await?;
+    let ready = condition(&stalled, "Ready").unwrap();
+    let stalled = condition(&stalled, "Stalled").unwrap();
+    assert_eq!(
+        (&stalled.reason, &stalled.message),
+        (&ready.reason, &ready.message)
+    );
+    // Times in a status are whole seconds.
+    let since = stalled
+        .last_transition_time
+        .0
+        .duration_since(ready.last_transition_time.0);
+    let since = Duration::try_from(since)?;
+    assert!(since + Duration::from_secs(1) >= STALLED_AFTER, "{since:?}");
+
+    shop.identity("orders").await?;
+    let cured = shop.ready("orders").await?;
+    assert!(!is_stalled(&cured));
+    Ok(())
+}
+
+#[tokio::test]
+async fn stalled_stays_over_a_restart_while_its_reason_does() -> anyhow::Result<()> {
+    let (env, _turn) = impatient().await?;
+    let shop = env.namespace("stalled-restart").await?;
+    bind_to_nothing(&shop).await?;
+    let stalled = shop.until("orders", "stalled", is_stalled).await?;
+    let looks = async || anyhow::Ok(shop.operator_requests("GET", "orders").await?.len());
+    env.kill_operator().await?;
+    let before = looks().await?;
+    env.start_operator().await?;
+    wait::until(
+        "a look at the identity by the new process",
+        PATIENCE,
+        async || Ok((looks().await? > before).then_some(())),
+    )
+    .await?;
+    // Its second look begins after all that followed from the first.
+    wait::until("another look", PATIENCE, async || {
+        Ok((looks().await? > before + 1).then_some(()))
+    })
+    .await?;
+    let after = shop.bindings().get("orders").await?;
+    assert_eq!(after.resource_version(), stalled.resource_version());
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_tell_of_transitions_only() -> anyhow::Result<()> {
+    let (env, _turn) = impatient().await?;
+    let shop = env.namespace("events").await?;
+    bind_to_nothing(&shop).await?;
+    // It fails again and again for the same reason.
+    let looks = async || anyhow::Ok(shop.operator_requests("GET", "orders").await?.len());
+    wait::until("a second look at the identity", PATIENCE, async || {
+        Ok((looks().await? >= 2).then_some(()))
+    })
+    .await?;
+    assert_eq!(event_reasons(&shop).await?, ["IdentityNotFound"]);
+    shop.identity("orders").await?;
+    shop.ready("orders").await?;
+    let told = wait::until("the event of success", PATIENCE, async || {
+        let reasons = event_reasons(&shop).await?;
+        Ok(reasons.contains(&"Succeeded".to_owned()).then_some(reasons))
+    })
+    .await?;
+    // A steady state tells nothing.
+    shop.further_listings("orders", 3).await?;
+    assert_eq!(event_reasons(&shop).await?, told);
+    assert_eq!(told, ["IdentityNotFound", "Propagating", "Succeeded"]);
+    Ok(())
+}
