@@ -1,0 +1,138 @@
+//! Azure refuses the write of the credential: with its own codes, on the requests of one identity.
+
+use azure_simulator::control::api::FaultAction;
+use azwib_e2e::Environment;
+use azwib_e2e::environment::condition;
+
+use crate::says;
+
+fn refusal(status: u16, code: &str, message: &str) -> FaultAction {
+    FaultAction::Respond {
+        status,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        headers: Vec::new(),
+        body: None,
+    }
+}
+
+/// The write is refused so: the binding says why, its record is withdrawn, and it is Ready once Azure takes the write.
+async fn refused(
+    purpose: &str,
+    action: FaultAction,
+    (reason, with): (&str, &str),
+    explanation: &str,
+) -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace(purpose).await?;
+    let orders = shop.identity("orders").await?;
+    let outage = env
+        .outage(shop.requests_to("PUT", "orders"), action)
+        .await?;
+    shop.bind_to("orders", &orders).await?;
+    let name = shop.credential_name("orders")?;
+    let message = format!("cannot write the federated identity credential {name}: {explanation}");
+    let binding = says(&shop, "CredentialReady", reason, with, &message).await?;
+    assert_eq!(binding.status.as_ref().unwrap().credentials, []);
+    let account = condition(&binding, "ServiceAccountReady").unwrap();
+    assert_eq!(account.status, "True", "the account does not depend on it");
+    assert_eq!(shop.credentials(&orders).await?, []);
+
+    outage.end().await?;
+    shop.ready("orders").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_policy_that_denies_credentials_is_named() -> anyhow::Result<()> {
+    let said = "Resource 'azwib' was disallowed by policy. Policy identifiers: '[]'.";
+    refused(
+        "policy",
+        refusal(403, "RequestDisallowedByPolicy", said),
+        ("PolicyDenied", "Stalled"),
+        "RequestDisallowedByPolicy: Resource 'azwib' was disallowed by policy; an Azure Policy forbids it: ask for an \
+         exemption, or use an identity outside of its scope",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_lock_on_the_identity_is_named() -> anyhow::Result<()> {
+    let said = "The scope 'orders' cannot perform write operation because following scope(s) are locked: 'orders'. \
+                Please remove the lock and try again.";
+    refused(
+        "lock",
+        refusal(409, "ScopeLocked", said),
+        ("ScopeLocked", "Stalled"),
+        "ScopeLocked: The scope 'orders' cannot perform write operation because following scope(s) are locked: 'orders'; \
+         remove the lock on the identity or above",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_region_without_federated_credentials_is_named() -> anyhow::Result<()> {
+    let said = "The request format was unexpected : Support for federated identity credentials not enabled";
+    refused(
+        "region",
+        refusal(405, "MethodNotAllowed", said),
+        ("RegionNotSupported", "Stalled"),
+        "MethodNotAllowed: The request format was unexpected : Support for federated identity credentials not enabled; \
+         use a managed identity in a region that supports federated identity credentials",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_of_another_kind_is_passed_on() -> anyhow::Result<()> {
+    refused(
+        "refused",
+        refusal(400, "BadRequest", "The request format was unexpected."),
+        ("RequestRefused", "Stalled"),
+        "BadRequest: The request format was unexpected; correct what Azure names, or report it if the request looks right",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_missing_permission_to_write_is_named() -> anyhow::Result<()> {
+    let said = "The client 'azwib' with object id 'azwib' does not have authorization to perform action 'write' over \
+                scope 'orders' or the scope is invalid. If access was recently granted, please refresh your credentials.";
+    refused(
+        "write",
+        refusal(403, "AuthorizationFailed", said),
+        ("AuthorizationFailed", "Reconciling"),
+        "AuthorizationFailed: The client 'azwib' with object id 'azwib' does not have authorization to perform action \
+         'write' over scope 'orders' or the scope is invalid; grant the operator a role with this action there; a new \
+         role assignment can take 10 minutes",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn an_identity_too_new_for_the_directory_is_waited_for() -> anyhow::Result<()> {
+    let said = "MS Graph resource not found during Federated Identity Credential creation.";
+    refused(
+        "new-identity",
+        refusal(404, "NotFound", said),
+        ("Creating", "Reconciling"),
+        "NotFound: MS Graph resource not found during Federated Identity Credential creation; it is tried again without \
+         you doing anything",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn throttled_writes_are_waited_for() -> anyhow::Result<()> {
+    let mut action = refusal(429, "TooManyRequests", "Retry after 2 seconds.");
+    if let FaultAction::Respond { headers, .. } = &mut action {
+        headers.push(("Retry-After".to_owned(), "2".to_owned()));
+    }
+    refused(
+        "throttled",
+        action,
+        ("Throttled", "Reconciling"),
+        "Azure asks for fewer requests; it is tried again without you doing anything",
+    )
+    .await
+}
