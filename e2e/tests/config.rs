@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::Context;
 use azwib_e2e::{
-    ControlPlane, ControlPlaneOptions, Environment, environment::EnvironmentOptions, wait::until,
+    ControlPlane, ControlPlaneOptions, Environment,
+    environment::{EnvironmentOptions, Namespace, condition},
+    wait::until,
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -17,7 +19,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client,
-    api::{ListParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -126,8 +128,20 @@ async fn the_operator_needs_what_it_may_do_and_is_refused_nothing() -> anyhow::R
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
-    shop.unbind("orders").await?;
+    // A cleanup that Azure refuses looks whether somebody has asked to let go.
+    shop.revoke_operator().await?;
+    shop.bindings()
+        .delete("orders", &DeleteParams::default())
+        .await?;
+    shop.until("orders", "kept by its finalizer", |binding| {
+        let ready = condition(binding, "Ready");
+        ready.is_some_and(|ready| ready.reason == "AuthorizationFailed")
+    })
+    .await?;
+    shop.grant_operator().await?;
     shop.until_gone("orders").await?;
+    store_a_binding_that_cannot_be_read(&shop).await?;
+    shop.event("InvalidSpec").await?;
 
     let user = format!("system:serviceaccount:{NAMESPACE}:{OPERATOR}");
     let requests: Vec<_> = env
@@ -159,7 +173,13 @@ async fn the_operator_needs_what_it_may_do_and_is_refused_nothing() -> anyhow::R
             Some(format!("{} {name}", request.verb))
         })
         .collect();
-    let unused: Vec<_> = rules_of_the_operator().difference(&used).cloned().collect();
+    let rules = rules_of_the_operator();
+    let beyond: Vec<_> = used.difference(&rules).collect();
+    assert!(
+        beyond.is_empty(),
+        "it used what it is not given: {beyond:?}"
+    );
+    let unused: Vec<_> = rules.difference(&used).cloned().collect();
     assert_eq!(
         unused,
         [
@@ -211,6 +231,22 @@ async fn editors_of_a_namespace_may_write_bindings_and_viewers_may_read_them() -
     Ok(())
 }
 
+/// Takes the types out of the schema of specs, and stores one that nobody can make sense of.
+async fn store_a_binding_that_cannot_be_read(shop: &Namespace<'_>) -> anyhow::Result<()> {
+    let anything = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    let patch = json!([{ "op": "replace", "path": spec, "value": anything }]).to_string();
+    let control_plane = &shop.environment().control_plane;
+    control_plane
+        .kubectl(&["patch", "crd", BINDINGS, "--type=json", "-p", &patch])
+        .await?;
+    until("the API server to take anything", LIMIT, async || {
+        let taken = shop.bind("unreadable", "identity: 7").await;
+        Ok(taken.is_ok().then_some(()))
+    })
+    .await
+}
+
 /// A cluster with `config/default` applied as it is; a warning of the API server is an error.
 async fn installed() -> anyhow::Result<ControlPlane> {
     let control_plane = ControlPlane::start(ControlPlaneOptions::unpublished()?).await?;
@@ -230,7 +266,11 @@ fn folder(path: &str) -> String {
 fn rules_of_the_operator() -> BTreeSet<String> {
     let rules = [
         (BINDINGS, &["get", "list", "watch", "patch"][..]),
-        ("workloadidentitybindings/status.azwib.dev", &["update"]),
+        (
+            "workloadidentitybindings/status.azwib.dev",
+            &["update", "patch"],
+        ),
+        ("namespaces", &["get"]),
         (
             "serviceaccounts",
             &["get", "list", "watch", "create", "patch"],
