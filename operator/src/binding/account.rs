@@ -137,7 +137,7 @@ pub fn configuration(
 ) -> AccountConfiguration {
     let origin = origin(existing);
     let (annotations, note) = match holder(claimants, existing) {
-        None => (BTreeMap::new(), None),
+        None => (retained_annotations(claimants, existing), None),
         // Exactly as they are, whatever the holder's spec says meanwhile.
         Some(holder) if holder.suspended => {
             (existing.map(carried_annotations).unwrap_or_default(), None)
@@ -162,6 +162,24 @@ pub fn configuration(
         origin,
         note,
         uid: existing.and_then(|meta| meta.uid.clone()),
+    }
+}
+
+/// Without a holder an account carries none of our annotations, but for those that a binding with Retain has left: they
+/// name an identity that is none of the claimants'.
+fn retained_annotations(
+    claimants: &[Claimant],
+    existing: Option<&ObjectMeta>,
+) -> BTreeMap<&'static str, String> {
+    let carried = existing.map(carried_annotations).unwrap_or_default();
+    let of_claimant = |client_id: &String| {
+        claimants
+            .iter()
+            .any(|claimant| claimant.client_id == *client_id)
+    };
+    match carried.get(CLIENT_ID) {
+        Some(client_id) if !of_claimant(client_id) => carried,
+        _ => BTreeMap::new(),
     }
 }
 
@@ -194,7 +212,13 @@ pub fn configuration_after(
         return configuration(&with_leaving, Some(existing));
     }
     if !remaining.is_empty() {
-        return configuration(remaining, Some(existing));
+        let mut configuration = configuration(remaining, Some(existing));
+        if leaving.role == ServiceAccountRole::Default
+            && holder(remaining, Some(existing)).is_none()
+        {
+            configuration.annotations.clear();
+        }
+        return configuration;
     }
     // What we made goes with its owner (the garbage collector takes it); what we adopted gives back our fields.
     AccountConfiguration {
@@ -245,6 +269,17 @@ impl AccountConfiguration {
             let carried = existing.annotations.as_ref()?.get(field)?;
             let other = other_owners_of_annotation(existing, FIELD_MANAGER, field, false).next()?;
             (carried != wanted).then_some((field, other))
+        })
+    }
+
+    /// What is applied where there is such a conflict: label and references go, or the end of a binding would take along
+    /// what somebody else keeps; no annotation comes or changes. None where nothing is left to give up.
+    pub fn given_up(&self, existing: &ObjectMeta) -> Option<Self> {
+        let owned = applied_by(existing, FIELD_MANAGER);
+        (!owned.labels.is_empty() || !owned.owner_references.is_empty()).then(|| Self {
+            annotations: carried_annotations(existing),
+            note: None,
+            ..self.clone()
         })
     }
 

@@ -91,7 +91,7 @@ async fn carry_out(
         credential,
         claim,
     } = plan;
-    let account = Account::planned(account, desired, ctx)?;
+    let account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
     let waiting = account
         .is_none()
@@ -273,7 +273,7 @@ struct Account<'a> {
 
 impl<'a> Account<'a> {
     /// None when the account is not made yet. Fails when it stays with whoever holds it.
-    fn planned(
+    async fn planned(
         step: AccountStep,
         desired: &'a Desired,
         ctx: &'a Context,
@@ -283,6 +283,11 @@ impl<'a> Account<'a> {
             AccountStep::Apply(configuration) => (configuration, true),
             AccountStep::Wait => return Ok(None),
             AccountStep::Stop(error) => return Err(error),
+            AccountStep::GiveUp(configuration, error) => {
+                let (namespace, name) = (&desired.namespace, &desired.service_account);
+                apply_account(namespace, name, configuration, ctx).await?;
+                return Err(error);
+            }
         };
         Ok(Some(Self {
             configuration,

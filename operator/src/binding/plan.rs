@@ -31,6 +31,8 @@ pub enum AccountStep {
     Apply(AccountConfiguration),
     /// It stays with whoever holds it.
     Stop(ServiceAccountError),
+    /// This is applied, and then it stays with whoever holds it.
+    GiveUp(AccountConfiguration, ServiceAccountError),
     /// It is missing, and made only once the credential works.
     Wait,
 }
@@ -102,14 +104,19 @@ fn account_step(
         };
     };
     if let Some((field, manager)) = configuration.conflict(existing) {
+        let given_up = configuration.given_up(existing);
         // An additional identity needs none of the annotations: their conflict is the holder's.
         if desired.role == ServiceAccountRole::Additional {
-            return AccountStep::InPlace(configuration);
+            return given_up.map_or(AccountStep::InPlace(configuration), AccountStep::Apply);
         }
-        return AccountStep::Stop(ServiceAccountError::HeldByManager {
+        let error = ServiceAccountError::HeldByManager {
             field: format!("annotation {field}"),
             message: format!("conflict with \"{manager}\""),
-        });
+        };
+        return match given_up {
+            Some(configuration) => AccountStep::GiveUp(configuration, error),
+            None => AccountStep::Stop(error),
+        };
     }
     if configuration.is_in_place(existing) {
         AccountStep::InPlace(configuration)

@@ -328,3 +328,59 @@ fn another_managers_client_id_on_an_adopted_account_is_a_conflict_before_anythin
         "our own account is applied by force"
     );
 }
+
+#[test]
+fn annotations_of_an_identity_that_is_gone_and_retained_stay_under_additional_ones() {
+    let existing = account(OURS);
+    let others = [additional("b", 2, "client-b")];
+    let wanted = configuration(&others, Some(&existing));
+    assert_eq!(wanted.annotations[CLIENT_ID], "client-a");
+    assert_eq!(wanted.annotations[TENANT_ID], "tenant");
+    // A binding that has become Additional is not gone.
+    let demoted = [additional("a", 1, "client-a")];
+    let wanted = configuration(&demoted, Some(&existing));
+    assert!(wanted.annotations.is_empty());
+}
+
+#[test]
+fn with_its_holder_the_annotations_go_though_additional_ones_remain() {
+    let others = [additional("b", 2, "client-b")];
+    let wanted = configuration_after(&claimant("a", 1, "client-a"), &others, &account(OURS));
+    assert!(wanted.annotations.is_empty());
+    assert_eq!(wanted.owner_references[0].uid, "uid-b");
+    // What an additional binding that goes finds there is not its own.
+    let wanted = configuration_after(&additional("c", 3, "client-c"), &others, &account(OURS));
+    assert_eq!(wanted.annotations[CLIENT_ID], "client-a");
+}
+
+#[test]
+fn an_account_that_another_manager_takes_over_is_given_up_but_for_what_we_still_hold() {
+    let ours = "            \"f:azure.workload.identity/client-id\": {}\n";
+    let theirs = "    - {manager: platform, operation: Apply, fieldsV1: {f:metadata: {f:annotations: \
+                  {\"f:azure.workload.identity/client-id\": {}}}}}\n";
+    let taken = OURS
+        .replacen("client-id: client-a", "client-id: client-x", 1)
+        .replacen(ours, "", 1)
+        + theirs;
+    let claimants = [claimant("a", 1, "client-a")];
+    let existing = account(&taken);
+    let wanted = configuration(&claimants, Some(&existing));
+    assert_eq!(wanted.conflict(&existing), Some((CLIENT_ID, "platform")));
+    let given_up = wanted.given_up(&existing).unwrap();
+    assert!(!given_up.force());
+    assert!(given_up.labels.is_empty() && given_up.owner_references.is_empty());
+    let left: Vec<_> = given_up.annotations.keys().copied().collect();
+    assert_eq!(left, [TOKEN_EXPIRATION, TENANT_ID]);
+
+    let label = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}}";
+    let reference = "f:ownerReferences: {'k:{\"uid\":\"uid-a\"}': {}}";
+    let without =
+        taken
+            .replacen(label, "f:labels: {}", 1)
+            .replacen(reference, "f:ownerReferences: {}", 1);
+    assert_eq!(
+        wanted.given_up(&account(&without)),
+        None,
+        "nothing is left to give up"
+    );
+}
