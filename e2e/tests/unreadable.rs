@@ -3,6 +3,7 @@
 //! The tests share an environment whose CustomResourceDefinition takes anything.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use azure_simulator::control::api::FaultAction;
 use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
 use azwib_e2e::{Environment, EnvironmentOptions, wait};
@@ -114,6 +115,7 @@ async fn until_gone(shop: &Namespace<'_>) -> anyhow::Result<()> {
     .await
 }
 
+const LET_GO: &str = "annotate its Namespace with azwib.dev/force-detach=true";
 const UNREADABLE: (&str, &str) = ("the binding cannot be read: ", "; correct it, or delete it");
 
 #[tokio::test]
@@ -199,24 +201,18 @@ async fn records_that_cannot_be_read_keep_the_binding_until_it_is_let_go() -> an
     let env = environment().await?;
     let shop = env.namespace("records").await?;
     let orders = bound(&shop, "orders").await?;
+    make_unreadable(&shop).await?;
+    is_told(&shop, UNREADABLE.0, UNREADABLE.1).await?;
     let records = Patch::Merge(json!({ "status": { "credentials": [{ "name": 7 }] } }));
     let by_hand = PatchParams::default();
     raw_bindings(&shop)
         .patch_status("orders", &by_hand, &records)
         .await?;
-    // A change of the status alone is nothing that the operator looks at.
-    change(&shop, json!({ "spec": { "suspend": true } })).await?;
-    is_told(&shop, UNREADABLE.0, UNREADABLE.1).await?;
     raw_bindings(&shop)
         .delete("orders", &DeleteParams::default())
         .await?;
     let unknown = "status.credentials of the binding cannot be read, so what it left in Azure is not known: mend it; ";
-    let kept = is_told(
-        &shop,
-        unknown,
-        "annotate its Namespace with azwib.dev/force-detach=true",
-    )
-    .await?;
+    let kept = is_told(&shop, unknown, LET_GO).await?;
     assert_eq!(kept.finalizers(), ["azwib.dev/cleanup"]);
 
     let namespaces: Api<k8s::Namespace> = Api::all(shop.client().clone());
@@ -233,5 +229,37 @@ async fn records_that_cannot_be_read_keep_the_binding_until_it_is_let_go() -> an
         "nobody knows whose it is"
     );
     assert_eq!(shop.operator_requests("DELETE", "orders").await?.len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_binding_that_cannot_be_read_says_why_azure_keeps_its_credential() -> anyhow::Result<()> {
+    let env = environment().await?;
+    let shop = env.namespace("kept").await?;
+    let orders = bound(&shop, "orders").await?;
+    make_unreadable(&shop).await?;
+    is_told(&shop, UNREADABLE.0, UNREADABLE.1).await?;
+    let locked = FaultAction::Respond {
+        status: 409,
+        code: "ScopeLocked".to_owned(),
+        message: "The scope 'orders' cannot perform delete operation.".to_owned(),
+        headers: Vec::new(),
+        body: None,
+    };
+    let deletes = shop.requests_to("DELETE", "orders");
+    let lock = env.outage(deletes, locked).await?;
+    raw_bindings(&shop)
+        .delete("orders", &DeleteParams::default())
+        .await?;
+    let begins = "cannot delete the federated identity credential";
+    let kept = is_told(&shop, begins, LET_GO).await?;
+    let message = kept.data["status"]["conditions"][0]["message"].as_str();
+    assert!(
+        message.unwrap().contains("remove the lock on the identity"),
+        "{message:?}"
+    );
+    lock.end().await?;
+    until_gone(&shop).await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
     Ok(())
 }
