@@ -95,7 +95,7 @@ async fn carry_out(
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
     let waiting = account
         .is_none()
-        .then_some(ServiceAccountError::WaitingForCredential);
+        .then_some(Error::from(ServiceAccountError::WaitingForCredential));
     let claim = Claimed { claim, identity };
     let stop = match credential {
         CredentialStep::Keep => None,
@@ -109,7 +109,7 @@ async fn carry_out(
                     applied.account = Some(account.apply().await?);
                 }
                 put(turn, &claim, ctx, applied).await?;
-                return said(waiting);
+                return waiting.map_or(Ok(()), Err);
             }
         },
     };
@@ -120,14 +120,7 @@ async fn carry_out(
         return Err(error);
     }
     applied.credential = AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
-    said(waiting)
-}
-
-fn said(waiting: Option<ServiceAccountError>) -> Result<(), Error> {
-    match waiting {
-        Some(waiting) => Err(waiting.into()),
-        None => Ok(()),
-    }
+    waiting.map_or(Ok(()), Err)
 }
 
 /// The claim that is made on an identity.
