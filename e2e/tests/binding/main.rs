@@ -7,10 +7,15 @@ mod changes;
 mod creation;
 mod deletion;
 mod drift;
+mod hand_over;
+mod pairs;
 mod permission;
+mod revert;
 mod shared_account;
 mod slots;
+mod suspension;
 mod unresolved;
+mod when_credential_ready;
 
 use azwib_crds::{ServiceAccountOrigin, WorkloadIdentityBinding};
 use azwib_e2e::environment::Namespace;

@@ -1,0 +1,221 @@
+//! Operators that are started again with other flags, over bindings that were resolved with the old ones.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use azwib_crds::WorkloadIdentityBinding;
+use azwib_e2e::environment::{Namespace, PATIENCE, condition};
+use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+async fn environment() -> anyhow::Result<Environment> {
+    Environment::start(EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    })
+    .await
+}
+
+/// Starts an operator with these flags, in place of those of the same name.
+async fn operator(env: &Environment, flags: &[String]) -> anyhow::Result<OperatorProcess> {
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    let given: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
+    let mut all = env.operator_flags();
+    all.retain(|flag| !given.contains(&name(flag)));
+    all.extend_from_slice(flags);
+    env.operator_with(all, BTreeMap::new(), None).await
+}
+
+fn defaults(env: &Environment, group: &str) -> Vec<String> {
+    vec![
+        format!("--default-subscription={}", env.simulator.subscription()),
+        format!("--default-resource-group={group}"),
+    ]
+}
+
+/// What must not change: the account, and the writes that Azure has seen.
+async fn written(shop: &Namespace<'_>) -> anyhow::Result<(Option<String>, usize)> {
+    let account = shop.service_accounts().get("orders").await?;
+    let writes = shop.operator_writes("orders").await?;
+    Ok((account.resource_version(), writes))
+}
+
+fn ready(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+#[tokio::test]
+async fn an_identity_given_by_name_is_completed_from_each_default() -> anyhow::Result<()> {
+    let env = environment().await?;
+    let shop = env.namespace("by-name").await?;
+    let _operator = operator(&env, &defaults(&env, shop.name())).await?;
+    let subscription = env.simulator.subscription();
+    let group = shop.name();
+    let forms = [
+        ("both", String::new()),
+        ("of-group", format!(", resourceGroup: {group}")),
+        (
+            "of-subscription",
+            format!(", subscriptionId: {subscription}"),
+        ),
+        (
+            "of-neither",
+            format!(", resourceGroup: {group}, subscriptionId: {subscription}"),
+        ),
+    ];
+    for (name, more) in &forms {
+        shop.identity(name).await?;
+        shop.bind(name, &format!("identity: {{name: {name}{more}}}"))
+            .await?;
+    }
+    for (name, _) in &forms {
+        let binding = shop.ready(name).await?;
+        let resolved = binding.status.unwrap().identity.unwrap();
+        let id = shop.identity_id(name);
+        assert!(
+            resolved.resource_id.eq_ignore_ascii_case(&id),
+            "{resolved:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_default_moves_no_binding_and_the_old_one_finds_everything_in_place()
+-> anyhow::Result<()> {
+    let env = environment().await?;
+    let shop = env.namespace("changed-default").await?;
+    let other = env.namespace("other-group").await?;
+    shop.identity("orders").await?;
+    other.identity("orders").await?;
+    let first = operator(&env, &defaults(&env, shop.name())).await?;
+    shop.bind("orders", "identity: {name: orders}").await?;
+    shop.ready("orders").await?;
+    let before = written(&shop).await?;
+    first.kill().await?;
+
+    let second = operator(&env, &defaults(&env, other.name())).await?;
+    let changed = shop
+        .failing("orders", "IdentityResolved", "IdentityChanged")
+        .await?;
+    assert_eq!(
+        changed.message,
+        format!(
+            "this binding was resolved to {}, but the operator's defaults now make it {}: nothing is changed; restore \
+             --default-subscription and --default-resource-group, or delete the binding and create it again",
+            shop.identity_id("orders"),
+            other.identity_id("orders")
+        )
+    );
+    let binding = shop.bindings().get("orders").await?;
+    assert_eq!(
+        condition(&binding, "Stalled").unwrap().reason,
+        "IdentityChanged"
+    );
+    assert_eq!(written(&shop).await?, before);
+    assert_eq!(other.operator_writes("orders").await?, 0);
+    second.kill().await?;
+
+    let _third = operator(&env, &defaults(&env, shop.name())).await?;
+    shop.until("orders", "Ready again", ready).await?;
+    assert_eq!(written(&shop).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_place()
+-> anyhow::Result<()> {
+    let env = environment().await?;
+    let shop = env.namespace("changed-issuer").await?;
+    let orders = shop.identity("orders").await?;
+    let first = operator(&env, &[]).await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let before = written(&shop).await?;
+    first.kill().await?;
+
+    let new_issuer = "https://oidc.example/moved/";
+    let second = operator(&env, &[format!("--issuer={new_issuer}")]).await?;
+    let changed = shop
+        .failing("orders", "IssuerReady", "IssuerChanged")
+        .await?;
+    assert_eq!(
+        changed.message,
+        format!(
+            "the credential of this binding was made for the issuer {}, but the operator now runs with \
+             --issuer={new_issuer}: nothing is changed; restore the issuer, or delete the binding and create it again",
+            env.issuer()
+        )
+    );
+    let binding = shop.bindings().get("orders").await?;
+    assert_eq!(
+        condition(&binding, "Stalled").unwrap().reason,
+        "IssuerChanged"
+    );
+    assert_eq!(written(&shop).await?, before);
+    second.kill().await?;
+
+    let third = operator(&env, &[]).await?;
+    shop.until("orders", "Ready again", ready).await?;
+    assert_eq!(written(&shop).await?, before);
+    third.kill().await?;
+
+    // A binding whose issuer has changed is cleaned up by what it recorded.
+    let _fourth = operator(&env, &[format!("--issuer={new_issuer}")]).await?;
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_for_a_reconcile_makes_one_fresh_read_and_one_fresh_listing() -> anyhow::Result<()>
+{
+    let env = environment().await?;
+    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let shop = env.namespace("requested").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let reads = async || {
+        let reads = shop.operator_requests("GET", "orders").await?;
+        let of_list = |path: &str| {
+            path.to_ascii_lowercase()
+                .ends_with("/federatedidentitycredentials")
+        };
+        let lists = reads.iter().filter(|read| of_list(&read.path)).count();
+        anyhow::Ok((reads.len() - lists, lists))
+    };
+    let (gets, lists) = reads().await?;
+    let request = async |when: &str| {
+        let annotations = json!({ "azwib.dev/reconcile-requested-at": when });
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+        let patched = shop
+            .bindings()
+            .patch("orders", &PatchParams::default(), &patch)
+            .await?;
+        anyhow::Ok(patched.status)
+    };
+    for (count, when) in (1..).zip(["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"]) {
+        let before = request(when).await?;
+        wait::until("fresh reads", PATIENCE, async || {
+            Ok((reads().await? >= (gets + count, lists + count)).then_some(()))
+        })
+        .await?;
+        // A change that asks for nothing: what it is looked at with is known.
+        shop.change(
+            "orders",
+            json!({ "serviceAccount": { "tokenExpirationSeconds": 3600 + count } }),
+        )
+        .await?;
+        let after = shop.ready("orders").await?;
+        assert_eq!(reads().await?, (gets + count, lists + count));
+        assert_eq!(
+            after.status.unwrap().credentials,
+            before.unwrap().credentials
+        );
+    }
+    assert_eq!(shop.operator_writes("orders").await?, 1);
+    Ok(())
+}
