@@ -1,7 +1,10 @@
 //! Reasons that a binding's status shows, each brought about as it comes about in the field, with its message.
+//!
+//! [`index`] says which test of this package shows which reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod credential_refused;
+mod index;
 mod on_the_way;
 mod service_account;
 
