@@ -277,3 +277,6 @@ pub fn is_live_twin(
         && sibling.metadata.deletion_timestamp.is_none()
         && identity_id(&sibling.spec.identity, defaults).is_ok_and(|other| other == *identity)
 }
+
+#[cfg(test)]
+mod tests;

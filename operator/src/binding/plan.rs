@@ -10,6 +10,7 @@ use super::error::Error;
 use super::observe::Observed;
 use super::service_account::ServiceAccountError;
 use super::validate::Desired;
+use crate::azure::ListedCredential;
 use crate::ledger::Ledger;
 use crate::ledger::plan::{Claim, Decision, decide};
 
@@ -59,15 +60,7 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         older_twin,
         credential_works,
     } = observed;
-    let credential = match (older_twin, listing) {
-        (Some(older), _) => CredentialStep::Stop(Error::Duplicate { older }),
-        (None, Err(error)) => CredentialStep::Stop(error),
-        (None, Ok(listing)) => match decide(&listing, &desired.claim, credential_limit) {
-            Decision::Keep => CredentialStep::Keep,
-            Decision::Create | Decision::Update => CredentialStep::Write,
-            Decision::Refuse(refusal) => CredentialStep::Stop(Error::Claim(refusal)),
-        },
-    };
+    let credential = credential_step(older_twin, listing, &desired.claim, credential_limit);
     let works = credential_works && matches!(credential, CredentialStep::Keep);
     Plan {
         ledger,
@@ -75,6 +68,23 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         identity,
         credential,
         claim: desired.claim.clone(),
+    }
+}
+
+fn credential_step(
+    older_twin: Option<String>,
+    listing: Result<Vec<ListedCredential>, Error>,
+    claim: &Claim,
+    credential_limit: usize,
+) -> CredentialStep {
+    match (older_twin, listing) {
+        (Some(older), _) => CredentialStep::Stop(Error::Duplicate { older }),
+        (None, Err(error)) => CredentialStep::Stop(error),
+        (None, Ok(listing)) => match decide(&listing, claim, credential_limit) {
+            Decision::Keep => CredentialStep::Keep,
+            Decision::Create | Decision::Update => CredentialStep::Write,
+            Decision::Refuse(refusal) => CredentialStep::Stop(Error::Claim(refusal)),
+        },
     }
 }
 
@@ -124,3 +134,6 @@ fn account_step(
         AccountStep::Apply(configuration)
     }
 }
+
+#[cfg(test)]
+mod tests;

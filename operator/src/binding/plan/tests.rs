@@ -1,0 +1,222 @@
+use azwib_crds::{Audience, CredentialName, DeletionPolicy, Issuer, ManagedIdentityId, Subject};
+use k8s_openapi::jiff::Timestamp;
+
+use super::*;
+use crate::azure::{AzureError, AzureErrorKind, CredentialContent};
+use crate::binding::account::CLIENT_ID;
+
+const ISSUER: &str = "https://oidc.example/";
+
+fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desired {
+    let issuer = Issuer::parse(ISSUER).unwrap();
+    Desired {
+        identity: ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", "rg", "orders")
+            .unwrap(),
+        namespace: "shop".to_owned(),
+        service_account: "orders".to_owned(),
+        token_expiration_seconds: 3600,
+        role,
+        creation,
+        claim: Claim {
+            name: CredentialName::derive(&issuer, "shop", "orders"),
+            issuer,
+            subject: Subject::of_service_account("shop", "orders"),
+            audience: Audience::parse("api://AzureADTokenExchange").unwrap(),
+        },
+        deletion_policy: DeletionPolicy::Delete,
+    }
+}
+
+fn claimant(name: &str, role: ServiceAccountRole) -> Claimant {
+    Claimant {
+        name: name.to_owned(),
+        uid: format!("uid-{name}"),
+        created: Timestamp::from_second(1).ok(),
+        role,
+        suspended: false,
+        client_id: format!("client-{name}"),
+        tenant_id: "tenant".to_owned(),
+        token_expiration_seconds: 3600,
+        deletion_policy: DeletionPolicy::Delete,
+    }
+}
+
+fn identity(name: &str) -> ResolvedIdentity {
+    ResolvedIdentity {
+        resource_id: format!("/subscriptions/{name}"),
+        client_id: format!("client-{name}"),
+        principal_id: "principal".to_owned(),
+        tenant_id: "tenant".to_owned(),
+    }
+}
+
+fn account(yaml: &str) -> ObjectMeta {
+    serde_yaml_ng::from_str(yaml).unwrap()
+}
+
+/// An account of somebody's, which names another client id.
+fn kept_elsewhere(label_of_ours: &str) -> ObjectMeta {
+    account(&format!(
+        "{{labels: {{app.kubernetes.io/managed-by: azwib}}, annotations: {{{CLIENT_ID}: client-x}}, managedFields: [\
+         {{manager: platform, operation: Apply, fieldsV1: {{f:metadata: {{f:annotations: {{'f:{CLIENT_ID}': {{}}}}}}}}}}, \
+         {{manager: azwib, operation: Apply, fieldsV1: {{f:metadata: {{f:labels: {{{label_of_ours}}}}}}}}}]}}"
+    ))
+}
+
+const LABEL_OF_OURS: &str = "'f:app.kubernetes.io/managed-by': {}";
+
+fn step(
+    claimants: &[Claimant],
+    existing: Option<&ObjectMeta>,
+    of: &Claimant,
+    creation: ServiceAccountCreation,
+    works: bool,
+) -> AccountStep {
+    let name = of.name.as_str();
+    let desired = desired(of.role, creation);
+    account_step(claimants, existing, &identity(name), &desired, works)
+}
+
+use ServiceAccountCreation::{Immediate, WhenCredentialReady};
+use ServiceAccountRole::{Additional, Default};
+
+#[test]
+fn an_account_that_is_missing_is_made_at_once_or_once_the_credential_works() {
+    let a = claimant("a", Default);
+    for (creation, works, waits) in [
+        (Immediate, false, false),
+        (Immediate, true, false),
+        (WhenCredentialReady, false, true),
+        (WhenCredentialReady, true, false),
+    ] {
+        let step = step(std::slice::from_ref(&a), None, &a, creation, works);
+        match step {
+            AccountStep::Wait => assert!(waits, "{creation:?} {works}"),
+            AccountStep::Apply(_) => assert!(!waits, "{creation:?} {works}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_account_that_is_there_never_waits_for_the_credential() {
+    let a = claimant("a", Default);
+    let bare = account("{}");
+    let step = step(
+        std::slice::from_ref(&a),
+        Some(&bare),
+        &a,
+        WhenCredentialReady,
+        false,
+    );
+    let AccountStep::Apply(configuration) = step else {
+        panic!("{step:?}");
+    };
+    assert_eq!(configuration.annotations[CLIENT_ID], "client-a");
+}
+
+#[test]
+fn another_default_identity_finds_the_account_held_and_an_additional_one_does_not() {
+    let (a, b) = (claimant("a", Default), claimant("b", Default));
+    let both = [a.clone(), b.clone()];
+    let held = step(&both, None, &b, Immediate, false);
+    let AccountStep::Stop(ServiceAccountError::HeldByBinding { binding, client_id }) = held else {
+        panic!("{held:?}");
+    };
+    assert_eq!((binding.as_str(), client_id.as_str()), ("a", "client-a"));
+    let holds = step(&both, None, &a, Immediate, false);
+    assert!(matches!(holds, AccountStep::Apply(_)), "{holds:?}");
+
+    let b = claimant("b", Additional);
+    let shares = step(&[a, b.clone()], None, &b, Immediate, false);
+    let AccountStep::Apply(configuration) = shares else {
+        panic!("{shares:?}");
+    };
+    assert_eq!(configuration.annotations[CLIENT_ID], "client-a");
+}
+
+#[test]
+fn another_managers_client_id_stops_the_holder_and_not_an_additional_identity() {
+    let (a, b) = (claimant("a", Default), claimant("b", Additional));
+    let both = [a.clone(), b.clone()];
+    let existing = kept_elsewhere("");
+    let stopped = step(&both, Some(&existing), &a, Immediate, false);
+    let AccountStep::Stop(error @ ServiceAccountError::HeldByManager { .. }) = stopped else {
+        panic!("{stopped:?}");
+    };
+    assert!(error.to_string().contains("\"platform\""), "{error}");
+    let untouched = step(&both, Some(&existing), &b, Immediate, false);
+    assert!(
+        matches!(untouched, AccountStep::InPlace(_)),
+        "{untouched:?}"
+    );
+}
+
+#[test]
+fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_first() {
+    let (a, b) = (claimant("a", Default), claimant("b", Additional));
+    let both = [a.clone(), b.clone()];
+    let existing = kept_elsewhere(LABEL_OF_OURS);
+    let of_holder = step(&both, Some(&existing), &a, Immediate, false);
+    let AccountStep::GiveUp(configuration, _) = of_holder else {
+        panic!("{of_holder:?}");
+    };
+    assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
+    let of_other = step(&both, Some(&existing), &b, Immediate, false);
+    let AccountStep::Apply(configuration) = of_other else {
+        panic!("{of_other:?}");
+    };
+    assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
+}
+
+fn listed(claim: &Claim, name: &str) -> ListedCredential {
+    let content = CredentialContent {
+        issuer: claim.issuer.to_string(),
+        subject: claim.subject.to_string(),
+        audiences: vec![claim.audience.to_string()],
+    };
+    ListedCredential {
+        name: name.to_owned(),
+        content: Some(content),
+    }
+}
+
+#[test]
+fn the_credential_is_kept_written_or_stopped() {
+    let claim = desired(Default, Immediate).claim;
+    let ours = listed(&claim, claim.name.as_str());
+    let mut foreign = listed(&claim, "foreign");
+    foreign.content.as_mut().unwrap().subject = "system:serviceaccount:shop:other".to_owned();
+    let step = |twin: Option<&str>, listing, limit| {
+        credential_step(twin.map(str::to_owned), listing, &claim, limit)
+    };
+    let kept = step(None, Ok(vec![ours.clone()]), 20);
+    assert!(matches!(kept, CredentialStep::Keep), "{kept:?}");
+    let written = step(None, Ok(vec![foreign.clone()]), 20);
+    assert!(matches!(written, CredentialStep::Write), "{written:?}");
+    let full = step(None, Ok(vec![foreign]), 1);
+    assert!(
+        matches!(full, CredentialStep::Stop(Error::Claim(_))),
+        "{full:?}"
+    );
+    let elsewhere = step(None, Ok(vec![listed(&claim, "by-hand")]), 20);
+    assert!(
+        matches!(elsewhere, CredentialStep::Stop(Error::Claim(_))),
+        "{elsewhere:?}"
+    );
+    // Two that claim the same would take turns in being wrong: the younger one leaves even what is there alone.
+    let twin = step(Some("a-older"), Ok(vec![ours]), 20);
+    let CredentialStep::Stop(Error::Duplicate { older }) = twin else {
+        panic!("{twin:?}");
+    };
+    assert_eq!(older, "a-older");
+    let unread = Error::ListCredentials {
+        identity: "/subscriptions/x".to_owned(),
+        source: AzureError::local(AzureErrorKind::Unavailable, "away"),
+    };
+    let stopped = step(None, Err(unread), 20);
+    assert!(
+        matches!(stopped, CredentialStep::Stop(Error::ListCredentials { .. })),
+        "{stopped:?}"
+    );
+}
