@@ -21,7 +21,15 @@ async fn nothing_is_written_for_a_suspended_binding_while_its_neighbour_is_looke
         stock.resource_id()
     );
     shop.bind("stock", &neighbour).await?;
-    shop.ready("stock").await?;
+    let additional = shop.ready("stock").await?;
+    let account = condition(&additional, "ServiceAccountReady").unwrap();
+    assert_eq!(
+        account.message,
+        format!(
+            "service account orders is there; the workload names the client id {} itself",
+            stock.client_id()
+        )
+    );
     let changed = shop.change("orders", json!({ "suspend": true })).await?;
     let versions = shop.versions_until(&changed, "observed", observed).await?;
     for version in &versions {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use azwib_crds::{
-    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountStatus,
-    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
+    ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -137,10 +137,15 @@ pub fn of_applied(
         report.identity = Some(identity.clone());
     }
     if let Some(account) = account {
-        let mut message = format!(
-            "service account {} names the client id {}",
-            account.status.name, identity.client_id
-        );
+        let (name, client_id) = (&account.status.name, &identity.client_id);
+        let mut message = match binding.spec.service_account.role {
+            ServiceAccountRole::Default => {
+                format!("service account {name} names the client id {client_id}")
+            }
+            ServiceAccountRole::Additional => format!(
+                "service account {name} is there; the workload names the client id {client_id} itself"
+            ),
+        };
         if let Some(note) = &account.note {
             message = format!("{message}; {note}");
         }

@@ -537,3 +537,21 @@ fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespac
         assert!(found.message.contains("force-detach"), "{}", found.message);
     }
 }
+
+#[test]
+fn an_additional_identity_does_not_claim_to_be_named_by_the_account() {
+    let said = |role| {
+        let mut binding = binding();
+        binding.spec.service_account.role = role;
+        let report = of_applied(&binding, &done(), "https://oidc.example/", false);
+        let finding = report.finding(ConditionType::ServiceAccountReady).unwrap();
+        finding.message.clone()
+    };
+    let message = said(ServiceAccountRole::Default);
+    assert!(message.contains("names the client id"), "{message}");
+    let message = said(ServiceAccountRole::Additional);
+    assert!(
+        message.contains("the workload names the client id"),
+        "{message}"
+    );
+}
