@@ -112,7 +112,7 @@ fn once_it_shows_the_bindings_the_pod_and_the_exchange_and_ends() -> anyhow::Res
         .skip(1)
         .take_while(|line| !line.is_empty())
         .collect();
-    assert_eq!(bindings.len(), 6, "{output}");
+    assert_eq!(bindings.len(), 8, "{output}");
     for binding in &bindings {
         assert!(binding.contains("True    Succeeded"), "{binding}");
     }
