@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
+use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::{Namespace, PATIENCE, condition, ready_reasons};
 use azwib_e2e::{Environment, EnvironmentOptions, wait};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -189,5 +190,47 @@ async fn events_tell_of_transitions_only() -> anyhow::Result<()> {
     shop.further_listings("orders", 3).await?;
     assert_eq!(event_reasons(&shop).await?, told);
     assert_eq!(told, ["IdentityNotFound", "Propagating", "Succeeded"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_identity_is_not_stalled_while_one_of_our_own_deletions_on_it_is_pending()
+-> anyhow::Result<()> {
+    let (env, _turn) = impatient().await?;
+    let shop = env.namespace("pending").await?;
+    let shared = shop.identity("shared").await?;
+    let (arm, id) = (env.arm().await?, shared.resource_id());
+    for number in 0..19 {
+        let (name, subject) = (format!("foreign-{number}"), format!("repo:{number}"));
+        let issuer = "https://token.actions.example";
+        arm.put_credential(id, &name, issuer, &subject, "api://other")
+            .await?;
+    }
+    shop.bind_to("leaving", &shared).await?;
+    shop.ready("leaving").await?;
+    let deletes = shop.requests_to("DELETE", "shared");
+    let outage = env.outage(deletes, service_unavailable()).await?;
+    shop.bindings()
+        .delete("leaving", &DeleteParams::default())
+        .await?;
+    shop.bind_to("orders", &shared).await?;
+    shop.failing("orders", "CredentialReady", "CredentialLimitReached")
+        .await?;
+    let waiting = shop.bindings().get("orders").await?;
+    let since = condition(&waiting, "Ready").unwrap().last_transition_time.0;
+    wait::until("twice the operator's patience", PATIENCE, async || {
+        let passed = Duration::try_from(Timestamp::now().duration_since(since))?;
+        Ok((passed > 2 * STALLED_AFTER).then_some(()))
+    })
+    .await?;
+    let still = shop.bindings().get("orders").await?;
+    assert_eq!(
+        condition(&still, "Reconciling").unwrap().reason,
+        "CredentialLimitReached"
+    );
+    assert!(!is_stalled(&still));
+    outage.end().await?;
+    shop.until_gone("leaving").await?;
+    shop.ready("orders").await?;
     Ok(())
 }

@@ -107,13 +107,19 @@ pub(super) async fn conclude(
     let standing = error
         .as_ref()
         .map(|error| ctx.attempts.failed(&uid, error.attempt_key()));
-    let moment = ctx.moment(standing.map_or(Duration::ZERO, |standing| standing.since));
+    let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
+    // What one of our own deletions may cure is not stalled while that is under way.
+    let moment = ctx.moment(if error.is_some() && ctx.is_deletion_pending(binding) {
+        Duration::ZERO
+    } else {
+        stood
+    });
     let status = status::compute(latest, report, &moment);
     let propagation_left = status::propagation_left(&status.conditions, &moment);
     // Waits for a turn are short: saying so at once would cost a write for each.
     let silent = match &error {
         Some(Error::Kubernetes(_)) => true,
-        Some(Error::TurnTaken { settles_in: None }) => moment.stood < QUIET_WAIT,
+        Some(Error::TurnTaken { settles_in: None }) => stood < QUIET_WAIT,
         _ => false,
     };
     if !silent && latest.status.as_ref() != Some(&status) {

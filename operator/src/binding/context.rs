@@ -76,6 +76,23 @@ impl Context {
         }
     }
 
+    /// Whether another binding that is being deleted still records a credential on this binding's identity.
+    pub fn is_deletion_pending(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let status = binding.status.as_ref();
+        let Some(identity) = status.and_then(|status| status.identity.as_ref()) else {
+            return false;
+        };
+        let bindings = self.bindings.state();
+        bindings
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok())
+            .filter(|other| other.metadata.deletion_timestamp.is_some())
+            .filter(|other| other.uid() != binding.uid())
+            .filter_map(|other| other.status.as_ref())
+            .flat_map(|status| &status.credentials)
+            .any(|it| it.resource_id.eq_ignore_ascii_case(&identity.resource_id))
+    }
+
     /// Whether the binding's annotation asks for fresh reads and did not when it was last looked at.
     pub fn is_newly_requested(&self, binding: &WorkloadIdentityBinding) -> bool {
         let requested = binding.annotations().get(RECONCILE_REQUESTED_AT);
