@@ -133,14 +133,13 @@ pub fn breaches(seen: &[SeenBinding]) -> Vec<String> {
         let place = format!("{}/{}", version.namespace, version.name);
         let mut breach =
             |what: String| breaches.push(format!("{place}: {what}: {}", version.status));
-        let status: SeenStatus =
-            match serde_json::from_value(version.status.clone()) {
-                Ok(status) => status,
-                Err(error) => {
-                    breach(format!("the status cannot be read: {error}"));
-                    continue;
-                }
-            };
+        let status: SeenStatus = match serde_json::from_value(version.status.clone()) {
+            Ok(status) => status,
+            Err(error) => {
+                breach(format!("the status cannot be read: {error}"));
+                continue;
+            }
+        };
         let before = observed
             .insert(&version.uid, status.observed_generation)
             .unwrap_or(NEVER_WRITTEN);
