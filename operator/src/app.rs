@@ -45,6 +45,8 @@ pub enum Error {
     },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    #[error("the controller has ended by itself; its log says why")]
+    ControllerEnded,
     #[error("what was under way did not end within {0:?}")]
     Unfinished(Duration),
 }
@@ -163,20 +165,20 @@ async fn ready_once_synced(synced: oneshot::Receiver<()>, readiness: Readiness) 
 /// Lets the passes under way finish, then the writes that outlived theirs.
 async fn wind_down(
     stop: CancellationToken,
-    controller: tokio::task::JoinHandle<()>,
+    mut controller: tokio::task::JoinHandle<()>,
     ledgers: &Ledgers,
     grace: Duration,
 ) -> Result<(), Error> {
+    tokio::select! {
+        // It runs until it is told to stop: a supervisor should start the operator anew.
+        _ = &mut controller => return Err(Error::ControllerEnded),
+        () = stop.cancelled() => {}
+    }
     let finished = async {
-        // An aborted or panicked controller has nothing under way either.
+        // A controller that panicked on the way down has nothing under way either.
         let _ = controller.await;
         ledgers.drain().await;
     };
-    let mut finished = std::pin::pin!(finished);
-    tokio::select! {
-        () = &mut finished => return Ok(()),
-        () = stop.cancelled() => {}
-    }
     tokio::time::timeout(grace, finished)
         .await
         .map_err(|_| Error::Unfinished(grace))

@@ -53,6 +53,11 @@ pub enum Error {
         "--cloud: {0}; see --authority-host, --resource-manager-endpoint and --resource-manager-audience"
     )]
     Cloud(#[source] InvalidCloud),
+    #[error(
+        "--authority-host is {given}, but --cloud has {expected}: remove the flag (or AZURE_AUTHORITY_HOST), or choose \
+         the cloud that it belongs to"
+    )]
+    OtherAuthority { given: String, expected: String },
     #[error("--azure-client-id: {0}")]
     ClientId(#[source] InvalidClientId),
     #[error("--azure-client-secret-file: cannot read {path}")]
@@ -152,8 +157,6 @@ fn cloud(cli: &Cli) -> Result<Cloud, Error> {
         CloudName::China => KnownCloud::China,
         CloudName::Custom => return custom_cloud(cli),
     };
-    // The webhook sets AZURE_AUTHORITY_HOST in the operator's own pod, to the very host that the cloud has: the
-    // variable is no contradiction, but addresses of Resource Manager are.
     for (flag, variable, value) in [
         (
             "resource-manager-endpoint",
@@ -170,7 +173,16 @@ fn cloud(cli: &Cli) -> Result<Cloud, Error> {
             return Err(Error::OnlyCustom { flag, variable });
         }
     }
-    Cloud::known(known).map_err(Error::Cloud)
+    let cloud = Cloud::known(known).map_err(Error::Cloud)?;
+    let expected = cloud.authority_host().as_str().trim_end_matches('/');
+    // The webhook sets AZURE_AUTHORITY_HOST in the operator's own pod, to the host of the webhook's cloud.
+    match given(&cli.authority_host) {
+        Some(given) if given.trim_end_matches('/') != expected => Err(Error::OtherAuthority {
+            given: given.to_owned(),
+            expected: expected.to_owned(),
+        }),
+        _ => Ok(cloud),
+    }
 }
 
 fn custom_cloud(cli: &Cli) -> Result<Cloud, Error> {
@@ -410,6 +422,18 @@ mod tests {
             refusal(&CUSTOM[2..3])
                 .contains("--resource-manager-endpoint only goes with --cloud=custom")
         );
+    }
+
+    #[test]
+    fn the_authority_of_another_cloud_is_refused_and_that_of_the_same_is_not() {
+        let other = refusal(&["--authority-host=https://login.microsoftonline.us"]);
+        assert!(other.contains("--authority-host"), "{other}");
+        for same in [
+            "https://login.microsoftonline.com",
+            "https://login.microsoftonline.com/",
+        ] {
+            config(&[&format!("--authority-host={same}")]).unwrap();
+        }
     }
 
     #[test]

@@ -137,6 +137,15 @@ impl AzureError {
         }
     }
 
+    /// Notes how long Azure asks us to wait.
+    #[cfg(test)]
+    pub(crate) fn with_retry_after(self, delay: Duration) -> Self {
+        Self {
+            retry_after: Some(delay),
+            ..self
+        }
+    }
+
     /// Notes the HTTP status of an answer that could not be used.
     pub(crate) fn with_status(self, status: u16) -> Self {
         Self {

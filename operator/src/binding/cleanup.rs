@@ -12,12 +12,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
-use super::Context;
 use super::account::configuration_after;
+use super::apply::write_status;
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
-use super::observe::{account, claimant, is_live_twin};
+use super::observe::{account_now, claimant, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
+use super::{Context, FINALIZER};
 use crate::azure::{AzureErrorKind, CredentialContent, ListedCredential};
 use crate::ledger::{BindingRef, Freshness};
 
@@ -121,7 +122,7 @@ async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), 
                 .await;
             continue;
         };
-        if has_live_twin(departing, &identity, ctx) {
+        if handed_over(recorded, departing, &identity, ctx).await? {
             tracing::info!(
                 credential = recorded.name,
                 "the credential stays for another binding"
@@ -191,11 +192,51 @@ fn content_of(recorded: &RecordedCredential) -> CredentialContent {
     }
 }
 
-fn has_live_twin(departing: &Departing, identity: &ManagedIdentityId, ctx: &Context) -> bool {
+/// Leaves a credential to another binding of the same account and identity, the oldest that is not being deleted.
+///
+/// The record goes along: without it that binding would not look for the credential when it is deleted in its turn.
+async fn handed_over(
+    recorded: &RecordedCredential,
+    departing: &Departing,
+    identity: &ManagedIdentityId,
+    ctx: &Context,
+) -> Result<bool, kube::Error> {
     let uid = departing.metadata.uid.as_deref();
-    ctx.siblings(departing.namespace(), &departing.service_account)
-        .iter()
-        .any(|sibling| is_live_twin(sibling, uid, identity, &ctx.settings.defaults))
+    let mut twins = ctx.siblings(departing.namespace(), &departing.service_account);
+    twins.retain(|sibling| is_live_twin(sibling, uid, identity, &ctx.settings.defaults));
+    twins.sort_by_key(|twin| {
+        (
+            twin.creation_timestamp().map(|time| time.0),
+            twin.name_any(),
+        )
+    });
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), departing.namespace());
+    for twin in twins {
+        // The watch may lag behind, and what is being deleted or has no finalizer may be gone before it cleans up.
+        let fresh = bindings.get_opt(&twin.name_any()).await?;
+        let Some(fresh) = fresh.filter(|fresh| {
+            fresh.uid() == twin.uid()
+                && fresh.metadata.deletion_timestamp.is_none()
+                && fresh
+                    .finalizers()
+                    .iter()
+                    .any(|finalizer| finalizer == FINALIZER)
+        }) else {
+            continue;
+        };
+        let mut status = fresh.status.clone().unwrap_or_default();
+        if !status
+            .credentials
+            .iter()
+            .any(|other| other.name == recorded.name)
+        {
+            status.credentials.push(recorded.clone());
+            write_status(&fresh, status, ctx).await?;
+        }
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 /// Gives the account the state that the remaining bindings ask for.
@@ -204,7 +245,8 @@ async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Err
     let Some(leaving) = &departing.claimant else {
         return Ok(());
     };
-    let Some(existing) = account(namespace, name, ctx).await? else {
+    // The watch may lag behind an apply of a moment ago.
+    let Some(existing) = account_now(namespace, name, ctx).await? else {
         return Ok(());
     };
     let siblings = ctx.siblings(namespace, name);

@@ -99,7 +99,6 @@ async fn azure(
     good: bool,
     freshness: Freshness,
 ) -> Result<(ResolvedIdentity, Vec<ListedCredential>), Unread> {
-    let started = Instant::now();
     let id = desired.identity.to_string();
     let read = async |freshness| match ledger.identity(freshness).await {
         Ok(identity) => Ok(resolved(desired, identity)),
@@ -118,7 +117,7 @@ async fn azure(
         };
         if source.kind() == AzureErrorKind::ParentNotFound {
             // The identity was there when it was last read: is it still?
-            read(Freshness::Since(started)).await?;
+            read(Freshness::Since(Instant::now())).await?;
         }
         Err(Unread {
             identity: Some(identity.clone()),
@@ -190,20 +189,27 @@ fn resolved(desired: &Desired, identity: Identity) -> ResolvedIdentity {
 
 /// The account's metadata from the watch; where it shows none, from the API server, so that an account that somebody
 /// has just made is not taken for ours.
-pub(super) async fn account(
+async fn account(
     namespace: &str,
     name: &str,
     ctx: &Context,
 ) -> Result<Option<ObjectMeta>, kube::Error> {
     let key = ObjectRef::<PartialObjectMeta<ServiceAccount>>::new(name).within(namespace);
-    if let Some(account) = ctx.accounts.get(&key) {
-        return Ok(Some(account.metadata.clone()));
+    match ctx.accounts.get(&key) {
+        Some(account) => Ok(Some(account.metadata.clone())),
+        None => account_now(namespace, name, ctx).await,
     }
+}
+
+/// The account's metadata from the API server.
+pub(super) async fn account_now(
+    namespace: &str,
+    name: &str,
+    ctx: &Context,
+) -> Result<Option<ObjectMeta>, kube::Error> {
     let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
-    Ok(accounts
-        .get_metadata_opt(name)
-        .await?
-        .map(|account| account.metadata))
+    let account = accounts.get_metadata_opt(name).await?;
+    Ok(account.map(|account| account.metadata))
 }
 
 fn claimants(

@@ -102,16 +102,32 @@ pub fn recording(
     let mut report = before_steps(ctx.issuer());
     identity_resolved(&mut report, identity);
     report.identity = Some(identity.clone());
-    let message = format!(
-        "the federated identity credential {} is about to be written",
-        credential.name
-    );
-    report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
+    let name = credential.name.clone();
     let mut credentials = recorded_credentials(binding);
     credentials.retain(|other| other.name != credential.name);
     credentials.push(credential);
+    if is_failing(binding) {
+        // One more try of a write that failed before: what is said of it stands until it succeeds.
+        let status = binding.status.clone().unwrap_or_default();
+        return WorkloadIdentityBindingStatus {
+            credentials,
+            ..status
+        };
+    }
     report.credentials = Some(credentials);
+    let message = format!("the federated identity credential {name} is about to be written");
+    report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
     compute(binding, report, &ctx.moment(Duration::ZERO))
+}
+
+/// Whether status says of this very generation that its credential failed.
+fn is_failing(binding: &WorkloadIdentityBinding) -> bool {
+    binding.status.as_ref().is_some_and(|status| {
+        Some(status.observed_generation) == binding.metadata.generation
+            && status.identity.is_some()
+            && find(&status.conditions, ConditionType::CredentialReady.as_str())
+                .is_some_and(|condition| condition.status == ConditionStatus::False.as_str())
+    })
 }
 
 /// What a pass that came as far as `applied` has to say.

@@ -1,9 +1,9 @@
 //! From a binding's spec to what it asks for, with every string parsed. Pure.
 
 use azwib_crds::{
-    Audience, CredentialName, DeletionPolicy, IdentityReference, InvalidAudience,
-    InvalidManagedIdentityId, Issuer, ManagedIdentityId, ServiceAccountCreation,
-    ServiceAccountRole, Subject, WorkloadIdentityBinding,
+    Audience, CredentialName, IdentityReference, InvalidAudience, InvalidManagedIdentityId, Issuer,
+    ManagedIdentityId, ServiceAccountCreation, ServiceAccountRole, Subject,
+    WorkloadIdentityBinding,
 };
 use kube::ResourceExt;
 
@@ -27,12 +27,9 @@ pub struct Desired {
     pub identity: ManagedIdentityId,
     pub namespace: String,
     pub service_account: String,
-    /// Seconds, 3600 to 86400.
-    pub token_expiration_seconds: i32,
     pub role: ServiceAccountRole,
     pub creation: ServiceAccountCreation,
     pub claim: Claim,
-    pub deletion_policy: DeletionPolicy,
 }
 
 /// Why a spec asks for something that cannot be.
@@ -106,11 +103,9 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
         identity,
         namespace,
         service_account,
-        token_expiration_seconds: binding.spec.service_account.token_expiration_seconds,
         role: binding.spec.service_account.role,
         creation: binding.spec.service_account.creation,
         claim,
-        deletion_policy: binding.spec.deletion_policy,
     })
 }
 
@@ -215,7 +210,6 @@ mod tests {
         .unwrap();
         assert_eq!(desired.identity.to_string(), ID);
         assert_eq!(desired.service_account, "orders");
-        assert_eq!(desired.token_expiration_seconds, 3600);
         assert_eq!(
             desired.claim.subject.as_str(),
             "system:serviceaccount:shop:orders"
@@ -228,7 +222,6 @@ mod tests {
             desired.claim.audience.as_str(),
             "api://AzureADTokenExchange"
         );
-        assert_eq!(desired.deletion_policy, DeletionPolicy::Delete);
     }
 
     #[test]

@@ -102,7 +102,10 @@ impl Pace {
                 40..100 => Duration::from_secs(60),
                 _ => Duration::from_secs(300).mul_f64(rand::random_range(0.9..=1.1)),
             },
-            Self::After(delay) => delay.mul_f64(rand::random_range(1.0..=1.1)),
+            // At once, as a zero or a date gone by would have it, is never again and again.
+            Self::After(delay) => delay
+                .max(Duration::from_secs(1))
+                .mul_f64(rand::random_range(1.0..=1.1)),
         }
     }
 }
@@ -167,6 +170,7 @@ mod tests {
         assert!(delay(wait, 4, 102) >= Duration::from_secs(270));
         let set = Pace::After(Duration::from_secs(17));
         assert!(delay(set, 1, 0) >= Duration::from_secs(17));
+        assert!(delay(Pace::After(Duration::ZERO), 1, 0) >= Duration::from_secs(1));
     }
 
     #[test]

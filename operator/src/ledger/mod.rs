@@ -6,6 +6,7 @@
 //! taken is woken when it is given back.
 
 pub mod plan;
+mod shared_read;
 mod turn;
 mod unsettled;
 
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
+use shared_read::SharedRead;
 pub use turn::Turn;
 use unsettled::{Effect, Unsettled};
 
@@ -98,8 +100,8 @@ impl Ledgers {
                 started: self.started,
                 write_settle_time: self.write_settle_time,
                 unsettled: Mutex::default(),
-                identity: tokio::sync::Mutex::default(),
-                listing: tokio::sync::Mutex::default(),
+                identity: SharedRead::default(),
+                listing: SharedRead::default(),
                 turn: Arc::default(),
                 waiting: Mutex::default(),
             })
@@ -124,17 +126,10 @@ pub struct Ledger {
     started: Instant,
     write_settle_time: Duration,
     unsettled: Mutex<Unsettled>,
-    identity: tokio::sync::Mutex<Option<Read<Identity>>>,
-    listing: tokio::sync::Mutex<Option<Read<Vec<ListedCredential>>>>,
+    identity: SharedRead<Identity>,
+    listing: SharedRead<Vec<ListedCredential>>,
     turn: Arc<tokio::sync::Mutex<()>>,
     waiting: Mutex<Vec<BindingRef>>,
-}
-
-/// An answer of Azure and when it was asked for.
-#[derive(Debug, Clone)]
-struct Read<T> {
-    asked: Instant,
-    answer: T,
 }
 
 impl Ledger {
@@ -143,40 +138,23 @@ impl Ledger {
         &self.id
     }
 
-    /// The identity as Azure describes it; concurrent callers share one request.
+    /// The identity as Azure describes it; concurrent callers share one request, also one that fails.
     pub async fn identity(&self, freshness: Freshness) -> Result<Identity, AzureError> {
-        let mut cached = self.identity.lock().await;
-        if let Some(read) = cached.as_ref().filter(|read| freshness.allows(read.asked)) {
-            return Ok(read.answer.clone());
-        }
-        let asked = Instant::now();
-        // What failed is not remembered: the next caller asks again.
-        *cached = None;
-        let answer = self.service.get_identity(&self.id).await?;
-        *cached = Some(Read {
-            asked,
-            answer: answer.clone(),
-        });
-        Ok(answer)
+        let request = self.service.get_identity(&self.id);
+        self.identity.get(freshness, request).await
     }
 
-    /// All credentials of the identity, foreign ones included; concurrent callers share one request.
+    /// All credentials of the identity, foreign ones included; concurrent callers share one request, also one that fails.
     pub async fn listing(&self, freshness: Freshness) -> Result<Vec<ListedCredential>, AzureError> {
-        let mut cached = self.listing.lock().await;
-        if let Some(read) = cached.as_ref().filter(|read| freshness.allows(read.asked)) {
-            return Ok(read.answer.clone());
-        }
-        let asked = Instant::now();
-        *cached = None;
-        let answer = self.service.list_credentials(&self.id).await?;
-        if self.unsettled().settle(&answer, asked) {
-            self.wake_waiting();
-        }
-        *cached = Some(Read {
-            asked,
-            answer: answer.clone(),
-        });
-        Ok(answer)
+        let request = async {
+            let asked = Instant::now();
+            let listing = self.service.list_credentials(&self.id).await?;
+            if self.unsettled().settle(&listing, asked) {
+                self.wake_waiting();
+            }
+            Ok(listing)
+        };
+        self.listing.get(freshness, request).await
     }
 
     /// Takes the identity's turn to write, or notes who to wake when it is given back.

@@ -283,3 +283,14 @@ async fn a_failed_write_makes_the_listing_be_asked_for_again() {
     ledger.listing(FRESH).await.unwrap();
     assert_eq!(azure.lists.load(Ordering::SeqCst), 2);
 }
+
+#[tokio::test]
+async fn who_waited_for_a_read_that_failed_shares_the_failure() {
+    let azure = Azure::new(0, true);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let (one, two) = tokio::join!(ledger.listing(FRESH), ledger.listing(FRESH));
+    assert_eq!(one, two);
+    assert!(one.is_err());
+    assert_eq!(azure.lists.load(Ordering::SeqCst), 1);
+}

@@ -86,7 +86,7 @@ impl Turn {
                     if error.outcome_unknown() {
                         self.ledger.unsettled().lost(&name, effect, sent);
                     }
-                    *self.ledger.listing.lock().await = None;
+                    self.ledger.listing.forget().await;
                 }
             }
             drop(self);
@@ -119,17 +119,18 @@ impl Drop for Turn {
 }
 
 impl Ledger {
-    /// Puts an acknowledged write into the cached listing.
+    /// Puts an acknowledged write into the last listing.
     async fn acknowledged(&self, name: &str, effect: Effect) {
-        let mut listing = self.listing.lock().await;
-        let Some(read) = listing.as_mut() else { return };
-        read.answer
-            .retain(|credential| !credential.name.eq_ignore_ascii_case(name));
-        if let Effect::Put(content) = effect {
-            read.answer.push(ListedCredential {
-                name: name.to_owned(),
-                content: Some(content),
-            });
-        }
+        self.listing
+            .amend(|listing| {
+                listing.retain(|credential| !credential.name.eq_ignore_ascii_case(name));
+                if let Effect::Put(content) = effect {
+                    listing.push(ListedCredential {
+                        name: name.to_owned(),
+                        content: Some(content),
+                    });
+                }
+            })
+            .await;
     }
 }

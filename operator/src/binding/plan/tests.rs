@@ -14,7 +14,6 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
             .unwrap(),
         namespace: "shop".to_owned(),
         service_account: "orders".to_owned(),
-        token_expiration_seconds: 3600,
         role,
         creation,
         claim: Claim {
@@ -23,7 +22,6 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
             subject: Subject::of_service_account("shop", "orders"),
             audience: Audience::parse("api://AzureADTokenExchange").unwrap(),
         },
-        deletion_policy: DeletionPolicy::Delete,
     }
 }
 
