@@ -76,6 +76,16 @@ lint: $(CARGO_DENY) ## Formatting, clippy, dependency rules (deny.toml), go vet.
 check-generated: ## Fail when a generated file differs from what its source says.
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen -- --check
 
+# End-to-end tests wait more than they compute, and each program has clusters of its own: several run side by side.
+E2E_JOBS ?= 4
+test-names = $(sort $(patsubst $(1)/tests/%.rs,%,$(wildcard $(1)/tests/*.rs)) $(patsubst $(1)/tests/%/main.rs,%,$(wildcard $(1)/tests/*/main.rs)))
+E2E_TESTS := $(call test-names,e2e)
+OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator,$(call test-names,$(package)))
+
+.PHONY: $(addprefix e2e-,$(E2E_TESTS))
+$(addprefix e2e-,$(E2E_TESTS)): e2e-%:
+	$(CARGO) test --quiet --workspace --test $*
+
 .PHONY: test
 test: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
 test: ## Every test: units, the simulator, end to end on a real API server, Azure's own Python clients.
@@ -83,7 +93,9 @@ test: ## Every test: units, the simulator, end to end on a real API server, Azur
 	$(CARGO) build --workspace --bins --tests
 	$(BINARIES)/assets
 # What the end-to-end tests see goes to a fresh folder, and the last checks read all of it. A failure leaves it there.
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --lib --bins --examples $(addprefix --test ,$(OTHER_TESTS))
+	$(MAKE) --no-print-directory --keep-going --output-sync=target --jobs=$(E2E_JOBS) $(addprefix e2e-,$(E2E_TESTS))
+	$(CARGO) test --workspace --doc
 	$(CARGO) test --workspace --test recorded
 	rm -rf "$$AZWIB_E2E_RECORDS"
 	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
