@@ -1,5 +1,7 @@
 //! A binding's status, computed from what was done. Pure: the time comes in.
 
+mod verdict;
+
 use std::time::Duration;
 
 use azwib_crds::{
@@ -12,13 +14,11 @@ use k8s_openapi::jiff::Timestamp;
 use super::Context;
 use super::apply::{Applied, AppliedCredential};
 use super::error::Error;
-use super::reason::{ConditionType, Persistence, Reason};
+use super::reason::{ConditionType, Reason};
 use super::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, transition};
-
-/// How long a reason that Azure's roles or a sign-in can cure stands before it counts as stalled: role assignments can
-/// take this long to apply (Azure RBAC troubleshooting, "up to 10 minutes").
-const STALLED_IN_AZURE: Duration = Duration::from_secs(600);
+use verdict::Verdict;
+pub use verdict::{propagation_left, stalls_after};
 
 /// What one pass has to say about one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -276,80 +276,24 @@ pub fn compute(
     moment: &Moment,
 ) -> WorkloadIdentityBindingStatus {
     let previous = binding.status.clone().unwrap_or_default();
-    let generation = binding.metadata.generation.unwrap_or_default();
-    let set = |type_: ConditionType, status, reason: &str, message| {
-        let before = find(&previous.conditions, type_.as_str());
-        transition(
-            before,
-            type_.as_str(),
-            status,
-            reason,
-            message,
-            generation,
-            moment.now,
-        )
+    let changes = Changes {
+        previous: &previous.conditions,
+        generation: binding.metadata.generation.unwrap_or_default(),
+        now: moment.now,
     };
-    let steps: Vec<Condition> = ConditionType::STEPS
-        .iter()
-        .map(|step| {
-            match (
-                report.finding(*step),
-                find(&previous.conditions, step.as_str()),
-            ) {
-                (Some(finding), _) => {
-                    let status = if finding.met {
-                        ConditionStatus::True
-                    } else {
-                        ConditionStatus::False
-                    };
-                    set(
-                        *step,
-                        status,
-                        finding.reason.as_str(),
-                        finding.message.clone(),
-                    )
-                }
-                (None, Some(kept)) => Condition {
-                    observed_generation: Some(generation),
-                    ..kept.clone()
-                },
-                (None, None) => set(
-                    *step,
-                    ConditionStatus::Unknown,
-                    Reason::Pending.as_str(),
-                    "not reached yet".to_owned(),
-                ),
-            }
-        })
+    let steps: Vec<_> = ConditionType::STEPS
+        .into_iter()
+        .map(|step| changes.step(step, report.finding(step)))
         .collect();
-    let verdict = verdict(&report, &steps, binding, moment);
-    let mut conditions = vec![set(
-        ConditionType::Ready,
-        verdict.status,
-        &verdict.reason,
-        verdict.message.clone(),
-    )];
-    if verdict.status != ConditionStatus::True && verdict.reason != Reason::Suspended.as_str() {
-        let stalled = is_stalled(
-            &verdict,
-            find(&previous.conditions, ConditionType::Stalled.as_str()),
-            moment,
-        );
-        let type_ = if stalled {
-            ConditionType::Stalled
-        } else {
-            ConditionType::Reconciling
-        };
-        conditions.push(set(
-            type_,
-            ConditionStatus::True,
-            &verdict.reason,
-            verdict.message,
-        ));
-    }
+    let verdict = match report.finding(ConditionType::Ready) {
+        Some(finding) => Verdict::unmet(finding),
+        None => Verdict::of(&steps, binding, moment),
+    };
+    let mut conditions = vec![changes.ready(&verdict)];
+    conditions.extend(changes.progress(&verdict, moment));
     conditions.extend(steps);
     WorkloadIdentityBindingStatus {
-        observed_generation: generation,
+        observed_generation: changes.generation,
         identity: report.identity.or(previous.identity),
         service_account: report.service_account.or(previous.service_account),
         credentials: report.credentials.unwrap_or(previous.credentials),
@@ -357,99 +301,80 @@ pub fn compute(
     }
 }
 
-struct Verdict {
-    status: ConditionStatus,
-    reason: String,
-    message: String,
+/// What conditions change from.
+struct Changes<'a> {
+    previous: &'a [Condition],
+    generation: i64,
+    now: Timestamp,
 }
 
-/// `Ready`, from the first step that failed or was not reached, then from the propagation of the credential.
-fn verdict(
-    report: &Report,
-    steps: &[Condition],
-    binding: &WorkloadIdentityBinding,
-    moment: &Moment,
-) -> Verdict {
-    if let Some(finding) = report.finding(ConditionType::Ready) {
-        let (reason, message) = (finding.reason.to_string(), finding.message.clone());
-        return Verdict {
-            status: ConditionStatus::False,
+impl Changes<'_> {
+    fn set(
+        &self,
+        type_: ConditionType,
+        status: ConditionStatus,
+        reason: &str,
+        message: &str,
+    ) -> Condition {
+        let (type_, message) = (type_.as_str(), message.to_owned());
+        let before = find(self.previous, type_);
+        transition(
+            before,
+            type_,
+            status,
             reason,
             message,
-        };
+            self.generation,
+            self.now,
+        )
     }
-    let waits = |step: &&Condition| step.reason == Reason::WaitingForCredential.as_str();
-    let unmet = |status: ConditionStatus| {
-        let mut unmet = steps
-            .iter()
-            .filter(move |step| step.status == status.as_str());
-        // An account that waits for its credential is not what is wrong where anything else is.
-        unmet
-            .clone()
-            .find(|step| !waits(step))
-            .or_else(|| unmet.next())
-    };
-    for status in [ConditionStatus::False, ConditionStatus::Unknown] {
-        if let Some(step) = unmet(status) {
-            return Verdict {
-                status,
-                reason: step.reason.clone(),
-                message: step.message.clone(),
-            };
+
+    /// A step as it was found, or as it was: Unknown when it was never reached.
+    fn step(&self, step: ConditionType, finding: Option<&Finding>) -> Condition {
+        match (finding, find(self.previous, step.as_str())) {
+            (Some(finding), _) => {
+                let status = if finding.met {
+                    ConditionStatus::True
+                } else {
+                    ConditionStatus::False
+                };
+                self.set(step, status, finding.reason.as_str(), &finding.message)
+            }
+            (None, Some(kept)) => Condition {
+                observed_generation: Some(self.generation),
+                ..kept.clone()
+            },
+            (None, None) => {
+                let reason = Reason::Pending.as_str();
+                self.set(step, ConditionStatus::Unknown, reason, "not reached yet")
+            }
         }
     }
-    if !propagation_left(steps, moment).is_zero() {
-        let message =
-            "the credential is in place; Microsoft Entra is given time to learn of it".to_owned();
-        return Verdict {
-            status: ConditionStatus::False,
-            reason: Reason::Propagating.to_string(),
+
+    fn ready(&self, verdict: &Verdict) -> Condition {
+        let Verdict {
+            status,
+            reason,
             message,
+        } = verdict;
+        self.set(ConditionType::Ready, *status, reason, message)
+    }
+
+    /// `Reconciling` or `Stalled` of a binding that is not Ready; neither while it is suspended.
+    fn progress(&self, verdict: &Verdict, moment: &Moment) -> Option<Condition> {
+        let suspended = verdict.reason == Reason::Suspended.as_str();
+        if verdict.status == ConditionStatus::True || suspended {
+            return None;
+        }
+        let stalled = find(self.previous, ConditionType::Stalled.as_str());
+        let type_ = if verdict.is_stalled(stalled, moment) {
+            ConditionType::Stalled
+        } else {
+            ConditionType::Reconciling
         };
+        let (reason, message) = (&verdict.reason, &verdict.message);
+        Some(self.set(type_, ConditionStatus::True, reason, message))
     }
-    let account = super::validate::service_account_name(binding);
-    let message = format!(
-        "pods that use the service account {account} can get tokens of the managed identity"
-    );
-    Verdict {
-        status: ConditionStatus::True,
-        reason: Reason::Succeeded.to_string(),
-        message,
-    }
-}
-
-/// How long a credential that is in place still needs to propagate.
-///
-/// A transition in the future (clocks differ) counts as one of now.
-pub fn propagation_left(conditions: &[Condition], moment: &Moment) -> Duration {
-    let Some(ready) = find(conditions, ConditionType::CredentialReady.as_str()) else {
-        return Duration::ZERO;
-    };
-    if ready.status != ConditionStatus::True.as_str() {
-        return Duration::ZERO;
-    }
-    let age = Duration::try_from(moment.now.duration_since(ready.last_transition_time.0))
-        .unwrap_or_default();
-    moment.propagation_delay.saturating_sub(age)
-}
-
-/// How long this reason stands before the binding counts as stalled; None when it never does.
-pub fn stalls_after(reason: Reason, moment: &Moment) -> Option<Duration> {
-    match reason.persistence() {
-        Persistence::Heals => None,
-        Persistence::CurableElsewhere => Some(moment.stalled_after),
-        Persistence::CurableInAzure => Some(moment.stalled_after.max(STALLED_IN_AZURE)),
-        Persistence::NeedsPerson => Some(Duration::ZERO),
-    }
-}
-
-fn is_stalled(verdict: &Verdict, previous: Option<&Condition>, moment: &Moment) -> bool {
-    let reason = Reason::named(&verdict.reason);
-    let Some(threshold) = reason.and_then(|reason| stalls_after(reason, moment)) else {
-        return false;
-    };
-    // After a restart the memory of how long a reason has stood is gone; what was said already stays said.
-    moment.stood >= threshold || previous.is_some_and(|previous| previous.reason == verdict.reason)
 }
 
 #[cfg(test)]

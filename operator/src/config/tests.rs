@@ -1,0 +1,163 @@
+use clap::Parser;
+
+use super::*;
+
+const TENANT: &str = "--azure-tenant-id=00000000-0000-0000-0000-000000000001";
+const CLIENT: &str = "--azure-client-id=00000000-0000-0000-0000-000000000002";
+const TOKEN: &str = "--azure-federated-token-file=/var/run/token";
+const CUSTOM: [&str; 4] = [
+    "--cloud=custom",
+    "--authority-host=https://login.example",
+    "--resource-manager-endpoint=https://arm.example",
+    "--resource-manager-audience=https://arm.example/",
+];
+
+fn config(flags: &[&str]) -> Result<Config, String> {
+    let minimal = [
+        "azwib-operator",
+        "--issuer=https://oidc.example/",
+        TENANT,
+        CLIENT,
+        TOKEN,
+    ];
+    let cli =
+        Cli::try_parse_from(minimal.iter().chain(flags)).map_err(|error| error.to_string())?;
+    Config::from_cli(cli).map_err(|error| error.to_string())
+}
+
+fn refusal(flags: &[&str]) -> String {
+    config(flags).map(|_| String::new()).unwrap_err()
+}
+
+fn without(flag: &str) -> String {
+    let all = [
+        "azwib-operator",
+        "--issuer=https://oidc.example/",
+        TENANT,
+        CLIENT,
+        TOKEN,
+    ];
+    let cli = Cli::try_parse_from(all.iter().filter(|given| !given.starts_with(flag))).unwrap();
+    Config::from_cli(cli).unwrap_err().to_string()
+}
+
+#[test]
+fn the_minimum_is_an_issuer_and_a_workload_identity() {
+    let config = config(&[]).unwrap();
+    assert_eq!(
+        config.settings.defaults.issuer.as_str(),
+        "https://oidc.example/"
+    );
+    assert_eq!(config.settings.resync_period, Duration::from_secs(900));
+    assert_eq!(config.settings.propagation_delay, Duration::from_secs(10));
+    assert_eq!(
+        config.cloud.resource_manager().as_str(),
+        "https://management.azure.com/"
+    );
+    assert_eq!(config.health_probe_address.port(), 8081);
+}
+
+#[test]
+fn a_missing_flag_is_named_with_its_variable() {
+    assert!(without(CLIENT).contains("--azure-client-id is needed with --auth=workload-identity"));
+    assert!(without(TENANT).contains("AZURE_TENANT_ID"));
+    assert!(without(TOKEN).contains("AZURE_FEDERATED_TOKEN_FILE"));
+}
+
+#[test]
+fn a_custom_cloud_needs_its_three_addresses() {
+    let config = config(&CUSTOM).unwrap();
+    assert_eq!(
+        config.cloud.authority_host().as_str(),
+        "https://login.example/"
+    );
+    for left_out in &CUSTOM[1..] {
+        let flags: Vec<_> = CUSTOM
+            .iter()
+            .filter(|flag| *flag != left_out)
+            .copied()
+            .collect();
+        let flag = left_out.split('=').next().unwrap();
+        assert!(refusal(&flags).contains(flag), "{flag}");
+    }
+    assert!(
+        refusal(&CUSTOM[2..3])
+            .contains("--resource-manager-endpoint only goes with --cloud=custom")
+    );
+}
+
+#[test]
+fn the_authority_of_another_cloud_is_refused_and_that_of_the_same_is_not() {
+    let other = refusal(&["--authority-host=https://login.microsoftonline.us"]);
+    assert!(other.contains("--authority-host"), "{other}");
+    for same in [
+        "https://login.microsoftonline.com",
+        "https://login.microsoftonline.com/",
+    ] {
+        config(&[&format!("--authority-host={same}")]).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
+    for (flag, named) in [
+        ("--issuer=http://oidc.example", "--issuer"),
+        ("--azure-client-id=orders", "--azure-client-id"),
+        ("--resync-period=often", "--resync-period"),
+        ("--resync-period=0s", "--resync-period: 0s is out of range"),
+        ("--propagation-delay=2h", "--propagation-delay"),
+        (
+            "--credential-limit=21",
+            "--credential-limit: 21 is out of range: give 1 to 20",
+        ),
+        (
+            "--max-concurrent-reconciles=0",
+            "--max-concurrent-reconciles",
+        ),
+        (
+            "--health-probe-bind-address=localhost",
+            "--health-probe-bind-address",
+        ),
+        ("--default-subscription=mine", "--default-subscription"),
+        ("--default-resource-group=a/b", "--default-resource-group"),
+        ("--auth=client-secret", "--azure-client-secret-file"),
+    ] {
+        let flags = if flag.starts_with("--issuer") {
+            vec![]
+        } else {
+            vec![flag]
+        };
+        let refusal = if flags.is_empty() {
+            let cli = Cli::try_parse_from(["azwib-operator", flag]).unwrap();
+            Config::from_cli(cli).unwrap_err().to_string()
+        } else if flag.starts_with("--azure-client-id") {
+            let cli = Cli::try_parse_from([
+                "azwib-operator",
+                "--issuer=https://a.example",
+                flag,
+                TENANT,
+                TOKEN,
+            ]);
+            Config::from_cli(cli.unwrap()).unwrap_err().to_string()
+        } else {
+            refusal(&flags)
+        };
+        assert!(refusal.contains(named), "{flag}: {refusal}");
+    }
+}
+
+#[test]
+fn a_client_secret_is_read_without_its_line_end_and_never_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, "s3cr3t-value\n").unwrap();
+    let file = format!("--azure-client-secret-file={}", path.display());
+    let config = config(&["--auth=client-secret", &file]).unwrap();
+    let AuthConfig::ClientSecret { secret, .. } = &config.auth else {
+        panic!("{:?}", config.auth)
+    };
+    assert_eq!(secret.secret(), "s3cr3t-value");
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    std::fs::write(&path, "\n").unwrap();
+    assert!(refusal(&["--auth=client-secret", &file]).contains("is empty"));
+}
