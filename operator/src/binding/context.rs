@@ -121,15 +121,25 @@ impl Context {
 
     /// The bindings that name this account, from the watch.
     pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
-        self.bindings
-            .state()
-            .iter()
-            .filter_map(|guarded| guarded.0.as_ref().ok())
-            .filter(|binding| {
-                binding.metadata.namespace.as_deref() == Some(namespace)
-                    && service_account_name(binding) == service_account
-            })
-            .cloned()
-            .collect()
+        naming_account(&self.bindings, namespace, service_account, Clone::clone)
     }
+}
+
+/// What `map` makes of each binding that names this account.
+pub(super) fn naming_account<T>(
+    bindings: &Store<DeserializeGuard<WorkloadIdentityBinding>>,
+    namespace: &str,
+    service_account: &str,
+    map: impl Fn(&WorkloadIdentityBinding) -> T,
+) -> Vec<T> {
+    bindings
+        .state()
+        .iter()
+        .filter_map(|guarded| guarded.0.as_ref().ok())
+        .filter(|binding| {
+            binding.metadata.namespace.as_deref() == Some(namespace)
+                && service_account_name(binding) == service_account
+        })
+        .map(map)
+        .collect()
 }

@@ -15,6 +15,7 @@ use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use super::context::naming_account;
 use super::validate::service_account_name;
 use super::{Context, Failed, reconcile, unreadable};
 use crate::ledger::BindingRef;
@@ -123,16 +124,9 @@ fn of_account(
     service_account: &str,
     bindings: &Store<Guarded>,
 ) -> Vec<ObjectRef<Guarded>> {
-    bindings
-        .state()
-        .iter()
-        .filter_map(|guarded| guarded.0.as_ref().ok())
-        .filter(|binding| {
-            binding.metadata.namespace.as_deref() == Some(namespace)
-                && service_account_name(binding) == service_account
-        })
-        .map(|binding| ObjectRef::new(&binding.name_any()).within(namespace))
-        .collect()
+    naming_account(bindings, namespace, service_account, |binding| {
+        ObjectRef::new(&binding.name_any()).within(namespace)
+    })
 }
 
 /// Runs the controller until `shutdown` resolves and the passes under way are done.
