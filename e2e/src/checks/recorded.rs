@@ -1,12 +1,21 @@
 //! The checks over the records of a whole run. Without records they fail: a check of nothing proves nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, ensure};
 
 use super::kstatus::{Kstatus, breaches, kstatus};
+use super::permissions::{Unseen, differences, granted};
 use super::secrets::SecretSearch;
-use crate::environment::recorder::{Records, SeenBinding};
+use crate::environment::recorder::{Decision, Records, SeenBinding};
+use crate::environment::repository;
+
+/// Rights that no audit log shows in use.
+const UNSEEN: [Unseen; 1] = [Unseen {
+    permission: "create serviceaccounts",
+    reason: "an apply that makes an account is authorized as patch and as create, and logged as patch",
+}];
 
 /// No log of the operator contains a secret of its environment.
 ///
@@ -59,6 +68,55 @@ pub fn every_status_keeps_the_contract(environments: &[Records]) -> anyhow::Resu
     );
     ensure!(found.is_empty(), "broken statuses:\n{}", found.join("\n"));
     Ok(())
+}
+
+/// What the operator used of the API server, over all environments, is what config/rbac gives it, both ways.
+///
+/// # Errors
+/// There is a difference. Or the requests of an environment in which a binding was done were not recorded.
+pub fn the_operator_used_what_it_is_given(environments: &[Records]) -> anyhow::Result<()> {
+    let role = fs::read_to_string(repository().join("config/rbac/role.yaml"))?;
+    let found = differences(&granted(&role)?, &used(environments)?, &UNSEEN);
+    ensure!(
+        found.is_empty(),
+        "config/rbac/role.yaml and what was used differ:\n{}",
+        found.join("\n")
+    );
+    Ok(())
+}
+
+/// Authorization refused no request of the operator, in any environment. No test takes rights of config/rbac away.
+///
+/// # Errors
+/// It refused one. Or nothing was recorded.
+pub fn the_operator_was_forbidden_nothing(environments: &[Records]) -> anyhow::Result<()> {
+    ensure!(!used(environments)?.is_empty(), "no request is recorded");
+    let mut found = Vec::new();
+    for records in environments {
+        let requests = records.requests()?.into_iter();
+        let forbidden = requests.filter(|it| it.decision == Decision::Forbidden);
+        found.extend(forbidden.map(|it| format!("{}: {}", records.name(), it.permission)));
+    }
+    ensure!(found.is_empty(), "forbidden:\n{}", found.join("\n"));
+    Ok(())
+}
+
+fn used(environments: &[Records]) -> anyhow::Result<BTreeSet<String>> {
+    let mut used = BTreeSet::new();
+    for records in environments {
+        let requests = records.requests()?;
+        let mut bindings = records.bindings()?.into_iter();
+        ensure!(
+            !requests.is_empty() || !bindings.any(|it| reads_as(&it, Kstatus::Current)),
+            "{}: a binding was done, and no request is recorded",
+            records.name()
+        );
+        let allowed = requests
+            .into_iter()
+            .filter(|it| it.decision == Decision::Allowed);
+        used.extend(allowed.map(|it| it.permission));
+    }
+    Ok(used)
 }
 
 fn reads_as(seen: &SeenBinding, expected: Kstatus) -> bool {
@@ -127,5 +185,84 @@ mod tests {
         write(json!({ "observedGeneration": 1 }));
         let seen = records.bindings().unwrap();
         assert!(!breaches(&seen).is_empty());
+    }
+
+    /// Records of these requests, and of no binding.
+    fn records_of_requests(requests: &[(&str, Decision)]) -> (tempfile::TempDir, Records) {
+        let (folder, records) = records(&[], &[]);
+        let lines = requests.iter().map(|(permission, decision)| {
+            let line = json!({ "permission": permission, "decision": decision });
+            format!("{line}\n")
+        });
+        fs::write(
+            folder.path().join("requests.jsonl"),
+            lines.collect::<String>(),
+        )
+        .unwrap();
+        fs::write(folder.path().join("bindings.jsonl"), "").unwrap();
+        (folder, records)
+    }
+
+    #[test]
+    fn uses_are_taken_together_over_all_environments_and_a_refused_one_is_none() {
+        let (_one, one) = records_of_requests(&[("get namespaces", Decision::Allowed)]);
+        let (_other, other) = records_of_requests(&[
+            ("list pods", Decision::Allowed),
+            ("get secrets", Decision::Forbidden),
+        ]);
+        let environments = [one, other];
+        let used = used(&environments).unwrap();
+        assert_eq!(
+            used.iter().collect::<Vec<_>>(),
+            ["get namespaces", "list pods"]
+        );
+        let refusal = the_operator_used_what_it_is_given(&environments).unwrap_err();
+        let refusal = refusal.to_string();
+        for expected in [
+            "used without being granted: list pods",
+            "granted and used by no test: patch workloadidentitybindings.azwib.dev",
+        ] {
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+        assert!(!refusal.contains("get namespaces"), "{refusal}");
+    }
+
+    #[test]
+    fn a_run_that_used_all_of_config_rbac_passes_and_one_without_requests_fails() {
+        let role = fs::read_to_string(repository().join("config/rbac/role.yaml")).unwrap();
+        let mut all = granted(&role).unwrap();
+        for unseen in UNSEEN {
+            assert!(all.remove(unseen.permission));
+        }
+        let allowed: Vec<_> = all.iter().map(|it| (&**it, Decision::Allowed)).collect();
+        let (_folder, records) = records_of_requests(&allowed);
+        the_operator_used_what_it_is_given(&[records]).unwrap();
+        assert!(the_operator_used_what_it_is_given(&[]).is_err());
+    }
+
+    #[test]
+    fn a_forbidden_request_is_named_and_a_run_without_requests_fails() {
+        let allowed = ("get namespaces", Decision::Allowed);
+        let (_folder, fine) = records_of_requests(&[allowed]);
+        the_operator_was_forbidden_nothing(std::slice::from_ref(&fine)).unwrap();
+        let (_folder, refused) =
+            records_of_requests(&[allowed, ("get namespaces", Decision::Forbidden)]);
+        let error = the_operator_was_forbidden_nothing(&[fine, refused.clone()]).unwrap_err();
+        let expected = format!("forbidden:\n{}: get namespaces", refused.name());
+        assert_eq!(error.to_string(), expected);
+        assert!(the_operator_was_forbidden_nothing(&[]).is_err());
+    }
+
+    #[test]
+    fn an_environment_whose_requests_were_not_recorded_is_no_proof() {
+        let (folder, records) = records_of_requests(&[]);
+        assert!(used(std::slice::from_ref(&records)).unwrap().is_empty());
+        let done = json!({
+            "namespace": "shop", "name": "orders", "uid": "1", "generation": 1, "terminating": false,
+            "status": { "observedGeneration": 1 },
+        });
+        fs::write(folder.path().join("bindings.jsonl"), format!("{done}\n")).unwrap();
+        let error = used(&[records]).unwrap_err().to_string();
+        assert!(error.contains("no request is recorded"), "{error}");
     }
 }

@@ -1,6 +1,10 @@
 //! The API server's audit log: who did what, in the order of completion.
 
-use std::{fs, io, path::Path};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -28,6 +32,9 @@ pub struct AuditEvent {
     pub user_agent: Option<String>,
     pub object_ref: Option<AuditObject>,
     pub response_status: Option<AuditStatus>,
+    /// What authorization and admission noted.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// RFC 3339 with microseconds.
     pub request_received_timestamp: String,
     /// RFC 3339 with microseconds.
@@ -55,6 +62,91 @@ pub struct AuditStatus {
     pub code: Option<u16>,
 }
 
+impl AuditEvent {
+    /// What was asked for, as a role names it: `verb resource/subresource.group`, or `verb /path` where it is no resource.
+    pub fn permission(&self) -> String {
+        let resource = self.object_ref.as_ref().and_then(|object| {
+            let name = object.resource.as_deref()?;
+            let subresource = object.subresource.iter().map(|it| format!("/{it}"));
+            let name = std::iter::once(name.to_owned()).chain(subresource);
+            let group = object.api_group.as_deref().unwrap_or_default();
+            Some(permission(&self.verb, &name.collect::<String>(), group))
+        });
+        resource.unwrap_or_else(|| {
+            let path = self.request_uri.split('?').next().unwrap_or_default();
+            format!("{} {path}", self.verb)
+        })
+    }
+
+    /// Whether authorization refused it. An answer of 403 alone does not say so: admission gives it too.
+    pub fn is_forbidden(&self) -> bool {
+        let decision = self.annotations.get("authorization.k8s.io/decision");
+        decision.is_some_and(|decision| decision == "forbid")
+    }
+}
+
+/// A permission in one line; `resource` with its subresource, as in a role.
+pub(crate) fn permission(verb: &str, resource: &str, group: &str) -> String {
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{verb} {resource}{dot}{group}")
+}
+
+/// Reads the log bit by bit while it is written, over restarts of the API server, and to its end once it is deleted.
+#[derive(Debug)]
+pub(crate) struct AuditTail {
+    path: PathBuf,
+    file: File,
+    /// A line that is not complete yet.
+    rest: Vec<u8>,
+    is_over: bool,
+}
+
+impl AuditTail {
+    /// # Errors
+    /// There is no log.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self {
+            file: File::open(&path)?,
+            path,
+            rest: Vec::new(),
+            is_over: false,
+        })
+    }
+
+    /// What was logged since the last reading.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn read_on(&mut self) -> io::Result<Vec<AuditEvent>> {
+        // Looked at before reading: nothing is written any more to a file that was rotated away or deleted by now.
+        let current = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            metadata => Some(metadata?.ino()),
+        };
+        self.file.read_to_end(&mut self.rest)?;
+        match current {
+            None => self.is_over = true,
+            Some(current) if current != self.file.metadata()?.ino() => {
+                self.file = File::open(&self.path)?;
+                self.file.read_to_end(&mut self.rest)?;
+            }
+            Some(_) => {}
+        }
+        let end = self.rest.iter().rposition(|byte| *byte == b'\n');
+        let complete: Vec<u8> = self.rest.drain(..end.map_or(0, |end| end + 1)).collect();
+        let lines = complete.split(|byte| *byte == b'\n');
+        // An API server that is killed may leave half a line, which the next one goes on from.
+        Ok(lines
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect())
+    }
+
+    /// Whether the log was deleted, and all of it is read.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
 /// The events so far. A line that is being written just now is left for the next reading.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<AuditEvent>> {
     let content = match fs::read_to_string(path) {
@@ -66,4 +158,76 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<AuditEvent>> {
         .lines()
         .map(|line| serde_json::from_str(line).with_context(|| format!("audit log: {line}")))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A line of the log.
+    fn line(uri: &str, object: serde_json::Value) -> String {
+        let event = json!({
+            "stage": "ResponseComplete", "verb": "get", "requestURI": uri, "user": { "username": "operator" },
+            "objectRef": object, "requestReceivedTimestamp": "", "stageTimestamp": "",
+        });
+        format!("{event}\n")
+    }
+
+    fn paths(events: Vec<AuditEvent>) -> Vec<String> {
+        events.into_iter().map(|event| event.request_uri).collect()
+    }
+
+    #[test]
+    fn a_permission_is_named_as_in_a_role() {
+        let named = |object| -> String {
+            let event: AuditEvent =
+                serde_json::from_str(&line("/version?timeout=1s", object)).unwrap();
+            event.permission()
+        };
+        assert_eq!(named(json!({ "resource": "namespaces" })), "get namespaces");
+        assert_eq!(
+            named(
+                json!({ "resource": "bindings", "subresource": "status", "apiGroup": "azwib.dev" })
+            ),
+            "get bindings/status.azwib.dev"
+        );
+        assert_eq!(named(json!(null)), "get /version");
+    }
+
+    #[test]
+    fn a_log_is_read_once_over_half_lines_a_rotation_and_its_deletion() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let (first, second) = (line("/1", json!(null)), line("/2", json!(null)));
+        let (begin, end) = second.split_at(20);
+        let mut log = File::create(&path).unwrap();
+        let mut tail = AuditTail::open(path.clone()).unwrap();
+        assert!(tail.read_on().unwrap().is_empty());
+
+        write!(log, "{first}{begin}").unwrap();
+        assert_eq!(paths(tail.read_on().unwrap()), ["/1"]);
+        write!(log, "{end}").unwrap();
+        assert_eq!(paths(tail.read_on().unwrap()), ["/2"]);
+        assert!(tail.read_on().unwrap().is_empty());
+
+        // Killed in the middle of a line, and started again.
+        write!(log, "{begin}{first}{second}").unwrap();
+        assert_eq!(paths(tail.read_on().unwrap()), ["/2"]);
+
+        write!(log, "{first}").unwrap();
+        fs::rename(&path, folder.path().join("audit-old.log")).unwrap();
+        fs::write(&path, &second).unwrap();
+        assert_eq!(paths(tail.read_on().unwrap()), ["/1", "/2"]);
+
+        let mut log = File::options().append(true).open(&path).unwrap();
+        write!(log, "{first}").unwrap();
+        assert!(!tail.is_over());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(paths(tail.read_on().unwrap()), ["/1"]);
+        assert!(tail.is_over());
+    }
 }

@@ -26,6 +26,7 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
 pub use self::audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
+pub(crate) use self::audit::{AuditTail, permission};
 use self::{components::Layout, kubeconfig::write_private, port::ReservedPort};
 use crate::{
     assets,
@@ -263,6 +264,11 @@ impl ControlPlane {
     /// The log cannot be read.
     pub fn audit_log(&self) -> anyhow::Result<Vec<AuditEvent>> {
         audit::read(&self.layout.audit_log())
+    }
+
+    /// The same, for somebody who reads on while requests come.
+    pub(crate) fn audit_tail(&self) -> anyhow::Result<AuditTail> {
+        Ok(AuditTail::open(self.layout.audit_log())?)
     }
 
     /// A command in this environment, to be completed and started by [`Self::supervisor`].

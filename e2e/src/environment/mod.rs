@@ -132,7 +132,7 @@ impl Environment {
         let operator_identity = operators_identity(&control, &issuer).await?;
         let records = if options.keep_records {
             let records = Records::new()?;
-            records.record(control_plane.kubeconfig(), control)?;
+            records.record(&control_plane, control)?;
             records
         } else {
             Records::at(control_plane.directory().to_owned())

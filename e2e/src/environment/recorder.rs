@@ -1,5 +1,5 @@
-//! Keeps what the tests saw, for the checks that run after all of them: every status of every binding, and every
-//! secret that passed the simulator.
+//! Keeps what the tests saw, for the checks that run after all of them: every status of every binding, every
+//! secret that passed the simulator, and what the operator asked the API server for.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -17,11 +17,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::ControlPlane;
+use crate::control_plane::AuditTail;
+
 /// Names the folder that records go to; a folder below the build folder when it is not set.
 pub const RECORDS_VARIABLE: &str = "AZWIB_E2E_RECORDS";
 
 /// How often the simulator is asked for the secrets it has seen.
 const SECRETS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often the audit log is read on. What is younger than this is lost when the test's process ends.
+const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The user that the operator of an environment is.
+const OPERATOR: &str = "system:serviceaccount:azwib-system:azwib-operator";
 
 /// The records of one environment.
 #[derive(Debug, Clone)]
@@ -39,6 +48,21 @@ pub struct SeenBinding {
     /// Whether it was being deleted.
     pub terminating: bool,
     pub status: Value,
+}
+
+/// Whether authorization let a request of the operator pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Decision {
+    Allowed,
+    Forbidden,
+}
+
+/// A kind of request that the operator has made at least once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SeenRequest {
+    /// As in [`crate::control_plane::AuditEvent::permission`].
+    pub permission: String,
+    pub decision: Decision,
 }
 
 impl Records {
@@ -91,6 +115,11 @@ impl Records {
         }
     }
 
+    /// The folder, which tells one environment from another.
+    pub fn name(&self) -> String {
+        self.directory.display().to_string()
+    }
+
     /// Where a process of the operator logs.
     pub fn operator_log(&self) -> PathBuf {
         self.directory
@@ -139,6 +168,17 @@ impl Records {
             .collect()
     }
 
+    /// Every kind of request that the operator was seen to make; none when no operator ran.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn requests(&self) -> anyhow::Result<BTreeSet<SeenRequest>> {
+        let text = std::fs::read_to_string(self.requests_file())?;
+        text.lines()
+            .map(|line| Ok(serde_json::from_str(line)?))
+            .collect()
+    }
+
     fn secrets_file(&self) -> PathBuf {
         self.directory.join("secrets")
     }
@@ -147,12 +187,23 @@ impl Records {
         self.directory.join("bindings.jsonl")
     }
 
+    fn requests_file(&self) -> PathBuf {
+        self.directory.join("requests.jsonl")
+    }
+
     /// Records until the process ends, on a thread of its own: tests come and go with their runtimes.
     ///
     /// # Errors
-    /// The thread cannot be started.
-    pub fn record(&self, kubeconfig: PathBuf, control: ControlClient) -> anyhow::Result<()> {
+    /// The thread cannot be started, or there is no audit log.
+    pub fn record(
+        &self,
+        control_plane: &ControlPlane,
+        control: ControlClient,
+    ) -> anyhow::Result<()> {
         File::create(self.bindings_file())?;
+        File::create(self.requests_file())?;
+        let kubeconfig = control_plane.kubeconfig();
+        let audit_log = control_plane.audit_tail()?;
         let records = self.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -163,7 +214,8 @@ impl Records {
                 let outcome = runtime.block_on(async {
                     tokio::try_join!(
                         records.watch_bindings(&kubeconfig),
-                        records.collect_secrets(&control)
+                        records.collect_secrets(&control),
+                        records.collect_requests(audit_log)
                     )
                 });
                 if let Err(error) = outcome {
@@ -213,6 +265,28 @@ impl Records {
             noted = secrets.len();
             tokio::time::sleep(SECRETS_INTERVAL).await;
         }
+    }
+
+    async fn collect_requests(&self, mut audit_log: AuditTail) -> anyhow::Result<()> {
+        let mut seen = BTreeSet::new();
+        while !audit_log.is_over() {
+            for event in audit_log.read_on()? {
+                let request = SeenRequest {
+                    permission: event.permission(),
+                    decision: if event.is_forbidden() {
+                        Decision::Forbidden
+                    } else {
+                        Decision::Allowed
+                    },
+                };
+                if event.user.username == OPERATOR && !seen.contains(&request) {
+                    append(&self.requests_file(), &serde_json::to_string(&request)?)?;
+                    seen.insert(request);
+                }
+            }
+            tokio::time::sleep(AUDIT_INTERVAL).await;
+        }
+        Ok(())
     }
 }
 
