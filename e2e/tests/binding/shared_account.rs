@@ -1,7 +1,10 @@
 //! Bindings that share a ServiceAccount.
 
+use azwib_crds::CredentialOrigin;
 use azwib_e2e::Environment;
-use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation};
+use azwib_e2e::environment::interference::{Outage, service_unavailable};
+use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation, condition};
+use kube::api::DeleteParams;
 
 use crate::{CLIENT_ID, owners};
 
@@ -123,5 +126,67 @@ async fn one_binding_that_retains_keeps_the_account_for_all() -> anyhow::Result<
         account.is_some_and(|account| owners(account) == [OLDER])
     })
     .await?;
+    Ok(())
+}
+
+/// The older of two twins holds the credential and is deleted while Azure answers nobody.
+async fn older_twin_gone_in_an_outage(
+    shop: &Namespace<'_>,
+) -> anyhow::Result<(ManagedIdentity, Outage)> {
+    let orders = shop.identity("orders").await?;
+    bind(shop, OLDER, &orders, "").await?;
+    shop.ready(OLDER).await?;
+    bind(shop, YOUNGER, &orders, "").await?;
+    shop.failing(YOUNGER, "CredentialReady", "DuplicateBinding")
+        .await?;
+    let outage = shop.outage(service_unavailable()).await?;
+    shop.unbind(OLDER).await?;
+    Ok((orders, outage))
+}
+
+#[tokio::test]
+async fn twins_deleted_one_after_the_other_in_an_outage_leave_no_credential() -> anyhow::Result<()>
+{
+    let env = Environment::shared().await?;
+    let shop = env.namespace("twins-outage").await?;
+    let (orders, outage) = older_twin_gone_in_an_outage(&shop).await?;
+
+    shop.bindings()
+        .delete(YOUNGER, &DeleteParams::default())
+        .await?;
+    shop.until(YOUNGER, "held by a credential to delete", |binding| {
+        binding.metadata.deletion_timestamp.is_some()
+            && condition(binding, "Ready").is_some_and(|ready| ready.reason == "AzureUnavailable")
+    })
+    .await?;
+    outage.end().await?;
+    shop.until_gone(YOUNGER).await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_twin_that_takes_over_in_an_outage_has_the_record_at_once_and_cleans_up_in_its_turn()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("twin-takes-over").await?;
+    let (orders, outage) = older_twin_gone_in_an_outage(&shop).await?;
+
+    // Azure answers nobody: the record can only have come from the older one.
+    let recorded = shop.bindings().get(YOUNGER).await?.status.unwrap();
+    let recorded: Vec<_> = recorded.credentials.iter().collect();
+    assert_eq!(recorded.len(), 1, "{recorded:?}");
+    assert_eq!(recorded[0].name, shop.credential_name("orders")?);
+    assert_eq!(recorded[0].origin, CredentialOrigin::Created);
+
+    outage.end().await?;
+    shop.ready(YOUNGER).await?;
+    assert_eq!(
+        shop.operator_writes("orders").await?,
+        1,
+        "the one that made the credential"
+    );
+    shop.unbind(YOUNGER).await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
     Ok(())
 }
