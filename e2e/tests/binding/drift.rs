@@ -1,10 +1,12 @@
 //! What others change in Azure is put back, and where nothing differs nothing is written.
 
+use azure_simulator::control::api::{Fault, FaultAction, Matcher, When};
 use azwib_e2e::Environment;
 use azwib_e2e::environment::arm::ArmCredential;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
 use azwib_e2e::wait;
 use kube::ResourceExt;
+use serde_json::json;
 
 use crate::{AUDIENCE, subject};
 
@@ -99,4 +101,52 @@ fn operator_writes_to_the_cluster(shop: &Namespace<'_>) -> anyhow::Result<Vec<St
     Ok(writes
         .map(|event| format!("{} {}", event.verb, event.request_uri))
         .collect())
+}
+
+/// The next answer to a list of the identity's credentials is one of before they were made.
+async fn answer_one_listing_without_credentials(
+    shop: &Namespace<'_>,
+    orders: &ManagedIdentity,
+) -> anyhow::Result<()> {
+    let fault = Fault {
+        matcher: Matcher {
+            method: Some("GET".to_owned()),
+            path: Some(format!(
+                "{}/federatedIdentityCredentials",
+                orders.resource_id()
+            )),
+            ..Matcher::default()
+        },
+        skip: 0,
+        times: Some(1),
+        when: When::BeforeEffect,
+        action: FaultAction::Respond {
+            status: 200,
+            code: String::new(),
+            message: String::new(),
+            headers: Vec::new(),
+            body: Some(json!({ "value": [] })),
+        },
+    };
+    shop.environment().control().add_fault(&fault).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_stale_listing_neither_takes_ready_away_nor_causes_a_write() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("stale-listing").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let before = shop.ready("orders").await?;
+    let writes = shop.operator_writes("orders").await?;
+
+    answer_one_listing_without_credentials(&shop, &orders).await?;
+    // The stale one, the one that is asked for to be sure, and that of a later pass.
+    shop.further_listings("orders", 3).await?;
+    assert_eq!(shop.operator_writes("orders").await?, writes);
+    let after = shop.bindings().get("orders").await?;
+    assert_eq!(after.status, before.status);
+    assert_eq!(after.resource_version(), before.resource_version());
+    Ok(())
 }
