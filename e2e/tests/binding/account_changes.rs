@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::{CLIENT_ID, EXPIRATION, TENANT_ID, apply_account, origin};
+use crate::{CLIENT_ID, EXPIRATION, TENANT_ID, apply_account, is_labelled_as_ours, origin, owners};
 
 async fn without_resync() -> anyhow::Result<&'static Environment> {
     static ENVIRONMENT: OnceCell<Environment> = OnceCell::const_new();
@@ -100,5 +100,29 @@ async fn an_account_that_was_deleted_is_created_again() -> anyhow::Result<()> {
         origin(binding) == Some(ServiceAccountOrigin::Created)
     })
     .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_created_account_that_was_deleted_is_created_again_as_it_was() -> anyhow::Result<()> {
+    let env = without_resync().await?;
+    let shop = env.namespace("created-gone").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let made = until_annotated(&shop, &orders).await?;
+
+    shop.service_accounts()
+        .delete("orders", &DeleteParams::default())
+        .await?;
+    let again = until_annotated(&shop, &orders).await?;
+    assert_ne!(again.uid(), made.uid());
+    assert!(is_labelled_as_ours(&again), "{:?}", again.labels());
+    assert_eq!(again.labels(), made.labels());
+    assert_eq!(again.annotations(), made.annotations());
+    assert_eq!(owners(&again), ["orders"]);
+    assert_eq!(again.owner_references(), made.owner_references());
+    let binding = shop.ready("orders").await?;
+    assert_eq!(origin(&binding), Some(ServiceAccountOrigin::Created));
     Ok(())
 }
