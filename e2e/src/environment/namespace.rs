@@ -158,6 +158,33 @@ impl<'a> Namespace<'a> {
         .await
     }
 
+    /// Applies minimal bindings to this identity, all in one go.
+    ///
+    /// # Errors
+    /// As for [`Self::bind`].
+    pub async fn bind_all_to(
+        &self,
+        names: &[String],
+        identity: &ManagedIdentity,
+    ) -> anyhow::Result<()> {
+        let (namespace, id) = (&self.name, identity.resource_id());
+        let manifests: Vec<_> = names
+            .iter()
+            .map(|name| {
+                format!(
+                    "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: {name}, \
+                     namespace: {namespace}}}, spec: {{identity: {{resourceId: {id}}}}}}}"
+                )
+            })
+            .collect();
+        let manifest = manifests.join("\n---\n");
+        self.environment
+            .control_plane
+            .apply(&manifest)
+            .await
+            .map(drop)
+    }
+
     /// Deletes a binding and waits until it is gone.
     ///
     /// # Errors

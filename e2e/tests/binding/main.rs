@@ -8,6 +8,7 @@ mod creation;
 mod deletion;
 mod drift;
 mod hand_over;
+mod one_writer;
 mod pairs;
 mod permission;
 mod revert;
