@@ -1,8 +1,13 @@
 //! Azure refuses the write of the credential: with its own codes, on the requests of one identity.
 
+use std::cell::Cell;
+
 use azure_simulator::control::api::FaultAction;
+use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::Environment;
-use azwib_e2e::environment::condition;
+use azwib_e2e::environment::{Namespace, condition};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use crate::says;
 
@@ -135,4 +140,61 @@ async fn throttled_writes_are_waited_for() -> anyhow::Result<()> {
         "Azure asks for fewer requests; it is tried again without you doing anything",
     )
     .await
+}
+
+/// Has the operator try again, and gives every version of the binding up to the one that says how that ended.
+async fn versions_of_another_try(
+    shop: &Namespace<'_>,
+    first: &WorkloadIdentityBinding,
+    requested_at: &str,
+) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
+    let annotations = json!({ "azwib.dev/reconcile-requested-at": requested_at });
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+    shop.bindings()
+        .patch("orders", &PatchParams::default(), &patch)
+        .await?;
+    let was_recorded = Cell::new(false);
+    // The record is written before the PUT, and withdrawn once that is refused.
+    shop.versions_until(first, "refused again", |binding| {
+        let is_recorded = !binding.status.as_ref().unwrap().credentials.is_empty();
+        was_recorded.replace(is_recorded) && !is_recorded
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_stands_through_the_tries_that_meet_it_again() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("refused-again").await?;
+    let orders = shop.identity("orders").await?;
+    let denied = refusal(
+        403,
+        "RequestDisallowedByPolicy",
+        "Resource 'azwib' was disallowed by policy.",
+    );
+    let outage = env
+        .outage(shop.requests_to("PUT", "orders"), denied)
+        .await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.failing("orders", "CredentialReady", "PolicyDenied")
+        .await?;
+    let refused = shop.bindings().get("orders").await?;
+    let stalled = condition(&refused, "Stalled").unwrap().clone();
+    assert_eq!(stalled.reason, "PolicyDenied");
+
+    let mut last = refused;
+    for requested_at in ["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"] {
+        let versions = versions_of_another_try(&shop, &last, requested_at).await?;
+        for version in &versions {
+            assert_eq!(condition(version, "Stalled"), Some(&stalled));
+            assert_eq!(condition(version, "Reconciling"), None);
+        }
+        last = versions.last().unwrap().clone();
+    }
+    let puts = shop.operator_requests("PUT", "orders").await?;
+    assert!(puts.len() >= 3, "{puts:?}");
+
+    outage.end().await?;
+    shop.ready("orders").await?;
+    Ok(())
 }
