@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use azure_simulator::control::api::{FaultAction, RequestRecord};
+use azure_simulator::control::api::{FaultAction, Latency, Matcher, RequestRecord};
 use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
+use azwib_e2e::supervisor::Exit;
 use azwib_e2e::{Environment, EnvironmentOptions, wait};
+use futures::future::try_join_all;
+use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpSocket, TcpStream};
@@ -165,4 +168,94 @@ async fn a_ready_binding_stays_ready_while_the_operator_may_not_read() -> anyhow
     assert_eq!(during.resource_version(), before.resource_version());
     shop.grant_operator().await?;
     was_left_alone_and_is_looked_after(&shop, &orders, &before).await
+}
+
+#[tokio::test]
+async fn azure_asking_to_be_asked_again_at_once_is_not_asked_without_a_pause() -> anyhow::Result<()>
+{
+    let env = Environment::shared().await?;
+    for (purpose, retry_after) in [
+        ("retry-after-zero", "0"),
+        ("retry-after-past", "Wed, 21 Oct 2015 07:28:00 GMT"),
+    ] {
+        let shop = env.namespace(purpose).await?;
+        let orders = shop.identity("orders").await?;
+        let outage = shop
+            .outage(FaultAction::Respond {
+                status: 429,
+                code: "TooManyRequests".to_owned(),
+                message: "Slow down.".to_owned(),
+                headers: vec![("Retry-After".to_owned(), retry_after.to_owned())],
+                body: None,
+            })
+            .await?;
+        shop.bind_to("orders", &orders).await?;
+        shop.failing("orders", "IdentityResolved", "Throttled")
+            .await?;
+        let tries = wait::until("four tries", PATIENCE, async || {
+            let tries = shop.operator_requests("GET", "orders").await?;
+            Ok((tries.len() >= 4).then_some(tries))
+        })
+        .await?;
+        for pair in tries.windows(2) {
+            let apart = pair[1].started.duration_since(pair[0].started);
+            assert!(apart >= SignedDuration::from_millis(900), "{apart:?}");
+        }
+        outage.end().await?;
+        shop.ready("orders").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_identity_whose_requests_hang_holds_up_neither_other_identities_nor_the_end()
+-> anyhow::Result<()> {
+    // More than are worked on at once.
+    const HANGING: usize = 16;
+    let env = Environment::start(EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    })
+    .await?;
+    let mut flags = env.operator_flags();
+    flags.push("--request-timeout=2s".to_owned());
+    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let shop = env.namespace("hanging").await?;
+    let hanging = shop.identity("hanging").await?;
+    let healthy = shop.identity("healthy").await?;
+    let far_above_the_time_out = Latency {
+        matcher: Matcher {
+            path: Some(format!("{}{{,/**}}", hanging.resource_id())),
+            ..Matcher::default()
+        },
+        milliseconds: 600_000,
+        jitter_milliseconds: 0,
+    };
+    env.control()
+        .set_latencies(&[far_above_the_time_out])
+        .await?;
+    let names: Vec<_> = ('a'..)
+        .take(HANGING)
+        .map(|letter| format!("hanging-{letter}"))
+        .collect();
+    shop.bind_all_to(&names, &hanging).await?;
+    wait::until("a request that hangs", PATIENCE, async || {
+        let requests = shop.operator_requests("GET", "hanging").await?;
+        Ok((!requests.is_empty()).then_some(()))
+    })
+    .await?;
+    shop.bind_to("healthy", &healthy).await?;
+    shop.ready("healthy").await?;
+    let in_vain = shop.operator_requests("GET", "hanging").await?.len();
+    // One after the other they would be as many as there are bindings, and the healthy one behind most of them.
+    assert!(in_vain < HANGING / 2, "{in_vain} before it was Ready");
+
+    let failing = |name| shop.failing(name, "IdentityResolved", "AzureUnavailable");
+    try_join_all(names.iter().map(|name| failing(name))).await?;
+    let in_vain = shop.operator_requests("GET", "hanging").await?.len();
+    assert!(in_vain < HANGING, "{in_vain} until all had failed");
+
+    let exit = operator.terminate().await?;
+    assert_eq!(exit, Exit::Code(0), "{}", operator.log_tail());
+    Ok(())
 }
