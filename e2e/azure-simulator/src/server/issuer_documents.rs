@@ -31,6 +31,11 @@ impl IssuerDocumentsClient {
                 std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
             let certificates = Certificate::from_pem_bundle(&bundle)
                 .with_context(|| format!("{} holds no certificates", path.display()))?;
+            anyhow::ensure!(
+                !certificates.is_empty(),
+                "{} holds no certificates",
+                path.display()
+            );
             for certificate in certificates {
                 builder = builder.add_root_certificate(certificate);
             }

@@ -257,11 +257,25 @@ async fn a_body_that_is_no_json_is_refused() {
         azure.simulator.arm_url(),
         identity_path("orders")
     );
-    let sent = azure
-        .http
-        .put(url)
-        .bearer_auth(&owner.token)
-        .body("{\"location\":");
-    let reply = Reply::of(sent.send().await.unwrap()).await;
-    assert_eq!(reply.error(), (400, "InvalidRequestContent"));
+    let credential = format!(
+        "{}{}/federatedIdentityCredentials/orders?api-version=2023-01-31",
+        azure.simulator.arm_url(),
+        identity_path("orders")
+    );
+    for (url, body) in [
+        (&url, "{\"location\":"),
+        (&url, "null"),
+        (
+            &credential,
+            r#"[{"issuer":"https://i/","subject":"s","audiences":["a"]}]"#,
+        ),
+        (
+            &credential,
+            r#"{"properties":["https://i/","s",["a"],null]}"#,
+        ),
+    ] {
+        let sent = azure.http.put(url).bearer_auth(&owner.token).body(body);
+        let reply = Reply::of(sent.send().await.unwrap()).await;
+        assert_eq!(reply.error(), (400, "InvalidRequestContent"), "{body}");
+    }
 }
