@@ -90,10 +90,18 @@ Look around, in another terminal:
 Pods stay Pending: there is no node to run them. The operator runs as a process on this machine, with the RBAC of
 config/rbac and the flag {PROPAGATION_DELAY} (the default is 10s: Azure takes longer than the simulator).
 
+Azure is simulated: Resource Manager at {}, Entra at {},
+certificate authority {}.
+Its control API, for fixtures, roles and faults, is at {} (e2e/azure-simulator/README.md).
+
 Ctrl-C ends all of it.
 ",
             environment.control_plane.kubeconfig().display(),
             environment.control_plane.directory().display(),
+            environment.simulator.arm(),
+            environment.simulator.entra(),
+            environment.ca().display(),
+            environment.simulator.control_url(),
         ))
     }
 }

@@ -99,6 +99,11 @@ impl SimulatorProcess {
         &self.endpoints.entra
     }
 
+    /// Its control API.
+    pub fn control_url(&self) -> &str {
+        &self.endpoints.control
+    }
+
     /// The certificate authority of all its endpoints, PEM.
     pub fn ca(&self) -> &Path {
         &self.endpoints.ca
