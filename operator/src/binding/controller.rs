@@ -181,7 +181,7 @@ fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, w
         }
         Err(controller::Error::ReconcilerFailed(failed, binding)) => tracing::warn!(
             %binding,
-            retry_in = ?failed.retry_in,
+            retry_in = %format_args!("{:.1?}", failed.retry_in),
             error = &failed.error as &dyn std::error::Error,
             "the binding is not as it should be"
         ),

@@ -33,10 +33,12 @@ pub enum Error {
     },
     #[error(transparent)]
     ServiceAccount(#[from] ServiceAccountError),
-    #[error("an older binding has the same service account and identity")]
+    #[error(
+        "the binding \"{older}\" is older and has the same service account and identity: delete one of the two"
+    )]
     Duplicate { older: String },
-    #[error("the claim to a federated identity credential is refused")]
-    Claim(Refusal),
+    #[error(transparent)]
+    Claim(#[from] Refusal),
     #[error("another write on the identity is under way")]
     TurnTaken { settles_in: Option<Duration> },
     #[error("cannot write the federated identity credential {name}")]
@@ -170,17 +172,6 @@ impl Error {
     /// What the status says: what is the case, and what to do about it.
     pub fn message(&self) -> String {
         match self {
-            Self::Claim(Refusal::CredentialExists { name }) => format!(
-                "the credential \"{name}\" of the identity has the same issuer and subject, which Azure allows only \
-                 once: delete it, or leave this service account to whoever made it"
-            ),
-            Self::Claim(Refusal::LimitReached { used, limit }) => format!(
-                "{used} of {limit} federated identity credentials of the identity are used: remove one, or use \
-                 another managed identity"
-            ),
-            Self::Duplicate { older } => format!(
-                "the binding \"{older}\" is older and has the same service account and identity: delete one of the two"
-            ),
             Self::TurnTaken { settles_in: None } => {
                 "another write on the identity is under way; Azure takes one at a time".to_owned()
             }

@@ -42,12 +42,19 @@ pub enum Error {
     #[error("spec.identity: {0}; correct the name, group or subscription in a new binding")]
     IdentityParts(#[source] InvalidManagedIdentityId),
     #[error(
-        "spec.identity has no {field} and the operator has no default: create the binding with spec.identity.{field}, \
-         or start the operator with --{flag}"
+        "spec.identity has no {} and the operator has no default: delete this binding and create it with them, or \
+         start the operator with {}",
+        both(subscription.then_some("subscriptionId"), group.then_some("resourceGroup")),
+        both(
+            subscription.then_some("--default-subscription"),
+            group.then_some("--default-resource-group")
+        )
     )]
     NoDefault {
-        field: &'static str,
-        flag: &'static str,
+        /// Whether the subscription is missing.
+        subscription: bool,
+        /// Whether the resource group is missing.
+        group: bool,
     },
     #[error(
         "spec.identity gives neither a resourceId nor a name: create the binding with exactly one of them"
@@ -131,20 +138,23 @@ pub fn identity_id(
     let subscription = reference
         .subscription_id
         .as_deref()
-        .or(defaults.subscription.as_deref())
-        .ok_or(Error::NoDefault {
-            field: "subscriptionId",
-            flag: "default-subscription",
-        })?;
+        .or(defaults.subscription.as_deref());
     let group = reference
         .resource_group
         .as_deref()
-        .or(defaults.resource_group.as_deref())
-        .ok_or(Error::NoDefault {
-            field: "resourceGroup",
-            flag: "default-resource-group",
-        })?;
+        .or(defaults.resource_group.as_deref());
+    let (Some(subscription), Some(group)) = (subscription, group) else {
+        return Err(Error::NoDefault {
+            subscription: subscription.is_none(),
+            group: group.is_none(),
+        });
+    };
     ManagedIdentityId::new(subscription, group, name).map_err(Error::IdentityParts)
+}
+
+fn both(one: Option<&str>, other: Option<&str>) -> String {
+    let all: Vec<_> = one.into_iter().chain(other).collect();
+    all.join(" and ")
 }
 
 fn unchanged(
@@ -249,6 +259,16 @@ mod tests {
             },
         );
         assert!(message.contains("--default-resource-group"), "{message}");
+        let neither = Defaults {
+            subscription: None,
+            resource_group: None,
+            ..defaults()
+        };
+        let (_, message) = error("spec: {identity: {name: orders}}", &neither);
+        assert!(
+            message.contains("no subscriptionId and resourceGroup and"),
+            "{message}"
+        );
     }
 
     #[test]

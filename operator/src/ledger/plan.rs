@@ -39,11 +39,19 @@ pub enum Decision {
 }
 
 /// Why a claim gets no credential for now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another credential has the same issuer and subject, which Azure allows once per identity.
+    #[error(
+        "the credential \"{name}\" of the identity has the same issuer and subject, which Azure allows only once: \
+         delete it, or leave this service account to whoever made it"
+    )]
     CredentialExists { name: String },
     /// All slots are taken; foreign credentials count.
+    #[error(
+        "{used} of {limit} federated identity credentials of the identity are used: remove one, or use another managed \
+         identity"
+    )]
     LimitReached { used: usize, limit: usize },
 }
 

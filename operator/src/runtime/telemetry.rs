@@ -58,6 +58,19 @@ pub fn init(directives: &str, format: LogFormat, guard: LogGuard) -> Result<(), 
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, Error> {
+    // A filter that is one bare word takes it for the name of a module and switches everything else off: a level
+    // with a slip in it would silence the operator.
+    if let Some(source) = directives
+        .split(',')
+        .map(str::trim)
+        .filter(|directive| directive.chars().all(|c| c.is_ascii_alphanumeric()))
+        .find_map(|directive| directive.parse::<LevelFilter>().err())
+    {
+        return Err(Error::Filter {
+            directives: directives.to_owned(),
+            source: source.into(),
+        });
+    }
     EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .parse(directives)
@@ -77,7 +90,12 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_parsed_is_named() {
-        let error = filter("azwib=loud").unwrap_err();
-        assert!(error.to_string().contains("azwib=loud"), "{error}");
+        for directives in ["azwib=loud", "loud", "info,verbose"] {
+            let error = filter(directives).unwrap_err();
+            assert!(error.to_string().contains(directives), "{error}");
+        }
+        for directives in ["info", "INFO", "off", "3", "info,azwib_operator=debug"] {
+            filter(directives).unwrap();
+        }
     }
 }
