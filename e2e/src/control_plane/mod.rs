@@ -9,6 +9,10 @@ mod port;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -79,6 +83,8 @@ pub struct ControlPlane {
     layout: Layout,
     /// Locked while the API server is stopped or started.
     api_server: Mutex<Process>,
+    /// Whether the API server was ever stopped.
+    was_stopped: Arc<AtomicBool>,
     _port: ReservedPort,
     supervisor: Supervisor,
 }
@@ -103,6 +109,7 @@ impl ControlPlane {
         Ok(Self {
             layout,
             api_server: Mutex::new(api_server),
+            was_stopped: Arc::default(),
             _port: port,
             supervisor,
         })
@@ -244,6 +251,7 @@ impl ControlPlane {
     /// # Errors
     /// The supervisor is gone.
     pub async fn stop_api_server(&self) -> anyhow::Result<()> {
+        self.was_stopped.store(true, Ordering::SeqCst);
         self.api_server.lock().await.kill().await?;
         Ok(())
     }
@@ -269,6 +277,11 @@ impl ControlPlane {
     /// The same, for somebody who reads on while requests come.
     pub(crate) fn audit_tail(&self) -> anyhow::Result<AuditTail> {
         Ok(AuditTail::open(self.layout.audit_log())?)
+    }
+
+    /// Set before the API server is stopped for the first time.
+    pub(crate) fn was_stopped(&self) -> Arc<AtomicBool> {
+        self.was_stopped.clone()
     }
 
     /// A command in this environment, to be completed and started by [`Self::supervisor`].

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -55,6 +56,8 @@ pub struct SeenBinding {
 pub enum Decision {
     Allowed,
     Forbidden,
+    /// In an environment whose API server was stopped before. One that starts knows no roles for a moment.
+    ForbiddenAfterRestart,
 }
 
 /// A kind of request that the operator has made at least once.
@@ -204,6 +207,7 @@ impl Records {
         File::create(self.requests_file())?;
         let kubeconfig = control_plane.kubeconfig();
         let audit_log = control_plane.audit_tail()?;
+        let was_stopped = control_plane.was_stopped();
         let records = self.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -215,7 +219,7 @@ impl Records {
                     tokio::try_join!(
                         records.watch_bindings(&kubeconfig),
                         records.collect_secrets(&control),
-                        records.collect_requests(audit_log)
+                        records.collect_requests(audit_log, &was_stopped)
                     )
                 });
                 if let Err(error) = outcome {
@@ -267,16 +271,23 @@ impl Records {
         }
     }
 
-    async fn collect_requests(&self, mut audit_log: AuditTail) -> anyhow::Result<()> {
+    async fn collect_requests(
+        &self,
+        mut audit_log: AuditTail,
+        was_stopped: &AtomicBool,
+    ) -> anyhow::Result<()> {
         let mut seen = BTreeSet::new();
         while !audit_log.is_over() {
-            for event in audit_log.read_on()? {
+            let events = audit_log.read_on()?;
+            // Asked only now: whatever came after a stop is known to.
+            let was_stopped = was_stopped.load(Ordering::SeqCst);
+            for event in events {
                 let request = SeenRequest {
                     permission: event.permission(),
-                    decision: if event.is_forbidden() {
-                        Decision::Forbidden
-                    } else {
-                        Decision::Allowed
+                    decision: match (event.is_forbidden(), was_stopped) {
+                        (false, _) => Decision::Allowed,
+                        (true, false) => Decision::Forbidden,
+                        (true, true) => Decision::ForbiddenAfterRestart,
                     },
                 };
                 if event.user.username == OPERATOR && !seen.contains(&request) {
