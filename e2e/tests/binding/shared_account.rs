@@ -1,9 +1,10 @@
 //! Bindings that share a ServiceAccount.
 
+use azure_simulator::control::api::RequestRecord;
 use azwib_crds::CredentialOrigin;
-use azwib_e2e::Environment;
 use azwib_e2e::environment::interference::{Outage, service_unavailable};
-use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation, condition};
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, annotation, condition};
+use azwib_e2e::{Environment, wait};
 use kube::api::DeleteParams;
 
 use crate::{CLIENT_ID, owners};
@@ -140,6 +141,16 @@ async fn older_twin_gone_in_an_outage(
     shop.failing(YOUNGER, "CredentialReady", "DuplicateBinding")
         .await?;
     let outage = shop.outage(service_unavailable()).await?;
+    // What was read before no longer counts after a read that failed: nobody can go on with it.
+    let identity = orders.resource_id().to_ascii_lowercase();
+    wait::until("a failed read of the identity", PATIENCE, async || {
+        let reads = shop.operator_requests("GET", "orders").await?;
+        let failed = |read: &&RequestRecord| {
+            read.status == Some(503) && read.path.to_ascii_lowercase() == identity
+        };
+        Ok(reads.iter().find(failed).map(drop))
+    })
+    .await?;
     shop.unbind(OLDER).await?;
     Ok((orders, outage))
 }
