@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use azwib_crds::WorkloadIdentityBinding;
-use azwib_e2e::environment::{Namespace, PATIENCE, condition};
+use azwib_e2e::environment::{Namespace, PATIENCE, annotation, condition};
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -203,11 +203,19 @@ async fn a_request_for_a_reconcile_makes_one_fresh_read_and_one_fresh_listing() 
             Ok((reads().await? >= (gets + count, lists + count)).then_some(()))
         })
         .await?;
-        // A change that asks for nothing: what it is looked at with is known.
-        shop.change(
-            "orders",
-            json!({ "serviceAccount": { "tokenExpirationSeconds": 3600 + count } }),
-        )
+        // A pass that nobody asked fresh reads for: it repairs the account with what is known.
+        let annotations = json!({ "azure.workload.identity/client-id": null });
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+        let drifted = shop
+            .service_accounts()
+            .patch("orders", &PatchParams::default(), &patch)
+            .await?;
+        shop.account_until("orders", "repaired", |account| {
+            account.is_some_and(|account| {
+                account.metadata.uid == drifted.metadata.uid
+                    && annotation(account, "azure.workload.identity/client-id").is_some()
+            })
+        })
         .await?;
         let after = shop.ready("orders").await?;
         assert_eq!(reads().await?, (gets + count, lists + count));
@@ -216,6 +224,12 @@ async fn a_request_for_a_reconcile_makes_one_fresh_read_and_one_fresh_listing() 
             before.unwrap().credentials
         );
     }
+    // What is said of a changed spec is no old answer either.
+    let (gets, lists) = reads().await?;
+    let longer = json!({ "serviceAccount": { "tokenExpirationSeconds": 7200 } });
+    shop.change("orders", longer).await?;
+    shop.ready("orders").await?;
+    assert_eq!(reads().await?, (gets + 1, lists + 1));
     assert_eq!(shop.operator_writes("orders").await?, 1);
     Ok(())
 }
