@@ -47,6 +47,9 @@ impl Settings {
     }
 }
 
+/// What asks for fresh reads: the annotation's value and the generation.
+type Request = (Option<String>, Option<i64>);
+
 /// Clients, stores and memory that all passes share.
 pub struct Context {
     pub client: kube::Client,
@@ -56,7 +59,7 @@ pub struct Context {
     pub settings: Settings,
     pub attempts: Attempts,
     /// The last request for fresh reads that was served, by UID.
-    pub requests: Mutex<HashMap<String, String>>,
+    pub requests: Mutex<HashMap<String, Request>>,
     pub events: Events,
 }
 
@@ -93,14 +96,19 @@ impl Context {
             .any(|it| it.resource_id.eq_ignore_ascii_case(&identity.resource_id))
     }
 
-    /// Whether the binding's annotation asks for fresh reads and did not when it was last looked at.
-    pub fn is_newly_requested(&self, binding: &WorkloadIdentityBinding) -> bool {
+    /// Whether the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet; once for
+    /// each, since the status that says so may take a moment to come back.
+    pub fn asks_for_fresh_reads(&self, binding: &WorkloadIdentityBinding) -> bool {
         let requested = binding.annotations().get(RECONCILE_REQUESTED_AT);
-        let (Some(requested), Some(uid)) = (requested, binding.uid()) else {
+        if requested.is_none() && !spec_has_changed(binding) {
             return false;
-        };
+        }
+        let asked = (requested.cloned(), binding.metadata.generation);
         let mut served = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        served.insert(uid, requested.clone()).as_ref() != Some(requested)
+        served
+            .insert(binding.uid().unwrap_or_default(), asked.clone())
+            .as_ref()
+            != Some(&asked)
     }
 
     /// Forgets what is remembered about an object that is gone.
@@ -142,4 +150,12 @@ pub(super) fn naming_account<T>(
         })
         .map(map)
         .collect()
+}
+
+/// Whether the spec has changed since it was last looked at: what is said of it then should not be an old answer.
+fn spec_has_changed(binding: &WorkloadIdentityBinding) -> bool {
+    binding.status.as_ref().is_some_and(|status| {
+        status.observed_generation > 0
+            && Some(status.observed_generation) != binding.metadata.generation
+    })
 }

@@ -48,7 +48,7 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let ledger = ctx.ledgers.of(&desired.identity);
     let good = was_good(binding, desired);
-    let freshness = if ctx.is_newly_requested(binding) || spec_has_changed(binding) {
+    let freshness = if ctx.asks_for_fresh_reads(binding) {
         Freshness::Since(Instant::now())
     } else {
         Freshness::Within(ctx.settings.resync_period)
@@ -142,14 +142,6 @@ async fn azure(
     let identity = read(again).await?;
     let listing = list(&identity, again).await?;
     Ok((identity, listing))
-}
-
-/// Whether the spec has changed since it was last looked at: what is said of it then should not be an old answer.
-fn spec_has_changed(binding: &WorkloadIdentityBinding) -> bool {
-    binding.status.as_ref().is_some_and(|status| {
-        status.observed_generation > 0
-            && Some(status.observed_generation) != binding.metadata.generation
-    })
 }
 
 fn pending_record<'a>(
