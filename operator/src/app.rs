@@ -89,7 +89,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         accounts,
         synced,
         requests,
-    } = Watches::new(&watching);
+    } = Watches::new(&watching, config.settings.defaults.clone());
     tokio::spawn(ready_once_synced(synced, readiness));
     let context = Arc::new(Context {
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube_runtime::reflector::Store;
 
 use super::Failed;
 use super::error::Error;
 use super::events::Events;
+use super::index::{Bindings, Guarded};
 use super::status::Moment;
-use super::validate::{Defaults, service_account_name};
+use super::validate::Defaults;
 use crate::kubeutil::attempts::Attempts;
 use crate::ledger::Ledgers;
 
@@ -54,7 +55,7 @@ type Request = (Option<String>, Option<i64>);
 pub struct Context {
     pub client: kube::Client,
     pub ledgers: Arc<Ledgers>,
-    pub bindings: Store<DeserializeGuard<WorkloadIdentityBinding>>,
+    pub bindings: Bindings,
     pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
     pub settings: Settings,
     pub attempts: Attempts,
@@ -82,18 +83,19 @@ impl Context {
     /// Whether another binding that is being deleted still records a credential on this binding's identity.
     pub fn is_deletion_pending(&self, binding: &WorkloadIdentityBinding) -> bool {
         let status = binding.status.as_ref();
-        let Some(identity) = status.and_then(|status| status.identity.as_ref()) else {
+        let Some(identity) = status
+            .and_then(|status| status.identity.as_ref())
+            .and_then(|identity| ManagedIdentityId::parse(&identity.resource_id).ok())
+        else {
             return false;
         };
-        let bindings = self.bindings.state();
-        bindings
-            .iter()
-            .filter_map(|guarded| guarded.0.as_ref().ok())
+        let others = self.bindings.of_identity(&identity);
+        readable(&others)
             .filter(|other| other.metadata.deletion_timestamp.is_some())
             .filter(|other| other.uid() != binding.uid())
             .filter_map(|other| other.status.as_ref())
             .flat_map(|status| &status.credentials)
-            .any(|it| it.resource_id.eq_ignore_ascii_case(&identity.resource_id))
+            .any(|it| it.resource_id.eq_ignore_ascii_case(identity.as_str()))
     }
 
     /// Whether the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet; once for
@@ -129,27 +131,19 @@ impl Context {
 
     /// The bindings that name this account, from the watch.
     pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
-        naming_account(&self.bindings, namespace, service_account, Clone::clone)
+        readable(&self.bindings.of_account(namespace, service_account))
+            .cloned()
+            .collect()
     }
 }
 
-/// What `map` makes of each binding that names this account.
-pub(super) fn naming_account<T>(
-    bindings: &Store<DeserializeGuard<WorkloadIdentityBinding>>,
-    namespace: &str,
-    service_account: &str,
-    map: impl Fn(&WorkloadIdentityBinding) -> T,
-) -> Vec<T> {
+/// Those of the bindings that can be read.
+pub(super) fn readable(
+    bindings: &[Arc<Guarded>],
+) -> impl Iterator<Item = &WorkloadIdentityBinding> {
     bindings
-        .state()
         .iter()
         .filter_map(|guarded| guarded.0.as_ref().ok())
-        .filter(|binding| {
-            binding.metadata.namespace.as_deref() == Some(namespace)
-                && service_account_name(binding) == service_account
-        })
-        .map(map)
-        .collect()
 }
 
 /// Whether the spec has changed since it was last looked at: what is said of it then should not be an old answer.

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use azwib_crds::WorkloadIdentityBinding;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use kube_runtime::controller::{self, Action, Config, ReconcileRequest, applier, trigger_with};
 use kube_runtime::reflector::{ObjectRef, Store, store};
@@ -15,20 +14,18 @@ use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-use super::context::naming_account;
-use super::validate::service_account_name;
+use super::index::{Bindings, Guarded};
+use super::validate::{Defaults, service_account_name};
 use super::{Context, Failed, reconcile, unreadable};
 use crate::ledger::BindingRef;
 
-/// A binding, or why it cannot be read.
-pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
 type Request = ReconcileRequest<Guarded>;
 /// Requests to look at a binding.
 pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
 
 /// The watches of the controller.
 pub struct Watches {
-    pub bindings: Store<Guarded>,
+    pub bindings: Bindings,
     pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
     /// Resolves once the first list of bindings is in the store. (`Store::wait_until_ready` wakes one waiter only, and
     /// that is the applier.)
@@ -39,8 +36,9 @@ pub struct Watches {
 
 impl Watches {
     /// Watches over the whole cluster; nothing is read until [`run`] polls them.
-    pub fn new(client: &kube::Client) -> Self {
+    pub fn new(client: &kube::Client, defaults: Defaults) -> Self {
         let (bindings, bindings_writer) = store::<Guarded>();
+        let bindings = Bindings::new(bindings, defaults);
         let (accounts, accounts_writer) = store::<PartialObjectMeta<ServiceAccount>>();
         let changed = predicates::generation
             .combine(predicates::annotations)
@@ -49,6 +47,7 @@ impl Watches {
                 Some(u64::from(binding.meta().deletion_timestamp.is_some()))
             });
         let neighbours = bindings.clone();
+        let indexed = bindings.clone();
         let (sync, synced) = oneshot::channel();
         let mut sync = Some(sync);
         let of_bindings = trigger_with(
@@ -59,6 +58,7 @@ impl Watches {
             .default_backoff()
             .reflect(bindings_writer)
             .inspect_ok(move |event| {
+                indexed.follow(event);
                 let first = sync.take_if(|_| matches!(event, watcher::Event::InitDone));
                 if let Some(sync) = first {
                     // Nobody waits any more once the operator is stopping.
@@ -91,7 +91,7 @@ impl Watches {
 }
 
 /// The binding itself, and every other one of its account: what one of them may do depends on the others.
-fn with_neighbours(binding: &Guarded, bindings: &Store<Guarded>) -> Vec<Request> {
+fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
     let own = ObjectRef::from_obj(binding);
     let neighbours = binding.0.as_ref().ok().map(|binding| {
         of_account(
@@ -108,7 +108,7 @@ fn with_neighbours(binding: &Guarded, bindings: &Store<Guarded>) -> Vec<Request>
     [own].into_iter().chain(others).map(Request::from).collect()
 }
 
-fn naming(account: &PartialObjectMeta<ServiceAccount>, bindings: &Store<Guarded>) -> Vec<Request> {
+fn naming(account: &PartialObjectMeta<ServiceAccount>, bindings: &Bindings) -> Vec<Request> {
     of_account(
         &account.namespace().unwrap_or_default(),
         &account.name_any(),
@@ -122,11 +122,13 @@ fn naming(account: &PartialObjectMeta<ServiceAccount>, bindings: &Store<Guarded>
 fn of_account(
     namespace: &str,
     service_account: &str,
-    bindings: &Store<Guarded>,
+    bindings: &Bindings,
 ) -> Vec<ObjectRef<Guarded>> {
-    naming_account(bindings, namespace, service_account, |binding| {
-        ObjectRef::new(&binding.name_any()).within(namespace)
-    })
+    let found = bindings.of_account(namespace, service_account);
+    found
+        .iter()
+        .map(|binding| ObjectRef::from_obj(&**binding))
+        .collect()
 }
 
 /// Runs the controller until `shutdown` resolves and the passes under way are done.
@@ -137,7 +139,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let config = Config::default().concurrency(ctx.settings.max_concurrent_reconciles);
-    let bindings = ctx.bindings.clone();
+    let bindings = ctx.bindings.store().clone();
     let queue = stream::select(requests, woken_requests(woken)).take_until(shutdown);
     applier(guarded_reconcile, retry, ctx, bindings, queue, config)
         .for_each(|outcome| {

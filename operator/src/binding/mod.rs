@@ -12,6 +12,7 @@ pub mod controller;
 pub mod departing;
 pub mod error;
 pub mod events;
+pub mod index;
 pub mod observe;
 pub mod plan;
 pub mod reason;

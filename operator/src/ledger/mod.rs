@@ -26,7 +26,7 @@ pub use turn::Turn;
 use unsettled::{Effect, Unsettled};
 
 /// A binding that waits for a turn, by namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BindingRef {
     pub namespace: String,
     pub name: String,

@@ -1,0 +1,298 @@
+//! The bindings of the watch, found by their account and by their identity without going through all of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube_runtime::reflector::{ObjectRef, Store};
+use kube_runtime::watcher::Event;
+
+use super::validate::{Defaults, identity_id, service_account_name};
+use crate::ledger::BindingRef;
+
+/// A binding, or why it cannot be read.
+pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
+
+/// The store of the watch, and where its bindings stand.
+#[derive(Clone)]
+pub struct Bindings {
+    store: Store<Guarded>,
+    index: Arc<Mutex<Index>>,
+    defaults: Arc<Defaults>,
+}
+
+/// An account, by namespace and name.
+type Account = (String, String);
+
+#[derive(Debug, Default)]
+struct Index {
+    keys: HashMap<BindingRef, Keys>,
+    by_account: HashMap<Account, BTreeSet<BindingRef>>,
+    by_identity: HashMap<String, BTreeSet<BindingRef>>,
+    /// Those of a list that is under way: what it does not name is gone once it is done.
+    listed: BTreeSet<BindingRef>,
+}
+
+/// What one binding is found by.
+#[derive(Debug, PartialEq, Eq)]
+struct Keys {
+    account: Account,
+    /// What its spec names, what its status has resolved, and where its credentials are.
+    identities: BTreeSet<String>,
+}
+
+impl Bindings {
+    /// Over the store of a watch; [`Self::follow`] has to see the events of that watch.
+    pub fn new(store: Store<Guarded>, defaults: Defaults) -> Self {
+        Self {
+            store,
+            index: Arc::default(),
+            defaults: Arc::new(defaults),
+        }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Store<Guarded> {
+        &self.store
+    }
+
+    /// Takes an event of the watch in, after the store has.
+    pub fn follow(&self, event: &Event<Guarded>) {
+        let mut index = self.index();
+        match event {
+            Event::Init => index.listed.clear(),
+            Event::InitApply(binding) => {
+                index.listed.insert(reference(binding));
+                index.put(binding, &self.defaults);
+            }
+            Event::InitDone => index.keep_listed(),
+            Event::Apply(binding) => index.put(binding, &self.defaults),
+            Event::Delete(binding) => index.remove(&reference(binding)),
+        }
+    }
+
+    /// The readable bindings that name this account, by name.
+    pub fn of_account(&self, namespace: &str, service_account: &str) -> Vec<Arc<Guarded>> {
+        let account = (namespace.to_owned(), service_account.to_owned());
+        let found = self.index().by_account.get(&account).cloned();
+        self.get(found)
+    }
+
+    /// The readable bindings that have to do with this identity, by namespace and name.
+    pub fn of_identity(&self, identity: &ManagedIdentityId) -> Vec<Arc<Guarded>> {
+        let found = self.index().by_identity.get(identity.key()).cloned();
+        self.get(found)
+    }
+
+    fn get(&self, found: Option<BTreeSet<BindingRef>>) -> Vec<Arc<Guarded>> {
+        let found = found.into_iter().flatten();
+        found
+            .filter_map(|BindingRef { namespace, name }| {
+                self.store.get(&ObjectRef::new(&name).within(&namespace))
+            })
+            .collect()
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn put(&mut self, binding: &Guarded, defaults: &Defaults) {
+        let reference = reference(binding);
+        // One that cannot be read any more counts for nothing.
+        let Ok(binding) = &binding.0 else {
+            return self.remove(&reference);
+        };
+        let keys = keys(binding, defaults);
+        if self.keys.get(&reference) == Some(&keys) {
+            return;
+        }
+        self.remove(&reference);
+        self.by_account
+            .entry(keys.account.clone())
+            .or_default()
+            .insert(reference.clone());
+        for identity in &keys.identities {
+            self.by_identity
+                .entry(identity.clone())
+                .or_default()
+                .insert(reference.clone());
+        }
+        self.keys.insert(reference, keys);
+    }
+
+    fn remove(&mut self, reference: &BindingRef) {
+        let Some(Keys {
+            account,
+            identities,
+        }) = self.keys.remove(reference)
+        else {
+            return;
+        };
+        take_out(&mut self.by_account, &account, reference);
+        for identity in identities {
+            take_out(&mut self.by_identity, &identity, reference);
+        }
+    }
+
+    fn keep_listed(&mut self) {
+        let listed = std::mem::take(&mut self.listed);
+        let gone: Vec<_> = self
+            .keys
+            .keys()
+            .filter(|known| !listed.contains(known))
+            .cloned()
+            .collect();
+        for reference in gone {
+            self.remove(&reference);
+        }
+    }
+}
+
+fn take_out<K: std::hash::Hash + Eq>(
+    map: &mut HashMap<K, BTreeSet<BindingRef>>,
+    key: &K,
+    reference: &BindingRef,
+) {
+    if let Some(found) = map.get_mut(key) {
+        found.remove(reference);
+        if found.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+fn reference(binding: &Guarded) -> BindingRef {
+    BindingRef {
+        namespace: binding.namespace().unwrap_or_default(),
+        name: binding.name_any(),
+    }
+}
+
+fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
+    let status = binding.status.as_ref();
+    let resolved = status.and_then(|status| status.identity.as_ref());
+    let recorded = status
+        .into_iter()
+        .flat_map(|status| status.credentials.iter());
+    let in_status = resolved
+        .map(|identity| &identity.resource_id)
+        .into_iter()
+        .chain(recorded.map(|credential| &credential.resource_id))
+        .filter_map(|id| ManagedIdentityId::parse(id).ok());
+    Keys {
+        account: (
+            binding.namespace().unwrap_or_default(),
+            service_account_name(binding),
+        ),
+        identities: identity_id(&binding.spec.identity, defaults)
+            .ok()
+            .into_iter()
+            .chain(in_status)
+            .map(|id| id.key().to_owned())
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use azwib_crds::Issuer;
+    use kube_runtime::reflector::store;
+    use kube_runtime::reflector::store::Writer;
+
+    use super::*;
+
+    const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
+
+    fn bindings() -> (Bindings, Writer<Guarded>) {
+        let (store, writer) = store();
+        let defaults = Defaults {
+            issuer: Issuer::parse("https://oidc.example/").unwrap(),
+            subscription: None,
+            resource_group: None,
+        };
+        (Bindings::new(store, defaults), writer)
+    }
+
+    fn binding(name: &str, account: &str, identity: &str, status: &str) -> Guarded {
+        serde_yaml_ng::from_str(&format!(
+            "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: {name}, namespace: shop}}, \
+             spec: {{identity: {{resourceId: {ID}{identity}}}, serviceAccount: {{name: {account}}}}}, status: {status}}}"
+        ))
+        .unwrap()
+    }
+
+    fn names(found: Vec<Arc<Guarded>>) -> Vec<String> {
+        found.iter().map(|binding| binding.name_any()).collect()
+    }
+
+    fn of(bindings: &Bindings, identity: &str) -> Vec<String> {
+        let id = ManagedIdentityId::parse(&format!("{ID}{identity}")).unwrap();
+        names(bindings.of_identity(&id))
+    }
+
+    fn see(bindings: &Bindings, writer: &mut Writer<Guarded>, event: Event<Guarded>) {
+        writer.apply_watcher_event(&event);
+        bindings.follow(&event);
+    }
+
+    #[test]
+    fn bindings_are_found_by_their_account_and_by_their_identity_in_any_case() {
+        let (bindings, mut writer) = bindings();
+        for (name, account, identity) in [
+            ("b", "orders", "one"),
+            ("a", "orders", "two"),
+            ("c", "api", "ONE"),
+        ] {
+            let event = Event::Apply(binding(name, account, identity, "null"));
+            see(&bindings, &mut writer, event);
+        }
+        assert_eq!(names(bindings.of_account("shop", "orders")), ["a", "b"]);
+        assert!(bindings.of_account("other", "orders").is_empty());
+        assert_eq!(of(&bindings, "one"), ["b", "c"]);
+        assert_eq!(of(&bindings, "two"), ["a"]);
+    }
+
+    #[test]
+    fn a_binding_is_found_by_the_identity_of_its_record_as_well() {
+        let (bindings, mut writer) = bindings();
+        let status = format!(
+            "{{observedGeneration: 1, credentials: [{{name: n, resourceId: {ID}old, issuer: i, subject: s, audience: a, \
+             origin: Created}}]}}"
+        );
+        let event = Event::Apply(binding("a", "orders", "new", &status));
+        see(&bindings, &mut writer, event);
+        assert_eq!(
+            (of(&bindings, "old"), of(&bindings, "new")),
+            (vec!["a".to_owned()], vec!["a".to_owned()])
+        );
+        let event = Event::Apply(binding("a", "orders", "new", "null"));
+        see(&bindings, &mut writer, event);
+        assert!(of(&bindings, "old").is_empty(), "its record is gone");
+    }
+
+    #[test]
+    fn what_is_deleted_or_missing_from_a_new_list_is_not_found() {
+        let (bindings, mut writer) = bindings();
+        for name in ["a", "b", "c"] {
+            let event = Event::Apply(binding(name, "orders", "one", "null"));
+            see(&bindings, &mut writer, event);
+        }
+        let event = Event::Delete(binding("b", "orders", "one", "null"));
+        see(&bindings, &mut writer, event);
+        assert_eq!(of(&bindings, "one"), ["a", "c"]);
+        for event in [
+            Event::Init,
+            Event::InitApply(binding("c", "orders", "one", "null")),
+            Event::InitDone,
+        ] {
+            see(&bindings, &mut writer, event);
+        }
+        assert_eq!(of(&bindings, "one"), ["c"]);
+        assert_eq!(bindings.index().keys.len(), 1);
+    }
+}
