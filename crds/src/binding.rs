@@ -232,18 +232,36 @@ pub struct CredentialSpec {
     #[serde(default = "default_audience")]
     #[schemars(length(max = 600), regex(pattern = AUDIENCE_PATTERN))]
     pub audience: String,
+
+    /// What becomes of a federated identity credential that is on the identity already, under another name and made by
+    /// somebody else, and trusts exactly the same issuer, subject and audience. Azure allows the combination only once.
+    /// With `IfIdentical` the binding is content with it, and never changes or deletes it; with `Never` it waits until
+    /// that credential is gone.
+    #[serde(default)]
+    pub adoption: CredentialAdoption,
 }
 
 impl Default for CredentialSpec {
     fn default() -> Self {
         Self {
             audience: default_audience(),
+            adoption: CredentialAdoption::default(),
         }
     }
 }
 
 fn default_audience() -> String {
     DEFAULT_AUDIENCE.to_owned()
+}
+
+/// Whether a credential that somebody else made is taken as it is.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CredentialAdoption {
+    /// One with the same issuer, subject and audience is.
+    #[default]
+    IfIdentical,
+    /// None is.
+    Never,
 }
 
 /// What becomes of what a binding made when the binding is deleted.

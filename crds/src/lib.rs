@@ -10,9 +10,9 @@ mod schema;
 mod status;
 
 pub use binding::{
-    CredentialSpec, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, IdentityReference,
-    ServiceAccountCreation, ServiceAccountRole, ServiceAccountSpec, WorkloadIdentityBinding,
-    WorkloadIdentityBindingSpec,
+    CredentialAdoption, CredentialSpec, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy,
+    IdentityReference, ServiceAccountCreation, ServiceAccountRole, ServiceAccountSpec,
+    WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
 };
 #[cfg(feature = "crdgen")]
 pub use crd::crd_yaml;

@@ -79,11 +79,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     }
 
     let (wake, woken) = mpsc::unbounded_channel();
-    let ledgers = Arc::new(Ledgers::new(
-        Arc::new(service),
-        wake,
-        config.write_settle_time,
-    ));
+    let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake, config.ledger));
     let Watches {
         bindings,
         accounts,

@@ -121,12 +121,21 @@ pub struct Cli {
     )]
     pub credential_limit: u16,
 
+    /// How many requests may be under way at once in one Azure subscription
+    #[arg(
+        long,
+        env = "AZWIB_AZURE_REQUESTS_IN_FLIGHT",
+        value_name = "COUNT",
+        default_value_t = 16
+    )]
+    pub azure_requests_in_flight: u16,
+
     /// How many bindings are worked on at once
     #[arg(
         long,
         env = "AZWIB_MAX_CONCURRENT_RECONCILES",
         value_name = "COUNT",
-        default_value_t = 10
+        default_value_t = 64
     )]
     pub max_concurrent_reconciles: u16,
 

@@ -14,6 +14,7 @@ use crate::azure::msi::MsiOptions;
 use crate::binding::Settings;
 use crate::binding::validate::Defaults;
 use crate::cli::{AuthName, Cli, CloudName};
+use crate::ledger::LedgerSettings;
 use crate::ledger::plan::CREDENTIAL_LIMIT;
 
 /// Everything the operator needs to know.
@@ -27,8 +28,7 @@ pub struct Config {
     #[doc(hidden)]
     pub authorization: Authorization,
     pub health_probe_address: SocketAddr,
-    /// How long a write whose answer was lost keeps others off its identity.
-    pub write_settle_time: Duration,
+    pub ledger: LedgerSettings,
 }
 
 /// A flag that cannot be.
@@ -100,21 +100,35 @@ impl Config {
                 ca_file: cli.ca_file.clone(),
             },
             authorization: Authorization::BelowTheLogLine,
-            write_settle_time: duration("write-settle-time", &cli.write_settle_time, 1, 3600)?,
+            ledger: ledger(&cli)?,
             health_probe_address: address(&cli.health_probe_bind_address)?,
         })
     }
 }
 
+fn ledger(cli: &Cli) -> Result<LedgerSettings, Error> {
+    let in_flight = within(
+        "azure-requests-in-flight",
+        cli.azure_requests_in_flight,
+        1,
+        1000,
+    )?;
+    Ok(LedgerSettings {
+        write_settle_time: duration("write-settle-time", &cli.write_settle_time, 1, 3600)?,
+        credential_limit: credential_limit(cli)?,
+        requests_in_flight: usize::from(in_flight),
+    })
+}
+
+fn credential_limit(cli: &Cli) -> Result<usize, Error> {
+    let most = CREDENTIAL_LIMIT as u16;
+    within("credential-limit", cli.credential_limit, 1, most).map(usize::from)
+}
+
 fn settings(cli: &Cli) -> Result<Settings, Error> {
     Ok(Settings {
         defaults: defaults(cli)?,
-        credential_limit: usize::from(within(
-            "credential-limit",
-            cli.credential_limit,
-            1,
-            CREDENTIAL_LIMIT as u16,
-        )?),
+        credential_limit: credential_limit(cli)?,
         // Azure throttles reads of one identity hard; a shorter period is of use in tests only.
         resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,
         propagation_delay: duration("propagation-delay", &cli.propagation_delay, 0, 3600)?,

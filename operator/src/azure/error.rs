@@ -65,6 +65,29 @@ pub enum AzureErrorKind {
     Refused,
 }
 
+impl AzureErrorKind {
+    /// Whether something has to change before another try can end better; the rest passes by itself.
+    pub fn waits_for_change(self) -> bool {
+        match self {
+            Self::Throttled { .. }
+            | Self::ConcurrentWrite
+            | Self::IssuerSubjectExists
+            | Self::DirectoryNotReady
+            | Self::CredentialNotFound
+            | Self::Unavailable
+            | Self::SignInUnavailable => false,
+            Self::ParentNotFound
+            | Self::Unauthorized
+            | Self::SignInFailed
+            | Self::AuthorizationFailed
+            | Self::PolicyDenied
+            | Self::ScopeLocked
+            | Self::RegionNotSupported
+            | Self::Refused => true,
+        }
+    }
+}
+
 /// A failed call to Azure. Its Display is one short line that may be shown to anybody: Azure's code, its message
 /// (cut, without control characters and whatever looks like a token) and the request id for Azure's support.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -102,6 +102,16 @@ pub trait IdentityService: Send + Sync + 'static {
         id: &ManagedIdentityId,
     ) -> Result<Vec<ListedCredential>, AzureError>;
 
+    /// Reads one federated identity credential; `None` if the identity has none of this name.
+    ///
+    /// # Errors
+    /// [`AzureErrorKind::ParentNotFound`] if the identity does not exist.
+    async fn get_credential(
+        &self,
+        id: &ManagedIdentityId,
+        name: &CredentialName,
+    ) -> Result<Option<ListedCredential>, AzureError>;
+
     /// Creates a federated identity credential or replaces the one of that name.
     ///
     /// # Errors

@@ -139,6 +139,26 @@ impl IdentityService for MsiIdentityService {
         Ok(credentials)
     }
 
+    async fn get_credential(
+        &self,
+        id: &ManagedIdentityId,
+        name: &CredentialName,
+    ) -> Result<Option<ListedCredential>, AzureError> {
+        let (subscription, group, identity) =
+            (id.subscription_id(), id.resource_group(), id.name());
+        let credential = self
+            .client
+            .federated_identity_credentials_client()
+            .get(subscription, group, identity, name.as_str())
+            .await
+            .map_err(from_sdk);
+        match credential {
+            Ok(credential) => Ok(Some(listed(credential))),
+            Err(error) if error.kind() == AzureErrorKind::CredentialNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn put_credential(
         &self,
         id: &ManagedIdentityId,

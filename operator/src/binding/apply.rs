@@ -8,7 +8,6 @@ use azwib_crds::{
 };
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
-use tokio::time::Instant;
 
 use super::account::AccountConfiguration;
 use super::error::Error;
@@ -17,10 +16,12 @@ use super::plan::{AccountStep, CredentialStep, Plan};
 use super::service_account::{ServiceAccountError, apply_account};
 use super::validate::Desired;
 use super::{Context, status};
-use crate::azure::{AzureError, AzureErrorKind};
+use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::kubeutil::FIELD_MANAGER;
-use crate::ledger::plan::{Claim, Decision, decide};
-use crate::ledger::{BindingRef, Freshness, Ledger, Turn};
+use crate::ledger::plan::{Contender, Decision, Refusal, Situation, Standing, decide};
+use crate::ledger::{
+    Applicant, BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn, Urgency,
+};
 
 /// What was done, as far as it went.
 #[derive(Debug)]
@@ -89,26 +90,33 @@ async fn carry_out(
         identity,
         account,
         credential,
-        claim,
+        contender,
+        contenders,
     } = plan;
     let account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
     let waiting = account
         .is_none()
         .then_some(Error::from(ServiceAccountError::WaitingForCredential));
-    let claim = Claimed { claim, identity };
-    let stop = match credential {
-        CredentialStep::Keep => None,
-        CredentialStep::Stop(error) => Some(error),
-        CredentialStep::Write => match take_turn(&ledger, &claim.claim, binding, ctx).await {
-            Ok(None) => None,
-            Err(error) => Some(error),
-            Ok(Some(turn)) => {
+    let claim = Claimed {
+        contender,
+        contenders,
+        identity,
+    };
+    let in_place = match credential {
+        CredentialStep::Keep => Ok(claim.recorded(CredentialOrigin::Created)),
+        CredentialStep::Adopt { name } => Ok(claim.adopted(name)),
+        CredentialStep::Stop(error) => Err(error),
+        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &BindingRef::of(binding))),
+        CredentialStep::Write => match take_place(&ledger, &claim, binding, ctx).await {
+            Ok(Taken::InPlace(credential)) => Ok(credential),
+            Err(error) => Err(error),
+            Ok(Taken::Place(place)) => {
                 applied.recorded = Some(record(&claim, binding, ctx).await?);
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);
                 }
-                put(turn, &claim, ctx, applied).await?;
+                put(place.turn().await?, &claim, binding, ctx, applied).await?;
                 return waiting.map_or(Ok(()), Err);
             }
         },
@@ -116,53 +124,110 @@ async fn carry_out(
     if let Some(account) = account {
         applied.account = Some(account.apply().await?);
     }
-    if let Some(error) = stop {
-        return Err(error);
-    }
-    applied.credential = AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
+    applied.credential = AppliedCredential::InPlace(in_place?);
     waiting.map_or(Ok(()), Err)
 }
 
-/// The claim that is made on an identity.
+/// The claim that is made on an identity, among the others on it.
 struct Claimed {
-    claim: Claim,
+    contender: Contender,
+    contenders: Vec<Contender>,
     identity: ResolvedIdentity,
 }
 
 impl Claimed {
     fn recorded(&self, origin: CredentialOrigin) -> RecordedCredential {
+        let claim = &self.contender.claim;
         RecordedCredential {
-            name: self.claim.name.to_string(),
+            name: claim.name.to_string(),
             resource_id: self.identity.resource_id.clone(),
-            issuer: self.claim.issuer.to_string(),
-            subject: self.claim.subject.to_string(),
-            audience: self.claim.audience.to_string(),
+            issuer: claim.issuer.to_string(),
+            subject: claim.subject.to_string(),
+            audience: claim.audience.to_string(),
             origin,
+        }
+    }
+
+    fn adopted(&self, name: String) -> RecordedCredential {
+        RecordedCredential {
+            name,
+            ..self.recorded(CredentialOrigin::Adopted)
+        }
+    }
+
+    fn decide(&self, listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) -> Decision {
+        let situation = Situation {
+            listing,
+            contenders: &self.contenders,
+            promised: &ledger.promised(),
+            limit: ctx.settings.credential_limit,
+        };
+        decide(&self.contender, &situation)
+    }
+}
+
+/// What came of the wish to write.
+enum Taken {
+    Place(Place),
+    /// The credential meanwhile stands as claimed.
+    InPlace(RecordedCredential),
+}
+
+/// Takes a place among those who write to the identity and decides again from a listing that no write of ours can have
+/// outdated since: one that is under way has its slot.
+async fn take_place(
+    ledger: &Arc<Ledger>,
+    claim: &Claimed,
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<Taken, Error> {
+    let applicant = Applicant {
+        urgency: match claim.contender.standing {
+            Standing::Holder => Urgency::Repair,
+            Standing::Waiter | Standing::Refused => Urgency::Creation,
+        },
+        rank: claim.contender.rank.clone(),
+    };
+    let mut place = ledger.place(&applicant, Operation::Put).await?;
+    let freshness = Freshness::within(LISTING_FOR_WRITES);
+    let listing = ledger
+        .listing(applicant.binding(), freshness)
+        .await
+        .map_err(|error| unlisted(error, ledger))?;
+    match claim.decide(&listing.credentials, ledger, ctx) {
+        Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
+        Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
+        Decision::Create => {
+            place.admit()?;
+            place.promise(&claim.contender.claim.name);
+            Ok(Taken::Place(place))
+        }
+        Decision::Update => {
+            place.admit()?;
+            Ok(Taken::Place(place))
+        }
+        Decision::Refuse(refusal) => {
+            drop(place);
+            Err(refused(refusal, ledger, &BindingRef::of(binding)))
         }
     }
 }
 
-/// Takes the identity's turn and decides again from a listing that no write of ours can have outdated since.
-///
-/// None when the credential meanwhile stands as claimed.
-async fn take_turn(
-    ledger: &Arc<Ledger>,
-    claim: &Claim,
-    binding: &WorkloadIdentityBinding,
-    ctx: &Context,
-) -> Result<Option<Turn>, Error> {
-    let turn = ledger.turn(BindingRef::of(binding)).await?;
-    let listing = ledger
-        .listing(Freshness::Within(LISTING_FOR_WRITES))
-        .await
-        .map_err(|source| Error::ListCredentials {
+/// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one.
+fn refused(refusal: Refusal, ledger: &Ledger, who: &BindingRef) -> Error {
+    if matches!(refusal, Refusal::LimitReached { .. }) {
+        ledger.wait_for_slot(who);
+    }
+    Error::Claim(refusal)
+}
+
+fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
+    match error {
+        ReadError::Azure(source) => Error::ListCredentials {
             identity: ledger.id().to_string(),
             source,
-        })?;
-    match decide(&listing, claim, ctx.settings.credential_limit) {
-        Decision::Keep => Ok(None),
-        Decision::Create | Decision::Update => Ok(Some(turn)),
-        Decision::Refuse(refusal) => Err(Error::Claim(refusal)),
+        },
+        ReadError::NotNow(why) => why.into(),
     }
 }
 
@@ -207,51 +272,61 @@ pub async fn write_status(
 
 async fn put(
     turn: Turn,
-    claim: &Claimed,
+    claimed: &Claimed,
+    binding: &WorkloadIdentityBinding,
     ctx: &Context,
     applied: &mut Applied,
 ) -> Result<(), Error> {
-    let ledger = Arc::clone(turn.ledger());
-    let sent = turn.put(&claim.claim.name, &claim.claim.content()).await;
-    match sent {
+    let (ledger, claim) = (Arc::clone(turn.ledger()), &claimed.contender.claim);
+    match turn.put(&claim.name, &claim.content()).await {
         Ok(_) => {
             applied.credential =
-                AppliedCredential::InPlace(claim.recorded(CredentialOrigin::Created));
+                AppliedCredential::InPlace(claimed.recorded(CredentialOrigin::Created));
             Ok(())
         }
         Err(source) => {
             if source.outcome_unknown() {
                 applied.credential = AppliedCredential::Unknown;
             }
-            Err(explain(source, &ledger, claim, ctx).await)
+            Err(explain(source, &ledger, claimed, binding, ctx).await)
         }
     }
 }
 
 /// Why Azure refused a write, from a read after it: other writers are faster, and some codes leave it open.
-async fn explain(source: AzureError, ledger: &Ledger, claim: &Claimed, ctx: &Context) -> Error {
+async fn explain(
+    source: AzureError,
+    ledger: &Arc<Ledger>,
+    claim: &Claimed,
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Error {
     let identity = claim.identity.resource_id.clone();
-    let now = Freshness::Since(Instant::now());
+    let who = BindingRef::of(binding);
     match source.kind() {
         AzureErrorKind::Refused | AzureErrorKind::IssuerSubjectExists => {
-            if let Ok(listing) = ledger.listing(now).await
-                && let Decision::Refuse(refusal) =
-                    decide(&listing, &claim.claim, ctx.settings.credential_limit)
-            {
-                return Error::Claim(refusal);
+            match ledger.listing(&who, Freshness::now()).await {
+                Ok(listing) => {
+                    if let Decision::Refuse(refusal) =
+                        claim.decide(&listing.credentials, ledger, ctx)
+                    {
+                        return refused(refusal, ledger, &who);
+                    }
+                }
+                // Whether there was no slot is not known, and so not what to say: the next pass finds out.
+                Err(error) => return unlisted(error, ledger),
             }
         }
         AzureErrorKind::ParentNotFound => {
-            if let Err(source) = ledger.identity(now).await {
+            if let Err(ReadError::Azure(source)) = ledger.identity(&who, Freshness::now()).await {
                 return Error::ReadIdentity { identity, source };
             }
         }
         _ => {}
     }
-    let name = claim.claim.name.clone();
     Error::WriteCredential {
         identity,
-        name,
+        name: claim.contender.claim.name.clone(),
         source,
     }
 }

@@ -10,7 +10,6 @@ use azwib_crds::{
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
-use tokio::time::Instant;
 
 use super::account::configuration_after;
 use super::apply::write_status;
@@ -20,49 +19,40 @@ use super::observe::{account_now, claimant, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
 use super::{Context, FINALIZER};
 use crate::azure::{AzureErrorKind, CredentialContent, ListedCredential};
-use crate::ledger::{BindingRef, Freshness};
+use crate::ledger::{Applicant, Operation, ReadError, Urgency};
 
-/// What becomes of a recorded credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Disposal {
-    /// It is ours, or nothing is listed under its name: it is deleted.
-    Delete(CredentialName),
-    /// It stays, for this reason.
-    Leave(&'static str),
-}
-
-/// Decides about a recorded credential from the listing of its identity.
-pub fn disposal(
+/// The name of a recorded credential where this binding can have made it, or why it stays.
+///
+/// The name is derived, never believed: somebody who can write status cannot have another credential deleted.
+pub fn derived_name(
     recorded: &RecordedCredential,
     namespace: &str,
     service_account: &str,
-    listing: &[ListedCredential],
-) -> Disposal {
+) -> Result<CredentialName, &'static str> {
     if recorded.origin == CredentialOrigin::Adopted {
-        return Disposal::Leave("it was there before the binding");
+        return Err("it was there before the binding");
     }
-    let Ok(issuer) = Issuer::parse(&recorded.issuer) else {
-        return Disposal::Leave("its recorded issuer cannot be read");
-    };
+    let issuer =
+        Issuer::parse(&recorded.issuer).map_err(|_| "its recorded issuer cannot be read")?;
     let name = CredentialName::derive(&issuer, namespace, service_account);
-    if recorded.name != name.as_str() {
-        return Disposal::Leave("its recorded name is not the one that this binding gives");
+    if recorded.name == name.as_str() {
+        Ok(name)
+    } else {
+        Err("its recorded name is not the one that this binding gives")
     }
-    let subject = Subject::of_service_account(namespace, service_account);
-    match listing
-        .iter()
-        .find(|credential| credential.name.eq_ignore_ascii_case(name.as_str()))
-    {
-        None => Disposal::Delete(name),
-        Some(credential) => match &credential.content {
-            Some(content)
-                if content.issuer == issuer.as_str() && content.subject == subject.as_str() =>
-            {
-                Disposal::Delete(name)
-            }
-            _ => Disposal::Leave("somebody changed its issuer or subject"),
-        },
-    }
+}
+
+/// Whether what was found under the derived name may be deleted: it is ours, or nothing is there (a read may lag behind).
+pub fn is_ours(
+    found: Option<&ListedCredential>,
+    recorded: &RecordedCredential,
+    subject: &Subject,
+) -> bool {
+    found.is_none_or(|credential| {
+        credential.content.as_ref().is_some_and(|content| {
+            content.issuer == recorded.issuer && content.subject == subject.as_str()
+        })
+    })
 }
 
 /// Cleans up after a binding that is being deleted; when it returns, the finalizer may go.
@@ -122,7 +112,9 @@ async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), 
                 .await;
             continue;
         };
-        if handed_over(recorded, departing, &identity, ctx).await? {
+        if recorded.origin != CredentialOrigin::Adopted
+            && handed_over(recorded, departing, &identity, ctx).await?
+        {
             tracing::info!(
                 credential = recorded.name,
                 "the credential stays for another binding"
@@ -140,48 +132,71 @@ async fn delete_credential(
     recorded: &RecordedCredential,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let started = Instant::now();
     let ledger = ctx.ledgers.of(identity);
     if recorded.origin == CredentialOrigin::Pending {
         // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
         ledger.assume_sent(&recorded.name, content_of(recorded));
     }
-    let turn = ledger
-        .turn(BindingRef {
-            namespace: departing.namespace().to_owned(),
-            name: departing.name().to_owned(),
-        })
-        .await?;
-    let listing = match ledger.listing(Freshness::Since(started)).await {
-        Ok(listing) => listing,
-        // With the identity, its group or its subscription went the credential.
-        Err(error) if error.kind() == AzureErrorKind::ParentNotFound => return Ok(()),
-        Err(source) => {
-            return Err(Error::ListCredentials {
-                identity: identity.to_string(),
-                source,
-            });
-        }
+    let name = match derived_name(recorded, departing.namespace(), &departing.service_account) {
+        Ok(name) => name,
+        Err(why) => return leave(departing, recorded, why, ctx).await,
     };
-    let service_account = &departing.service_account;
-    match disposal(recorded, departing.namespace(), service_account, &listing) {
-        Disposal::Leave(why) => {
-            tracing::warn!(credential = recorded.name, why, "the credential is left");
-            ctx.events
-                .credential_left(&departing.metadata, &recorded.name, why)
-                .await;
-            Ok(())
+    let applicant = Applicant {
+        urgency: Urgency::Deletion,
+        rank: departing.rank(),
+    };
+    let place = ledger.place(&applicant, Operation::Delete).await?;
+    let found = match ledger.credential(&name).await {
+        Ok(found) => found,
+        // With the identity, its group or its subscription went the credential.
+        Err(ReadError::Azure(error)) if error.kind() == AzureErrorKind::ParentNotFound => {
+            return Ok(());
         }
-        Disposal::Delete(name) => match turn.delete(&name).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == AzureErrorKind::ParentNotFound => Ok(()),
-            Err(source) => Err(Error::DeleteCredential {
+        Err(ReadError::Azure(source)) => {
+            return Err(Error::ReadCredential {
                 identity: identity.to_string(),
                 name,
                 source,
-            }),
-        },
+            });
+        }
+        Err(ReadError::NotNow(why)) => {
+            place.wait_for_pace(why);
+            return Err(why.into());
+        }
+    };
+    let subject = Subject::of_service_account(departing.namespace(), &departing.service_account);
+    if !is_ours(found.as_ref(), recorded, &subject) {
+        return leave(
+            departing,
+            recorded,
+            "somebody changed its issuer or subject",
+            ctx,
+        )
+        .await;
     }
+    place.admit()?;
+    match place.turn().await?.delete(&name).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == AzureErrorKind::ParentNotFound => Ok(()),
+        Err(source) => Err(Error::DeleteCredential {
+            identity: identity.to_string(),
+            name,
+            source,
+        }),
+    }
+}
+
+async fn leave(
+    departing: &Departing,
+    recorded: &RecordedCredential,
+    why: &'static str,
+    ctx: &Context,
+) -> Result<(), Error> {
+    tracing::warn!(credential = recorded.name, why, "the credential is left");
+    ctx.events
+        .credential_left(&departing.metadata, &recorded.name, why)
+        .await;
+    Ok(())
 }
 
 fn content_of(recorded: &RecordedCredential) -> CredentialContent {
@@ -295,31 +310,34 @@ mod tests {
         }
     }
 
-    fn decide(recorded: &RecordedCredential, listing: &[ListedCredential]) -> Disposal {
-        disposal(recorded, "shop", "orders", listing)
+    fn subject() -> Subject {
+        Subject::of_service_account("shop", "orders")
+    }
+
+    fn name_of(recorded: &RecordedCredential) -> Result<CredentialName, &'static str> {
+        derived_name(recorded, "shop", "orders")
     }
 
     #[test]
-    fn our_credential_is_deleted_whatever_its_audience_and_also_when_it_is_not_listed() {
-        let delete = Disposal::Delete(CredentialName::parse(NAME).unwrap());
+    fn our_credential_is_deleted_whatever_its_audience_and_also_when_it_is_not_found() {
         for origin in [CredentialOrigin::Pending, CredentialOrigin::Created] {
             let recorded = recorded(NAME, origin);
-            assert_eq!(
-                decide(&recorded, &[listed(NAME, ISSUER, SUBJECT, "a")]),
-                delete
+            assert_eq!(name_of(&recorded).unwrap().as_str(), NAME);
+            for audience in ["a", "b"] {
+                let found = listed(NAME, ISSUER, SUBJECT, audience);
+                assert!(is_ours(Some(&found), &recorded, &subject()));
+            }
+            assert!(
+                is_ours(None, &recorded, &subject()),
+                "a read may lag behind"
             );
-            assert_eq!(
-                decide(&recorded, &[listed(NAME, ISSUER, SUBJECT, "b")]),
-                delete
-            );
-            assert_eq!(decide(&recorded, &[]), delete, "a listing may lag behind");
         }
     }
 
     #[test]
     fn what_cannot_be_proven_to_be_ours_is_left() {
         let created = recorded(NAME, CredentialOrigin::Created);
-        for listing in [
+        for found in [
             listed(NAME, "https://oidc.example", SUBJECT, "a"),
             listed(NAME, ISSUER, "system:serviceaccount:shop:other", "a"),
             ListedCredential {
@@ -327,25 +345,14 @@ mod tests {
                 content: None,
             },
         ] {
-            assert!(
-                matches!(
-                    decide(&created, std::slice::from_ref(&listing)),
-                    Disposal::Leave(_)
-                ),
-                "{listing:?}"
-            );
+            assert!(!is_ours(Some(&found), &created, &subject()), "{found:?}");
         }
-        let adopted = recorded(NAME, CredentialOrigin::Adopted);
-        assert!(matches!(
-            decide(&adopted, &[listed(NAME, ISSUER, SUBJECT, "a")]),
-            Disposal::Leave(_)
-        ));
+        assert!(name_of(&recorded(NAME, CredentialOrigin::Adopted)).is_err());
     }
 
     #[test]
     fn a_recorded_name_that_this_binding_does_not_give_is_left() {
         let forged = recorded("aks-identity-binding", CredentialOrigin::Created);
-        let listing = [listed("aks-identity-binding", ISSUER, SUBJECT, "a")];
-        assert!(matches!(decide(&forged, &listing), Disposal::Leave(_)));
+        assert!(name_of(&forged).is_err());
     }
 }

@@ -104,9 +104,7 @@ pub(super) async fn conclude(
         kept,
     } = pass;
     let uid = binding.uid().unwrap_or_default();
-    let standing = error
-        .as_ref()
-        .map(|error| ctx.attempts.failed(&uid, error.attempt_key()));
+    let standing = error.as_ref().map(|error| ctx.note_failure(&uid, error));
     let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
     // What one of our own deletions may cure is not stalled while that is under way.
     let moment = ctx.moment(if error.is_some() && ctx.is_deletion_pending(binding) {
@@ -119,7 +117,11 @@ pub(super) async fn conclude(
     // Waits for a turn are short: saying so at once would cost a write for each.
     let silent = match &error {
         Some(Error::Kubernetes(_)) => true,
-        Some(Error::TurnTaken { settles_in: None }) => stood < QUIET_WAIT,
+        Some(error) if error.is_not_now() && kept => true,
+        Some(error) if error.is_short_wait() => stood < QUIET_WAIT,
+        Some(error @ Error::NotNow { .. }) => {
+            error.pace().delay(Standing::FIRST) < QUIET_WAIT && error.settles_in().is_none()
+        }
         _ => false,
     };
     if !silent && latest.status.as_ref() != Some(&status) {
@@ -139,7 +141,7 @@ pub(super) async fn conclude(
             .await;
     }
     let Some(error) = error else {
-        ctx.attempts.forget(&uid);
+        ctx.succeeded(&uid);
         let resync = ctx.settings.jittered_resync();
         return Ok(Action::requeue(if propagation_left.is_zero() {
             resync
@@ -148,7 +150,7 @@ pub(super) async fn conclude(
         }));
     };
     if let (true, Some((_, reason)), Some(1)) = (
-        kept,
+        kept && !error.is_not_now(),
         error.finding(),
         standing.map(|standing| standing.failures),
     ) {

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube_runtime::reflector::Store;
+use tokio::time::Instant;
 
 use super::Failed;
 use super::error::Error;
@@ -17,7 +18,7 @@ use super::events::Events;
 use super::index::{Bindings, Guarded};
 use super::status::Moment;
 use super::validate::Defaults;
-use crate::kubeutil::attempts::Attempts;
+use crate::kubeutil::attempts::{Attempts, Standing};
 use crate::ledger::Ledgers;
 
 /// Annotation whose change asks for fresh reads, once.
@@ -59,8 +60,8 @@ pub struct Context {
     pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
     pub settings: Settings,
     pub attempts: Attempts,
-    /// The last request for fresh reads that was served, by UID.
-    pub requests: Mutex<HashMap<String, Request>>,
+    /// The last request for fresh reads, and when it was seen, by UID.
+    pub requests: Mutex<HashMap<String, (Request, Instant)>>,
     pub events: Events,
 }
 
@@ -98,35 +99,54 @@ impl Context {
             .any(|it| it.resource_id.eq_ignore_ascii_case(identity.as_str()))
     }
 
-    /// Whether the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet; once for
-    /// each, since the status that says so may take a moment to come back.
-    pub fn asks_for_fresh_reads(&self, binding: &WorkloadIdentityBinding) -> bool {
+    /// Since when the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet. One request
+    /// is seen once: the status that says that it was served may take a moment to come back.
+    pub fn fresh_reads_since(&self, binding: &WorkloadIdentityBinding) -> Option<Instant> {
         let requested = binding.annotations().get(RECONCILE_REQUESTED_AT);
         if requested.is_none() && !spec_has_changed(binding) {
-            return false;
+            return None;
         }
         let asked = (requested.cloned(), binding.metadata.generation);
-        let mut served = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        served
-            .insert(binding.uid().unwrap_or_default(), asked.clone())
-            .as_ref()
-            != Some(&asked)
+        let mut seen = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, since) = seen
+            .entry(binding.uid().unwrap_or_default())
+            .or_insert_with(|| (asked.clone(), Instant::now()));
+        if *last != asked {
+            (*last, *since) = (asked, Instant::now());
+        }
+        Some(*since)
     }
 
     /// Forgets what is remembered about an object that is gone.
     pub fn forget(&self, uid: &str) {
-        self.attempts.forget(uid);
+        self.succeeded(uid);
         self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
     }
 
+    /// Forgets what stood against an object that is as it should be.
+    pub fn succeeded(&self, uid: &str) {
+        self.attempts.forget(uid);
+        self.attempts.forget(&waiting_key(uid));
+    }
+
     /// Notes one more failure of this object and says when it is tried again.
     pub fn failed(&self, uid: &str, error: Error) -> Failed {
-        let standing = self.attempts.failed(uid, error.attempt_key());
+        let standing = self.note_failure(uid, &error);
         let retry_in = error.pace().delay(standing);
         Failed { error, retry_in }
+    }
+
+    /// Notes one more failure of this object. A wait is counted by itself: what stood against the object before it stands
+    /// on.
+    pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
+        if error.is_not_now() {
+            return self.attempts.failed(&waiting_key(uid), error.attempt_key());
+        }
+        self.attempts.forget(&waiting_key(uid));
+        self.attempts.failed(uid, error.attempt_key())
     }
 
     /// The bindings that name this account, from the watch.
@@ -135,6 +155,10 @@ impl Context {
             .cloned()
             .collect()
     }
+}
+
+fn waiting_key(uid: &str) -> String {
+    format!("{uid}/waiting")
 }
 
 /// Those of the bindings that can be read.

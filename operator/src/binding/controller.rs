@@ -161,11 +161,17 @@ fn guarded_reconcile(
     ctx: Arc<Context>,
 ) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {
     async move {
-        match &binding.0 {
-            Ok(binding) => reconcile(Arc::new(binding.clone()), ctx).await,
+        let who = BindingRef {
+            namespace: binding.namespace().unwrap_or_default(),
+            name: binding.name_any(),
+        };
+        let outcome = match &binding.0 {
+            Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,
             // One bad object is one failed pass, not a dead watch.
             Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
-        }
+        };
+        ctx.ledgers.passed(&who);
+        outcome
     }
     .boxed()
 }

@@ -13,6 +13,8 @@ use serde_json::Value;
 use super::account::Claimant;
 use super::observe::claimant_of;
 use super::validate::service_account_name;
+use crate::ledger::BindingRef;
+use crate::ledger::plan::Rank;
 
 /// Annotation that lets go of a binding whose credential Azure does not let us delete.
 pub const FORCE_DETACH: &str = "azwib.dev/force-detach";
@@ -47,6 +49,17 @@ pub struct Unreadable {
 impl Departing {
     pub fn namespace(&self) -> &str {
         self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Where it stands in every line.
+    pub fn rank(&self) -> Rank {
+        Rank {
+            created: self.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            binding: BindingRef {
+                namespace: self.namespace().to_owned(),
+                name: self.name().to_owned(),
+            },
+        }
     }
 
     pub fn name(&self) -> &str {

@@ -10,7 +10,7 @@ use super::service_account::ServiceAccountError;
 use super::validate;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::attempts::Pace;
-use crate::ledger::TurnTaken;
+use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
 
 /// A pass that ended early. Each variant has a condition, a reason and a pace of its own.
@@ -39,10 +39,22 @@ pub enum Error {
     Duplicate { older: String },
     #[error(transparent)]
     Claim(#[from] Refusal),
-    #[error("another write on the identity is under way")]
-    TurnTaken { settles_in: Option<Duration> },
+    #[error("{}", why_not_now(why))]
+    NotNow {
+        /// The step that has to wait.
+        step: ConditionType,
+        /// It waits for a read; for its turn to write otherwise.
+        reading: bool,
+        why: NotNow,
+    },
     #[error("cannot write the federated identity credential {name}")]
     WriteCredential {
+        identity: String,
+        name: CredentialName,
+        source: AzureError,
+    },
+    #[error("cannot read the federated identity credential {name}")]
+    ReadCredential {
         identity: String,
         name: CredentialName,
         source: AzureError,
@@ -59,9 +71,14 @@ pub enum Error {
     Kubernetes(#[from] kube::Error),
 }
 
-impl From<TurnTaken> for Error {
-    fn from(TurnTaken { settles_in }: TurnTaken) -> Self {
-        Self::TurnTaken { settles_in }
+impl From<NotNow> for Error {
+    /// For whoever wants to write.
+    fn from(why: NotNow) -> Self {
+        Self::NotNow {
+            step: ConditionType::CredentialReady,
+            reading: false,
+            why,
+        }
     }
 }
 
@@ -79,7 +96,9 @@ impl Error {
                 let reason = azure_reason(source, Reason::AzureUnavailable);
                 (ConditionType::CredentialReady, reason)
             }
-            Self::WriteCredential { source, .. } | Self::DeleteCredential { source, .. } => {
+            Self::WriteCredential { source, .. }
+            | Self::ReadCredential { source, .. }
+            | Self::DeleteCredential { source, .. } => {
                 let reason = azure_reason(source, Reason::Creating);
                 (ConditionType::CredentialReady, reason)
             }
@@ -92,7 +111,14 @@ impl Error {
                 ConditionType::CredentialReady,
                 Reason::CredentialLimitReached,
             ),
-            Self::TurnTaken { .. } => (ConditionType::CredentialReady, Reason::WaitingForTurn),
+            Self::NotNow {
+                step,
+                why: NotNow::Paced { .. },
+                ..
+            } => (*step, Reason::Throttled),
+            // Another binding is reading, and both will know soon.
+            Self::NotNow { reading: true, .. } => return None,
+            Self::NotNow { step, .. } => (*step, Reason::WaitingForTurn),
             Self::Unreadable(_) | Self::Kubernetes(_) => return None,
         })
     }
@@ -108,10 +134,16 @@ impl Error {
             Self::ReadIdentity { source, .. }
             | Self::ListCredentials { source, .. }
             | Self::WriteCredential { source, .. }
+            | Self::ReadCredential { source, .. }
             | Self::DeleteCredential { source, .. } => azure_pace(source),
             Self::ServiceAccount(error) => error.pace(),
             // The turn wakes who waits for it; the back-off is a second line.
-            Self::Kubernetes(_) | Self::TurnTaken { .. } => Pace::Backoff,
+            Self::NotNow {
+                why: NotNow::Paced { until },
+                ..
+            } => Pace::Until(*until),
+            Self::Kubernetes(_) | Self::NotNow { .. } => Pace::Backoff,
+            Self::Claim(Refusal::LimitReached { .. }) => Pace::WaitForSlot,
             Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
                 Pace::WaitForChange
             }
@@ -122,7 +154,7 @@ impl Error {
     pub fn is_disturbance(&self) -> bool {
         let (Self::ReadIdentity { source, .. } | Self::ListCredentials { source, .. }) = self
         else {
-            return false;
+            return matches!(self, Self::NotNow { reading: true, .. });
         };
         matches!(
             source.kind(),
@@ -142,6 +174,7 @@ impl Error {
             Self::ReadIdentity { .. }
                 | Self::ListCredentials { .. }
                 | Self::WriteCredential { .. }
+                | Self::ReadCredential { .. }
                 | Self::DeleteCredential { .. }
         )
     }
@@ -149,17 +182,35 @@ impl Error {
     /// How long a lost write keeps the turn at the most.
     pub fn settles_in(&self) -> Option<Duration> {
         match self {
-            Self::TurnTaken { settles_in } => *settles_in,
+            Self::NotNow {
+                why: NotNow::Unsettled { settles_in },
+                ..
+            } => Some(*settles_in),
             _ => None,
         }
+    }
+
+    /// Whether the ledger had it wait: no try was made.
+    pub fn is_not_now(&self) -> bool {
+        matches!(self, Self::NotNow { .. })
+    }
+
+    /// Whether it waits for another binding of its identity, which is short as a rule.
+    pub fn is_short_wait(&self) -> bool {
+        matches!(
+            self,
+            Self::NotNow {
+                why: NotNow::UnderWay,
+                ..
+            }
+        )
     }
 
     /// Whether it is only a step on the way, which nobody needs to be warned of.
     pub fn is_progress(&self) -> bool {
         matches!(
             self,
-            Self::TurnTaken { .. }
-                | Self::ServiceAccount(ServiceAccountError::WaitingForCredential)
+            Self::NotNow { .. } | Self::ServiceAccount(ServiceAccountError::WaitingForCredential)
         )
     }
 
@@ -172,17 +223,10 @@ impl Error {
     /// What the status says: what is the case, and what to do about it.
     pub fn message(&self) -> String {
         match self {
-            Self::TurnTaken { settles_in: None } => {
-                "another write on the identity is under way; Azure takes one at a time".to_owned()
-            }
-            Self::TurnTaken { settles_in: Some(_) } => {
-                "Azure did not answer an earlier write on the identity: nothing is written until a read shows what \
-                 became of it, or --write-settle-time has passed"
-                    .to_owned()
-            }
             Self::ReadIdentity { source, .. }
             | Self::ListCredentials { source, .. }
             | Self::WriteCredential { source, .. }
+            | Self::ReadCredential { source, .. }
             | Self::DeleteCredential { source, .. } => {
                 format!("{self}: {}; {}", summary(source), advice(source))
             }
@@ -197,6 +241,19 @@ impl Error {
             format!("{message}; {}", how_to_let_go(allow_force_detach))
         } else {
             message
+        }
+    }
+}
+
+fn why_not_now(why: &NotNow) -> &'static str {
+    match why {
+        NotNow::UnderWay => "another write on the identity is under way; Azure takes one at a time",
+        NotNow::Unsettled { .. } => {
+            "Azure did not answer an earlier write on the identity: nothing is written until a read shows what became of \
+             it, or --write-settle-time has passed"
+        }
+        NotNow::Paced { .. } => {
+            "Azure asked the operator to slow down; this request is made when its time has come"
         }
     }
 }
@@ -226,22 +283,10 @@ fn azure_pace(error: &AzureError) -> Pace {
     if let Some(delay) = error.retry_after() {
         return Pace::After(delay);
     }
-    match error.kind() {
-        AzureErrorKind::Throttled { .. }
-        | AzureErrorKind::ConcurrentWrite
-        | AzureErrorKind::IssuerSubjectExists
-        | AzureErrorKind::DirectoryNotReady
-        | AzureErrorKind::CredentialNotFound
-        | AzureErrorKind::Unavailable
-        | AzureErrorKind::SignInUnavailable => Pace::Backoff,
-        AzureErrorKind::ParentNotFound
-        | AzureErrorKind::Unauthorized
-        | AzureErrorKind::SignInFailed
-        | AzureErrorKind::AuthorizationFailed
-        | AzureErrorKind::PolicyDenied
-        | AzureErrorKind::ScopeLocked
-        | AzureErrorKind::RegionNotSupported
-        | AzureErrorKind::Refused => Pace::WaitForChange,
+    if error.kind().waits_for_change() {
+        Pace::WaitForChange
+    } else {
+        Pace::Backoff
     }
 }
 

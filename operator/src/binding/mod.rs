@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod apply;
+pub mod claims;
 pub mod cleanup;
 mod conclude;
 mod context;

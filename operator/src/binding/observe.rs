@@ -12,18 +12,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
-use tokio::time::Instant;
 
 use super::Context;
 use super::account::Claimant;
+use super::claims::{contender, contenders, credential_reason};
 use super::error::Error;
+use super::reason::{ConditionType, Reason};
 use super::validate::{Defaults, Desired, identity_id};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
-use crate::ledger::plan::{Decision, decide};
-use crate::ledger::{Freshness, Ledger};
+use crate::ledger::plan::{Contender, is_met};
+use crate::ledger::{BindingRef, Freshness, Ledger, Listing, ReadError};
 
 /// A listing that a write is decided on is no older than this.
 pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(10);
+
+/// A listing that shows no slot is believed for so long: while somebody waits, there is a new one every minute.
+const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);
 
 /// What one pass found.
 pub struct Observed {
@@ -31,6 +35,9 @@ pub struct Observed {
     pub identity: ResolvedIdentity,
     /// A listing that failed stops the credential, not the account.
     pub listing: Result<Vec<ListedCredential>, Error>,
+    /// The claim of this binding among those on the identity.
+    pub contender: Contender,
+    pub contenders: Vec<Contender>,
     pub account: Option<ObjectMeta>,
     /// The bindings that count for the account, this one included.
     pub claimants: Vec<Claimant>,
@@ -48,16 +55,13 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let ledger = ctx.ledgers.of(&desired.identity);
     let good = was_good(binding, desired);
-    let freshness = if ctx.asks_for_fresh_reads(binding) {
-        Freshness::Since(Instant::now())
-    } else {
-        Freshness::Within(ctx.settings.resync_period)
-    };
     if let Some(pending) = pending_record(binding, desired) {
         // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
         ledger.assume_sent(&pending.name, desired.claim.content());
     }
-    let (identity, listing) = match azure(&ledger, desired, good, freshness).await {
+    let contender = contender(binding, desired.claim.clone());
+    let contenders = contenders(&ledger, ctx);
+    let (identity, listing) = match azure(binding, &ledger, desired, good, ctx).await {
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
             (Some(identity), _) => (identity, Err(error)),
@@ -79,6 +83,8 @@ pub async fn observe(
         ledger,
         identity,
         listing,
+        contender,
+        contenders,
         account,
         claimants,
         older_twin,
@@ -94,54 +100,118 @@ struct Unread {
 
 /// The identity and its credentials, as fresh as their use asks for.
 async fn azure(
-    ledger: &Ledger,
+    binding: &WorkloadIdentityBinding,
+    ledger: &Arc<Ledger>,
     desired: &Desired,
     good: bool,
-    freshness: Freshness,
+    ctx: &Context,
 ) -> Result<(ResolvedIdentity, Vec<ListedCredential>), Unread> {
-    let id = desired.identity.to_string();
-    let read = async |freshness| match ledger.identity(freshness).await {
-        Ok(identity) => Ok(resolved(desired, identity)),
-        Err(source) => Err(Unread {
-            identity: None,
-            error: Error::ReadIdentity {
-                identity: id.clone(),
-                source,
-            },
-        }),
+    let reader = Reader {
+        who: &BindingRef::of(binding),
+        ledger,
+        desired,
     };
-    let list = async |identity: &ResolvedIdentity, freshness| {
-        let source = match ledger.listing(freshness).await {
+    let requested = ctx.fresh_reads_since(binding);
+    // A moment is asked for with what was asked for at that moment included.
+    let requested = requested.and_then(|since| since.checked_sub(Duration::from_nanos(1)));
+    let fresh = |max_age| {
+        Freshness::within(max_age)
+            .and_newer_than(requested)
+            .of_newcomer(binding.status.is_none() || is_unobserved(binding))
+    };
+    let resync = fresh(ctx.settings.resync_period);
+    let identity = reader.identity(resync).await?;
+    let listing = reader.listing(&identity, resync).await?;
+    if is_met(&desired.claim, &listing.credentials) {
+        return Ok((identity, listing.credentials));
+    }
+    if !good {
+        let max_age = if waits_for_slot(binding) {
+            LISTING_WITHOUT_SLOT
+        } else {
+            LISTING_FOR_WRITES
+        };
+        let listing = reader.listing(&identity, fresh(max_age)).await?;
+        return Ok((identity, listing.credentials));
+    }
+    // A credential that was good and now is not there: the identity may have gone with it, and one read proves little.
+    // Both are asked for again before anything is concluded.
+    let again = fresh(LISTING_FOR_WRITES).and_newer_than(Some(listing.asked));
+    let identity = reader.identity(again).await?;
+    let listing = reader.listing(&identity, again).await?;
+    Ok((identity, listing.credentials))
+}
+
+/// Reads of one binding.
+struct Reader<'a> {
+    who: &'a BindingRef,
+    ledger: &'a Arc<Ledger>,
+    desired: &'a Desired,
+}
+
+impl Reader<'_> {
+    async fn identity(&self, freshness: Freshness) -> Result<ResolvedIdentity, Unread> {
+        match self.ledger.identity(self.who, freshness).await {
+            Ok(identity) => Ok(resolved(self.desired, identity)),
+            Err(error) => Err(Unread {
+                identity: None,
+                error: match error {
+                    ReadError::Azure(source) => Error::ReadIdentity {
+                        identity: self.desired.identity.to_string(),
+                        source,
+                    },
+                    ReadError::NotNow(why) => Error::NotNow {
+                        step: ConditionType::IdentityResolved,
+                        reading: true,
+                        why,
+                    },
+                },
+            }),
+        }
+    }
+
+    async fn listing(
+        &self,
+        identity: &ResolvedIdentity,
+        freshness: Freshness,
+    ) -> Result<Listing, Unread> {
+        let source = match self.ledger.listing(self.who, freshness).await {
             Ok(listing) => return Ok(listing),
-            Err(source) => source,
+            Err(ReadError::Azure(source)) => source,
+            Err(ReadError::NotNow(why)) => {
+                return Err(Unread {
+                    identity: Some(identity.clone()),
+                    error: Error::NotNow {
+                        step: ConditionType::CredentialReady,
+                        reading: true,
+                        why,
+                    },
+                });
+            }
         };
         if source.kind() == AzureErrorKind::ParentNotFound {
             // The identity was there when it was last read: is it still?
-            read(Freshness::Since(Instant::now())).await?;
+            self.identity(Freshness::now()).await?;
         }
         Err(Unread {
             identity: Some(identity.clone()),
             error: Error::ListCredentials {
-                identity: id.clone(),
+                identity: self.desired.identity.to_string(),
                 source,
             },
         })
-    };
-    let identity = read(freshness).await?;
-    let listing = list(&identity, freshness).await?;
-    if decide(&listing, &desired.claim, usize::MAX) == Decision::Keep {
-        return Ok((identity, listing));
     }
-    if !good {
-        let listing = list(&identity, Freshness::Within(LISTING_FOR_WRITES)).await?;
-        return Ok((identity, listing));
-    }
-    // A credential that was good and now is not there: the identity may have gone with it, and one read proves little.
-    // Both are asked for again before anything is concluded.
-    let again = Freshness::Since(Instant::now());
-    let identity = read(again).await?;
-    let listing = list(&identity, again).await?;
-    Ok((identity, listing))
+}
+
+fn is_unobserved(binding: &WorkloadIdentityBinding) -> bool {
+    binding
+        .status
+        .as_ref()
+        .is_some_and(|status| status.observed_generation < 0)
+}
+
+fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {
+    credential_reason(binding) == Some(Reason::CredentialLimitReached)
 }
 
 fn pending_record<'a>(

@@ -10,9 +10,8 @@ use super::error::Error;
 use super::observe::Observed;
 use super::service_account::ServiceAccountError;
 use super::validate::Desired;
-use crate::azure::ListedCredential;
 use crate::ledger::Ledger;
-use crate::ledger::plan::{Claim, Decision, decide};
+use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
 
 /// What one pass is going to do.
 pub struct Plan {
@@ -20,7 +19,8 @@ pub struct Plan {
     pub identity: ResolvedIdentity,
     pub account: AccountStep,
     pub credential: CredentialStep,
-    pub claim: Claim,
+    pub contender: Contender,
+    pub contenders: Vec<Contender>,
 }
 
 /// What is done about the ServiceAccount.
@@ -43,8 +43,12 @@ pub enum AccountStep {
 pub enum CredentialStep {
     /// It stands as claimed.
     Keep,
+    /// It stands as claimed under this name, and was there before.
+    Adopt { name: String },
     /// It is written, in the identity's turn.
     Write,
+    /// It cannot have what it claims now.
+    Refuse(Refusal),
     /// Nothing is written, for this reason.
     Stop(Error),
 }
@@ -55,36 +59,47 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         ledger,
         identity,
         listing,
+        contender,
+        contenders,
         account,
         claimants,
         older_twin,
         credential_works,
     } = observed;
-    let credential = credential_step(older_twin, listing, &desired.claim, credential_limit);
-    let works = credential_works && matches!(credential, CredentialStep::Keep);
+    let credential = match (older_twin, listing) {
+        (Some(older), _) => CredentialStep::Stop(Error::Duplicate { older }),
+        (None, Err(error)) => CredentialStep::Stop(error),
+        (None, Ok(listing)) => {
+            let situation = Situation {
+                listing: &listing,
+                contenders: &contenders,
+                promised: &ledger.promised(),
+                limit: credential_limit,
+            };
+            credential_step(decide(&contender, &situation))
+        }
+    };
+    let works = credential_works
+        && matches!(
+            credential,
+            CredentialStep::Keep | CredentialStep::Adopt { .. }
+        );
     Plan {
         ledger,
         account: account_step(&claimants, account.as_ref(), &identity, desired, works),
         identity,
         credential,
-        claim: desired.claim.clone(),
+        contender,
+        contenders,
     }
 }
 
-fn credential_step(
-    older_twin: Option<String>,
-    listing: Result<Vec<ListedCredential>, Error>,
-    claim: &Claim,
-    credential_limit: usize,
-) -> CredentialStep {
-    match (older_twin, listing) {
-        (Some(older), _) => CredentialStep::Stop(Error::Duplicate { older }),
-        (None, Err(error)) => CredentialStep::Stop(error),
-        (None, Ok(listing)) => match decide(&listing, claim, credential_limit) {
-            Decision::Keep => CredentialStep::Keep,
-            Decision::Create | Decision::Update => CredentialStep::Write,
-            Decision::Refuse(refusal) => CredentialStep::Stop(Error::Claim(refusal)),
-        },
+fn credential_step(decision: Decision) -> CredentialStep {
+    match decision {
+        Decision::Keep => CredentialStep::Keep,
+        Decision::Adopt { name } => CredentialStep::Adopt { name },
+        Decision::Create | Decision::Update => CredentialStep::Write,
+        Decision::Refuse(refusal) => CredentialStep::Refuse(refusal),
     }
 }
 

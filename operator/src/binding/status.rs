@@ -81,8 +81,9 @@ pub fn records_good(status: &WorkloadIdentityBindingStatus, desired: &Desired) -
     let claim = &desired.claim;
     is_true(&status.conditions, ConditionType::CredentialReady.as_str())
         && status.credentials.iter().any(|credential| {
-            credential.origin == CredentialOrigin::Created
+            (credential.origin == CredentialOrigin::Created
                 && credential.name == claim.name.as_str()
+                || credential.origin == CredentialOrigin::Adopted)
                 && credential
                     .resource_id
                     .eq_ignore_ascii_case(desired.identity.as_str())
@@ -170,10 +171,13 @@ pub fn of_applied(
     }
     match credential {
         AppliedCredential::InPlace(credential) => {
-            let message = format!(
+            let mut message = format!(
                 "the federated identity credential {} is in place",
                 credential.name
             );
+            if credential.origin == CredentialOrigin::Adopted {
+                message += "; it was made by somebody else and is left as it is";
+            }
             report.met(ConditionType::CredentialReady, Reason::InPlace, message);
             report.credentials = Some(vec![credential.clone()]);
         }

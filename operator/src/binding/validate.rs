@@ -105,6 +105,7 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
         issuer: defaults.issuer.clone(),
         subject: Subject::of_service_account(&namespace, &service_account),
         audience,
+        adoption: binding.spec.credential.adoption,
     };
     Ok(Desired {
         identity,

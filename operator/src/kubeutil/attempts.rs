@@ -15,8 +15,12 @@ pub enum Pace {
     Backoff,
     /// 10 s, 30 s, 1 min, then every 5 min: something has to change first.
     WaitForChange,
+    /// The same, but never less often than every minute: somebody waits for a slot of an identity.
+    WaitForSlot,
     /// At a time that somebody else set, such as Azure's `Retry-After`.
     After(Duration),
+    /// Exactly then: the time was kept for this object.
+    Until(Instant),
 }
 
 /// What stands against an object.
@@ -96,17 +100,33 @@ impl Pace {
                 ceiling.mul_f64(rand::random_range(0.5..=1.0))
             }
             // By time, not by count: a try that an event brought forward does not put the next one off.
-            Self::WaitForChange => match standing.since.as_secs() {
-                0..10 => Duration::from_secs(10),
-                10..40 => Duration::from_secs(30),
-                40..100 => Duration::from_secs(60),
-                _ => Duration::from_secs(300).mul_f64(rand::random_range(0.9..=1.1)),
-            },
+            Self::WaitForChange => jittered(wait_for_change(standing.since)),
+            Self::WaitForSlot => wait_for_change(standing.since).min(Duration::from_secs(60)),
+            Self::Until(time) => time.saturating_duration_since(Instant::now()),
             // At once, as a zero or a date gone by would have it, is never again and again.
             Self::After(delay) => delay
                 .max(Duration::from_secs(1))
                 .mul_f64(rand::random_range(1.0..=1.1)),
         }
+    }
+}
+
+/// How long until something that has to change first is looked at again, when it has been so for this long.
+pub fn wait_for_change(stood: Duration) -> Duration {
+    Duration::from_secs(match stood.as_secs() {
+        0..10 => 10,
+        10..40 => 30,
+        40..100 => 60,
+        _ => 300,
+    })
+}
+
+/// The last and longest step is spread, so that what began together does not come back together.
+fn jittered(delay: Duration) -> Duration {
+    if delay < Duration::from_secs(300) {
+        delay
+    } else {
+        delay.mul_f64(rand::random_range(0.9..=1.1))
     }
 }
 

@@ -5,27 +5,40 @@
 //! and one cached listing, and a [`Turn`] is needed to write. Nobody waits for a turn in a reconcile: whoever finds it
 //! taken is woken when it is given back.
 
+mod gate;
+mod line;
+mod overlay;
+mod pacing;
 pub mod plan;
 mod shared_read;
 mod turn;
 mod unsettled;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{CredentialName, ManagedIdentityId, WorkloadIdentityBinding};
 use kube::ResourceExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
-use shared_read::SharedRead;
-pub use turn::Turn;
+use gate::Gate;
+use line::Line;
+pub use line::{Applicant, Urgency};
+use overlay::Overlay;
+pub use pacing::Operation;
+pub use shared_read::Freshness;
+use shared_read::{Lookup, SharedRead};
+pub use turn::{Place, Turn};
 use unsettled::{Effect, Unsettled};
 
-/// A binding that waits for a turn, by namespace and name.
+/// While the answer of a write is lost, the identity is not listed more often than this.
+const LISTINGS_OF_UNSETTLED: Duration = Duration::from_secs(20);
+
+/// A binding, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BindingRef {
     pub namespace: String,
@@ -41,95 +54,132 @@ impl BindingRef {
     }
 }
 
-/// How old an answer of Azure may be.
-#[derive(Debug, Clone, Copy)]
-pub enum Freshness {
-    /// Answered within this time.
-    Within(Duration),
-    /// Asked at or after this moment.
-    Since(Instant),
+/// Why the ledger does nothing for a binding now. Nobody waits inside a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotNow {
+    /// Another binding of the identity is at it: who asked is woken when its turn comes.
+    UnderWay,
+    /// The answer of a write was lost: nothing is written until a read shows what became of it, or this time has passed.
+    Unsettled { settles_in: Duration },
+    /// Azure sets the pace: not before this.
+    Paced { until: Instant },
 }
 
-impl Freshness {
-    fn allows(self, asked: Instant) -> bool {
-        match self {
-            Self::Within(age) => asked.elapsed() < age,
-            Self::Since(moment) => asked >= moment,
-        }
-    }
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    Azure(AzureError),
+    NotNow(NotNow),
+}
+
+/// The credentials of an identity, foreign ones included.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    pub credentials: Vec<ListedCredential>,
+    /// When they were asked for.
+    pub asked: Instant,
+}
+
+/// What of the operator's configuration the ledgers depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerSettings {
+    /// A write whose answer was lost keeps others off its identity for so long, unless a read shows it.
+    pub write_settle_time: Duration,
+    /// Credentials that one identity may have.
+    pub credential_limit: usize,
+    /// Requests that may be under way at once in one subscription.
+    pub requests_in_flight: usize,
 }
 
 /// One ledger per managed identity, made when it is first asked for.
 pub struct Ledgers {
-    service: Arc<dyn IdentityService>,
+    shared: Arc<Shared>,
     entries: Mutex<HashMap<String, Arc<Ledger>>>,
+}
+
+/// What all ledgers of a process have in common.
+struct Shared {
+    service: Arc<dyn IdentityService>,
+    gate: Gate,
     wake: UnboundedSender<BindingRef>,
     writes: TaskTracker,
+    /// When this process began: the latest time at which an earlier one can have sent a write.
     started: Instant,
-    write_settle_time: Duration,
+    settings: LedgerSettings,
+    /// Bindings that were woken to take a place, and where.
+    called: Mutex<HashMap<BindingRef, Weak<Ledger>>>,
 }
 
 impl Ledgers {
-    /// Ledgers over `service`; whoever waited for a turn is sent to `wake` when the turn is given back.
-    ///
-    /// A write whose answer was lost keeps others off its identity for `write_settle_time`, unless a read shows it.
+    /// Ledgers over `service`; who has to be looked at again is sent to `wake`.
     pub fn new(
         service: Arc<dyn IdentityService>,
         wake: UnboundedSender<BindingRef>,
-        write_settle_time: Duration,
+        settings: LedgerSettings,
     ) -> Self {
         Self {
-            started: Instant::now(),
-            write_settle_time,
-            service,
+            shared: Arc::new(Shared {
+                service,
+                gate: Gate::new(settings.requests_in_flight),
+                wake,
+                writes: TaskTracker::new(),
+                started: Instant::now(),
+                settings,
+                called: Mutex::default(),
+            }),
             entries: Mutex::default(),
-            wake,
-            writes: TaskTracker::new(),
         }
     }
 
     /// The ledger of this identity.
     pub fn of(&self, id: &ManagedIdentityId) -> Arc<Ledger> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         let ledger = entries.entry(id.key().to_owned()).or_insert_with(|| {
             Arc::new(Ledger {
                 id: id.clone(),
-                service: Arc::clone(&self.service),
-                wake: self.wake.clone(),
-                writes: self.writes.clone(),
-                started: self.started,
-                write_settle_time: self.write_settle_time,
+                shared: Arc::clone(&self.shared),
                 unsettled: Mutex::default(),
+                overlay: Mutex::default(),
                 identity: SharedRead::default(),
                 listing: SharedRead::default(),
                 turn: Arc::default(),
-                waiting: Mutex::default(),
+                line: Mutex::default(),
+                without_slot: Mutex::default(),
             })
         });
         Arc::clone(ledger)
     }
 
+    /// Notes the end of a pass over `who`. Where it was woken to take a place and did not, the next is.
+    pub fn passed(&self, who: &BindingRef) {
+        let called = lock(&self.shared.called).remove(who);
+        let Some(ledger) = called.and_then(|ledger| ledger.upgrade()) else {
+            return;
+        };
+        if ledger.line().passed(who) {
+            ledger.call_next();
+        }
+    }
+
     /// Waits until every write that was sent has its answer. No write may be started afterwards.
     pub async fn drain(&self) {
-        self.writes.close();
-        self.writes.wait().await;
+        self.shared.writes.close();
+        self.shared.writes.wait().await;
     }
 }
 
 /// What is known about one managed identity.
 pub struct Ledger {
     id: ManagedIdentityId,
-    service: Arc<dyn IdentityService>,
-    wake: UnboundedSender<BindingRef>,
-    writes: TaskTracker,
-    /// When this process began: the latest time at which an earlier one can have sent a write.
-    started: Instant,
-    write_settle_time: Duration,
+    shared: Arc<Shared>,
     unsettled: Mutex<Unsettled>,
+    overlay: Mutex<Overlay>,
     identity: SharedRead<Identity>,
     listing: SharedRead<Vec<ListedCredential>>,
     turn: Arc<tokio::sync::Mutex<()>>,
-    waiting: Mutex<Vec<BindingRef>>,
+    line: Mutex<Line>,
+    /// Bindings that wait for a slot of the identity.
+    without_slot: Mutex<BTreeSet<BindingRef>>,
 }
 
 impl Ledger {
@@ -138,73 +188,180 @@ impl Ledger {
         &self.id
     }
 
-    /// The identity as Azure describes it; concurrent callers share one request, also one that fails.
-    pub async fn identity(&self, freshness: Freshness) -> Result<Identity, AzureError> {
-        let request = self.service.get_identity(&self.id);
-        self.identity.get(freshness, request).await
+    /// The identity as Azure describes it; all bindings share one request, also one that fails.
+    pub async fn identity(
+        self: &Arc<Self>,
+        who: &BindingRef,
+        freshness: Freshness,
+    ) -> Result<Identity, ReadError> {
+        let request = self.shared.service.get_identity(&self.id);
+        let read = self.read(&self.identity, who, freshness, Operation::Get, |_| request);
+        read.await.map(|(identity, _)| identity)
     }
 
-    /// All credentials of the identity, foreign ones included; concurrent callers share one request, also one that fails.
-    pub async fn listing(&self, freshness: Freshness) -> Result<Vec<ListedCredential>, AzureError> {
-        let request = async {
-            let asked = Instant::now();
-            let listing = self.service.list_credentials(&self.id).await?;
-            if self.unsettled().settle(&listing, asked) {
-                self.wake_waiting();
-            }
-            Ok(listing)
+    /// All credentials of the identity, foreign ones included; all bindings share one request, also one that fails.
+    pub async fn listing(
+        self: &Arc<Self>,
+        who: &BindingRef,
+        freshness: Freshness,
+    ) -> Result<Listing, ReadError> {
+        let request = async |asked| {
+            let listing = self.shared.service.list_credentials(&self.id).await?;
+            Ok(self.listed(listing, asked))
         };
-        self.listing.get(freshness, request).await
+        let read = self.read(&self.listing, who, freshness, Operation::List, request);
+        let (credentials, asked) = read.await?;
+        Ok(Listing { credentials, asked })
     }
 
-    /// Takes the identity's turn to write, or notes who to wake when it is given back.
+    /// One credential as it is now; None where there is none of this name.
+    pub async fn credential(
+        &self,
+        name: &CredentialName,
+    ) -> Result<Option<ListedCredential>, ReadError> {
+        self.admit(Operation::Get).map_err(ReadError::NotNow)?;
+        let request = self.shared.service.get_credential(&self.id, name);
+        let read = self.shared.gate.send(&self.id, Operation::Get, request);
+        read.await.map_err(ReadError::Azure)
+    }
+
+    async fn read<T: Clone, F>(
+        &self,
+        read: &SharedRead<T>,
+        who: &BindingRef,
+        freshness: Freshness,
+        operation: Operation,
+        request: impl FnOnce(Instant) -> F,
+    ) -> Result<(T, Instant), ReadError>
+    where
+        F: Future<Output = Result<T, AzureError>>,
+    {
+        let asking = match read.look(who, freshness) {
+            Lookup::Answer(answer, asked) => {
+                return answer
+                    .map(|answer| (answer, asked))
+                    .map_err(ReadError::Azure);
+            }
+            Lookup::UnderWay => return Err(ReadError::NotNow(NotNow::UnderWay)),
+            Lookup::Ask(asking) => asking,
+        };
+        self.admit(operation).map_err(ReadError::NotNow)?;
+        let asked = asking.asked();
+        let sent = self.shared.gate.send(&self.id, operation, request(asked));
+        let answer = sent.await;
+        self.wake(asking.answer(&answer));
+        answer
+            .map(|answer| (answer, asked))
+            .map_err(ReadError::Azure)
+    }
+
+    /// What a listing that was asked for at `asked` says, with the writes that it may lack.
+    fn listed(
+        self: &Arc<Self>,
+        listing: Vec<ListedCredential>,
+        asked: Instant,
+    ) -> Vec<ListedCredential> {
+        if self.unsettled().settle(&listing, asked) {
+            let waiting = self.line().call_all();
+            self.wake(waiting);
+        }
+        let settle_time = self.shared.settings.write_settle_time;
+        let listing = lock(&self.overlay).complete(listing, asked, settle_time);
+        if listing.len() < self.shared.settings.credential_limit {
+            self.wake_without_slot();
+        }
+        listing
+    }
+
+    /// A place among those who write to the identity, or a later call of `who`.
     ///
     /// While a write whose answer was lost is open, the identity is listed first: that may show what became of it.
-    pub async fn turn(self: &Arc<Self>, who: BindingRef) -> Result<Turn, TurnTaken> {
-        if self.unsettled().open_for(self.write_settle_time).is_some() {
+    pub async fn place(
+        self: &Arc<Self>,
+        who: &Applicant,
+        operation: Operation,
+    ) -> Result<Place, NotNow> {
+        let open = self
+            .unsettled()
+            .lost_at(self.shared.settings.write_settle_time);
+        if let Some(lost) = open {
+            let freshness = Freshness::within(LISTINGS_OF_UNSETTLED).and_newer_than(Some(lost));
             // Where the listing fails the write stays open.
-            let _ = self.listing(Freshness::Since(Instant::now())).await;
+            let _ = self.listing(who.binding(), freshness).await;
         }
-        let open_for = self.unsettled().open_for(self.write_settle_time);
-        // Under this lock a turn cannot be given back between the look and the note.
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        match (open_for, Arc::clone(&self.turn).try_lock_owned()) {
-            (None, Ok(held)) => Ok(Turn::new(Arc::clone(self), held)),
-            (settles_in, _) => {
-                if !waiting.contains(&who) {
-                    waiting.push(who);
-                }
-                Err(TurnTaken { settles_in })
-            }
+        if let Some(settles_in) = self.open_for() {
+            self.line().wait(who);
+            return Err(NotNow::Unsettled { settles_in });
         }
+        let granted = self.line().take(who, Instant::now());
+        self.call_next();
+        if granted {
+            Ok(Place::new(Arc::clone(self), who.clone(), operation))
+        } else {
+            Err(NotNow::UnderWay)
+        }
+    }
+
+    /// The names of the credentials that others are about to create.
+    pub fn promised(&self) -> BTreeSet<String> {
+        self.line().promised()
+    }
+
+    /// Notes that `who` finds no slot: it is woken when one may be free.
+    pub fn wait_for_slot(&self, who: &BindingRef) {
+        lock(&self.without_slot).insert(who.clone());
     }
 
     /// Notes a write that an earlier process of the operator recorded and may have sent.
     pub fn assume_sent(&self, name: &str, content: CredentialContent) {
         self.unsettled()
-            .assume(name, Effect::Put(content), self.started);
+            .assume(name, Effect::Put(content), self.shared.started);
+    }
+
+    fn admit(&self, operation: Operation) -> Result<(), NotNow> {
+        let admitted = self.shared.gate.admit(&self.id, operation);
+        admitted.map_err(|until| NotNow::Paced { until })
+    }
+
+    /// How long a lost write may keep everybody off the identity, if one does.
+    fn open_for(&self) -> Option<Duration> {
+        self.unsettled()
+            .open_for(self.shared.settings.write_settle_time)
+    }
+
+    /// Wakes who is the next to write, if there is room.
+    fn call_next(self: &Arc<Self>) {
+        let called = self.line().call(Instant::now());
+        if let Some(called) = called {
+            lock(&self.shared.called).insert(called.clone(), Arc::downgrade(self));
+            self.wake([called]);
+        }
+    }
+
+    fn wake_without_slot(&self) {
+        let waiting = std::mem::take(&mut *lock(&self.without_slot));
+        self.wake(waiting);
+    }
+
+    fn wake(&self, bindings: impl IntoIterator<Item = BindingRef>) {
+        for binding in bindings {
+            // A closed channel means that the operator is stopping.
+            let _ = self.shared.wake.send(binding);
+        }
     }
 
     fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
-        self.unsettled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unsettled)
     }
 
-    fn wake_waiting(&self) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for binding in waiting.drain(..) {
-            // A closed channel means that the operator is stopping.
-            let _ = self.wake.send(binding);
-        }
+    fn line(&self) -> MutexGuard<'_, Line> {
+        lock(&self.line)
     }
 }
 
-/// The turn is not to be had now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TurnTaken {
-    /// Set where a lost write keeps it: how long at the most.
-    pub settles_in: Option<Duration>,
+/// A panic elsewhere while the lock was held leaves these books usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

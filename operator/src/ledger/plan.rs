@@ -1,7 +1,11 @@
-//! What should happen to one claim's credential: a plain function of the identity's listing.
+//! What should happen to the credential of each claim on an identity: plain functions of its listing and its claims.
 
-use azwib_crds::{Audience, CredentialName, Issuer, Subject};
+use std::collections::BTreeSet;
 
+use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
+use k8s_openapi::jiff::Timestamp;
+
+use super::BindingRef;
 use crate::azure::{CredentialContent, ListedCredential};
 
 /// Federated identity credentials that one managed identity may have.
@@ -16,6 +20,7 @@ pub struct Claim {
     pub issuer: Issuer,
     pub subject: Subject,
     pub audience: Audience,
+    pub adoption: CredentialAdoption,
 }
 
 impl Claim {
@@ -25,12 +30,54 @@ impl Claim {
     }
 }
 
+/// Where a claim stands in the line for a slot: by the creation of its binding, then by namespace and name, so that the
+/// order is the same after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    pub created: Option<Timestamp>,
+    pub binding: BindingRef,
+}
+
+/// What is known of a claim besides what it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Its credential was in place when last seen: where it was lost, it comes before all who wait.
+    Holder,
+    /// It waits for its first credential.
+    Waiter,
+    /// Azure refused it for a reason of its own: it is tried again, and holds up nobody meanwhile.
+    Refused,
+}
+
+/// One of the claims on an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contender {
+    pub claim: Claim,
+    pub standing: Standing,
+    pub rank: Rank,
+}
+
+/// All that a decision is made from, apart from the claim itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What stands on the identity, foreign credentials included.
+    pub listing: &'a [ListedCredential],
+    /// Every claim on the identity; the one that is decided about may be among them.
+    pub contenders: &'a [Contender],
+    /// Names of the credentials that are about to be created: their slots are taken.
+    pub promised: &'a BTreeSet<String>,
+    /// How many credentials the identity may have.
+    pub limit: usize,
+}
+
 /// The decision about one claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// The credential stands exactly as claimed.
     Keep,
-    /// The name is free, and so is a slot.
+    /// Exactly this stands under another name, and the binding takes it as it is.
+    Adopt { name: String },
+    /// The name is free, and so is a slot that nobody before this claim waits for.
     Create,
     /// The name is ours, but the content is not what is claimed.
     Update,
@@ -43,180 +90,129 @@ pub enum Decision {
 pub enum Refusal {
     /// Another credential has the same issuer and subject, which Azure allows once per identity.
     #[error(
-        "the credential \"{name}\" of the identity has the same issuer and subject, which Azure allows only once: \
-         delete it, or leave this service account to whoever made it"
+        "the credential \"{name}\" of the identity has the same issuer and subject, which Azure allows only once: {}",
+        what_to_do(*.identical)
     )]
-    CredentialExists { name: String },
-    /// All slots are taken; foreign credentials count.
+    CredentialExists {
+        name: String,
+        /// Its audience is the claimed one too.
+        identical: bool,
+    },
+    /// All slots are taken, or promised to claims that have waited longer; foreign credentials count.
     #[error(
-        "{used} of {limit} federated identity credentials of the identity are used: remove one, or use another managed \
-         identity"
+        "{used} of {limit} federated identity credentials of the identity are used{}: remove one, or use another managed \
+         identity",
+        kept_free(*.before)
     )]
-    LimitReached { used: usize, limit: usize },
+    LimitReached {
+        used: usize,
+        limit: usize,
+        /// Whether a free slot is for somebody else who stands before this claim.
+        before: bool,
+    },
 }
 
-/// Decides about `claim` from the listing of its identity.
-pub fn decide(listing: &[ListedCredential], claim: &Claim, limit: usize) -> Decision {
+fn what_to_do(identical: bool) -> &'static str {
+    if identical {
+        "allow its adoption (spec.credential.adoption: IfIdentical), delete it, or leave this service account to whoever \
+         made it"
+    } else {
+        "delete it, or leave this service account to whoever made it"
+    }
+}
+
+fn kept_free(before: bool) -> &'static str {
+    if before {
+        " and the free ones are for bindings that have waited longer"
+    } else {
+        ""
+    }
+}
+
+/// Decides about the claim of `contender`.
+pub fn decide(contender: &Contender, situation: &Situation<'_>) -> Decision {
+    decide_by_content(&contender.claim, situation.listing)
+        .unwrap_or_else(|| decide_by_slots(contender, situation))
+}
+
+/// Whether the claim is met by what is listed, whatever else there is.
+pub fn is_met(claim: &Claim, listing: &[ListedCredential]) -> bool {
+    matches!(
+        decide_by_content(claim, listing),
+        Some(Decision::Keep | Decision::Adopt { .. })
+    )
+}
+
+/// What can be decided without counting; None for a claim that needs a slot.
+fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Decision> {
     let content = claim.content();
     let (ours, others): (Vec<_>, Vec<_>) = listing
         .iter()
-        .partition(|credential| credential.name.eq_ignore_ascii_case(claim.name.as_str()));
+        .partition(|credential| bears(credential, &claim.name));
     if ours
         .iter()
         .any(|credential| credential.content.as_ref() == Some(&content))
     {
-        return Decision::Keep;
+        return Some(Decision::Keep);
     }
-    let rival = others.iter().find(|credential| {
-        credential
-            .content
-            .as_ref()
-            .is_some_and(|other| other.issuer == content.issuer && other.subject == content.subject)
+    let rival = others.iter().find_map(|credential| {
+        let other = credential.content.as_ref()?;
+        (other.issuer == content.issuer && other.subject == content.subject)
+            .then_some((&credential.name, *other == content))
     });
-    if let Some(rival) = rival {
-        return Decision::Refuse(Refusal::CredentialExists {
-            name: rival.name.clone(),
+    if let Some((name, identical)) = rival {
+        let name = name.clone();
+        // With one of ours on the identity besides, adopting would leave that one behind.
+        let adopts =
+            identical && ours.is_empty() && claim.adoption == CredentialAdoption::IfIdentical;
+        return Some(if adopts {
+            Decision::Adopt { name }
+        } else {
+            Decision::Refuse(Refusal::CredentialExists { name, identical })
         });
     }
-    if !ours.is_empty() {
-        return Decision::Update;
+    (!ours.is_empty()).then_some(Decision::Update)
+}
+
+/// Creates, where a slot is left after all who stand before this claim have had theirs.
+fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision {
+    let Situation {
+        listing,
+        contenders,
+        promised,
+        limit,
+    } = *situation;
+    let listed = |name: &str| {
+        listing
+            .iter()
+            .any(|credential| credential.name.eq_ignore_ascii_case(name))
+    };
+    let own = contender.claim.name.as_str();
+    let promised_to_others = promised
+        .iter()
+        .filter(|name| *name != own && !listed(name))
+        .count();
+    let used = listing.len() + promised_to_others;
+    let before = contenders
+        .iter()
+        .filter(|other| other.claim.name != contender.claim.name)
+        .filter(|other| (other.standing, &other.rank) < (contender.standing, &contender.rank))
+        .filter(|other| !promised.contains(other.claim.name.as_str()))
+        .filter(|other| decide_by_content(&other.claim, listing).is_none())
+        .count();
+    if used + before < limit {
+        return Decision::Create;
     }
-    if listing.len() >= limit {
-        return Decision::Refuse(Refusal::LimitReached {
-            used: listing.len(),
-            limit,
-        });
-    }
-    Decision::Create
+    Decision::Refuse(Refusal::LimitReached {
+        used,
+        limit,
+        before: used < limit,
+    })
+}
+
+fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {
+    credential.name.eq_ignore_ascii_case(name.as_str())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ISSUER: &str = "https://oidc.example/";
-    const SUBJECT: &str = "system:serviceaccount:shop:orders";
-    const AUDIENCE: &str = "api://AzureADTokenExchange";
-
-    fn claim() -> Claim {
-        let issuer = Issuer::parse(ISSUER).unwrap();
-        Claim {
-            name: CredentialName::derive(&issuer, "shop", "orders"),
-            issuer,
-            subject: Subject::of_service_account("shop", "orders"),
-            audience: Audience::parse(AUDIENCE).unwrap(),
-        }
-    }
-
-    fn credential(name: &str, issuer: &str, subject: &str, audience: &str) -> ListedCredential {
-        ListedCredential {
-            name: name.to_owned(),
-            content: Some(CredentialContent {
-                issuer: issuer.to_owned(),
-                subject: subject.to_owned(),
-                audiences: vec![audience.to_owned()],
-            }),
-        }
-    }
-
-    fn ours(issuer: &str, subject: &str, audience: &str) -> ListedCredential {
-        credential(claim().name.as_str(), issuer, subject, audience)
-    }
-
-    fn foreign(count: usize) -> Vec<ListedCredential> {
-        (0..count)
-            .map(|n| {
-                credential(
-                    &format!("foreign-{n}"),
-                    "https://other.example/",
-                    &format!("s{n}"),
-                    AUDIENCE,
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_credential_that_stands_as_claimed_is_kept_even_on_a_full_identity() {
-        let mut listing = foreign(19);
-        listing.push(ours(ISSUER, SUBJECT, AUDIENCE));
-        assert_eq!(decide(&listing, &claim(), 20), Decision::Keep);
-    }
-
-    #[test]
-    fn a_free_name_and_a_free_slot_make_a_creation() {
-        assert_eq!(decide(&[], &claim(), 20), Decision::Create);
-        assert_eq!(decide(&foreign(19), &claim(), 20), Decision::Create);
-    }
-
-    #[test]
-    fn other_content_under_our_name_is_put_back_even_on_a_full_identity() {
-        for changed in [
-            ours("https://oidc.example", SUBJECT, AUDIENCE),
-            ours(ISSUER, "system:serviceaccount:shop:other", AUDIENCE),
-            ours(ISSUER, SUBJECT, "api://other"),
-            ListedCredential {
-                name: claim().name.to_string(),
-                content: None,
-            },
-        ] {
-            let mut listing = foreign(19);
-            listing.push(changed.clone());
-            assert_eq!(
-                decide(&listing, &claim(), 20),
-                Decision::Update,
-                "{changed:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn our_issuer_and_subject_under_another_name_are_refused_whatever_the_audience() {
-        for audience in [AUDIENCE, "api://other"] {
-            let listing = [credential("by-hand", ISSUER, SUBJECT, audience)];
-            let refusal = Refusal::CredentialExists {
-                name: "by-hand".to_owned(),
-            };
-            assert_eq!(decide(&listing, &claim(), 20), Decision::Refuse(refusal));
-        }
-        let drifted = [
-            ours("https://x.example", SUBJECT, AUDIENCE),
-            credential("by-hand", ISSUER, SUBJECT, AUDIENCE),
-        ];
-        assert!(matches!(
-            decide(&drifted, &claim(), 20),
-            Decision::Refuse(Refusal::CredentialExists { .. })
-        ));
-    }
-
-    #[test]
-    fn issuer_and_subject_are_compared_to_the_letter() {
-        let listing = [credential(
-            "by-hand",
-            ISSUER,
-            "system:serviceaccount:shop:Orders",
-            AUDIENCE,
-        )];
-        assert_eq!(decide(&listing, &claim(), 20), Decision::Create);
-    }
-
-    #[test]
-    fn the_twenty_first_is_refused_and_flexible_credentials_count() {
-        let mut listing = foreign(19);
-        listing.push(ListedCredential {
-            name: "flexible".to_owned(),
-            content: None,
-        });
-        assert_eq!(
-            decide(&listing, &claim(), 20),
-            Decision::Refuse(Refusal::LimitReached {
-                used: 20,
-                limit: 20
-            })
-        );
-        assert_eq!(
-            decide(&foreign(3), &claim(), 3),
-            Decision::Refuse(Refusal::LimitReached { used: 3, limit: 3 })
-        );
-    }
-}
+mod tests;

@@ -1,21 +1,94 @@
 //! One kind of read of an identity, shared by all who ask for it.
+//!
+//! Nobody waits for a request of somebody else, which would hold up other bindings, those of healthy identities among
+//! them: who finds one under way is woken when it ends, and shares its answer.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::Freshness;
+use super::BindingRef;
 use crate::azure::{AzureError, AzureErrorKind};
+use crate::kubeutil::attempts::wait_for_change;
 
-/// How long anybody waits for a request of somebody else: longer than a healthy Azure takes, and far below the time-out
-/// of a request. Who waits holds up other bindings, those of healthy identities among them.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A failure that something has to change for first is everybody's answer for so much of the time after which a binding
+/// tries again: one read for each identity, however many bindings want it.
+const FAILURE_SHARED: f64 = 0.8;
 
-/// The last answer, and the place of the request that is under way.
+/// A binding that was never looked at does not take an older failure than this for its answer.
+const FAILURE_FOR_NEWCOMERS: Duration = Duration::from_secs(5);
+
+/// How new an answer of Azure has to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Freshness {
+    max_age: Duration,
+    newer_than: Option<Instant>,
+    newcomer: bool,
+}
+
+impl Freshness {
+    /// Asked for within this time.
+    pub fn within(max_age: Duration) -> Self {
+        Self {
+            max_age,
+            newer_than: None,
+            newcomer: false,
+        }
+    }
+
+    /// Asked for from now on.
+    pub fn now() -> Self {
+        Self::since(Instant::now())
+    }
+
+    /// Asked for at this moment or later.
+    pub fn since(moment: Instant) -> Self {
+        Self::within(Duration::MAX).and_newer_than(moment.checked_sub(Duration::from_nanos(1)))
+    }
+
+    /// And asked for after this moment, where there is one.
+    pub fn and_newer_than(self, moment: Option<Instant>) -> Self {
+        Self {
+            newer_than: self.newer_than.max(moment),
+            ..self
+        }
+    }
+
+    /// For a binding that is looked at for the first time.
+    pub fn of_newcomer(self, newcomer: bool) -> Self {
+        Self { newcomer, ..self }
+    }
+
+    fn allows(self, asked: Instant) -> bool {
+        asked.elapsed() < self.max_age && self.newer_than.is_none_or(|moment| asked > moment)
+    }
+
+    fn allows_failure(self, answered: Instant) -> bool {
+        self.newer_than.is_none_or(|moment| answered > moment)
+            && !(self.newcomer && answered.elapsed() > FAILURE_FOR_NEWCOMERS)
+    }
+}
+
+/// The last answer, and who waits for the request that is under way.
 #[derive(Debug)]
-pub(super) struct SharedRead<T> {
-    last: Mutex<Option<Read<T>>>,
+pub(super) struct SharedRead<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+struct State<T> {
+    last: Option<Read<T>>,
+    /// Who waits for the request that is under way, if one is.
+    waiting: Option<BTreeSet<BindingRef>>,
+    /// Since when every answer was the same kind of failure, and who has to know when it is over.
+    failing: Option<Failing>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    kind: AzureErrorKind,
+    since: Instant,
+    told: BTreeSet<BindingRef>,
 }
 
 #[derive(Debug)]
@@ -23,115 +96,306 @@ struct Read<T> {
     asked: Instant,
     answered: Instant,
     answer: Result<T, AzureError>,
+    /// Who waited for it and has not seen it yet.
+    shared_with: BTreeSet<BindingRef>,
+}
+
+/// What is to be done for an answer.
+pub(super) enum Lookup<'a, T> {
+    /// What was answered, and when that was asked for.
+    Answer(Result<T, AzureError>, Instant),
+    /// Somebody is asking already.
+    UnderWay,
+    /// The caller is to ask, and to say what came.
+    Ask(Asking<'a, T>),
+}
+
+/// A request that is under way. Dropping it without an answer leaves nothing behind that could be taken for one.
+pub(super) struct Asking<'a, T> {
+    read: &'a SharedRead<T>,
+    who: BindingRef,
+    asked: Instant,
+    answered: bool,
 }
 
 impl<T> Default for SharedRead<T> {
     fn default() -> Self {
-        Self {
-            last: Mutex::default(),
-        }
+        Self(Mutex::new(State {
+            last: None,
+            waiting: None,
+            failing: None,
+        }))
     }
 }
 
-impl<T> Read<T> {
-    /// A failure serves those who waited for it, and everybody until the time that Azure has set.
-    fn serves(&self, freshness: Freshness, arrived: Instant) -> bool {
-        match &self.answer {
-            Ok(_) => freshness.allows(self.asked),
-            Err(error) => {
-                self.answered >= arrived
-                    || error
-                        .retry_after()
-                        .is_some_and(|delay| self.answered.elapsed() < delay)
-            }
-        }
+impl<T> SharedRead<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Clone> SharedRead<T> {
-    /// The last answer where it is fresh enough, otherwise that of `request`.
-    pub(super) async fn get(
-        &self,
-        freshness: Freshness,
-        request: impl Future<Output = Result<T, AzureError>>,
-    ) -> Result<T, AzureError> {
-        let arrived = Instant::now();
-        let Ok(mut last) = timeout(PATIENCE, self.last.lock()).await else {
-            let message = "azure has not answered an earlier read of the same identity";
-            return Err(AzureError::local(AzureErrorKind::Unavailable, message));
-        };
-        if let Some(read) = last.as_ref().filter(|read| read.serves(freshness, arrived)) {
-            return read.answer.clone();
+    /// The last answer where it is fresh enough for `who`.
+    pub(super) fn look(&self, who: &BindingRef, freshness: Freshness) -> Lookup<'_, T> {
+        let mut state = self.state();
+        let State {
+            last,
+            waiting,
+            failing,
+        } = &mut *state;
+        if let Some(read) = last
+            && read.serves(who, freshness, failing.as_ref())
+        {
+            if let (Err(_), Some(failing)) = (&read.answer, failing) {
+                failing.told.insert(who.clone());
+            }
+            return Lookup::Answer(read.answer.clone(), read.asked);
         }
-        // Whoever is cancelled in the request leaves nothing behind that could be taken for its answer.
-        *last = None;
-        let asked = Instant::now();
-        let answer = request.await;
-        *last = Some(Read {
-            asked,
-            answered: Instant::now(),
-            answer: answer.clone(),
-        });
-        answer
+        if let Some(waiting) = waiting {
+            waiting.insert(who.clone());
+            return Lookup::UnderWay;
+        }
+        *waiting = Some(BTreeSet::new());
+        Lookup::Ask(Asking {
+            read: self,
+            who: who.clone(),
+            asked: Instant::now(),
+            answered: false,
+        })
     }
 
     /// Forgets the last answer.
-    pub(super) async fn forget(&self) {
-        *self.last.lock().await = None;
+    pub(super) fn forget(&self) {
+        self.state().last = None;
     }
 
     /// Changes the last answer by what is known to have happened since.
-    pub(super) async fn amend(&self, change: impl FnOnce(&mut T)) {
+    pub(super) fn amend(&self, change: impl FnOnce(&mut T)) {
         if let Some(Read {
             answer: Ok(answer), ..
-        }) = self.last.lock().await.as_mut()
+        }) = &mut self.state().last
         {
             change(answer);
         }
     }
 }
 
+impl<T> Read<T> {
+    /// A failure serves who waited for it, and for a while everybody.
+    fn serves(
+        &mut self,
+        who: &BindingRef,
+        freshness: Freshness,
+        failing: Option<&Failing>,
+    ) -> bool {
+        let waited = self.shared_with.remove(who);
+        let age = self.answered.elapsed();
+        match &self.answer {
+            Ok(_) => freshness.allows(self.asked),
+            Err(error) if error.retry_after().is_some_and(|delay| age < delay) => true,
+            Err(error) => {
+                let stood = failing.map_or(Duration::ZERO, |failing| {
+                    self.answered.duration_since(failing.since)
+                });
+                waited
+                    || (age < shared_for(error, stood) && freshness.allows_failure(self.answered))
+            }
+        }
+    }
+}
+
+/// For how long a failure is the answer for everybody, when the same has been the case for so long.
+fn shared_for(error: &AzureError, stood: Duration) -> Duration {
+    if error.kind().waits_for_change() {
+        wait_for_change(stood).mul_f64(FAILURE_SHARED)
+    } else {
+        Duration::ZERO
+    }
+}
+
+impl<T: Clone> Asking<'_, T> {
+    /// When the request began.
+    pub(super) fn asked(&self) -> Instant {
+        self.asked
+    }
+
+    /// Notes the answer. Whom it concerns besides who asked is returned, to be woken.
+    pub(super) fn answer(mut self, answer: &Result<T, AzureError>) -> BTreeSet<BindingRef> {
+        self.answered = true;
+        let answered = Instant::now();
+        let mut state = self.read.state();
+        let mut concerned = state.waiting.take().unwrap_or_default();
+        let shared_with = concerned.clone();
+        match answer {
+            Ok(_) => concerned.extend(state.failing.take().into_iter().flat_map(|it| it.told)),
+            Err(error) => {
+                let kind = error.kind();
+                let mut failing = state.failing.take().unwrap_or(Failing {
+                    kind,
+                    since: answered,
+                    told: BTreeSet::new(),
+                });
+                if failing.kind != kind {
+                    (failing.kind, failing.since) = (kind, answered);
+                }
+                failing.told.insert(self.who.clone());
+                state.failing = Some(failing);
+            }
+        }
+        state.last = Some(Read {
+            asked: self.asked,
+            answered,
+            answer: answer.clone(),
+            shared_with,
+        });
+        concerned.remove(&self.who);
+        concerned
+    }
+}
+
+impl<T> Drop for Asking<'_, T> {
+    fn drop(&mut self) {
+        if !self.answered {
+            // Who waited comes back by itself.
+            self.read.state().waiting = None;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-    use std::sync::Arc;
-
     use super::*;
 
-    const FRESH: Freshness = Freshness::Within(Duration::from_secs(60));
+    fn binding(name: &str) -> BindingRef {
+        BindingRef {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn fresh() -> Freshness {
+        Freshness::within(Duration::from_secs(60))
+    }
+
+    /// Asks as `who` and gets that answer; who is woken.
+    fn ask(
+        read: &SharedRead<u8>,
+        who: &str,
+        answer: Result<u8, AzureError>,
+    ) -> BTreeSet<BindingRef> {
+        match read.look(&binding(who), fresh()) {
+            Lookup::Ask(asking) => asking.answer(&answer),
+            _ => panic!("{who} is not the one to ask"),
+        }
+    }
+
+    fn found(
+        read: &SharedRead<u8>,
+        who: &str,
+        freshness: Freshness,
+    ) -> Option<Result<u8, AzureError>> {
+        match read.look(&binding(who), freshness) {
+            Lookup::Answer(answer, _) => Some(answer),
+            _ => None,
+        }
+    }
+
+    fn not_found() -> AzureError {
+        AzureError::local(AzureErrorKind::ParentNotFound, "not there")
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_long_for_a_read_that_hangs() {
-        let read = Arc::new(SharedRead::<()>::default());
-        let hanging = Arc::clone(&read);
-        let first = tokio::spawn(async move { hanging.get(FRESH, pending()).await });
-        tokio::task::yield_now().await;
-        let arrived = Instant::now();
-        let waited = read.get(FRESH, async { Ok(()) }).await;
-        assert_eq!(waited.unwrap_err().kind(), AzureErrorKind::Unavailable);
-        assert_eq!(arrived.elapsed(), PATIENCE);
-        first.abort();
-        assert!(first.await.unwrap_err().is_cancelled());
+    async fn who_finds_a_request_under_way_does_not_wait_and_is_woken_with_its_answer() {
+        let read = SharedRead::default();
+        let Lookup::Ask(asking) = read.look(&binding("a"), fresh()) else {
+            panic!("nobody is asking");
+        };
+        for _ in 0..2 {
+            assert!(matches!(
+                read.look(&binding("b"), fresh()),
+                Lookup::UnderWay
+            ));
+        }
+        let down = AzureError::local(AzureErrorKind::Unavailable, "down");
+        assert_eq!(asking.answer(&Err(down.clone())), [binding("b")].into());
+        assert_eq!(found(&read, "b", fresh()), Some(Err(down)));
+        assert_eq!(found(&read, "b", fresh()), None, "it has seen that failure");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_cancelled_leaves_nothing_behind() {
+        let read = SharedRead::default();
+        let cancelled = read.look(&binding("a"), fresh());
+        assert!(matches!(cancelled, Lookup::Ask(_)));
+        drop(cancelled);
+        assert_eq!(ask(&read, "b", Ok(1)), [].into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_grows_old_and_can_be_asked_for_anew() {
+        let read = SharedRead::default();
+        ask(&read, "a", Ok(1));
+        assert_eq!(found(&read, "b", fresh()), Some(Ok(1)));
         assert_eq!(
-            read.get(FRESH, async { Ok(()) }).await,
-            Ok(()),
-            "a cancelled read leaves nothing behind"
+            found(&read, "b", Freshness::now()),
+            Some(Ok(1)),
+            "what was asked for now is as of now"
         );
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(found(&read, "b", fresh()), Some(Ok(1)));
+        assert_eq!(
+            found(&read, "b", fresh().and_newer_than(Some(Instant::now()))),
+            None
+        );
+        let read = SharedRead::default();
+        ask(&read, "a", Ok(1));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(found(&read, "b", fresh()), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_time_that_azure_sets_holds_for_everybody() {
-        let read = SharedRead::<u8>::default();
+        let read = SharedRead::default();
         let throttled = || {
             AzureError::local(AzureErrorKind::Throttled { retry_after: None }, "slow down")
                 .with_retry_after(Duration::from_secs(17))
         };
-        assert!(read.get(FRESH, async { Err(throttled()) }).await.is_err());
+        ask(&read, "a", Err(throttled()));
         tokio::time::advance(Duration::from_secs(16)).await;
-        for freshness in [FRESH, Freshness::Since(Instant::now())] {
-            assert_eq!(read.get(freshness, async { Ok(1) }).await, Err(throttled()));
+        for freshness in [fresh(), Freshness::now()] {
+            assert_eq!(found(&read, "a", freshness), Some(Err(throttled())));
         }
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(read.get(FRESH, async { Ok(2) }).await, Ok(2));
+        ask(&read, "a", Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_read_tells_all_bindings_that_their_identity_is_missing_and_that_it_is_there() {
+        let read = SharedRead::default();
+        ask(&read, "a", Err(not_found()));
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(found(&read, "b", fresh()), Some(Err(not_found())));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(ask(&read, "c", Ok(1)), [binding("a"), binding("b")].into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_and_who_asks_for_fresh_reads_do_not_take_an_old_failure() {
+        let read = SharedRead::default();
+        ask(&read, "a", Err(not_found()));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(found(&read, "b", fresh()).is_some());
+        for freshness in [fresh().of_newcomer(true), Freshness::now()] {
+            let looked = read.look(&binding("b"), freshness);
+            assert!(matches!(looked, Lookup::Ask(_)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_heals_by_itself_is_asked_again_by_whoever_comes() {
+        let read = SharedRead::default();
+        let down = AzureError::local(AzureErrorKind::Unavailable, "down");
+        ask(&read, "a", Err(down));
+        assert_eq!(found(&read, "a", fresh()), None);
     }
 }

@@ -1,33 +1,104 @@
 //! The right to write to one identity.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use azwib_crds::CredentialName;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::{Effect, Ledger};
-use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
+use super::line::Intent;
+use super::overlay::apply;
+use super::{Applicant, Effect, Ledger, NotNow, Operation, lock};
+use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, Put};
 
-/// Held by whoever writes to an identity; dropping it wakes those who found it taken.
-///
-/// Every write of azwib to Azure passes here.
-pub struct Turn {
+/// Held by whoever prepares a write to an identity; dropping it lets the next one come.
+pub struct Place {
     ledger: Arc<Ledger>,
-    held: Option<OwnedMutexGuard<()>>,
+    who: Applicant,
+    operation: Operation,
+    /// A slot was promised, and no credential was acknowledged for it.
+    promise_open: bool,
 }
 
-impl Turn {
-    pub(super) fn new(ledger: Arc<Ledger>, held: OwnedMutexGuard<()>) -> Self {
+impl Place {
+    pub(super) fn new(ledger: Arc<Ledger>, who: Applicant, operation: Operation) -> Self {
         Self {
             ledger,
-            held: Some(held),
+            who,
+            operation,
+            promise_open: false,
         }
     }
 
-    /// The ledger that this turn writes to.
+    /// Holds a slot of the identity for a new credential of this name as long as the place is held.
+    pub fn promise(&mut self, name: &CredentialName) {
+        let intent = Intent::Creation(name.to_string());
+        self.ledger.line().intend(self.who.binding(), intent);
+        self.promise_open = true;
+    }
+
+    /// Lets the write go as far as Azure's pace is concerned; otherwise `who` stays the next and comes back then.
+    pub fn admit(&self) -> Result<(), NotNow> {
+        self.ledger
+            .admit(self.operation)
+            .inspect_err(|not_now| self.wait_for_pace(*not_now))
+    }
+
+    /// Keeps the first place in the line for who has to come back at a time that Azure's pace sets.
+    pub fn wait_for_pace(&self, not_now: NotNow) {
+        if let NotNow::Paced { until } = not_now {
+            self.ledger.line().pace(&self.who, until);
+        }
+    }
+
+    /// The turn, as soon as the write that is with Azure has its answer.
+    ///
+    /// There is none where that answer was lost, or says that Azure wants to be left alone.
+    pub async fn turn(self) -> Result<Turn, NotNow> {
+        let held = Arc::clone(&self.ledger.turn).lock_owned().await;
+        if let Some(settles_in) = self.ledger.open_for() {
+            return Err(NotNow::Unsettled { settles_in });
+        }
+        let told = self
+            .ledger
+            .shared
+            .gate
+            .told_to_wait(&self.ledger.id, self.operation);
+        if let Some(until) = told {
+            let not_now = NotNow::Paced { until };
+            self.wait_for_pace(not_now);
+            return Err(not_now);
+        }
+        Ok(Turn {
+            _held: held,
+            place: self,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.ledger.line().give_back(self.who.binding());
+        if self.promise_open {
+            self.ledger.wake_without_slot();
+        }
+        self.ledger.call_next();
+    }
+}
+
+/// Held by whoever writes to an identity.
+///
+/// Every write of azwib to Azure passes here.
+pub struct Turn {
+    // Given back before the place is, so that who is called finds it free.
+    _held: OwnedMutexGuard<()>,
+    place: Place,
+}
+
+impl Turn {
+    /// The ledger of the identity.
     pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
+        &self.place.ledger
     }
 
     /// Writes a credential and gives the turn back.
@@ -44,10 +115,8 @@ impl Turn {
             name,
             Effect::Put(content.clone()),
             move |ledger: Arc<Ledger>| async move {
-                ledger
-                    .service
-                    .put_credential(&ledger.id, &named, &put)
-                    .await
+                let service = &ledger.shared.service;
+                service.put_credential(&ledger.id, &named, &put).await
             },
         )
         .await
@@ -60,14 +129,15 @@ impl Turn {
             name,
             Effect::Delete,
             move |ledger: Arc<Ledger>| async move {
-                ledger.service.delete_credential(&ledger.id, &named).await
+                let service = &ledger.shared.service;
+                service.delete_credential(&ledger.id, &named).await
             },
         )
         .await
     }
 
     async fn write<T, F>(
-        self,
+        mut self,
         name: &CredentialName,
         effect: Effect,
         request: impl FnOnce(Arc<Ledger>) -> F + Send + 'static,
@@ -76,17 +146,31 @@ impl Turn {
         T: Send + 'static,
         F: Future<Output = Result<T, AzureError>> + Send + 'static,
     {
-        let (writes, name) = (self.ledger.writes.clone(), name.to_string());
+        let ledger = Arc::clone(&self.place.ledger);
+        let (writes, name) = (ledger.shared.writes.clone(), name.to_string());
         let task = writes.spawn(async move {
-            let sent = Instant::now();
-            let outcome = request(Arc::clone(&self.ledger)).await;
+            let mut sent = Instant::now();
+            let operation = self.place.operation;
+            let request = async {
+                sent = Instant::now();
+                request(Arc::clone(&ledger)).await
+            };
+            let outcome = ledger
+                .shared
+                .gate
+                .send(&ledger.id, operation, request)
+                .await;
             match &outcome {
-                Ok(_) => self.ledger.acknowledged(&name, effect).await,
+                Ok(_) => {
+                    self.place.promise_open = false;
+                    ledger.acknowledged(&name, effect);
+                }
                 Err(error) => {
                     if error.outcome_unknown() {
-                        self.ledger.unsettled().lost(&name, effect, sent);
+                        self.place.promise_open = false;
+                        ledger.unsettled().lost(&name, effect, sent);
                     }
-                    self.ledger.listing.forget().await;
+                    ledger.listing.forget();
                 }
             }
             drop(self);
@@ -104,33 +188,14 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let waiting = self
-            .ledger
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Given back under the lock, so that nobody can find it taken and then miss being woken.
-        drop(self.held.take());
-        drop(waiting);
-        self.ledger.wake_waiting();
-    }
-}
-
 impl Ledger {
-    /// Puts an acknowledged write into the last listing.
-    async fn acknowledged(&self, name: &str, effect: Effect) {
-        self.listing
-            .amend(|listing| {
-                listing.retain(|credential| !credential.name.eq_ignore_ascii_case(name));
-                if let Effect::Put(content) = effect {
-                    listing.push(ListedCredential {
-                        name: name.to_owned(),
-                        content: Some(content),
-                    });
-                }
-            })
-            .await;
+    /// Puts an acknowledged write into the listings that may lack it.
+    fn acknowledged(&self, name: &str, effect: Effect) {
+        self.listing.amend(|listing| apply(listing, name, &effect));
+        let frees_slot = effect == Effect::Delete;
+        lock(&self.overlay).acknowledge(name, effect);
+        if frees_slot {
+            self.wake_without_slot();
+        }
     }
 }

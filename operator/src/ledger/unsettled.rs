@@ -56,6 +56,12 @@ impl Unsettled {
         self.writes.len() < before
     }
 
+    /// When the last of those that are open was lost.
+    pub(super) fn lost_at(&mut self, settle_time: Duration) -> Option<Instant> {
+        self.open_for(settle_time)?;
+        self.writes.values().map(|write| write.lost).max()
+    }
+
     /// How long until the last of them is settled by time; None when nothing is open.
     pub(super) fn open_for(&mut self, settle_time: Duration) -> Option<Duration> {
         self.writes

@@ -22,6 +22,20 @@ pub(super) fn keep_what_is_understood(mut listing: Value) -> Option<Value> {
     Some(listing)
 }
 
+/// Whether the path is that of one credential.
+pub(super) fn is_credential(path: &str) -> bool {
+    path.rsplit_once('/')
+        .is_some_and(|(parent, _)| is_listing(parent))
+}
+
+/// The same for one credential that was read by itself. `None` for what is not one.
+pub(super) fn keep_what_is_understood_of_one(credential: Value) -> Option<Value> {
+    credential
+        .get("properties")?
+        .is_object()
+        .then(|| understood(&credential))
+}
+
 fn understood(credential: &Value) -> Value {
     let mut kept = Map::new();
     for field in ["id", "name"] {
@@ -117,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_by_itself_is_read_as_in_a_listing() {
+        let flexible = json!({"name": "a", "properties": {"issuer": "https://i/", "claimsMatchingExpression": {"value": "x"}}});
+        let kept = keep_what_is_understood_of_one(flexible);
+        assert_eq!(kept, Some(json!({"name": "a"})));
+        assert_eq!(keep_what_is_understood_of_one(json!({"name": "a"})), None);
+    }
+
+    #[test]
     fn a_listing_is_known_by_its_path() {
         let identity = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/n";
         for name in [
@@ -129,5 +151,9 @@ mod tests {
         assert!(!is_listing(&format!(
             "{identity}/federatedIdentityCredentials/a"
         )));
+        assert!(is_credential(&format!(
+            "{identity}/federatedIdentityCredentials/a"
+        )));
+        assert!(!is_credential(identity));
     }
 }

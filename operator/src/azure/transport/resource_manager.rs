@@ -17,7 +17,7 @@ use url::Url;
 
 use super::{
     http::{Http, Reply},
-    listing::{is_listing, keep_what_is_understood},
+    listing::{is_credential, is_listing, keep_what_is_understood, keep_what_is_understood_of_one},
 };
 use crate::azure::{
     auth::{Authorization, Secret, TokenSource},
@@ -142,6 +142,7 @@ fn as_asked_for(request: &Request, json: Value) -> Option<Value> {
     match request.method() {
         Method::Delete => Some(json),
         Method::Get if is_listing(request.url().path()) => keep_what_is_understood(json),
+        Method::Get if is_credential(request.url().path()) => keep_what_is_understood_of_one(json),
         _ => json.get("properties")?.is_object().then_some(json),
     }
 }

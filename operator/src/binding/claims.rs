@@ -1,0 +1,109 @@
+//! The claims on an identity: which bindings ask for a credential on it, and where each stands.
+
+use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
+use kube::ResourceExt;
+
+use super::Context;
+use super::context::readable;
+use super::observe::is_live_twin;
+use super::reason::{ConditionType, Reason};
+use super::validate::validate;
+use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::ledger::plan::{Claim, Contender, Rank, Standing};
+use crate::ledger::{BindingRef, Ledger};
+
+/// The claims that bindings make on the identity of this ledger, as their statuses say.
+///
+/// A binding makes one when every step before its credential is done, it is neither suspended nor being deleted, and no
+/// older binding has the same account and identity.
+pub fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Contender> {
+    let bindings = ctx.bindings.of_identity(ledger.id());
+    let bindings: Vec<_> = readable(&bindings).collect();
+    let has_older_twin = |binding: &WorkloadIdentityBinding, account: &str| {
+        bindings.iter().any(|other| {
+            other.namespace() == binding.namespace()
+                && super::validate::service_account_name(other) == account
+                && is_live_twin(
+                    other,
+                    binding.uid().as_deref(),
+                    ledger.id(),
+                    &ctx.settings.defaults,
+                )
+                && rank(other) < rank(binding)
+        })
+    };
+    bindings
+        .iter()
+        .filter(|binding| makes_claim(binding))
+        .filter_map(|binding| {
+            let desired = validate(binding, &ctx.settings.defaults).ok()?;
+            (desired.identity == *ledger.id() && !has_older_twin(binding, &desired.service_account))
+                .then(|| contender(binding, desired.claim))
+        })
+        .collect()
+}
+
+/// The claim of a binding, and where it stands.
+pub fn contender(binding: &WorkloadIdentityBinding, claim: Claim) -> Contender {
+    Contender {
+        standing: standing(binding, &claim),
+        rank: rank(binding),
+        claim,
+    }
+}
+
+/// Where a binding stands in every line.
+pub fn rank(binding: &WorkloadIdentityBinding) -> Rank {
+    Rank {
+        created: binding.creation_timestamp().map(|time| time.0),
+        binding: BindingRef::of(binding),
+    }
+}
+
+fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
+    let held = binding.status.as_ref().is_some_and(|status| {
+        status.credentials.iter().any(|credential| {
+            credential.name == claim.name.as_str() && credential.origin == CredentialOrigin::Created
+        })
+    });
+    match credential_reason(binding) {
+        _ if held => Standing::Holder,
+        Some(
+            Reason::PolicyDenied
+            | Reason::RegionNotSupported
+            | Reason::AuthorizationFailed
+            | Reason::ScopeLocked
+            | Reason::RequestRefused,
+        ) => Standing::Refused,
+        _ => Standing::Waiter,
+    }
+}
+
+/// What status says of a credential that is not in place.
+pub fn credential_reason(binding: &WorkloadIdentityBinding) -> Option<Reason> {
+    let status = binding.status.as_ref()?;
+    let condition = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
+    Reason::named(&condition.reason)
+}
+
+fn makes_claim(binding: &WorkloadIdentityBinding) -> bool {
+    let Some(status) = &binding.status else {
+        return false;
+    };
+    let done = |step: ConditionType| {
+        find(&status.conditions, step.as_str()).is_some_and(|condition| {
+            condition.status == ConditionStatus::True.as_str()
+                || condition.reason == Reason::WaitingForCredential.as_str()
+        })
+    };
+    binding.metadata.deletion_timestamp.is_none()
+        && !binding.spec.suspend
+        && [
+            ConditionType::Granted,
+            ConditionType::IssuerReady,
+            ConditionType::IdentityResolved,
+            ConditionType::ServiceAccountReady,
+        ]
+        .into_iter()
+        .all(done)
+}

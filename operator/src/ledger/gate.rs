@@ -1,0 +1,86 @@
+//! What every request to Azure passes: how many are under way in a subscription, and how fast they go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use azwib_crds::ManagedIdentityId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::pacing::{Operation, Pacing};
+use crate::azure::AzureError;
+
+/// The one gate of a process.
+pub(super) struct Gate {
+    pacing: Mutex<Pacing>,
+    /// Requests that may be under way in one subscription.
+    in_flight: usize,
+    subscriptions: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Gate {
+    pub(super) fn new(in_flight: usize) -> Self {
+        Self {
+            pacing: Mutex::default(),
+            in_flight,
+            subscriptions: Mutex::default(),
+        }
+    }
+
+    /// Lets a request go as far as Azure's pace is concerned, or says when it may be asked for again.
+    pub(super) fn admit(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+    ) -> Result<(), Instant> {
+        self.pacing().admit(identity, operation, Instant::now())
+    }
+
+    /// Until when such a request is forbidden, although it was admitted earlier.
+    pub(super) fn told_to_wait(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+    ) -> Option<Instant> {
+        self.pacing()
+            .told_to_wait(identity, operation, Instant::now())
+    }
+
+    /// Sends a request that was admitted, when fewer than the limit are under way in its subscription: identities come
+    /// in the order in which they ask. What Azure says of its pace is remembered.
+    pub(super) async fn send<T>(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        request: impl Future<Output = Result<T, AzureError>>,
+    ) -> Result<T, AzureError> {
+        let permit = self.permit(identity).await;
+        let outcome = request.await;
+        drop(permit);
+        if let Err(error) = &outcome {
+            self.pacing()
+                .failed(identity, operation, error, Instant::now());
+        }
+        outcome
+    }
+
+    async fn permit(&self, identity: &ManagedIdentityId) -> Option<OwnedSemaphorePermit> {
+        let subscription = identity.subscription_id().to_ascii_lowercase();
+        let semaphore = {
+            let mut subscriptions = self
+                .subscriptions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let known = subscriptions
+                .entry(subscription)
+                .or_insert_with(|| Arc::new(Semaphore::new(self.in_flight)));
+            Arc::clone(known)
+        };
+        // It is never closed.
+        semaphore.acquire_owned().await.ok()
+    }
+
+    fn pacing(&self) -> MutexGuard<'_, Pacing> {
+        self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

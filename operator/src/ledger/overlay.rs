@@ -1,0 +1,112 @@
+//! What Azure has acknowledged and a listing may not show yet.
+//!
+//! A listing that began shortly after a write may have been answered from a copy that does not know of it. For the settle
+//! time the acknowledgement counts for more than such a listing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::unsettled::Effect;
+use crate::azure::ListedCredential;
+
+/// Acknowledged writes, by the name of the credential.
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    writes: BTreeMap<String, Acknowledged>,
+}
+
+#[derive(Debug)]
+struct Acknowledged {
+    effect: Effect,
+    at: Instant,
+}
+
+impl Overlay {
+    /// Notes a write that Azure has acknowledged just now.
+    pub(super) fn acknowledge(&mut self, name: &str, effect: Effect) {
+        let at = Instant::now();
+        self.writes
+            .insert(name.to_owned(), Acknowledged { effect, at });
+    }
+
+    /// The listing as it is with the writes that it may lack. `asked` is when it began.
+    pub(super) fn complete(
+        &mut self,
+        mut listing: Vec<ListedCredential>,
+        asked: Instant,
+        settle_time: Duration,
+    ) -> Vec<ListedCredential> {
+        self.writes
+            .retain(|_, write| asked < write.at + settle_time);
+        for (name, write) in &self.writes {
+            apply(&mut listing, name, &write.effect);
+        }
+        listing
+    }
+}
+
+/// What the listing is after this effect.
+pub(super) fn apply(listing: &mut Vec<ListedCredential>, name: &str, effect: &Effect) {
+    listing.retain(|credential| !credential.name.eq_ignore_ascii_case(name));
+    if let Effect::Put(content) = effect {
+        listing.push(ListedCredential {
+            name: name.to_owned(),
+            content: Some(content.clone()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::CredentialContent;
+
+    const SETTLE_TIME: Duration = Duration::from_secs(60);
+
+    fn listed(name: &str, issuer: &str) -> ListedCredential {
+        ListedCredential {
+            name: name.to_owned(),
+            content: Some(content(issuer)),
+        }
+    }
+
+    fn content(issuer: &str) -> CredentialContent {
+        CredentialContent {
+            issuer: issuer.to_owned(),
+            subject: "s".to_owned(),
+            audiences: vec![],
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acknowledged_write_counts_for_more_than_a_listing_that_began_shortly_after() {
+        let mut overlay = Overlay::default();
+        overlay.acknowledge("new", Effect::Put(content("i")));
+        overlay.acknowledge("gone", Effect::Delete);
+        overlay.acknowledge("changed", Effect::Put(content("after")));
+        let stale = || {
+            vec![
+                listed("gone", "i"),
+                listed("changed", "before"),
+                listed("foreign", "f"),
+            ]
+        };
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(
+            overlay.complete(stale(), Instant::now(), SETTLE_TIME),
+            [
+                listed("foreign", "f"),
+                listed("changed", "after"),
+                listed("new", "i")
+            ]
+        );
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(
+            overlay.complete(stale(), Instant::now(), SETTLE_TIME),
+            stale(),
+            "later the listing is believed again"
+        );
+    }
+}

@@ -1,0 +1,438 @@
+//! How fast requests may go to Azure. Pure: the time comes in.
+//!
+//! Requests go as fast as Azure takes them, until it says 429. Then the scope that was charged drops to the budget that
+//! Microsoft publishes for it, waits as long as it was told to, and tries twice the rate after each quiet time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use azwib_crds::ManagedIdentityId;
+use tokio::time::Instant;
+
+use crate::azure::{AzureError, AzureErrorKind};
+
+/// How long a rate is kept without a 429 before twice as much is tried.
+const QUIET_TIME: Duration = Duration::from_secs(300);
+
+/// Two identities of a subscription that are throttled within this time: it is the subscription that is.
+const SAME_CAUSE: Duration = Duration::from_secs(10);
+
+/// How long a throttled scope waits where Azure does not say.
+const UNTOLD_WAIT: Duration = Duration::from_secs(5);
+
+/// A rate of so many times the published one is none: what Azure then takes, it takes without our help.
+const UNLIMITED_FROM: f64 = 64.0;
+
+/// A place in a scope's schedule that is not used for so long after its time is lost.
+const RESERVATION_KEPT: Duration = Duration::from_secs(10);
+
+/// Azure's code for a subscription that is throttled as a whole.
+/// Source: <https://github.com/MicrosoftDocs/azure-docs/issues/105248>
+const SUBSCRIPTION_THROTTLED: &str = "SubscriptionRequestsThrottled";
+
+/// The kinds of request that have budgets of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Get,
+    List,
+    Put,
+    Delete,
+}
+
+/// Whom a budget is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Scope {
+    Identity(String),
+    Subscription(String),
+    Tenant,
+}
+
+impl Scope {
+    fn all(identity: &ManagedIdentityId) -> [Self; 3] {
+        [
+            Self::Identity(identity.key().to_owned()),
+            Self::subscription(identity),
+            Self::Tenant,
+        ]
+    }
+
+    fn subscription(identity: &ManagedIdentityId) -> Self {
+        Self::Subscription(identity.subscription_id().to_ascii_lowercase())
+    }
+
+    /// Requests a second that Microsoft publishes.
+    ///
+    /// Source: "Considerations" of Microsoft Entra workload identity federation, request limits by tenant, subscription
+    /// and resource. That the resource is the identity, not the credential, is assumed: the slower of the two.
+    fn published(&self, operation: Operation) -> f64 {
+        match (self, operation) {
+            (Self::Identity(_), Operation::Get) => 0.5,
+            (Self::Identity(_), _) => 0.25,
+            (Self::Subscription(_), Operation::Get) => 10.0,
+            (Self::Subscription(_), Operation::List) => 5.0,
+            (Self::Subscription(_), Operation::Put | Operation::Delete) => 2.0,
+            (Self::Tenant, Operation::Get) => 30.0,
+            (Self::Tenant, Operation::List) => 15.0,
+            (Self::Tenant, Operation::Put | Operation::Delete) => 10.0,
+        }
+    }
+}
+
+/// The schedule of all requests.
+#[derive(Debug, Default)]
+pub(super) struct Pacing {
+    /// Only scopes that were throttled.
+    limits: HashMap<(Scope, Operation), Limit>,
+    /// Until when Azure has told a scope to wait.
+    waits: HashMap<(Scope, Operation), Instant>,
+    /// The last identity and subscription that were charged, by kind of request.
+    charged: HashMap<Operation, Charged>,
+    /// What was promised to an identity that has to wait, so that identities get their turns in order.
+    reserved: HashMap<(String, Operation), Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct Charged {
+    identity: String,
+    subscription: Scope,
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct Limit {
+    /// Times the published rate.
+    factor: f64,
+    /// When the rate was last changed or confirmed by a 429.
+    since: Instant,
+    /// When the next request may go.
+    next: Instant,
+}
+
+impl Limit {
+    fn interval(&self, published: f64) -> Duration {
+        Duration::from_secs_f64(1.0 / (published * self.factor))
+    }
+
+    /// Doubles the rate where it was kept for long enough. Whether a limit is left.
+    fn relax(&mut self, now: Instant) -> bool {
+        while self.since + QUIET_TIME <= now {
+            self.factor *= 2.0;
+            self.since += QUIET_TIME;
+        }
+        self.factor < UNLIMITED_FROM
+    }
+}
+
+impl Pacing {
+    /// Lets a request go now, or says when: the time is kept for this identity.
+    pub(super) fn admit(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        if let Some(earliest) = self.told_to_wait(identity, operation, now) {
+            return Err(earliest);
+        }
+        let place = (identity.key().to_owned(), operation);
+        match self.reserved.get(&place) {
+            Some(at) if *at > now => return Err(*at),
+            Some(at) if now.duration_since(*at) < RESERVATION_KEPT => {
+                self.reserved.remove(&place);
+                return Ok(());
+            }
+            _ => {
+                self.reserved.remove(&place);
+            }
+        }
+        let at = self.schedule(identity, operation, now);
+        if at <= now {
+            return Ok(());
+        }
+        self.reserved.insert(place, at);
+        Err(at)
+    }
+
+    /// Until when a 429 or another `Retry-After` forbids such a request, whatever was admitted before.
+    pub(super) fn told_to_wait(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        now: Instant,
+    ) -> Option<Instant> {
+        let waits = Scope::all(identity)
+            .into_iter()
+            .filter_map(|scope| self.waits.get(&(scope, operation)).copied());
+        waits.filter(|until| *until > now).max()
+    }
+
+    /// Takes the next place in the schedule of every limited scope.
+    fn schedule(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        now: Instant,
+    ) -> Instant {
+        let scopes = Scope::all(identity).map(|scope| (scope, operation));
+        for scope in &scopes {
+            if self
+                .limits
+                .get_mut(scope)
+                .is_some_and(|limit| !limit.relax(now))
+            {
+                self.limits.remove(scope);
+            }
+        }
+        let at = scopes
+            .iter()
+            .filter_map(|scope| self.limits.get(scope))
+            .fold(now, |at, limit| at.max(limit.next));
+        for scope in &scopes {
+            if let Some(limit) = self.limits.get_mut(scope) {
+                limit.next = at + limit.interval(scope.0.published(operation));
+            }
+        }
+        at
+    }
+
+    /// Learns from a failed request.
+    pub(super) fn failed(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        error: &AzureError,
+        now: Instant,
+    ) {
+        let throttled = matches!(error.kind(), AzureErrorKind::Throttled { .. });
+        let wait = match error.retry_after() {
+            Some(wait) => wait,
+            None if throttled => UNTOLD_WAIT,
+            None => return,
+        };
+        let own = Scope::Identity(identity.key().to_owned());
+        self.wait(own.clone(), operation, now + wait, now);
+        if !throttled {
+            return;
+        }
+        let subscription = Scope::subscription(identity);
+        let whole_subscription = error.code() == Some(SUBSCRIPTION_THROTTLED);
+        let before = self.charged.insert(
+            operation,
+            Charged {
+                identity: identity.key().to_owned(),
+                subscription: subscription.clone(),
+                at: now,
+            },
+        );
+        let before = before.filter(|before| now.duration_since(before.at) < SAME_CAUSE);
+        self.limit(own, operation, now, wait);
+        if whole_subscription {
+            self.wait(subscription.clone(), operation, now + wait, now);
+        }
+        match before {
+            Some(before) if before.subscription != subscription => {
+                self.limit(subscription, operation, now, Duration::ZERO);
+                self.limit(Scope::Tenant, operation, now, Duration::ZERO);
+            }
+            Some(before) if before.identity != identity.key() => {
+                self.limit(subscription, operation, now, Duration::ZERO);
+            }
+            _ if whole_subscription => self.limit(subscription, operation, now, wait),
+            _ => {}
+        }
+    }
+
+    fn wait(&mut self, scope: Scope, operation: Operation, until: Instant, now: Instant) {
+        self.waits.retain(|_, until| *until > now);
+        let known = self.waits.entry((scope, operation)).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// Drops a scope to its published budget, from the end of the wait on.
+    fn limit(&mut self, scope: Scope, operation: Operation, now: Instant, wait: Duration) {
+        let limit = self.limits.entry((scope, operation)).or_insert(Limit {
+            factor: 1.0,
+            since: now,
+            next: now,
+        });
+        limit.factor = 1.0;
+        limit.since = now;
+        limit.next = limit.next.max(now + wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(name: &str) -> ManagedIdentityId {
+        in_subscription("1", name)
+    }
+
+    fn in_subscription(subscription: &str, name: &str) -> ManagedIdentityId {
+        let subscription = format!("00000000-0000-0000-0000-00000000000{subscription}");
+        ManagedIdentityId::new(&subscription, "rg", name).unwrap()
+    }
+
+    fn throttled(seconds: u64) -> AzureError {
+        let kind = AzureErrorKind::Throttled { retry_after: None };
+        AzureError::local(kind, "slow down").with_retry_after(Duration::from_secs(seconds))
+    }
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// The times at which an identity that asks as early as it is told to is let through, from `start` on.
+    fn admissions(
+        pacing: &mut Pacing,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        start: Instant,
+        count: usize,
+    ) -> Vec<f64> {
+        let mut now = start;
+        let mut admitted = vec![];
+        while admitted.len() < count {
+            match pacing.admit(identity, operation, now) {
+                Ok(()) => admitted.push(now.duration_since(start).as_secs_f64()),
+                Err(at) => {
+                    assert!(at > now, "told to come back at once");
+                    now = at;
+                }
+            }
+        }
+        admitted
+    }
+
+    #[tokio::test]
+    async fn nothing_is_held_back_until_azure_says_so() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let times = admissions(&mut pacing, &identity("a"), Operation::Put, now, 100);
+        assert_eq!(times, vec![0.0; 100]);
+    }
+
+    #[tokio::test]
+    async fn a_throttled_identity_waits_as_told_and_then_goes_at_the_published_rate() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let (a, b) = (identity("a"), identity("b"));
+        pacing.failed(&a, Operation::Put, &throttled(17), now);
+        let times = admissions(&mut pacing, &a, Operation::Put, now, 3);
+        assert_eq!(times, [17.0, 21.0, 25.0]);
+        for (other, operation) in [(&b, Operation::Put), (&a, Operation::List)] {
+            let times = admissions(&mut pacing, other, operation, now, 2);
+            assert_eq!(times, [0.0, 0.0], "{operation:?} has a budget of its own");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_identity_within_ten_seconds_stands_for_the_subscription() {
+        for (apart, rest) in [(9.0, [0.0, 0.5, 1.0]), (11.0, [0.0, 0.0, 0.0])] {
+            let mut pacing = Pacing::default();
+            let now = Instant::now();
+            let later = now + seconds(apart);
+            pacing.failed(&identity("a"), Operation::Put, &throttled(1), now);
+            pacing.failed(&identity("a"), Operation::Put, &throttled(1), now);
+            pacing.failed(&identity("b"), Operation::Put, &throttled(1), later);
+            let third = admissions(&mut pacing, &identity("c"), Operation::Put, later, 3);
+            assert_eq!(third, rest, "{apart} s apart");
+            let elsewhere = in_subscription("2", "d");
+            let times = admissions(&mut pacing, &elsewhere, Operation::Put, later, 2);
+            assert_eq!(times, [0.0, 0.0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_subscription_stands_for_the_tenant() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        pacing.failed(&identity("a"), Operation::List, &throttled(1), now);
+        let other = in_subscription("2", "b");
+        pacing.failed(&other, Operation::List, &throttled(1), now);
+        let third = in_subscription("3", "c");
+        let times = admissions(&mut pacing, &third, Operation::List, now, 2);
+        assert_eq!(times[0], 0.0);
+        assert!((times[1] - 1.0 / 15.0).abs() < 1e-6, "{times:?}");
+    }
+
+    #[tokio::test]
+    async fn azures_own_code_names_the_subscription_at_once() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let whole = AzureError::from_answer(crate::azure::error::Answer {
+            status: 429,
+            code: Some(SUBSCRIPTION_THROTTLED),
+            retry_after: Some(seconds(3.0)),
+            is_json: true,
+            ..Default::default()
+        });
+        pacing.failed(&identity("a"), Operation::Put, &whole, now);
+        let times = admissions(&mut pacing, &identity("b"), Operation::Put, now, 3);
+        assert_eq!(times, [3.0, 3.5, 4.0]);
+    }
+
+    #[tokio::test]
+    async fn identities_of_a_slow_subscription_take_turns() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        for name in ["a", "b"] {
+            pacing.failed(&identity(name), Operation::Put, &throttled(0), now);
+        }
+        let names = ["c", "d", "e"];
+        let first: Vec<_> = names
+            .iter()
+            .map(|name| pacing.admit(&identity(name), Operation::Put, now).err())
+            .collect();
+        assert_eq!(
+            first,
+            [None, Some(now + seconds(0.5)), Some(now + seconds(1.0))]
+        );
+        // Whoever asks again too early is told the same, and nobody gets before who was promised a time.
+        assert_eq!(
+            pacing.admit(&identity("e"), Operation::Put, now),
+            Err(now + seconds(1.0))
+        );
+        assert_eq!(
+            pacing.admit(&identity("c"), Operation::Put, now),
+            Err(now + seconds(1.5))
+        );
+        assert_eq!(
+            pacing.admit(&identity("d"), Operation::Put, now + seconds(0.5)),
+            Ok(())
+        );
+    }
+
+    #[tokio::test]
+    async fn the_rate_doubles_after_each_quiet_time_and_falls_back_with_a_429() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let a = identity("a");
+        pacing.failed(&a, Operation::Put, &throttled(1), now);
+        let interval = |pacing: &mut Pacing, at: Instant| {
+            let times = admissions(pacing, &a, Operation::Put, at, 2);
+            times[1] - times[0]
+        };
+        for (after, expected) in [(10.0, 4.0), (301.0, 2.0), (601.0, 1.0), (901.0, 0.5)] {
+            assert_eq!(interval(&mut pacing, now + seconds(after)), expected);
+        }
+        let later = now + seconds(1000.0);
+        pacing.failed(&a, Operation::Put, &throttled(1), later);
+        assert_eq!(interval(&mut pacing, later), 4.0);
+        assert_eq!(interval(&mut pacing, later + seconds(1801.0)), 0.0);
+        assert!(pacing.limits.is_empty(), "what is not limited is forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_retry_after_of_another_answer_holds_back_but_lowers_no_rate() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let a = identity("a");
+        let busy =
+            AzureError::local(AzureErrorKind::Unavailable, "busy").with_retry_after(seconds(8.0));
+        pacing.failed(&a, Operation::Get, &busy, now);
+        let times = admissions(&mut pacing, &a, Operation::Get, now, 3);
+        assert_eq!(times, [8.0, 8.0, 8.0]);
+    }
+}
