@@ -104,6 +104,7 @@ impl Azure {
                 request,
                 &self.settings,
                 &self.signing_key,
+                &mut self.verified_tokens,
                 now,
             )?);
         }
