@@ -114,7 +114,6 @@ async fn run(cli: Cli) -> Result<()> {
         seed: cli.seed,
         tunables: cli.tunables,
         trusted_cas: cli.trusted_cas,
-        ..SimulatorConfig::default()
     })
     .await?;
     let line = json!({
