@@ -1,12 +1,21 @@
 //! The credentials that others have on an identity.
 
 use azwib_e2e::Environment;
-use azwib_e2e::environment::condition;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, condition};
 
 use crate::{AUDIENCE, subject};
 
 /// Microsoft's documented limit.
 const LIMIT: usize = 20;
+
+async fn bind_without_adoption(
+    shop: &Namespace<'_>,
+    identity: &ManagedIdentity,
+) -> anyhow::Result<()> {
+    let id = identity.resource_id();
+    let spec = format!("identity: {{resourceId: {id}}}, credential: {{adoption: Never}}");
+    shop.bind("orders", &spec).await
+}
 
 #[tokio::test]
 async fn the_twenty_first_credential_is_not_written_until_one_of_the_others_goes()
@@ -55,7 +64,7 @@ async fn our_issuer_and_subject_under_another_name_are_named_and_left() -> anyho
     .await?;
     let before = shop.credentials(&orders).await?;
 
-    shop.bind_to("orders", &orders).await?;
+    bind_without_adoption(&shop, &orders).await?;
     let exists = shop
         .failing("orders", "CredentialReady", "CredentialExists")
         .await?;
@@ -79,7 +88,7 @@ async fn a_foreign_credential_outlives_the_binding_that_could_not_have_its_place
     let (id, subject) = (orders.resource_id(), subject(&shop, "orders"));
     arm.put_credential(id, "by-hand", env.issuer(), &subject, AUDIENCE)
         .await?;
-    shop.bind_to("orders", &orders).await?;
+    bind_without_adoption(&shop, &orders).await?;
     shop.failing("orders", "CredentialReady", "CredentialExists")
         .await?;
 
