@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::arm::ids::{identity_id, subscription_id};
 use super::arm::route::{GroupPath, IdentityPath};
 use super::interference::{Fault, Hold, Latency, RuleError, RuleId};
-use super::rbac::{Role, RoleAssignment};
-use super::request_log::{RequestRecord, SeenSecret};
+use super::rbac::Role;
 use super::state::{
     ApplicationPrincipal, FederatedCredential, Identity, ResourceGroup, ServicePrincipal,
     Subscription,
@@ -95,7 +94,7 @@ impl Azure {
         Ok(())
     }
 
-    /// Makes an identity; one that exists is returned as it is.
+    /// Makes an identity that is known everywhere; one that exists is returned as it is.
     ///
     /// # Errors
     /// If the resource group does not exist.
@@ -104,6 +103,67 @@ impl Azure {
         subscription: Uuid,
         group: &str,
         name: &str,
+    ) -> Result<NewIdentity, FixtureError> {
+        self.make_identity(subscription, group, name, None)
+    }
+
+    /// Deletes an identity, if there is one, and makes it anew under the same id: with other client and principal ids,
+    /// without credentials, and new to the directory.
+    ///
+    /// # Errors
+    /// If the resource group does not exist.
+    pub fn recreate_identity(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<NewIdentity, FixtureError> {
+        let path = IdentityPath {
+            group: GroupPath {
+                subscription,
+                group: group.to_owned(),
+            },
+            name: name.to_owned(),
+        };
+        let former = self.state.identity(&path).ok();
+        let location = former.map(|identity| identity.location.clone());
+        self.delete_identity(subscription, group, name)?;
+        let made = self.make_identity(subscription, group, name, Some(now))?;
+        if let (Some(location), Ok(identity)) = (location, self.state.identity_mut(&path)) {
+            identity.location = location;
+        }
+        Ok(made)
+    }
+
+    /// Deletes an identity with its credentials; whether it was there.
+    ///
+    /// # Errors
+    /// If the resource group does not exist.
+    pub fn delete_identity(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        name: &str,
+    ) -> Result<bool, FixtureError> {
+        let path = GroupPath {
+            subscription,
+            group: group.to_owned(),
+        };
+        let group = self
+            .state
+            .resource_group_mut(&path)
+            .map_err(|error| FixtureError::Missing(error.message))?;
+        let removed = group.identities.remove(&name.to_ascii_lowercase());
+        Ok(removed.is_some())
+    }
+
+    fn make_identity(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        name: &str,
+        created: Option<Timestamp>,
     ) -> Result<NewIdentity, FixtureError> {
         let tenant_id = self.settings.tenant;
         let (client_id, principal_id) = (self.random.guid(), self.random.guid());
@@ -127,6 +187,7 @@ impl Azure {
                 principal_id,
                 isolation_scope: None,
                 credentials: BTreeMap::new(),
+                created,
             });
         Ok(NewIdentity {
             id: identity_id(subscription, &group.name, &identity.name),
@@ -162,10 +223,46 @@ impl Azure {
         identity
             .credentials
             .insert(credential.name.to_ascii_lowercase(), credential);
-        let client_id = identity.client_id;
-        let credentials = identity.credentials.values().cloned().collect();
-        self.state.publish_credentials(client_id, credentials, now);
+        let identity = identity.clone();
+        self.publish_at_once(&identity, now);
         Ok(())
+    }
+
+    /// Removes a credential of an identity, past all that could refuse it; the token endpoint sees it at once. Whether it
+    /// was there.
+    ///
+    /// # Errors
+    /// If the identity does not exist.
+    pub fn remove_credential(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        identity: &str,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<bool, FixtureError> {
+        let path = IdentityPath {
+            group: GroupPath {
+                subscription,
+                group: group.to_owned(),
+            },
+            name: identity.to_owned(),
+        };
+        let identity = self
+            .state
+            .identity_mut(&path)
+            .map_err(|error| FixtureError::Missing(error.message))?;
+        let removed = identity.credentials.remove(&name.to_ascii_lowercase());
+        let identity = identity.clone();
+        self.publish_at_once(&identity, now);
+        Ok(removed.is_some())
+    }
+
+    fn publish_at_once(&mut self, identity: &Identity, now: Timestamp) {
+        self.state.read_views.remove(&identity.client_id);
+        let credentials = identity.credentials.values().cloned().collect();
+        self.state
+            .publish_credentials(identity.client_id, credentials, now);
     }
 
     /// Makes the service principal of an application, or replaces its secret and credentials. Returns its object id.
@@ -195,44 +292,6 @@ impl Azure {
             },
         );
         object_id
-    }
-
-    /// Gives a principal (by object id or client id) a role on a scope. Returns the assignment's id.
-    pub fn assign_role(&mut self, scope: &str, role: Role, principal: Uuid) -> Uuid {
-        let principal_id = self
-            .state
-            .client(principal)
-            .map_or(principal, |client| client.object_id);
-        let id = self.random.guid();
-        self.state.role_assignments.push(RoleAssignment {
-            id,
-            scope: scope.to_owned(),
-            role,
-            principal_id,
-        });
-        id
-    }
-
-    /// Takes a role assignment away; whether it was there.
-    pub fn delete_role_assignment(&mut self, id: Uuid) -> bool {
-        let before = self.state.role_assignments.len();
-        self.state.role_assignments.retain(|a| a.id != id);
-        self.state.role_assignments.len() < before
-    }
-
-    /// All role assignments.
-    pub fn role_assignments(&self) -> &[RoleAssignment] {
-        &self.state.role_assignments
-    }
-
-    /// The request log, in order of arrival.
-    pub fn requests(&self) -> &[RequestRecord] {
-        &self.log.records
-    }
-
-    /// The secrets that went over the wire.
-    pub fn secrets(&self) -> &[SeenSecret] {
-        &self.log.secrets
     }
 
     /// Forgets logged requests and secrets.

@@ -3,11 +3,12 @@
 use globset::{GlobBuilder, GlobMatcher};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::http::{Answer, Response, Service};
+pub use super::faults::FaultAction;
+use super::http::Service;
 use super::random::Random;
+use super::tunables::LatencyTail;
 
 /// Chooses requests. What is absent matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,37 +36,6 @@ pub enum When {
     BeforeEffect,
     /// After it: the change is made, the answer is not given yet.
     AfterEffect,
-}
-
-/// What the caller gets instead of the right answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum FaultAction {
-    /// Another answer.
-    Respond {
-        /// HTTP status.
-        status: u16,
-        /// `error.code` of an error in Resource Manager's shape, where `body` is absent.
-        #[serde(default)]
-        code: String,
-        /// `error.message`, likewise.
-        #[serde(default)]
-        message: String,
-        /// Headers to add, such as `Retry-After`.
-        #[serde(default)]
-        headers: Vec<(String, String)>,
-        /// The whole body, instead of `code` and `message`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        body: Option<Value>,
-    },
-    /// The connection is closed without an answer.
-    DropConnection,
-    /// Status 200 with a body that is not JSON.
-    InvalidBody,
 }
 
 /// A fault and the requests it hits.
@@ -233,7 +203,7 @@ pub(crate) struct Interference {
 
 impl Interference {
     pub(crate) fn add_fault(&mut self, fault: Fault) -> Result<RuleId, RuleError> {
-        if let FaultAction::Respond { status, .. } = fault.action
+        if let FaultAction::Respond { status, .. } | FaultAction::HtmlPage { status } = fault.action
             && StatusCode::from_u16(status).is_err()
         {
             return Err(RuleError::Status(status));
@@ -290,8 +260,14 @@ impl Interference {
         }
     }
 
-    /// Counts a request and says what is in its way: the first fault and the first hold that are due, the first latency.
-    pub(crate) fn decide(&mut self, facts: Facts<'_>, random: &mut Random) -> Obstacles {
+    /// Counts a request and says what is in its way: the first fault and the first hold that are due, the first latency
+    /// and the tail.
+    pub(crate) fn decide(
+        &mut self,
+        facts: Facts<'_>,
+        tail: Option<LatencyTail>,
+        random: &mut Random,
+    ) -> Obstacles {
         let mut obstacles = Obstacles::default();
         for rule in &mut self.faults {
             if !rule.matcher.matches(facts) {
@@ -320,45 +296,31 @@ impl Interference {
             obstacles.latency_milliseconds =
                 rule.what.milliseconds + random.up_to(rule.what.jitter_milliseconds);
         }
+        if let Some(tail) = tail
+            && random.happens(tail.per_mille)
+        {
+            // The cube of an even draw: half of them stay below an eighth of the most.
+            let thousandths = random.up_to(1000).pow(3) / 1_000_000;
+            obstacles.latency_milliseconds += tail.up_to_milliseconds * thousandths / 1000;
+        }
         obstacles
     }
 }
 
-impl FaultAction {
-    /// What the caller gets. `service` decides the error's shape.
-    pub(crate) fn answer(&self, service: Service) -> Answer {
-        match self {
-            Self::DropConnection => Answer::ConnectionDropped,
-            Self::InvalidBody => Answer::Response(
-                Response::empty(StatusCode::OK)
-                    .with_header("content-type", "application/json; charset=utf-8")
-                    .with_body("{\"id\": "),
-            ),
-            Self::Respond {
-                status,
-                code,
-                message,
-                headers,
-                body,
-            } => {
-                let body = body.clone().unwrap_or_else(|| match service {
-                    Service::ResourceManager => {
-                        json!({"error": {"code": code, "message": message}})
-                    }
-                    Service::Entra | Service::Issuer => {
-                        json!({"error": code, "error_description": message})
-                    }
-                });
-                let status =
-                    StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Answer::Response(
-                    headers
-                        .iter()
-                        .fold(Response::json(status, &body), |response, (name, value)| {
-                            response.with_header(name, value)
-                        }),
-                )
-            }
+impl Obstacles {
+    /// Whether the request gets as far as the provider: a fault before its effect stops it on the way.
+    pub(crate) fn reaches_the_provider(&self) -> bool {
+        match &self.fault {
+            None | Some((_, FaultAction::LateEffect { .. }) | (When::AfterEffect, _)) => true,
+            Some((When::BeforeEffect, _)) => false,
+        }
+    }
+
+    /// Whether a write counts as under way from its arrival on.
+    pub(crate) fn takes_a_turn(&self) -> bool {
+        match &self.fault {
+            Some((_, FaultAction::LateEffect { keeps_turn, .. })) => *keeps_turn,
+            _ => self.reaches_the_provider(),
         }
     }
 }

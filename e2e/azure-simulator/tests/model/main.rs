@@ -15,9 +15,13 @@ mod entra_documents;
 mod exchange;
 mod identities;
 mod issuer_trust;
+mod obstructions;
+mod propagation;
 mod requests;
 mod resource_groups;
 mod subscriptions;
 #[path = "../support/mod.rs"]
 mod support;
+mod throttling;
 mod token_requests;
+mod writers;
