@@ -139,6 +139,7 @@ pub(super) async fn conclude(
         ctx.events
             .ready_changed(binding, &before, &status.conditions)
             .await;
+        ctx.events.identity_replaced(binding, &status).await;
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use k8s_controller::events::{Event, EventRecorder, EventType, PublishError, Reporter};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -20,6 +20,7 @@ const CONTROLLER: &str = "azwib.dev/workloadidentitybinding";
 pub enum EventReason {
     /// `Ready` has this reason now; or it would, had the binding not been good when last seen.
     Ready(Reason),
+    IdentityReplaced,
     CredentialLeft,
     ForceDetached,
 }
@@ -31,12 +32,17 @@ impl EventReason {
             .iter()
             .filter(|reason| !reason.is_of_step_done())
             .map(|reason| Self::Ready(*reason))
-            .chain([Self::CredentialLeft, Self::ForceDetached])
+            .chain([
+                Self::IdentityReplaced,
+                Self::CredentialLeft,
+                Self::ForceDetached,
+            ])
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready(reason) => reason.as_str(),
+            Self::IdentityReplaced => "IdentityReplaced",
             Self::CredentialLeft => "CredentialLeft",
             Self::ForceDetached => "ForceDetached",
         }
@@ -62,6 +68,10 @@ impl EventReason {
     pub fn description(self) -> &'static str {
         match self {
             Self::Ready(reason) => reason.description(),
+            Self::IdentityReplaced => {
+                "The managed identity was deleted and made again under the same id: it has another client id, and pods that \
+                 are running have to be restarted."
+            }
             Self::CredentialLeft => {
                 "The binding went, and a credential that it recorded stays: it is not provably ours."
             }
@@ -73,7 +83,7 @@ impl EventReason {
 
     fn action(self) -> &'static str {
         match self {
-            Self::Ready(_) => "Reconcile",
+            Self::Ready(_) | Self::IdentityReplaced => "Reconcile",
             Self::CredentialLeft | Self::ForceDetached => "Delete",
         }
     }
@@ -126,6 +136,30 @@ impl Events {
     ) {
         self.publish(&binding.metadata, EventReason::Ready(reason), message)
             .await;
+    }
+
+    /// Tells that the identity is another one under the same id, from what was resolved before and what is now.
+    pub async fn identity_replaced(
+        &self,
+        binding: &WorkloadIdentityBinding,
+        now: &WorkloadIdentityBindingStatus,
+    ) {
+        let client_id = |status: &WorkloadIdentityBindingStatus| {
+            let identity = status.identity.as_ref();
+            identity.map(|identity| identity.client_id.clone())
+        };
+        let before = binding.status.as_ref().and_then(client_id);
+        let (Some(before), Some(now)) = (before, client_id(now)) else {
+            return;
+        };
+        if before != now {
+            let note = format!(
+                "the managed identity was made again: its client id was {before} and is {now}; restart the pods that use \
+                 its service account, which keep the old one"
+            );
+            self.publish(&binding.metadata, EventReason::IdentityReplaced, &note)
+                .await;
+        }
     }
 
     /// Tells that a credential was not deleted with its binding.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod index;
 pub mod observe;
+pub mod orphans;
 pub mod plan;
 pub mod reason;
 pub mod service_account;

@@ -16,7 +16,9 @@ use kube_runtime::reflector::ObjectRef;
 use super::Context;
 use super::account::Claimant;
 use super::claims::{contender, contenders, credential_reason};
+use super::context::readable;
 use super::error::Error;
+use super::orphans::orphans;
 use super::reason::{ConditionType, Reason};
 use super::validate::{Defaults, Desired, identity_id};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
@@ -110,6 +112,7 @@ async fn azure(
         who: &BindingRef::of(binding),
         ledger,
         desired,
+        ctx,
     };
     let requested = ctx.fresh_reads_since(binding);
     // A moment is asked for with what was asked for at that moment included.
@@ -147,6 +150,7 @@ struct Reader<'a> {
     who: &'a BindingRef,
     ledger: &'a Arc<Ledger>,
     desired: &'a Desired,
+    ctx: &'a Context,
 }
 
 impl Reader<'_> {
@@ -176,7 +180,12 @@ impl Reader<'_> {
         freshness: Freshness,
     ) -> Result<Listing, Unread> {
         let source = match self.ledger.listing(self.who, freshness).await {
-            Ok(listing) => return Ok(listing),
+            Ok(listing) => {
+                if listing.first_seen {
+                    log_orphans(&listing.credentials, self.ledger, self.ctx);
+                }
+                return Ok(listing);
+            }
             Err(ReadError::Azure(source)) => source,
             Err(ReadError::NotNow(why)) => {
                 return Err(Unread {
@@ -200,6 +209,21 @@ impl Reader<'_> {
                 source,
             },
         })
+    }
+}
+
+/// Tells, once for each listing, of credentials that have lost their binding.
+fn log_orphans(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
+    let bindings = ctx.bindings.of_identity(ledger.id());
+    let bindings: Vec<_> = readable(&bindings).collect();
+    let orphans = orphans(listing, &ctx.settings.defaults.issuer, &bindings);
+    if !orphans.is_empty() {
+        tracing::warn!(
+            identity = %ledger.id(),
+            count = orphans.len(),
+            credentials = orphans.join(", "),
+            "credentials of azwib that no binding has to do with any more, retained ones among them"
+        );
     }
 }
 

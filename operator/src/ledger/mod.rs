@@ -78,6 +78,30 @@ pub struct Listing {
     pub credentials: Vec<ListedCredential>,
     /// When they were asked for.
     pub asked: Instant,
+    /// Whoever gets them now is the one who asked.
+    pub first_seen: bool,
+}
+
+/// An answer of Azure.
+struct Seen<T> {
+    answer: T,
+    asked: Instant,
+    first_seen: bool,
+}
+
+impl<T> Seen<T> {
+    fn of(
+        answer: Result<T, AzureError>,
+        asked: Instant,
+        first_seen: bool,
+    ) -> Result<Self, ReadError> {
+        let answer = answer.map_err(ReadError::Azure)?;
+        Ok(Self {
+            answer,
+            asked,
+            first_seen,
+        })
+    }
 }
 
 /// What of the operator's configuration the ledgers depend on.
@@ -196,7 +220,7 @@ impl Ledger {
     ) -> Result<Identity, ReadError> {
         let request = self.shared.service.get_identity(&self.id);
         let read = self.read(&self.identity, who, freshness, Operation::Get, |_| request);
-        read.await.map(|(identity, _)| identity)
+        read.await.map(|seen| seen.answer)
     }
 
     /// All credentials of the identity, foreign ones included; all bindings share one request, also one that fails.
@@ -210,8 +234,16 @@ impl Ledger {
             Ok(self.listed(listing, asked))
         };
         let read = self.read(&self.listing, who, freshness, Operation::List, request);
-        let (credentials, asked) = read.await?;
-        Ok(Listing { credentials, asked })
+        let Seen {
+            answer,
+            asked,
+            first_seen,
+        } = read.await?;
+        Ok(Listing {
+            credentials: answer,
+            asked,
+            first_seen,
+        })
     }
 
     /// One credential as it is now; None where there is none of this name.
@@ -232,15 +264,13 @@ impl Ledger {
         freshness: Freshness,
         operation: Operation,
         request: impl FnOnce(Instant) -> F,
-    ) -> Result<(T, Instant), ReadError>
+    ) -> Result<Seen<T>, ReadError>
     where
         F: Future<Output = Result<T, AzureError>>,
     {
         let asking = match read.look(who, freshness) {
             Lookup::Answer(answer, asked) => {
-                return answer
-                    .map(|answer| (answer, asked))
-                    .map_err(ReadError::Azure);
+                return Seen::of(answer, asked, false);
             }
             Lookup::UnderWay => return Err(ReadError::NotNow(NotNow::UnderWay)),
             Lookup::Ask(asking) => asking,
@@ -250,9 +280,7 @@ impl Ledger {
         let sent = self.shared.gate.send(&self.id, operation, request(asked));
         let answer = sent.await;
         self.wake(asking.answer(&answer));
-        answer
-            .map(|answer| (answer, asked))
-            .map_err(ReadError::Azure)
+        Seen::of(answer, asked, true)
     }
 
     /// What a listing that was asked for at `asked` says, with the writes that it may lack.
@@ -285,7 +313,7 @@ impl Ledger {
             .unsettled()
             .lost_at(self.shared.settings.write_settle_time);
         if let Some(lost) = open {
-            let freshness = Freshness::within(LISTINGS_OF_UNSETTLED).and_newer_than(Some(lost));
+            let freshness = Freshness::since(lost).and_within(LISTINGS_OF_UNSETTLED);
             // Where the listing fails the write stays open.
             let _ = self.listing(who.binding(), freshness).await;
         }

@@ -9,5 +9,4 @@
 mod calls;
 mod failures;
 mod fake_azure;
-mod log_capture;
 mod sign_in;

@@ -262,7 +262,7 @@ impl Azure {
         self.state.read_views.remove(&identity.client_id);
         let credentials = identity.credentials.values().cloned().collect();
         self.state
-            .publish_credentials(identity.client_id, credentials, now);
+            .publish_credentials(identity.client_id, credentials, now, now);
     }
 
     /// Makes the service principal of an application, or replaces its secret and credentials. Returns its object id.
@@ -281,6 +281,7 @@ impl Azure {
             principal.client_id,
             credentials.clone(),
             // Fixtures count from the beginning of time on.
+            Timestamp::MIN,
             Timestamp::MIN,
         );
         self.state.applications.insert(
