@@ -17,6 +17,7 @@ use crate::binding::events::Events;
 use crate::config::Config;
 use crate::kubeutil::attempts::{Attempts, Pace, Standing};
 use crate::ledger::Ledgers;
+use crate::runtime::clock::Clock;
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::shutdown;
 
@@ -96,6 +97,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         settings: config.settings,
         attempts: Attempts::default(),
         requests: Mutex::default(),
+        clock: Clock::Wall,
     });
     let stopped = stop.clone();
     let controller = tokio::spawn(controller::run(requests, woken, context, async move {

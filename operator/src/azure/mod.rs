@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use azwib_crds::{Audience, ClientId, CredentialName, Issuer, ManagedIdentityId, Subject};
 
 pub use error::{AzureError, AzureErrorKind};
+#[doc(hidden)]
+pub use transport::{Exchange, NoReply, Reply};
 
 /// What Azure says about a user-assigned managed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::{
     auth::{AuthConfig, Authorization, LegacyCredential, SignIn, SignInOptions, TokenSource},
     cloud::Cloud,
     error::SetupError,
-    transport::{Http, HttpOptions, ResourceManagerTransport, SignInTransport},
+    transport::{Exchange, Http, HttpOptions, ResourceManagerTransport, SignInTransport},
 };
 
 /// An identity has at most 20 credentials. A listing with more pages than that has lost its way.
@@ -59,12 +59,35 @@ impl MsiIdentityService {
             request_timeout: options.request_timeout,
             ca_file: options.ca_file,
         })?;
+        Self::over(http, cloud, auth, options.request_timeout, authorization)
+    }
+
+    /// For a simulation: the same service, with something in the place of the network.
+    #[doc(hidden)]
+    pub fn simulated(
+        exchange: Arc<dyn Exchange>,
+        cloud: &Cloud,
+        auth: AuthConfig,
+        request_timeout: Duration,
+    ) -> Result<Self, SetupError> {
+        let authorization = Authorization::BelowTheLogLine;
+        let http = Http::Simulated(exchange);
+        Self::over(http, cloud, auth, request_timeout, authorization)
+    }
+
+    fn over(
+        http: Http,
+        cloud: &Cloud,
+        auth: AuthConfig,
+        request_timeout: Duration,
+        authorization: Authorization,
+    ) -> Result<Self, SetupError> {
         let sign_in = SignIn::new(
             auth,
             SignInOptions {
                 authority_host: cloud.authority_host().clone(),
                 scope: cloud.scope(),
-                timeout: options.request_timeout,
+                timeout: request_timeout,
                 transport: SignInTransport::new(http.clone()),
             },
         )?;

@@ -5,6 +5,7 @@ mod listing;
 mod resource_manager;
 mod sign_in;
 
+pub use http::{Exchange, NoReply, Reply};
 pub(crate) use http::{Http, HttpOptions};
 pub(crate) use resource_manager::ResourceManagerTransport;
 pub(crate) use sign_in::SignInTransport;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube_runtime::reflector::Store;
@@ -20,6 +19,8 @@ use super::status::Moment;
 use super::validate::Defaults;
 use crate::kubeutil::attempts::{Attempts, Standing};
 use crate::ledger::Ledgers;
+use crate::runtime::chance;
+use crate::runtime::clock::Clock;
 
 /// Annotation whose change asks for fresh reads, once.
 const RECONCILE_REQUESTED_AT: &str = "azwib.dev/reconcile-requested-at";
@@ -45,7 +46,7 @@ pub struct Settings {
 impl Settings {
     /// The resync period, spread so that bindings do not come all at once.
     pub fn jittered_resync(&self) -> Duration {
-        self.resync_period.mul_f64(rand::random_range(1.0..=1.1))
+        self.resync_period.mul_f64(chance::factor(1.0..=1.1))
     }
 }
 
@@ -63,6 +64,7 @@ pub struct Context {
     /// The last request for fresh reads, and when it was seen, by UID.
     pub requests: Mutex<HashMap<String, (Request, Instant)>>,
     pub events: Events,
+    pub clock: Clock,
 }
 
 impl Context {
@@ -74,7 +76,7 @@ impl Context {
     /// Now, for a reason that has stood for so long.
     pub fn moment(&self, stood: Duration) -> Moment {
         Moment {
-            now: Timestamp::now(),
+            now: self.clock.now(),
             stood,
             propagation_delay: self.settings.propagation_delay,
             stalled_after: self.settings.stalled_after,

@@ -156,7 +156,8 @@ fn woken_requests(
         .map(|BindingRef { namespace, name }| Ok(ObjectRef::new(&name).within(&namespace).into()))
 }
 
-fn guarded_reconcile(
+/// One pass over a binding of the watch, readable or not, and its end for the ledgers.
+pub fn guarded_reconcile(
     binding: Arc<Guarded>,
     ctx: Arc<Context>,
 ) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {

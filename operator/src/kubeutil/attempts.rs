@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::runtime::chance;
+
 /// How a failing object is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -97,7 +99,7 @@ impl Pace {
             Self::Backoff => {
                 let ceiling = Duration::from_secs(1 << standing.failures.saturating_sub(1).min(6))
                     .min(Duration::from_secs(60));
-                ceiling.mul_f64(rand::random_range(0.5..=1.0))
+                ceiling.mul_f64(chance::factor(0.5..=1.0))
             }
             // By time, not by count: a try that an event brought forward does not put the next one off.
             Self::WaitForChange => jittered(wait_for_change(standing.since)),
@@ -106,7 +108,7 @@ impl Pace {
             // At once, as a zero or a date gone by would have it, is never again and again.
             Self::After(delay) => delay
                 .max(Duration::from_secs(1))
-                .mul_f64(rand::random_range(1.0..=1.1)),
+                .mul_f64(chance::factor(1.0..=1.1)),
         }
     }
 }
@@ -126,7 +128,7 @@ fn jittered(delay: Duration) -> Duration {
     if delay < Duration::from_secs(300) {
         delay
     } else {
-        delay.mul_f64(rand::random_range(0.9..=1.1))
+        delay.mul_f64(chance::factor(0.9..=1.1))
     }
 }
 

@@ -1,5 +1,7 @@
-//! What every long-running process needs: probes, logs, the end.
+//! What every long-running process needs: probes, logs, time and chance, the end.
 
+pub mod chance;
+pub mod clock;
 pub mod probes;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,7 +1,8 @@
 //! reqwest with our rules: rustls, time limits, no redirects, bounded answers.
 
-use std::{error::Error as _, fs, path::Path, path::PathBuf, time::Duration};
+use std::{error::Error as _, fmt, fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Certificate, Client, ClientBuilder, Request,
@@ -34,16 +35,44 @@ pub(crate) struct HttpOptions {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
+/// Takes the place of the network, for a simulation.
+#[async_trait]
+pub trait Exchange: fmt::Debug + Send + Sync + 'static {
+    /// Carries a request to whom it is for and the whole answer back. It keeps the time limit by itself.
+    async fn exchange(&self, request: Request) -> Result<Reply, NoReply>;
+}
+
+/// What requests go through.
+#[derive(Debug, Clone)]
+pub(crate) enum Http {
+    Network(Clients),
+    Simulated(Arc<dyn Exchange>),
+}
+
 /// A pair of clients that differ in one thing: the proxy of the environment. It never stands before a loopback or
 /// link-local address (the instance metadata service is one), whatever `NO_PROXY` says.
 #[derive(Debug, Clone)]
-pub(crate) struct Http {
+pub(crate) struct Clients {
     proxied: Client,
     direct: Client,
 }
 
 impl Http {
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, SetupError> {
+        Clients::new(options).map(Self::Network)
+    }
+
+    /// Sends the request once and reads the whole answer, whatever its status.
+    pub(crate) async fn send(&self, request: Request) -> Result<Reply, NoReply> {
+        match self {
+            Self::Network(clients) => clients.send(request).await,
+            Self::Simulated(exchange) => exchange.exchange(request).await,
+        }
+    }
+}
+
+impl Clients {
+    fn new(options: &HttpOptions) -> Result<Self, SetupError> {
         let roots = match &options.ca_file {
             Some(path) => ca_bundle(path)?,
             None => Vec::new(),
@@ -74,8 +103,7 @@ impl Http {
         })
     }
 
-    /// Sends the request once and reads the whole answer, whatever its status.
-    pub(crate) async fn send(&self, request: Request) -> Result<Reply, NoReply> {
+    async fn send(&self, request: Request) -> Result<Reply, NoReply> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
         let client = match is_local(request.url()) {
             true => &self.direct,
@@ -102,10 +130,11 @@ impl Http {
 }
 
 /// An answer, read to its end.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 impl Reply {
@@ -162,11 +191,11 @@ impl Reply {
 
 /// Why there is no answer, or not the whole of one.
 #[derive(Debug)]
-pub(crate) struct NoReply {
+pub struct NoReply {
     /// One line with the host and the innermost cause, without the URL.
-    pub(crate) message: String,
+    pub message: String,
     /// No byte of the request left this machine.
-    pub(crate) never_sent: bool,
+    pub never_sent: bool,
 }
 
 impl NoReply {
