@@ -13,7 +13,8 @@
 //! # Driving it directly
 //!
 //! A simulation keeps its own clock, calls the phases when they are due ([`Operation::effect_at`], [`Outcome::at`]), and drops a
-//! caller where it wants to. Two runs with one seed, and the same calls at the same times, are the same.
+//! caller where it wants to: Azure does not stop a write for that, so that a caller which gives up mostly is one whose request goes
+//! through its phases all the same and ends without an answer. Two runs with one seed, and the same calls at the same times, are the same.
 //!
 //! ```
 //! use azure_simulator::Tunables;
