@@ -61,8 +61,6 @@ pub async fn observe(
         // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
         ledger.assume_sent(&pending.name, desired.claim.content());
     }
-    let contender = contender(binding, desired.claim.clone());
-    let contenders = contenders(&ledger, ctx);
     let (identity, listing) = match azure(binding, &ledger, desired, good, ctx).await {
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
@@ -71,6 +69,16 @@ pub async fn observe(
             (None, Some(recorded)) if good && error.is_disturbance() => (recorded, Err(error)),
             (None, _) => return Err(error),
         },
+    };
+    let contender = contender(binding, desired.claim.clone());
+    // Who else wants a slot matters to a claim that needs one.
+    let met = listing
+        .as_ref()
+        .is_ok_and(|listing| is_met(&desired.claim, listing));
+    let contenders = if met {
+        vec![]
+    } else {
+        contenders(&ledger, ctx)
     };
     let account = account(&desired.namespace, &desired.service_account, ctx).await?;
     let siblings = ctx.siblings(&desired.namespace, &desired.service_account);
