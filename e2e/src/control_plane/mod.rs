@@ -274,6 +274,14 @@ impl ControlPlane {
         audit::read(&self.layout.audit_log())
     }
 
+    /// The same one by one, for a log that is too large to be held.
+    ///
+    /// # Errors
+    /// As for [`Self::audit_log`].
+    pub fn for_each_audited(&self, take: impl FnMut(AuditEvent)) -> anyhow::Result<()> {
+        audit::for_each(&self.layout.audit_log(), take)
+    }
+
     /// The same, for somebody who reads on while requests come.
     pub(crate) fn audit_tail(&self) -> anyhow::Result<AuditTail> {
         Ok(AuditTail::open(self.layout.audit_log())?)
