@@ -1,6 +1,7 @@
 //! The local control plane, the webhook beside it, and what the end-to-end tests and the demo need to drive them.
 
 pub mod assets;
+pub mod bench;
 mod certificates;
 pub mod checks;
 pub mod control_plane;
