@@ -7,7 +7,8 @@
 use std::sync::OnceLock;
 
 use azure_simulator::core::http::{Answer, Request, Response, Service};
-use azure_simulator::core::{Azure, Endpoints, Operation, Settings, SigningKey};
+use azure_simulator::core::interference::{FaultAction, Latency, Matcher, When};
+use azure_simulator::core::{Azure, Endpoints, Operation, Outcome, Settings, SigningKey};
 use azure_simulator::{ServicePrincipal, Tunables};
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
@@ -46,11 +47,8 @@ fn azure() -> Azure {
     Azure::new(settings, key.clone())
 }
 
-fn response(answer: Answer) -> Response {
-    match answer {
-        Answer::Response(response) => response,
-        Answer::ConnectionDropped => unreachable!("no fault was set"),
-    }
+fn response(outcome: Outcome) -> Response {
+    outcome.answer.response().unwrap().clone()
 }
 
 fn body(response: &Response) -> Value {
@@ -106,6 +104,10 @@ fn status(azure: &mut Azure, mut operation: Operation) -> u16 {
 #[test]
 fn requests_overlap_and_take_effect_in_the_order_of_the_driver() {
     let mut azure = azure();
+    azure.set_tunables(Tunables {
+        single_writer: false,
+        ..Tunables::default()
+    });
     azure
         .create_identity(SUBSCRIPTION, "rg-shop", "orders")
         .unwrap();
@@ -117,6 +119,116 @@ fn requests_overlap_and_take_effect_in_the_order_of_the_driver() {
     assert_eq!(status(&mut azure, get), 404);
     assert_eq!(status(&mut azure, put), 201);
     assert_eq!(status(&mut azure, delete), 200);
+}
+
+/// What happens to a write, by its number.
+enum Step {
+    Begin(Method),
+    TakeEffect(usize),
+    End(usize),
+}
+
+#[test]
+fn the_second_of_two_writes_that_overlap_on_an_identity_is_refused() {
+    use Step::{Begin, End, TakeEffect};
+    let put = || Begin(Method::PUT);
+    let delete = || Begin(Method::DELETE);
+    let cases: [(&[Step], &[u16]); 6] = [
+        (
+            &[put(), TakeEffect(0), End(0), put(), TakeEffect(1)],
+            &[201, 200],
+        ),
+        (&[put(), put(), TakeEffect(0), TakeEffect(1)], &[201, 409]),
+        // Until its answer is out, a write is under way.
+        (&[put(), TakeEffect(0), put(), TakeEffect(1)], &[201, 409]),
+        (
+            &[delete(), put(), TakeEffect(1), TakeEffect(0)],
+            &[409, 204],
+        ),
+        // One that is refused is not under way.
+        (
+            &[put(), put(), TakeEffect(0), End(0), put(), TakeEffect(2)],
+            &[201, 200],
+        ),
+        // One whose caller has gone before its effect is over.
+        (&[put(), End(0), put(), TakeEffect(1)], &[201]),
+    ];
+    for (number, (steps, expected)) in cases.into_iter().enumerate() {
+        let mut azure = azure();
+        azure
+            .create_identity(SUBSCRIPTION, "rg-shop", "orders")
+            .unwrap();
+        let token = token(&mut azure, noon());
+        let (mut writes, mut statuses) = (Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Begin(method) => writes.push(begin(&mut azure, method.clone(), &token, "shop")),
+                TakeEffect(write) => {
+                    let outcome = azure.take_effect(&mut writes[*write], noon());
+                    statuses.push(response(outcome).status.as_u16());
+                }
+                End(write) => azure.end(writes[*write].id(), None, noon()),
+            }
+        }
+        assert_eq!(statuses, expected, "case {number}");
+    }
+}
+
+#[test]
+fn latency_lies_around_the_effect() {
+    let mut azure = azure();
+    let latency = Latency {
+        matcher: Matcher::default(),
+        milliseconds: 101,
+        jitter_milliseconds: 0,
+    };
+    let token = token(&mut azure, noon());
+    azure.set_latencies(vec![latency]).unwrap();
+    let mut get = begin(&mut azure, Method::GET, &token, "shop");
+    assert_eq!(get.effect_at(), noon() + SignedDuration::from_millis(50));
+    let effect = get.effect_at();
+    let outcome = azure.take_effect(&mut get, effect);
+    assert_eq!(outcome.at, noon() + SignedDuration::from_millis(101));
+}
+
+#[test]
+fn a_late_write_takes_effect_when_it_is_due_if_the_identity_is_free_then() {
+    let seconds = |seconds| noon() + SignedDuration::from_secs(seconds);
+    // Whether it keeps its turn; when another write begins and ends; whether the other one passes, whether the late one does.
+    for (keeps_turn, other, passes, comes) in [
+        (false, (1, 2), true, true),
+        (false, (29, 31), true, false),
+        (true, (1, 2), false, true),
+        (true, (31, 32), true, true),
+    ] {
+        let mut azure = azure();
+        azure
+            .create_identity(SUBSCRIPTION, "rg-shop", "orders")
+            .unwrap();
+        let token = token(&mut azure, noon());
+        let late = FaultAction::LateEffect {
+            milliseconds: 30_000,
+            keeps_turn,
+            keeps_connection: false,
+        };
+        let put = credential_request(Method::PUT, &token, "late");
+        let mut put = azure.begin_with(put, Some((When::BeforeEffect, late)), noon());
+        let outcome = azure.take_effect(&mut put, noon());
+        assert!(matches!(outcome.answer, Answer::ConnectionDropped));
+        azure.end(put.id(), None, noon());
+        let other_put = credential_request(Method::PUT, &token, "other");
+        let mut second = azure.begin(other_put, seconds(other.0));
+        let passed = response(azure.take_effect(&mut second, seconds(other.0))).status == 201;
+        azure.end(second.id(), None, seconds(other.1));
+        azure.advance(seconds(40));
+        let case = format!("keeps_turn {keeps_turn}, other {other:?}");
+        assert_eq!(passed, passes, "{case}");
+        let records = azure.requests();
+        let record = records.iter().find(|record| record.id == put.id()).unwrap();
+        assert_eq!(record.effect, comes.then_some(seconds(30)), "{case}");
+        let get = begin(&mut azure, Method::GET, &token, "late");
+        assert_eq!(status(&mut azure, get) == 200, comes, "{case}");
+    }
 }
 
 #[test]

@@ -109,11 +109,25 @@ impl Response {
     }
 }
 
-/// How a request ends.
+/// What a caller gets.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// With an answer.
     Response(Response),
     /// With a connection that is closed without an answer.
     ConnectionDropped,
+    /// With a connection that is reset in the middle of this answer's body.
+    CutOff(Response),
+    /// Not at all: the connection stays open until the caller gives up.
+    Never,
+}
+
+impl Answer {
+    /// The answer, if it arrives whole.
+    pub fn response(&self) -> Option<&Response> {
+        match self {
+            Self::Response(response) => Some(response),
+            Self::ConnectionDropped | Self::CutOff(_) | Self::Never => None,
+        }
+    }
 }

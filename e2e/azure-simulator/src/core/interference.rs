@@ -66,6 +66,32 @@ pub enum FaultAction {
     DropConnection,
     /// Status 200 with a body that is not JSON.
     InvalidBody,
+    /// The connection stays open and no answer comes.
+    NeverAnswer,
+    /// The connection is reset in the middle of the answer's body.
+    CutOff,
+    /// The HTML page of something between the caller and Azure.
+    HtmlPage {
+        /// HTTP status.
+        status: u16,
+    },
+    /// A redirect, which Azure's clients do not expect.
+    Redirect {
+        /// Where to.
+        location: String,
+    },
+    /// No answer, and the effect comes later all the same. `when` has no meaning.
+    LateEffect {
+        /// After so many milliseconds.
+        milliseconds: u64,
+        /// Whether it counts as under way until then, so that other writes on the identity are refused. If not, it is lost
+        /// where another one is under way when it comes.
+        #[serde(default)]
+        keeps_turn: bool,
+        /// Whether the connection stays open; otherwise it is closed.
+        #[serde(default)]
+        keeps_connection: bool,
+    },
 }
 
 /// A fault and the requests it hits.
@@ -233,7 +259,7 @@ pub(crate) struct Interference {
 
 impl Interference {
     pub(crate) fn add_fault(&mut self, fault: Fault) -> Result<RuleId, RuleError> {
-        if let FaultAction::Respond { status, .. } = fault.action
+        if let FaultAction::Respond { status, .. } | FaultAction::HtmlPage { status } = fault.action
             && StatusCode::from_u16(status).is_err()
         {
             return Err(RuleError::Status(status));
@@ -324,16 +350,37 @@ impl Interference {
     }
 }
 
+impl Obstacles {
+    /// Whether the request gets as far as the provider: a fault before its effect stops it on the way.
+    pub(crate) fn reaches_the_provider(&self) -> bool {
+        match &self.fault {
+            None | Some((_, FaultAction::LateEffect { .. }) | (When::AfterEffect, _)) => true,
+            Some((When::BeforeEffect, _)) => false,
+        }
+    }
+
+    /// Whether a write counts as under way from its arrival on.
+    pub(crate) fn takes_a_turn(&self) -> bool {
+        match &self.fault {
+            Some((_, FaultAction::LateEffect { keeps_turn, .. })) => *keeps_turn,
+            _ => self.reaches_the_provider(),
+        }
+    }
+}
+
 impl FaultAction {
-    /// What the caller gets. `service` decides the error's shape.
-    pub(crate) fn answer(&self, service: Service) -> Answer {
+    /// What the caller gets; `right` is the answer that it should have got, once there is one. `service` decides the
+    /// error's shape.
+    pub(crate) fn answer(&self, service: Service, right: Option<Response>) -> Answer {
         match self {
             Self::DropConnection => Answer::ConnectionDropped,
-            Self::InvalidBody => Answer::Response(
-                Response::empty(StatusCode::OK)
-                    .with_header("content-type", "application/json; charset=utf-8")
-                    .with_body("{\"id\": "),
+            Self::NeverAnswer | Self::LateEffect { .. } => Answer::Never,
+            Self::CutOff => Answer::CutOff(right.unwrap_or_else(half_an_identity)),
+            Self::HtmlPage { status } => Answer::Response(html_page(*status)),
+            Self::Redirect { location } => Answer::Response(
+                Response::empty(StatusCode::TEMPORARY_REDIRECT).with_header("location", location),
             ),
+            Self::InvalidBody => Answer::Response(half_an_identity()),
             Self::Respond {
                 status,
                 code,
@@ -361,4 +408,21 @@ impl FaultAction {
             }
         }
     }
+}
+
+fn half_an_identity() -> Response {
+    Response::empty(StatusCode::OK)
+        .with_header("content-type", "application/json; charset=utf-8")
+        .with_body("{\"id\": ")
+}
+
+/// A page as gateways make them.
+fn html_page(status: u16) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let title = format!("{status}");
+    Response::empty(status)
+        .with_header("content-type", "text/html")
+        .with_body(format!(
+            "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
+        ))
 }

@@ -14,26 +14,30 @@ mod fixtures;
 pub mod http;
 pub mod interference;
 mod issuer;
+mod phases;
 mod random;
 pub mod rbac;
 pub mod request_log;
 pub mod signing;
 pub mod state;
+pub mod throttle;
 pub mod tunables;
+mod writes;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
-use self::arm::error::ArmResult;
 pub use self::entra::IssuerDocuments;
 pub use self::fixtures::{FixtureError, NewIdentity};
-use self::http::{Answer, Request, Response, Service};
-use self::interference::{Facts, FaultAction, Interference, Latency, Obstacles, When};
+use self::interference::{Interference, Latency};
+use self::phases::LateEffect;
+pub use self::phases::{Operation, Outcome};
 use self::random::Random;
-use self::request_log::{RequestLog, RequestRecord, SecretKind};
+use self::request_log::RequestLog;
 pub use self::signing::SigningKey;
 use self::state::{ServicePrincipal, State};
+use self::throttle::Throttle;
 use self::tunables::Tunables;
+use self::writes::Writes;
 
 /// The region of resource groups that are made without one.
 pub const DEFAULT_LOCATION: &str = "westeurope";
@@ -116,48 +120,13 @@ pub struct Azure {
     /// For all that differs from request to request.
     request_random: Random,
     interference: Interference,
+    throttle: Throttle,
+    writes: Writes,
+    /// By the time they are due.
+    late_effects: Vec<LateEffect>,
+    /// Late writes that keep others from the identity until they have taken effect.
+    kept_turns: Vec<u64>,
     log: RequestLog,
-}
-
-/// A request that was let in, or refused: the refusal is part of it and handed out in its time.
-#[derive(Debug, Clone)]
-enum Admitted {
-    ResourceManager(ArmResult<arm::Admitted>),
-    Entra(entra::AdmittedResult),
-    Issuer,
-}
-
-/// A request between its phases.
-#[derive(Debug)]
-pub struct Operation {
-    id: u64,
-    request: Request,
-    admitted: Admitted,
-    obstacles: Obstacles,
-    issuer_to_fetch: Option<String>,
-    documents: Option<Result<IssuerDocuments, String>>,
-}
-
-impl Operation {
-    /// Its number in the request log.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// What is in its way.
-    pub fn obstacles(&self) -> &Obstacles {
-        &self.obstacles
-    }
-
-    /// The issuer whose documents the decision needs; give them to [`Operation::provide_issuer_documents`].
-    pub fn issuer_to_fetch(&self) -> Option<&str> {
-        self.issuer_to_fetch.as_deref()
-    }
-
-    /// The documents of the issuer, or why they could not be fetched.
-    pub fn provide_issuer_documents(&mut self, documents: Result<IssuerDocuments, String>) {
-        self.documents = Some(documents);
-    }
 }
 
 impl Azure {
@@ -171,6 +140,10 @@ impl Azure {
             signing_key,
             state: State::default(),
             interference: Interference::default(),
+            throttle: Throttle::default(),
+            writes: Writes::default(),
+            late_effects: Vec::new(),
+            kept_turns: Vec::new(),
             log: RequestLog::default(),
         };
         azure.make_initial_fixtures();
@@ -184,6 +157,10 @@ impl Azure {
         self.random = Random::new(self.settings.seed);
         self.request_random = Random::new(self.settings.seed.wrapping_add(1));
         self.interference.clear();
+        self.throttle = Throttle::default();
+        self.writes.clear();
+        self.late_effects.clear();
+        self.kept_turns.clear();
         self.log.clear();
         self.make_initial_fixtures();
     }
@@ -196,124 +173,5 @@ impl Azure {
     /// Replaces the settings of the model.
     pub fn set_tunables(&mut self, tunables: Tunables) {
         self.settings.tunables = tunables;
-    }
-
-    /// First phase: a request arrives.
-    pub fn begin(&mut self, request: Request, now: Timestamp) -> Operation {
-        let operation = match request.service {
-            Service::ResourceManager => Self::arm_operation(&request),
-            Service::Entra => Self::entra_operation(&request),
-            Service::Issuer => Self::issuer_operation(&request),
-        };
-        let facts = Facts {
-            service: request.service,
-            method: &request.method,
-            path: &request.path,
-            operation,
-        };
-        let obstacles = self.interference.decide(facts, &mut self.request_random);
-        let (caller, admitted) = self.admit(&request, now);
-        let issuer_to_fetch = match &admitted {
-            Admitted::Entra(Ok(entra::Admitted::Token(token))) => token
-                .issuer_to_fetch(self.state.visible_credentials(token.client_id(), now))
-                .map(str::to_owned),
-            _ => None,
-        };
-        let id = self.log.next_id();
-        self.log.open(RequestRecord {
-            id,
-            service: request.service,
-            method: request.method.to_string(),
-            path: request.path.clone(),
-            api_version: request.query_parameter("api-version"),
-            operation: operation.to_owned(),
-            caller,
-            started: now,
-            ended: None,
-            status: None,
-            effective: false,
-            held: false,
-        });
-        Operation {
-            id,
-            request,
-            admitted,
-            obstacles,
-            issuer_to_fetch,
-            documents: None,
-        }
-    }
-
-    fn admit(&mut self, request: &Request, now: Timestamp) -> (Option<Uuid>, Admitted) {
-        match request.service {
-            Service::ResourceManager => {
-                if let Some(token) = arm::authentication::bearer(request) {
-                    self.log.secret(SecretKind::BearerToken, token);
-                }
-                let (caller, admitted) = self.arm_admit(request, now);
-                (
-                    caller.map(|caller| caller.client_id),
-                    Admitted::ResourceManager(admitted),
-                )
-            }
-            Service::Entra => (
-                Self::entra_claimed_client(request),
-                Admitted::Entra(self.entra_admit(request)),
-            ),
-            Service::Issuer => (None, Admitted::Issuer),
-        }
-    }
-
-    /// Second phase: the request changes the state and gets its answer. Call it once.
-    pub fn take_effect(&mut self, operation: &mut Operation, now: Timestamp) -> Answer {
-        if let Some((When::BeforeEffect, action)) = &operation.obstacles.fault {
-            return self.faulty_answer(&operation.request, action);
-        }
-        if let Some(record) = self.log.record(operation.id) {
-            record.effective = true;
-        }
-        let request = &operation.request;
-        let response = match operation.admitted.clone() {
-            Admitted::ResourceManager(admitted) => {
-                let response = self.arm_effect(request, admitted, now);
-                self.arm_headers(request, response)
-            }
-            Admitted::Entra(admitted) => {
-                self.entra_effect(request, admitted, operation.documents.as_ref(), now)
-            }
-            Admitted::Issuer => self.issuer_effect(request),
-        };
-        match &operation.obstacles.fault {
-            Some((When::AfterEffect, action)) => self.faulty_answer(request, action),
-            _ => Answer::Response(response),
-        }
-    }
-
-    fn faulty_answer(&mut self, request: &Request, action: &FaultAction) -> Answer {
-        match action.answer(request.service) {
-            Answer::Response(response) if request.service == Service::ResourceManager => {
-                let headers = response.headers.clone();
-                let mut response = self.arm_headers(request, response);
-                // What the fault says goes before what Azure always sends.
-                response.headers.extend(headers);
-                Answer::Response(response)
-            }
-            answer => answer,
-        }
-    }
-
-    /// Notes that a request is being held.
-    pub fn hold(&mut self, id: u64) {
-        if let Some(record) = self.log.record(id) {
-            record.held = true;
-        }
-    }
-
-    /// Last phase: the answer was handed out, or (`None`) there was none to hand out or nobody to take it.
-    pub fn end(&mut self, id: u64, response: Option<&Response>, now: Timestamp) {
-        if let Some(record) = self.log.record(id) {
-            record.ended = Some(now);
-            record.status = response.map(|response| response.status.as_u16());
-        }
     }
 }

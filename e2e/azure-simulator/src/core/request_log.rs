@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::http::Service;
+use super::http::{Request, Service};
+use super::throttle::ThrottleScope;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +37,44 @@ pub struct RequestRecord {
     pub status: Option<u16>,
     /// Whether its effect, if it has one, took place.
     pub effective: bool,
+    /// When it took place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Timestamp>,
+    /// The lower-cased id of the identity whose credentials it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The write on the same identity that was under way, for which it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlaps: Option<u64>,
+    /// The budget that was used up, for which it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_by: Option<ThrottleScope>,
     /// Whether it was held.
     pub held: bool,
+}
+
+impl RequestRecord {
+    /// A request that has just arrived.
+    pub(crate) fn new(id: u64, request: &Request, operation: &str, now: Timestamp) -> Self {
+        Self {
+            id,
+            service: request.service,
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            api_version: request.query_parameter("api-version"),
+            operation: operation.to_owned(),
+            caller: None,
+            started: now,
+            ended: None,
+            status: None,
+            effective: false,
+            effect: None,
+            identity: None,
+            overlaps: None,
+            throttled_by: None,
+            held: false,
+        }
+    }
 }
 
 /// What kind of secret went over the wire.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::throttle::Throttling;
+
 /// An error answer of Resource Manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -22,6 +24,11 @@ pub struct Tunables {
     pub credential_limit: usize,
     /// The answer to a credential beyond the limit. Assumed: no recording of the real answer is known.
     pub credential_limit_answer: ErrorAnswer,
+    /// Whether writes of credentials that overlap on one identity are refused but for the first. Azure does.
+    pub single_writer: bool,
+    /// Limits of requests; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttling: Option<Throttling>,
     /// The answer to a second credential with the same issuer and subject. Documented as 400; reports show `Conflict`.
     pub duplicate_credential_answer: ErrorAnswer,
     /// Entries of one page of a list when the caller does not ask for a number. Assumed.
@@ -47,6 +54,8 @@ impl Default for Tunables {
                 code: "BadRequest".into(),
                 message: "Too many Federated Identity Credentials.".into(),
             },
+            single_writer: true,
+            throttling: None,
             duplicate_credential_answer: ErrorAnswer {
                 status: 400,
                 code: "BadRequest".into(),

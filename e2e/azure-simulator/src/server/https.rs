@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
@@ -25,6 +26,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped on purpose")]
 struct ConnectionDropped;
+
+type AnswerBody = BoxBody<Bytes, ConnectionDropped>;
 
 /// Serves connections until the task is aborted; with it go all its connections.
 pub(crate) async fn serve(
@@ -83,7 +86,7 @@ async fn handle(
     request: hyper::Request<Incoming>,
     service: Service,
     shared: &Arc<Shared>,
-) -> Result<hyper::Response<Full<Bytes>>, ConnectionDropped> {
+) -> Result<hyper::Response<AnswerBody>, ConnectionDropped> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAXIMUM_BODY).collect().await else {
         return Ok(into_hyper(Response::empty(
@@ -106,12 +109,27 @@ async fn handle(
     };
     match shared.answer(request).await {
         Answer::Response(response) => Ok(into_hyper(response)),
-        Answer::ConnectionDropped => Err(ConnectionDropped),
+        Answer::CutOff(response) => Ok(cut_off(response)),
+        Answer::ConnectionDropped | Answer::Never => Err(ConnectionDropped),
     }
 }
 
-fn into_hyper(response: Response) -> hyper::Response<Full<Bytes>> {
-    let mut answer = hyper::Response::new(Full::new(response.body));
+fn into_hyper(response: Response) -> hyper::Response<AnswerBody> {
+    let body = Full::new(response.body.clone()).map_err(|never| match never {});
+    with_body(response, body.boxed())
+}
+
+/// The head promises the whole body and half of it comes; then the connection goes.
+fn cut_off(response: Response) -> hyper::Response<AnswerBody> {
+    let length = response.body.len();
+    let half = Frame::data(response.body.slice(..length / 2));
+    let frames = futures::stream::iter([Ok(half), Err(ConnectionDropped)]);
+    let response = response.with_header("content-length", &length.to_string());
+    with_body(response, StreamBody::new(frames).boxed())
+}
+
+fn with_body(response: Response, body: AnswerBody) -> hyper::Response<AnswerBody> {
+    let mut answer = hyper::Response::new(body);
     *answer.status_mut() = response.status;
     *answer.headers_mut() = response.headers;
     answer

@@ -28,9 +28,11 @@ impl Shared {
         }
     }
 
-    /// The core. Never kept across an await.
+    /// The core, up to date. Never kept across an await.
     pub(crate) fn azure(&self) -> MutexGuard<'_, Azure> {
-        self.azure.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut azure = self.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        azure.advance(Timestamp::now());
+        azure
     }
 
     /// Takes a request through its phases. Dropping the future is the caller's going away: the phases that are
@@ -45,8 +47,7 @@ impl Shared {
             ended: false,
         };
         let obstacles = operation.obstacles().clone();
-        let latency = Duration::from_millis(obstacles.latency_milliseconds);
-        sleep(latency / 2).await;
+        sleep_until(operation.effect_at()).await;
         if let Some((hold, When::BeforeEffect)) = obstacles.hold {
             self.azure().hold(operation.id());
             self.holds.wait(hold).await;
@@ -55,26 +56,31 @@ impl Shared {
             let documents = self.issuer_documents.fetch(&issuer).await;
             operation.provide_issuer_documents(documents);
         }
-        let answer = self.azure().take_effect(&mut operation, Timestamp::now());
+        let mut outcome = self.azure().take_effect(&mut operation, Timestamp::now());
         if let Some((hold, When::AfterEffect)) = obstacles.hold {
+            let held = Timestamp::now();
             self.azure().hold(operation.id());
             self.holds.wait(hold).await;
+            outcome.at += Timestamp::now().duration_since(held);
         }
-        sleep(latency - latency / 2).await;
-        let response = match &answer {
-            Answer::Response(response) => Some(response),
-            Answer::ConnectionDropped => None,
-        };
+        sleep_until(outcome.at).await;
+        if matches!(outcome.answer, Answer::Never) {
+            std::future::pending::<()>().await;
+        }
+        let response = outcome.answer.response();
         let status = response.map(|response| response.status.as_u16());
         tracing::info!(?service, %method, path, status, "request");
         open.end(response);
-        answer
+        outcome.answer
     }
 }
 
-async fn sleep(duration: Duration) {
-    if !duration.is_zero() {
-        tokio::time::sleep(duration).await;
+async fn sleep_until(moment: Timestamp) {
+    let wait = moment.duration_since(Timestamp::now());
+    if let Ok(wait) = Duration::try_from(wait)
+        && !wait.is_zero()
+    {
+        tokio::time::sleep(wait).await;
     }
 }
 

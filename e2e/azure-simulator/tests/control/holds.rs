@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use azure_simulator::control::api::{Hold, HoldState, Matcher, RequestRecord, When};
+use azure_simulator::control::api::{
+    CredentialFixture, FederatedCredential, Hold, HoldState, Matcher, RequestRecord, When,
+};
 
-use crate::support::{Azure, credential, credential_path};
+use crate::support::{Azure, GROUP, credential, credential_path};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,6 +27,21 @@ async fn put(azure: &Azure, token: &str, name: &str) -> u16 {
         .put(&path, credential("https://issuer/", name))
         .await
         .status
+}
+
+fn fixture(name: &str) -> CredentialFixture {
+    CredentialFixture {
+        subscription_id: None,
+        resource_group: GROUP.into(),
+        identity: "orders".into(),
+        credential: FederatedCredential {
+            name: name.into(),
+            issuer: "https://issuer/".into(),
+            subject: Some(name.into()),
+            claims_matching_expression: None,
+            audiences: vec!["a".into()],
+        },
+    }
 }
 
 async fn exists(azure: &Azure, token: &str, name: &str) -> bool {
@@ -151,8 +168,8 @@ async fn only_the_nth_matching_request_is_held() {
     let test = async {
         let state = azure.control.wait_for_hold(hold, PATIENCE).await.unwrap();
         assert_eq!(state, HoldState::Reached);
-        // Others go past it, also to the same identity.
-        assert_eq!(put(&azure, &token, "third").await, 201);
+        // Others go past it, also to the same identity, where Azure refuses them.
+        assert_eq!(put(&azure, &token, "third").await, 409);
         assert!(!exists(&azure, &token, "second").await);
         azure.control.release_hold(hold).await.unwrap();
     };
@@ -173,7 +190,11 @@ async fn what_a_held_request_finds_is_the_state_at_its_release() {
     let test = async {
         azure.control.wait_for_hold(hold, PATIENCE).await.unwrap();
         // The same name, from somebody else, meanwhile.
-        assert_eq!(put(&azure, &token, "shop").await, 201);
+        azure
+            .control
+            .put_credential(&fixture("shop"))
+            .await
+            .unwrap();
         azure.control.release_hold(hold).await.unwrap();
     };
     let (status, ()) = tokio::join!(put(&azure, &token, "shop"), test);

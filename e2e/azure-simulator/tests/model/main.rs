@@ -20,4 +20,6 @@ mod resource_groups;
 mod subscriptions;
 #[path = "../support/mod.rs"]
 mod support;
+mod throttling;
 mod token_requests;
+mod writers;

@@ -118,6 +118,18 @@ impl ArmError {
         )
     }
 
+    /// Another write on the identity is under way. Text:
+    /// <https://github.com/Azure/bicep-registry-modules/issues/1447>.
+    pub(crate) fn concurrent_writes(identity: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+            format!(
+                "Too many Federated Identity Credentials are written concurrently for the managed identity '{identity}'. Concurrent Federated Identity Credentials writes under the same managed identity are not supported."
+            ),
+        )
+    }
+
     /// The method is not one that the resource has.
     pub(crate) fn method_not_allowed(method: &http::Method) -> Self {
         Self::new(

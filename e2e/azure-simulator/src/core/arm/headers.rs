@@ -1,44 +1,58 @@
 //! The headers of every answer of Resource Manager: request ids, counters, caching, security.
 
-use http::Method;
-
+use super::throttling;
 use crate::core::http::{Request, Response};
 use crate::core::random::Random;
+use crate::core::throttle::Remaining;
 
 /// Reads left in a fresh bucket: 250 per subscription and principal, less this one. Source: Azure's page on request limits.
-const REMAINING_READS: u32 = 249;
+const REMAINING_READS: u64 = 249;
 /// Writes and deletes left in a fresh bucket of 200.
-const REMAINING_WRITES: u32 = 199;
+const REMAINING_WRITES: u64 = 199;
 /// The bucket over all principals is 15 times as large.
-const GLOBAL_FACTOR: u32 = 15;
+const GLOBAL_FACTOR: u64 = 15;
 
-/// Adds them.
-pub(crate) fn add(request: &Request, response: Response, random: &mut Random) -> Response {
+/// Adds them. Where nothing is counted, the counters are those of fresh buckets.
+pub(crate) fn add(
+    request: &Request,
+    response: Response,
+    remaining: Option<Remaining>,
+    random: &mut Random,
+) -> Response {
     let request_id = random.guid().to_string();
     let correlation_id = request
         .header("x-ms-correlation-request-id")
         .map_or_else(|| request_id.clone(), str::to_owned);
-    let (kind, remaining) = match request.method {
-        Method::GET | Method::HEAD => ("reads", REMAINING_READS),
-        Method::DELETE => ("deletes", REMAINING_WRITES),
-        _ => ("writes", REMAINING_WRITES),
+    let kind = throttling::kind(&request.method);
+    let fresh = match kind {
+        "reads" => REMAINING_READS,
+        _ => REMAINING_WRITES,
     };
-    let global = (remaining + 1) * GLOBAL_FACTOR - 1;
-    let mut response = response
+    let remaining = remaining.unwrap_or(Remaining::Subscription {
+        own: fresh,
+        global: (fresh + 1) * GLOBAL_FACTOR - 1,
+    });
+    let response = response
         .with_header("x-ms-request-id", &request_id)
         .with_header("x-ms-correlation-request-id", &correlation_id)
         .with_header(
             "x-ms-routing-request-id",
             &format!("SIMULATOR:{correlation_id}"),
+        );
+    let counter = |response: Response, scope: &str, left: u64| {
+        response.with_header(
+            &format!("x-ms-ratelimit-remaining-{scope}-{kind}"),
+            &left.to_string(),
         )
-        .with_header(
-            &format!("x-ms-ratelimit-remaining-subscription-{kind}"),
-            &remaining.to_string(),
-        )
-        .with_header(
-            &format!("x-ms-ratelimit-remaining-subscription-global-{kind}"),
-            &global.to_string(),
-        )
+    };
+    let response = match remaining {
+        Remaining::Tenant(own) => counter(response, "tenant", own),
+        Remaining::Subscription { own, global } => {
+            let response = counter(response, "subscription", own);
+            counter(response, "subscription-global", global)
+        }
+    };
+    let mut response = response
         .with_header("cache-control", "no-cache")
         .with_header("pragma", "no-cache")
         .with_header("expires", "-1")

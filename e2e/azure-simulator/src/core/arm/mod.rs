@@ -14,8 +14,10 @@ mod paging;
 mod resource_groups;
 pub(crate) mod route;
 mod subscriptions;
+mod throttling;
 mod tree;
 
+use http::Method;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -25,6 +27,7 @@ use self::error::{ArmError, ArmResult};
 use self::route::{Action, Target};
 use super::Azure;
 use super::http::{Request, Response};
+use super::throttle::{Remaining, ThrottleScope, Throttled};
 
 /// A request to Resource Manager that was let in.
 #[derive(Debug, Clone)]
@@ -32,6 +35,31 @@ pub(crate) struct Admitted {
     target: Target,
     version: ApiVersion,
     caller: Option<Caller>,
+}
+
+impl Admitted {
+    /// The lower-cased id of the identity whose credentials it writes.
+    pub(crate) fn written_identity(&self, method: &Method) -> Option<String> {
+        match &self.target {
+            Target::Credential(path, _) if matches!(*method, Method::PUT | Method::DELETE) => {
+                Some(path.lower_id())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A request at Resource Manager's door.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Who sends it, once that is known.
+    pub(crate) caller: Option<Caller>,
+    /// Whether it is let in.
+    pub(crate) admitted: ArmResult<Admitted>,
+    /// What is left in Resource Manager's buckets, where they are counted.
+    pub(crate) remaining: Option<Remaining>,
+    /// The budget that was used up.
+    pub(crate) throttled_by: Option<ThrottleScope>,
 }
 
 impl Azure {
@@ -42,38 +70,76 @@ impl Azure {
             .map_or("Unknown", |action| action.name)
     }
 
-    /// Authentication and authorization, in Azure's order: version given, token, path, version known,
-    /// subscription, role.
+    /// Authentication, limits and authorization, in Azure's order: version given, token, path, version known, Resource
+    /// Manager's budgets, subscription, role, the provider's budgets. Where the request is lost on its way
+    /// (`reaches_the_provider`), no budget is touched.
     pub(crate) fn arm_admit(
-        &self,
+        &mut self,
         request: &Request,
+        reaches_the_provider: bool,
         now: Timestamp,
-    ) -> (Option<Caller>, ArmResult<Admitted>) {
-        let mut caller = None;
-        let admitted = (|| {
-            let version = api_version::required(request)?;
-            let target = Target::of(request);
-            if !matches!(target, Ok(Target::MetadataEndpoints)) {
-                caller = Some(authentication::authenticate(
-                    request,
-                    &self.settings,
-                    &self.signing_key,
-                    now,
-                )?);
+    ) -> Arrival {
+        let mut arrival = Arrival {
+            caller: None,
+            admitted: Err(ArmError::method_not_allowed(&request.method)),
+            remaining: None,
+            throttled_by: None,
+        };
+        arrival.admitted = self.arm_let_in(request, reaches_the_provider, &mut arrival, now);
+        arrival
+    }
+
+    fn arm_let_in(
+        &mut self,
+        request: &Request,
+        reaches_the_provider: bool,
+        arrival: &mut Arrival,
+        now: Timestamp,
+    ) -> ArmResult<Admitted> {
+        let version = api_version::required(request)?;
+        let target = Target::of(request);
+        if !matches!(target, Ok(Target::MetadataEndpoints)) {
+            arrival.caller = Some(authentication::authenticate(
+                request,
+                &self.settings,
+                &self.signing_key,
+                now,
+            )?);
+        }
+        let target = target?;
+        let method = &request.method;
+        let action = route::action(&target, method)?;
+        let version = api_version::supported(&target, version)?;
+        if let Some(caller) = arrival.caller {
+            if reaches_the_provider {
+                let (remaining, taken) =
+                    self.throttle_at_resource_manager(&target, method, caller, now);
+                arrival.remaining = remaining;
+                self.unless_throttled(taken, arrival)?;
             }
-            let target = target?;
-            let action = route::action(&target, &request.method)?;
-            let version = api_version::supported(&target, version)?;
-            if let Some(caller) = caller {
-                self.authorize(&target, action, caller)?;
+            self.authorize(&target, action, caller)?;
+            if reaches_the_provider {
+                let taken = self.throttle_at_provider(&target, method, now);
+                self.unless_throttled(taken, arrival)?;
             }
-            Ok(Admitted {
-                target,
-                version,
-                caller,
-            })
-        })();
-        (caller, admitted)
+        }
+        Ok(Admitted {
+            target,
+            version,
+            caller: arrival.caller,
+        })
+    }
+
+    fn unless_throttled(
+        &self,
+        taken: Result<(), Throttled>,
+        arrival: &mut Arrival,
+    ) -> ArmResult<()> {
+        taken.map_err(|throttled| {
+            let answer = self.throttled(&throttled);
+            arrival.throttled_by = Some(throttled.scope);
+            answer
+        })
     }
 
     fn authorize(&self, target: &Target, action: Action, caller: Caller) -> ArmResult<()> {
@@ -109,8 +175,13 @@ impl Azure {
     }
 
     /// Adds the headers that every answer of Resource Manager has.
-    pub(crate) fn arm_headers(&mut self, request: &Request, response: Response) -> Response {
-        headers::add(request, response, &mut self.request_random)
+    pub(crate) fn arm_headers(
+        &mut self,
+        request: &Request,
+        response: Response,
+        remaining: Option<Remaining>,
+    ) -> Response {
+        headers::add(request, response, remaining, &mut self.request_random)
     }
 }
 

@@ -197,6 +197,11 @@ impl Target {
 }
 
 impl IdentityPath {
+    /// The identity's id in lower case: what tells identities apart.
+    pub(crate) fn lower_id(&self) -> String {
+        self.scope().to_ascii_lowercase()
+    }
+
     fn scope(&self) -> String {
         format!(
             "{}/providers/{NAMESPACE}/userAssignedIdentities/{}",

@@ -1,0 +1,326 @@
+//! A request's phases: it arrives, takes effect, and its answer goes out.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::arm::Arrival;
+use super::arm::error::ArmResult;
+use super::http::{Answer, Request, Response, Service};
+use super::interference::{Facts, FaultAction, Obstacles, When};
+use super::request_log::{RequestRecord, SecretKind};
+use super::throttle::Remaining;
+use super::{Azure, IssuerDocuments, arm, entra};
+
+/// A request that was let in, or refused: the refusal is part of it and handed out in its time.
+#[derive(Debug, Clone)]
+enum Admitted {
+    ResourceManager(ArmResult<arm::Admitted>),
+    Entra(entra::AdmittedResult),
+    Issuer,
+}
+
+/// A request between its phases.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    id: u64,
+    request: Request,
+    started: Timestamp,
+    admitted: Admitted,
+    /// What Resource Manager's counters say to it.
+    remaining: Option<Remaining>,
+    obstacles: Obstacles,
+    issuer_to_fetch: Option<String>,
+    documents: Option<Result<IssuerDocuments, String>>,
+}
+
+impl Operation {
+    /// Its number in the request log.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What is in its way.
+    pub fn obstacles(&self) -> &Obstacles {
+        &self.obstacles
+    }
+
+    /// When it is to take effect: half of its latency after its arrival.
+    pub fn effect_at(&self) -> Timestamp {
+        after(self.started, self.obstacles.latency_milliseconds / 2)
+    }
+
+    /// The issuer whose documents the decision needs; give them to [`Operation::provide_issuer_documents`].
+    pub fn issuer_to_fetch(&self) -> Option<&str> {
+        self.issuer_to_fetch.as_deref()
+    }
+
+    /// The documents of the issuer, or why they could not be fetched.
+    pub fn provide_issuer_documents(&mut self, documents: Result<IssuerDocuments, String>) {
+        self.documents = Some(documents);
+    }
+}
+
+/// How a request ends, and when.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What the caller gets.
+    pub answer: Answer,
+    /// When it gets it: the other half of the latency after the effect.
+    pub at: Timestamp,
+}
+
+/// A write whose caller has lost it, and which takes effect all the same.
+#[derive(Debug)]
+pub(super) struct LateEffect {
+    due: Timestamp,
+    operation: Operation,
+}
+
+/// A moment so many milliseconds later.
+pub(crate) fn after(moment: Timestamp, milliseconds: u64) -> Timestamp {
+    let wait = SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+    moment.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+impl Azure {
+    /// First phase: a request arrives.
+    pub fn begin(&mut self, request: Request, now: Timestamp) -> Operation {
+        self.begin_with(request, None, now)
+    }
+
+    /// The same, with a fault of the driver's choice, which goes before those of the rules.
+    pub fn begin_with(
+        &mut self,
+        request: Request,
+        fault: Option<(When, FaultAction)>,
+        now: Timestamp,
+    ) -> Operation {
+        self.advance(now);
+        let operation = match request.service {
+            Service::ResourceManager => Self::arm_operation(&request),
+            Service::Entra => Self::entra_operation(&request),
+            Service::Issuer => Self::issuer_operation(&request),
+        };
+        let facts = Facts {
+            service: request.service,
+            method: &request.method,
+            path: &request.path,
+            operation,
+        };
+        let mut obstacles = self.interference.decide(facts, &mut self.request_random);
+        obstacles.fault = fault.or(obstacles.fault);
+        let id = self.log.next_id();
+        let mut record = RequestRecord::new(id, &request, operation, now);
+        let (admitted, remaining) = self.admit(&request, &obstacles, &mut record, now);
+        let issuer_to_fetch = match &admitted {
+            Admitted::Entra(Ok(entra::Admitted::Token(token))) => token
+                .issuer_to_fetch(self.state.visible_credentials(token.client_id(), now))
+                .map(str::to_owned),
+            _ => None,
+        };
+        self.log.open(record);
+        Operation {
+            id,
+            request,
+            started: now,
+            admitted,
+            remaining,
+            obstacles,
+            issuer_to_fetch,
+            documents: None,
+        }
+    }
+
+    fn admit(
+        &mut self,
+        request: &Request,
+        obstacles: &Obstacles,
+        record: &mut RequestRecord,
+        now: Timestamp,
+    ) -> (Admitted, Option<Remaining>) {
+        match request.service {
+            Service::ResourceManager => {
+                if let Some(token) = arm::authentication::bearer(request) {
+                    self.log.secret(SecretKind::BearerToken, token);
+                }
+                let Arrival {
+                    caller,
+                    admitted,
+                    remaining,
+                    throttled_by,
+                } = self.arm_admit(request, obstacles.reaches_the_provider(), now);
+                record.caller = caller.map(|caller| caller.client_id);
+                record.throttled_by = throttled_by;
+                let admitted = admitted.and_then(|admitted| {
+                    self.take_turn(&request.method, admitted, obstacles, record)
+                });
+                (Admitted::ResourceManager(admitted), remaining)
+            }
+            Service::Entra => {
+                record.caller = Self::entra_claimed_client(request);
+                (Admitted::Entra(self.entra_admit(request)), None)
+            }
+            Service::Issuer => (Admitted::Issuer, None),
+        }
+    }
+
+    /// A write of a credential begins, or is refused because another one on the same identity is under way.
+    fn take_turn(
+        &mut self,
+        method: &http::Method,
+        admitted: arm::Admitted,
+        obstacles: &Obstacles,
+        record: &mut RequestRecord,
+    ) -> ArmResult<arm::Admitted> {
+        let Some(identity) = admitted.written_identity(method) else {
+            return Ok(admitted);
+        };
+        record.identity = Some(identity.clone());
+        if !self.settings.tunables.single_writer || !obstacles.takes_a_turn() {
+            return Ok(admitted);
+        }
+        if let Some(other) = self.writes.under_way(&identity) {
+            record.overlaps = Some(other);
+            return Err(arm::error::ArmError::concurrent_writes(&identity));
+        }
+        self.writes.begin(&identity, record.id);
+        Ok(admitted)
+    }
+
+    /// Second phase: the request changes the state and gets its answer. Call it once, at [`Operation::effect_at`] or later.
+    pub fn take_effect(&mut self, operation: &mut Operation, now: Timestamp) -> Outcome {
+        self.advance(now);
+        let latency = operation.obstacles.latency_milliseconds;
+        let answer = match operation.obstacles.fault.clone() {
+            Some((
+                _,
+                FaultAction::LateEffect {
+                    milliseconds,
+                    keeps_turn,
+                    keeps_connection,
+                },
+            )) => {
+                self.postpone(operation, after(now, milliseconds), keeps_turn);
+                if keeps_connection {
+                    Answer::Never
+                } else {
+                    Answer::ConnectionDropped
+                }
+            }
+            Some((When::BeforeEffect, action)) => {
+                self.faulty_answer(&operation.request, &action, None)
+            }
+            Some((When::AfterEffect, action)) => {
+                let response = self.carry_out(operation, now);
+                let answer = self.faulty_answer(&operation.request, &action, Some(response));
+                if matches!(answer, Answer::ConnectionDropped | Answer::Never) {
+                    // The provider is done with it, whoever still waits.
+                    self.writes.end(operation.id);
+                }
+                answer
+            }
+            None => Answer::Response(self.carry_out(operation, now)),
+        };
+        Outcome {
+            answer,
+            at: after(now, latency - latency / 2),
+        }
+    }
+
+    fn carry_out(&mut self, operation: &Operation, now: Timestamp) -> Response {
+        if let Some(record) = self.log.record(operation.id) {
+            record.effective = true;
+            record.effect = Some(now);
+        }
+        let request = &operation.request;
+        match operation.admitted.clone() {
+            Admitted::ResourceManager(admitted) => {
+                let response = self.arm_effect(request, admitted, now);
+                self.arm_headers(request, response, operation.remaining)
+            }
+            Admitted::Entra(admitted) => {
+                self.entra_effect(request, admitted, operation.documents.as_ref(), now)
+            }
+            Admitted::Issuer => self.issuer_effect(request),
+        }
+    }
+
+    fn faulty_answer(
+        &mut self,
+        request: &Request,
+        action: &FaultAction,
+        right: Option<Response>,
+    ) -> Answer {
+        match action.answer(request.service, right) {
+            Answer::Response(response) if request.service == Service::ResourceManager => {
+                let headers = response.headers.clone();
+                let mut response = self.arm_headers(request, response, None);
+                // What the fault says goes before what Azure always sends.
+                response.headers.extend(headers);
+                Answer::Response(response)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Puts a write off. Without its turn it has to find the identity free when it comes to it.
+    fn postpone(&mut self, operation: &Operation, due: Timestamp, keeps_turn: bool) {
+        if keeps_turn {
+            self.kept_turns.push(operation.id);
+        } else {
+            self.writes.end(operation.id);
+        }
+        let index = self.late_effects.partition_point(|late| late.due <= due);
+        let operation = operation.clone();
+        self.late_effects
+            .insert(index, LateEffect { due, operation });
+    }
+
+    /// Brings what happens without a request up to this moment: writes that were lost and take effect late. Every phase
+    /// does so by itself; a driver calls it before it looks at the state.
+    pub fn advance(&mut self, now: Timestamp) {
+        while self
+            .late_effects
+            .first()
+            .is_some_and(|late| late.due <= now)
+        {
+            let LateEffect { due, operation } = self.late_effects.remove(0);
+            let identity = self
+                .log
+                .record(operation.id)
+                .and_then(|record| record.identity.clone());
+            let other = identity.and_then(|identity| self.writes.under_way(&identity));
+            if other.is_none_or(|other| other == operation.id) {
+                self.carry_out(&operation, due);
+            } else if let Some(record) = self.log.record(operation.id) {
+                record.overlaps = other;
+            }
+            self.kept_turns.retain(|id| *id != operation.id);
+            self.writes.end(operation.id);
+        }
+    }
+
+    /// When the next late effect is due.
+    pub fn next_late_effect(&self) -> Option<Timestamp> {
+        self.late_effects.first().map(|late| late.due)
+    }
+
+    /// Notes that a request is being held.
+    pub fn hold(&mut self, id: u64) {
+        if let Some(record) = self.log.record(id) {
+            record.held = true;
+        }
+    }
+
+    /// Last phase: the answer was handed out, or (`None`) there was none to hand out or nobody to take it. Every request
+    /// that has begun must end, also one whose caller has gone: until then it is under way.
+    pub fn end(&mut self, id: u64, response: Option<&Response>, now: Timestamp) {
+        self.advance(now);
+        if !self.kept_turns.contains(&id) {
+            self.writes.end(id);
+        }
+        if let Some(record) = self.log.record(id) {
+            record.ended = Some(now);
+            record.status = response.map(|response| response.status.as_u16());
+        }
+    }
+}
