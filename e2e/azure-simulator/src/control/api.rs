@@ -7,10 +7,15 @@ use uuid::Uuid;
 pub use crate::core::NewIdentity;
 pub use crate::core::http::Service;
 pub use crate::core::interference::{Fault, FaultAction, Hold, Latency, Matcher, RuleId, When};
+pub use crate::core::locks::{Lock, LockLevel, PolicyDenial};
 pub use crate::core::rbac::{Role, RoleAssignment};
 pub use crate::core::request_log::{RequestRecord, SecretKind, SeenSecret};
 pub use crate::core::state::{ClaimsMatchingExpression, FederatedCredential};
-pub use crate::core::tunables::{ErrorAnswer, Tunables};
+pub use crate::core::throttle::{
+    OperationRates, ProviderRates, Rate, ResourceManagerRates, ScopeRates, ThrottleLevel,
+    ThrottleScope, ThrottledResource, Throttling,
+};
+pub use crate::core::tunables::{ErrorAnswer, LatencyTail, Tunables};
 
 /// A subscription to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,6 +102,24 @@ pub struct NewRoleAssignment {
     pub role: Role,
     /// Object id or client id of the principal.
     pub principal: Uuid,
+}
+
+/// A lock to put on a scope.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewLock {
+    /// ARM id of a subscription, a resource group or an identity.
+    pub scope: String,
+    /// What it forbids.
+    pub level: LockLevel,
+}
+
+/// A policy to assign that denies writes of federated identity credentials.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewPolicyDenial {
+    /// ARM id of a subscription, a resource group or an identity.
+    pub scope: String,
 }
 
 /// A cluster's issuer to register.

@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use self::api::{
     Created, CredentialFixture, Fault, Hold, HoldState, HoldStatus, IdentityFixture, Latency,
-    NewIdentity, NewIssuer, NewRoleAssignment, NewServicePrincipal, PropagationDelay,
-    RegisteredIssuer, RequestRecord, ResourceGroupFixture, Role, RoleAssignment, RuleId,
-    SeenSecret, ServicePrincipalFixture, SubscriptionFixture, Tunables,
+    LockLevel, NewIdentity, NewIssuer, NewLock, NewPolicyDenial, NewRoleAssignment,
+    NewServicePrincipal, PropagationDelay, RegisteredIssuer, RequestRecord, ResourceGroupFixture,
+    Role, RoleAssignment, RuleId, SeenSecret, ServicePrincipalFixture, SubscriptionFixture,
+    Tunables,
 };
 
 /// A call that did not succeed.
@@ -92,6 +93,17 @@ impl ControlClient {
         self.query(Method::POST, "/identities", fixture).await
     }
 
+    /// Deletes a managed identity of the first subscription and makes it anew under the same id.
+    pub async fn recreate_identity(&self, resource_group: &str, name: &str) -> Result<NewIdentity> {
+        let fixture = IdentityFixture {
+            subscription_id: None,
+            resource_group: resource_group.to_owned(),
+            name: name.to_owned(),
+        };
+        self.query(Method::POST, "/identities/recreate", &fixture)
+            .await
+    }
+
     /// Puts a credential on a managed identity, past all validation.
     pub async fn put_credential(&self, fixture: &CredentialFixture) -> Result<()> {
         self.command(Method::POST, "/credentials", fixture).await
@@ -141,6 +153,37 @@ impl ControlClient {
     /// Takes a role assignment away.
     pub async fn delete_role_assignment(&self, id: Uuid) -> Result<()> {
         self.command(Method::DELETE, &format!("/role-assignments/{id}"), &())
+            .await
+    }
+
+    /// Puts a lock on a scope; returns its id.
+    pub async fn lock(&self, scope: &str, level: LockLevel) -> Result<Uuid> {
+        let lock = NewLock {
+            scope: scope.to_owned(),
+            level,
+        };
+        let made: Created<Uuid> = self.query(Method::POST, "/locks", &lock).await?;
+        Ok(made.id)
+    }
+
+    /// Takes a lock away.
+    pub async fn unlock(&self, id: Uuid) -> Result<()> {
+        self.command(Method::DELETE, &format!("/locks/{id}"), &())
+            .await
+    }
+
+    /// Denies writes of credentials on a scope and below; returns the id of the policy's assignment.
+    pub async fn deny_by_policy(&self, scope: &str) -> Result<Uuid> {
+        let denial = NewPolicyDenial {
+            scope: scope.to_owned(),
+        };
+        let made: Created<Uuid> = self.query(Method::POST, "/policy-denials", &denial).await?;
+        Ok(made.id)
+    }
+
+    /// Takes such a policy away.
+    pub async fn allow_by_policy(&self, id: Uuid) -> Result<()> {
+        self.command(Method::DELETE, &format!("/policy-denials/{id}"), &())
             .await
     }
 

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::arm::ids::{identity_id, subscription_id};
 use super::arm::route::{GroupPath, IdentityPath};
 use super::interference::{Fault, Hold, Latency, RuleError, RuleId};
-use super::rbac::{Role, RoleAssignment};
-use super::request_log::{RequestRecord, SeenSecret};
+use super::locks::{Lock, LockLevel, PolicyDenial};
+use super::phases::after;
+use super::rbac::{Role, RoleAssignment, RoleGrant};
 use super::state::{
     ApplicationPrincipal, FederatedCredential, Identity, ResourceGroup, ServicePrincipal,
     Subscription,
@@ -95,7 +96,7 @@ impl Azure {
         Ok(())
     }
 
-    /// Makes an identity; one that exists is returned as it is.
+    /// Makes an identity that is known everywhere; one that exists is returned as it is.
     ///
     /// # Errors
     /// If the resource group does not exist.
@@ -104,6 +105,54 @@ impl Azure {
         subscription: Uuid,
         group: &str,
         name: &str,
+    ) -> Result<NewIdentity, FixtureError> {
+        self.make_identity(subscription, group, name, None)
+    }
+
+    /// Deletes an identity, if there is one, and makes it anew under the same id: with other client and principal ids,
+    /// without credentials, and new to the directory.
+    ///
+    /// # Errors
+    /// If the resource group does not exist.
+    pub fn recreate_identity(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<NewIdentity, FixtureError> {
+        self.delete_identity(subscription, group, name)?;
+        self.make_identity(subscription, group, name, Some(now))
+    }
+
+    /// Deletes an identity with its credentials; whether it was there.
+    ///
+    /// # Errors
+    /// If the resource group does not exist.
+    pub fn delete_identity(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        name: &str,
+    ) -> Result<bool, FixtureError> {
+        let path = GroupPath {
+            subscription,
+            group: group.to_owned(),
+        };
+        let group = self
+            .state
+            .resource_group_mut(&path)
+            .map_err(|error| FixtureError::Missing(error.message))?;
+        let removed = group.identities.remove(&name.to_ascii_lowercase());
+        Ok(removed.is_some())
+    }
+
+    fn make_identity(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        name: &str,
+        created: Option<Timestamp>,
     ) -> Result<NewIdentity, FixtureError> {
         let tenant_id = self.settings.tenant;
         let (client_id, principal_id) = (self.random.guid(), self.random.guid());
@@ -127,6 +176,7 @@ impl Azure {
                 principal_id,
                 isolation_scope: None,
                 credentials: BTreeMap::new(),
+                created,
             });
         Ok(NewIdentity {
             id: identity_id(subscription, &group.name, &identity.name),
@@ -162,10 +212,46 @@ impl Azure {
         identity
             .credentials
             .insert(credential.name.to_ascii_lowercase(), credential);
-        let client_id = identity.client_id;
-        let credentials = identity.credentials.values().cloned().collect();
-        self.state.publish_credentials(client_id, credentials, now);
+        let identity = identity.clone();
+        self.publish_at_once(&identity, now);
         Ok(())
+    }
+
+    /// Removes a credential of an identity, past all that could refuse it; the token endpoint sees it at once. Whether it
+    /// was there.
+    ///
+    /// # Errors
+    /// If the identity does not exist.
+    pub fn remove_credential(
+        &mut self,
+        subscription: Uuid,
+        group: &str,
+        identity: &str,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<bool, FixtureError> {
+        let path = IdentityPath {
+            group: GroupPath {
+                subscription,
+                group: group.to_owned(),
+            },
+            name: identity.to_owned(),
+        };
+        let identity = self
+            .state
+            .identity_mut(&path)
+            .map_err(|error| FixtureError::Missing(error.message))?;
+        let removed = identity.credentials.remove(&name.to_ascii_lowercase());
+        let identity = identity.clone();
+        self.publish_at_once(&identity, now);
+        Ok(removed.is_some())
+    }
+
+    fn publish_at_once(&mut self, identity: &Identity, now: Timestamp) {
+        self.state.read_views.remove(&identity.client_id);
+        let credentials = identity.credentials.values().cloned().collect();
+        self.state
+            .publish_credentials(identity.client_id, credentials, now);
     }
 
     /// Makes the service principal of an application, or replaces its secret and credentials. Returns its object id.
@@ -197,42 +283,101 @@ impl Azure {
         object_id
     }
 
-    /// Gives a principal (by object id or client id) a role on a scope. Returns the assignment's id.
+    /// Gives a principal (by object id or client id) a role on a scope, which counts at once. Returns the assignment's id.
     pub fn assign_role(&mut self, scope: &str, role: Role, principal: Uuid) -> Uuid {
-        let principal_id = self
-            .state
-            .client(principal)
-            .map_or(principal, |client| client.object_id);
+        self.grant(scope, role, principal, Timestamp::MIN)
+    }
+
+    /// The same, and it counts after `rolePropagationSeconds`.
+    pub fn assign_role_at(
+        &mut self,
+        scope: &str,
+        role: Role,
+        principal: Uuid,
+        now: Timestamp,
+    ) -> Uuid {
+        let from = self.role_change_counts(now);
+        self.grant(scope, role, principal, from)
+    }
+
+    fn grant(&mut self, scope: &str, role: Role, principal: Uuid, from: Timestamp) -> Uuid {
         let id = self.random.guid();
-        self.state.role_assignments.push(RoleAssignment {
+        let assignment = RoleAssignment {
             id,
             scope: scope.to_owned(),
             role,
-            principal_id,
+            principal_id: self.state.object_id(principal),
+        };
+        self.state.role_grants.push(RoleGrant {
+            assignment,
+            from,
+            until: None,
         });
         id
     }
 
-    /// Takes a role assignment away; whether it was there.
+    /// Takes a role assignment away, which counts at once; whether it was there.
     pub fn delete_role_assignment(&mut self, id: Uuid) -> bool {
-        let before = self.state.role_assignments.len();
-        self.state.role_assignments.retain(|a| a.id != id);
-        self.state.role_assignments.len() < before
+        self.revoke(id, Timestamp::MIN)
     }
 
-    /// All role assignments.
-    pub fn role_assignments(&self) -> &[RoleAssignment] {
-        &self.state.role_assignments
+    /// The same, and it counts after `rolePropagationSeconds`.
+    pub fn delete_role_assignment_at(&mut self, id: Uuid, now: Timestamp) -> bool {
+        let until = self.role_change_counts(now);
+        self.revoke(id, until)
     }
 
-    /// The request log, in order of arrival.
-    pub fn requests(&self) -> &[RequestRecord] {
-        &self.log.records
+    fn revoke(&mut self, id: Uuid, until: Timestamp) -> bool {
+        let grant = self
+            .state
+            .role_grants
+            .iter_mut()
+            .find(|grant| grant.assignment.id == id && grant.until.is_none());
+        let was_there = grant.is_some();
+        if let Some(grant) = grant {
+            grant.until = Some(until);
+        }
+        was_there
     }
 
-    /// The secrets that went over the wire.
-    pub fn secrets(&self) -> &[SeenSecret] {
-        &self.log.secrets
+    fn role_change_counts(&self, now: Timestamp) -> Timestamp {
+        let seconds = self.settings.tunables.role_propagation_seconds;
+        after(now, seconds.saturating_mul(1000))
+    }
+
+    /// Puts a lock on a scope. Returns its id.
+    pub fn lock(&mut self, scope: &str, level: LockLevel) -> Uuid {
+        let id = self.random.guid();
+        self.state.locks.push(Lock {
+            id,
+            scope: scope.to_owned(),
+            level,
+        });
+        id
+    }
+
+    /// Takes a lock away; whether it was there.
+    pub fn unlock(&mut self, id: Uuid) -> bool {
+        let before = self.state.locks.len();
+        self.state.locks.retain(|lock| lock.id != id);
+        self.state.locks.len() < before
+    }
+
+    /// Denies writes of credentials on a scope and below. Returns the id of the policy's assignment.
+    pub fn deny_by_policy(&mut self, scope: &str) -> Uuid {
+        let id = self.random.guid();
+        self.state.policy_denials.push(PolicyDenial {
+            id,
+            scope: scope.to_owned(),
+        });
+        id
+    }
+
+    /// Takes such a policy away; whether it was there.
+    pub fn allow_by_policy(&mut self, id: Uuid) -> bool {
+        let before = self.state.policy_denials.len();
+        self.state.policy_denials.retain(|denial| denial.id != id);
+        self.state.policy_denials.len() < before
     }
 
     /// Forgets logged requests and secrets.

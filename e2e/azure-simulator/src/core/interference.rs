@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::http::{Answer, Response, Service};
 use super::random::Random;
+use super::tunables::{LatencyTail, status};
 
 /// Chooses requests. What is absent matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -316,8 +317,14 @@ impl Interference {
         }
     }
 
-    /// Counts a request and says what is in its way: the first fault and the first hold that are due, the first latency.
-    pub(crate) fn decide(&mut self, facts: Facts<'_>, random: &mut Random) -> Obstacles {
+    /// Counts a request and says what is in its way: the first fault and the first hold that are due, the first latency
+    /// and the tail.
+    pub(crate) fn decide(
+        &mut self,
+        facts: Facts<'_>,
+        tail: Option<LatencyTail>,
+        random: &mut Random,
+    ) -> Obstacles {
         let mut obstacles = Obstacles::default();
         for rule in &mut self.faults {
             if !rule.matcher.matches(facts) {
@@ -345,6 +352,13 @@ impl Interference {
         if let Some(rule) = self.latencies.iter().find(|r| r.matcher.matches(facts)) {
             obstacles.latency_milliseconds =
                 rule.what.milliseconds + random.up_to(rule.what.jitter_milliseconds);
+        }
+        if let Some(tail) = tail
+            && random.happens(tail.per_mille)
+        {
+            // The cube of an even draw: half of them stay below an eighth of the most.
+            let thousandths = random.up_to(1000).pow(3) / 1_000_000;
+            obstacles.latency_milliseconds += tail.up_to_milliseconds * thousandths / 1000;
         }
         obstacles
     }
@@ -396,8 +410,7 @@ impl FaultAction {
                         json!({"error": code, "error_description": message})
                     }
                 });
-                let status =
-                    StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let status = self::status(*status);
                 Answer::Response(
                     headers
                         .iter()
@@ -418,7 +431,7 @@ fn half_an_identity() -> Response {
 
 /// A page as gateways make them.
 fn html_page(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let status = self::status(status);
     let title = format!("{status}");
     Response::empty(status)
         .with_header("content-type", "text/html")

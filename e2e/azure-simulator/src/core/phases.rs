@@ -106,15 +106,16 @@ impl Azure {
             path: &request.path,
             operation,
         };
-        let mut obstacles = self.interference.decide(facts, &mut self.request_random);
+        let tail = self.settings.tunables.latency_tail;
+        let mut obstacles = self
+            .interference
+            .decide(facts, tail, &mut self.request_random);
         obstacles.fault = fault.or(obstacles.fault);
         let id = self.log.next_id();
         let mut record = RequestRecord::new(id, &request, operation, now);
         let (admitted, remaining) = self.admit(&request, &obstacles, &mut record, now);
         let issuer_to_fetch = match &admitted {
-            Admitted::Entra(Ok(entra::Admitted::Token(token))) => token
-                .issuer_to_fetch(self.state.visible_credentials(token.client_id(), now))
-                .map(str::to_owned),
+            Admitted::Entra(Ok(entra::Admitted::Token(token))) => self.issuer_to_fetch(token, now),
             _ => None,
         };
         self.log.open(record);

@@ -20,6 +20,12 @@ impl Random {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
+    /// Whether something happens that does so many times in a thousand. Nothing is drawn for what never happens, so
+    /// that it changes no other draw.
+    pub(crate) fn happens(&mut self, per_mille: u16) -> bool {
+        per_mille > 0 && self.up_to(999) < u64::from(per_mille)
+    }
+
     /// A number from 0 to `limit`, both included.
     pub(crate) fn up_to(&mut self, limit: u64) -> u64 {
         match limit.checked_add(1) {

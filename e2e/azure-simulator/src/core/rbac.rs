@@ -1,5 +1,6 @@
 //! Role-based access control: who may do which action on which scope.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -109,11 +110,27 @@ pub struct RoleAssignment {
     pub principal_id: Uuid,
 }
 
-impl RoleAssignment {
-    fn covers(&self, scope: &str) -> bool {
-        let (own, asked) = (normalized(&self.scope), normalized(scope));
-        own == asked || asked.starts_with(&format!("{own}/"))
+/// A role assignment and the time in which it counts.
+#[derive(Debug, Clone)]
+pub(crate) struct RoleGrant {
+    pub(crate) assignment: RoleAssignment,
+    pub(crate) from: Timestamp,
+    /// Set once it was taken away.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl RoleGrant {
+    fn counts(&self, now: Timestamp) -> bool {
+        self.from <= now && self.until.is_none_or(|until| now < until)
     }
+}
+
+/// Whether a scope is another one or above it.
+pub(crate) fn covers(scope: &str, other: &str) -> bool {
+    let (own, asked) = (normalized(scope), normalized(other));
+    asked
+        .strip_prefix(&own)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn normalized(scope: &str) -> String {
@@ -122,21 +139,34 @@ fn normalized(scope: &str) -> String {
 
 impl State {
     /// Whether a principal may do an action on a scope.
-    pub(crate) fn is_allowed(&self, principal_id: Uuid, action: &str, scope: &str) -> bool {
-        self.role_assignments.iter().any(|assignment| {
+    pub(crate) fn is_allowed(
+        &self,
+        principal_id: Uuid,
+        action: &str,
+        scope: &str,
+        now: Timestamp,
+    ) -> bool {
+        self.role_grants.iter().any(|grant| {
+            let assignment = &grant.assignment;
             assignment.principal_id == principal_id
-                && assignment.covers(scope)
+                && grant.counts(now)
+                && covers(&assignment.scope, scope)
                 && assignment.role.allows(action)
         })
     }
 
     /// Whether a principal has any role on a subscription or below it; such subscriptions are listed for it.
-    pub(crate) fn sees_subscription(&self, principal_id: Uuid, subscription: Uuid) -> bool {
+    pub(crate) fn sees_subscription(
+        &self,
+        principal_id: Uuid,
+        subscription: Uuid,
+        now: Timestamp,
+    ) -> bool {
         let root = format!("/subscriptions/{subscription}");
-        self.role_assignments.iter().any(|assignment| {
-            let scope = normalized(&assignment.scope);
-            assignment.principal_id == principal_id
-                && (scope == root || scope.starts_with(&format!("{root}/")))
+        self.role_grants.iter().any(|grant| {
+            grant.assignment.principal_id == principal_id
+                && grant.counts(now)
+                && covers(&root, &grant.assignment.scope)
         })
     }
 }
@@ -180,13 +210,13 @@ mod tests {
 
     #[test]
     fn a_scope_covers_what_is_below_it_and_no_neighbour_with_the_same_beginning() {
-        let assignment = RoleAssignment {
-            id: Uuid::nil(),
-            scope: "/subscriptions/S/resourceGroups/shop".into(),
-            role: Role::Owner,
-            principal_id: Uuid::nil(),
-        };
-        assert!(assignment.covers("/subscriptions/s/resourcegroups/SHOP/providers/x"));
-        assert!(!assignment.covers("/subscriptions/s/resourceGroups/shop-two"));
+        let scope = "/subscriptions/S/resourceGroups/shop";
+        assert!(covers(
+            scope,
+            "/subscriptions/s/resourcegroups/SHOP/providers/x"
+        ));
+        assert!(covers(scope, "/subscriptions/s/resourceGroups/shop/"));
+        assert!(!covers(scope, "/subscriptions/s/resourceGroups/shop-two"));
+        assert!(!covers(scope, "/subscriptions/s"));
     }
 }

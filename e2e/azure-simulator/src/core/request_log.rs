@@ -126,6 +126,11 @@ impl RequestLog {
         self.records.get_mut(index)
     }
 
+    pub(crate) fn find(&self, id: u64) -> Option<&RequestRecord> {
+        let index = self.records.binary_search_by_key(&id, |r| r.id).ok()?;
+        self.records.get(index)
+    }
+
     /// Remembers a secret, once.
     pub(crate) fn secret(&mut self, kind: SecretKind, value: &str) {
         if !value.is_empty() && !self.secrets.iter().any(|seen| seen.value == value) {

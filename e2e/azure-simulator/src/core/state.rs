@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::rbac::RoleAssignment;
+use super::locks::{Lock, PolicyDenial};
+use super::rbac::RoleGrant;
 
 /// Tags of a resource.
 pub type Tags = BTreeMap<String, String>;
@@ -56,8 +57,13 @@ pub struct Identity {
     /// `None` or `Regional`, for API versions that know it.
     pub isolation_scope: Option<String>,
     /// Its credentials by lower-cased name.
-    pub credentials: BTreeMap<String, FederatedCredential>,
+    pub credentials: Credentials,
+    /// When it was made; absent: in the beginning.
+    pub created: Option<Timestamp>,
 }
+
+/// Credentials by lower-cased name.
+pub type Credentials = BTreeMap<String, FederatedCredential>;
 
 /// A resource group.
 #[derive(Debug, Clone)]
@@ -124,11 +130,24 @@ pub(crate) struct CredentialView {
 pub(crate) struct State {
     pub(crate) subscriptions: BTreeMap<Uuid, Subscription>,
     pub(crate) applications: BTreeMap<Uuid, ApplicationPrincipal>,
-    pub(crate) role_assignments: Vec<RoleAssignment>,
+    pub(crate) role_grants: Vec<RoleGrant>,
+    pub(crate) locks: Vec<Lock>,
+    pub(crate) policy_denials: Vec<PolicyDenial>,
     /// By path below the issuer's host, without slashes at the ends.
     pub(crate) issuers: BTreeMap<String, RegisteredIssuer>,
     /// By client id, oldest first.
     pub(crate) credential_views: BTreeMap<Uuid, Vec<CredentialView>>,
+    /// What reads show while they lag behind writes: by client id, oldest first, each from a moment on.
+    pub(crate) read_views: BTreeMap<Uuid, Vec<(Timestamp, Credentials)>>,
+    /// What the token endpoint remembers of a client whose exchange failed.
+    pub(crate) negative_cache: BTreeMap<Uuid, NegativeEntry>,
+}
+
+/// A client's credentials as they were when its exchange failed.
+#[derive(Debug, Clone)]
+pub(crate) struct NegativeEntry {
+    pub(crate) until: Timestamp,
+    pub(crate) credentials: Vec<FederatedCredential>,
 }
 
 /// A client of the directory that may ask for tokens.
@@ -191,6 +210,54 @@ impl State {
             .get(&client_id)
             .and_then(|views| views.iter().rev().find(|view| view.effective_at <= now))
             .map_or(&[], |view| view.credentials.as_slice())
+    }
+
+    /// The object id of a client; an id that no client has is taken for one.
+    pub(crate) fn object_id(&self, principal: Uuid) -> Uuid {
+        self.client(principal)
+            .map_or(principal, |client| client.object_id)
+    }
+
+    /// When the newest change that the token endpoint knows of became known, and what it knew before.
+    pub(crate) fn former_credentials(
+        &self,
+        client_id: Uuid,
+        now: Timestamp,
+    ) -> Option<(Timestamp, &[FederatedCredential])> {
+        let views = self.credential_views.get(&client_id)?;
+        let newest = views.iter().rposition(|view| view.effective_at <= now)?;
+        let former = newest.checked_sub(1).and_then(|index| views.get(index));
+        let credentials = former.map_or(&[][..], |view| view.credentials.as_slice());
+        Some((views.get(newest)?.effective_at, credentials))
+    }
+
+    /// The credentials that a read shows.
+    pub(crate) fn shown_credentials<'a>(
+        &'a self,
+        identity: &'a Identity,
+        now: Timestamp,
+    ) -> &'a Credentials {
+        self.read_views
+            .get(&identity.client_id)
+            .and_then(|views| views.iter().rev().find(|(from, _)| *from <= now))
+            .map_or(&identity.credentials, |(_, credentials)| credentials)
+    }
+
+    /// Notes that reads show a change from `visible_at` on, and until then what they show now.
+    pub(crate) fn lag_reads(
+        &mut self,
+        client_id: Uuid,
+        before: Credentials,
+        after: Credentials,
+        visible_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let views = self.read_views.entry(client_id).or_default();
+        match views.iter().rposition(|(from, _)| *from <= now) {
+            Some(shown) => drop(views.drain(..shown)),
+            None => views.insert(0, (Timestamp::MIN, before)),
+        }
+        views.push((visible_at, after));
     }
 
     /// Notes that a client's credentials changed, for the token endpoint to see at `effective_at`.

@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::pipeline::Shared;
 use crate::control::api::{
     ControlRefusal, Created, CredentialFixture, Fault, Hold, HoldStatus, IdentityFixture, Latency,
-    NewIdentity, NewIssuer, NewRoleAssignment, NewServicePrincipal, PropagationDelay,
-    RegisteredIssuer, RequestRecord, ResourceGroupFixture, RoleAssignment, RuleId, SeenSecret,
-    ServicePrincipalFixture, SubscriptionFixture, Tunables,
+    Lock, NewIdentity, NewIssuer, NewLock, NewPolicyDenial, NewRoleAssignment, NewServicePrincipal,
+    PolicyDenial, PropagationDelay, RegisteredIssuer, RequestRecord, ResourceGroupFixture,
+    RoleAssignment, RuleId, SeenSecret, ServicePrincipalFixture, SubscriptionFixture, Tunables,
 };
 use crate::core::interference::RuleError;
 use crate::core::state::ServicePrincipal;
@@ -62,11 +62,16 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/subscriptions", post(create_subscription))
         .route("/resource-groups", post(create_resource_group))
         .route("/identities", post(create_identity))
+        .route("/identities/recreate", post(recreate_identity))
         .route("/credentials", post(put_credential))
         .route("/service-principals", post(create_service_principal))
         .route("/issuers", post(register_issuer))
         .route("/role-assignments", get(role_assignments).post(assign_role))
         .route("/role-assignments/{id}", delete(delete_role_assignment))
+        .route("/locks", get(locks).post(lock))
+        .route("/locks/{id}", delete(unlock))
+        .route("/policy-denials", get(policy_denials).post(deny))
+        .route("/policy-denials/{id}", delete(allow))
         .route("/requests", get(requests).delete(clear_log))
         .route("/secrets", get(secrets))
         .route("/faults", post(add_fault))
@@ -120,6 +125,22 @@ async fn create_identity(
     )?))
 }
 
+async fn recreate_identity(
+    State(shared): Core,
+    Json(body): Json<IdentityFixture>,
+) -> Result<Json<NewIdentity>, Refusal> {
+    let mut azure = shared.azure();
+    let subscription = body
+        .subscription_id
+        .unwrap_or(azure.settings().subscription);
+    Ok(Json(azure.recreate_identity(
+        subscription,
+        &body.resource_group,
+        &body.name,
+        Timestamp::now(),
+    )?))
+}
+
 async fn put_credential(
     State(shared): Core,
     Json(body): Json<CredentialFixture>,
@@ -166,24 +187,60 @@ async fn assign_role(
     State(shared): Core,
     Json(body): Json<NewRoleAssignment>,
 ) -> Json<Created<Uuid>> {
-    let id = shared
-        .azure()
-        .assign_role(&body.scope, body.role, body.principal);
+    let id =
+        shared
+            .azure()
+            .assign_role_at(&body.scope, body.role, body.principal, Timestamp::now());
     Json(Created { id })
 }
 
 async fn role_assignments(State(shared): Core) -> Json<Vec<RoleAssignment>> {
-    Json(shared.azure().role_assignments().to_vec())
+    Json(shared.azure().role_assignments())
 }
 
 async fn delete_role_assignment(
     State(shared): Core,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Refusal> {
-    if shared.azure().delete_role_assignment(id) {
+    let was_there = shared
+        .azure()
+        .delete_role_assignment_at(id, Timestamp::now());
+    found(was_there, || format!("no role assignment {id}"))
+}
+
+async fn locks(State(shared): Core) -> Json<Vec<Lock>> {
+    Json(shared.azure().locks().to_vec())
+}
+
+async fn lock(State(shared): Core, Json(body): Json<NewLock>) -> Json<Created<Uuid>> {
+    let id = shared.azure().lock(&body.scope, body.level);
+    Json(Created { id })
+}
+
+async fn unlock(State(shared): Core, Path(id): Path<Uuid>) -> Result<StatusCode, Refusal> {
+    found(shared.azure().unlock(id), || format!("no lock {id}"))
+}
+
+async fn policy_denials(State(shared): Core) -> Json<Vec<PolicyDenial>> {
+    Json(shared.azure().policy_denials().to_vec())
+}
+
+async fn deny(State(shared): Core, Json(body): Json<NewPolicyDenial>) -> Json<Created<Uuid>> {
+    let id = shared.azure().deny_by_policy(&body.scope);
+    Json(Created { id })
+}
+
+async fn allow(State(shared): Core, Path(id): Path<Uuid>) -> Result<StatusCode, Refusal> {
+    found(shared.azure().allow_by_policy(id), || {
+        format!("no policy denial {id}")
+    })
+}
+
+fn found(was_there: bool, otherwise: impl FnOnce() -> String) -> Result<StatusCode, Refusal> {
+    if was_there {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Refusal::NotFound(format!("no role assignment {id}")))
+        Err(Refusal::NotFound(otherwise()))
     }
 }
 

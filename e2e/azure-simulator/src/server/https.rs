@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
+use futures::StreamExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
@@ -27,7 +28,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 #[error("the connection is dropped on purpose")]
 struct ConnectionDropped;
 
-type AnswerBody = BoxBody<Bytes, ConnectionDropped>;
+type AnswerBody = UnsyncBoxBody<Bytes, ConnectionDropped>;
 
 /// Serves connections until the task is aborted; with it go all its connections.
 pub(crate) async fn serve(
@@ -116,16 +117,20 @@ async fn handle(
 
 fn into_hyper(response: Response) -> hyper::Response<AnswerBody> {
     let body = Full::new(response.body.clone()).map_err(|never| match never {});
-    with_body(response, body.boxed())
+    with_body(response, body.boxed_unsync())
 }
 
 /// The head promises the whole body and half of it comes; then the connection goes.
 fn cut_off(response: Response) -> hyper::Response<AnswerBody> {
     let length = response.body.len();
     let half = Frame::data(response.body.slice(..length / 2));
-    let frames = futures::stream::iter([Ok(half), Err(ConnectionDropped)]);
+    let frames = futures::stream::once(async { Ok(half) }).chain(futures::stream::once(async {
+        // Half of the answer goes out while nothing more is there; an error at once would keep it back.
+        tokio::task::yield_now().await;
+        Err(ConnectionDropped)
+    }));
     let response = response.with_header("content-length", &length.to_string());
-    with_body(response, StreamBody::new(frames).boxed())
+    with_body(response, StreamBody::new(frames).boxed_unsync())
 }
 
 fn with_body(response: Response, body: AnswerBody) -> hyper::Response<AnswerBody> {

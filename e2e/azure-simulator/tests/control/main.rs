@@ -7,5 +7,6 @@
 mod faults;
 mod holds;
 mod log;
+mod lost_answers;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,3 +1,4 @@
+use azure_simulator::Tunables;
 use azure_simulator::control::api::{Role, ServicePrincipalFixture};
 use reqwest::Method;
 use serde_json::json;
@@ -220,4 +221,49 @@ async fn a_managed_identity_is_a_caller_too() {
         .put(&identity_path("orders"), json!({"location": "westeurope"}))
         .await;
     assert_eq!(put.status, 200);
+}
+
+#[tokio::test]
+async fn a_role_counts_some_time_after_it_was_given_or_taken_away() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let (_, caller) = stranger(&azure).await;
+    let control = &azure.control;
+    let propagating = async |seconds| {
+        let tunables = Tunables {
+            role_propagation_seconds: seconds,
+            ..Tunables::default()
+        };
+        control.set_tunables(&tunables).await.unwrap();
+    };
+    let scope = identities_path();
+    let assign = async || {
+        let assigned = control.assign_role(&scope, Role::Owner, CALLER).await;
+        assigned.unwrap()
+    };
+    let status = async || caller.get(&identity_path("orders")).await.status;
+    let becomes = async |expected| {
+        let changed = std::time::Instant::now();
+        while status().await != expected {
+            assert!(changed.elapsed().as_secs() < 10, "it never counted");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    // A day: no test sees the end of it.
+    propagating(86_400).await;
+    assign().await;
+    assert_eq!(status().await, 403);
+    propagating(1).await;
+    let role = assign().await;
+    becomes(200).await;
+    control.delete_role_assignment(role).await.unwrap();
+    becomes(403).await;
+    propagating(0).await;
+    let role = assign().await;
+    propagating(86_400).await;
+    control.delete_role_assignment(role).await.unwrap();
+    assert_eq!(status().await, 200);
+    // It is gone from the list at once.
+    let listed = control.role_assignments().await.unwrap();
+    assert!(listed.iter().all(|assignment| assignment.id != role));
 }

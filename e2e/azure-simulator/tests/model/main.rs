@@ -15,6 +15,8 @@ mod entra_documents;
 mod exchange;
 mod identities;
 mod issuer_trust;
+mod obstructions;
+mod propagation;
 mod requests;
 mod resource_groups;
 mod subscriptions;

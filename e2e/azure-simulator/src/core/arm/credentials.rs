@@ -1,6 +1,7 @@
 //! Federated identity credentials of managed identities.
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,7 +12,9 @@ use super::ids::credential_id;
 use super::route::IdentityPath;
 use super::{paging, parse_body};
 use crate::core::http::{Request, Response};
-use crate::core::state::{ClaimsMatchingExpression, FederatedCredential, Identity, State};
+use crate::core::state::{
+    ClaimsMatchingExpression, Credentials, FederatedCredential, Identity, State,
+};
 use crate::core::tunables::Tunables;
 
 /// The longest issuer, subject or audience, in characters.
@@ -37,20 +40,23 @@ pub(crate) struct Context<'a> {
     pub(crate) request: &'a Request,
     pub(crate) version: &'a ApiVersion,
     pub(crate) tunables: &'a Tunables,
+    pub(crate) now: Timestamp,
 }
 
-/// A change to an identity's credentials, which the token endpoint has yet to learn of.
+/// A change to an identity's credentials, which others have yet to learn of.
 #[derive(Debug)]
 pub(crate) struct Changed {
     pub(crate) client_id: Uuid,
-    pub(crate) credentials: Vec<FederatedCredential>,
+    pub(crate) before: Credentials,
+    pub(crate) credentials: Credentials,
 }
 
 impl Changed {
-    fn of(identity: &Identity) -> Self {
+    fn of(identity: &Identity, before: Credentials) -> Self {
         Self {
             client_id: identity.client_id,
-            credentials: identity.credentials.values().cloned().collect(),
+            before,
+            credentials: identity.credentials.clone(),
         }
     }
 }
@@ -92,18 +98,22 @@ pub(crate) fn get(
     state: &State,
     path: &IdentityPath,
     name: &str,
-    version: &ApiVersion,
+    context: Context<'_>,
 ) -> ArmResult<Response> {
     let identity = state.identity(path)?;
-    let credential = identity
-        .credentials
+    let credential = state
+        .shown_credentials(identity, context.now)
         .get(&name.to_ascii_lowercase())
         .ok_or_else(|| {
             ArmError::credential_not_found(&id(state, path, name).unwrap_or_default())
         })?;
     Ok(Response::json(
         StatusCode::OK,
-        &body(&id(state, path, &credential.name)?, credential, version),
+        &body(
+            &id(state, path, &credential.name)?,
+            credential,
+            context.version,
+        ),
     ))
 }
 
@@ -113,7 +123,8 @@ pub(crate) fn list(
     context: Context<'_>,
 ) -> ArmResult<Response> {
     let mut entries = Vec::new();
-    for (key, credential) in &state.identity(path)?.credentials {
+    let identity = state.identity(path)?;
+    for (key, credential) in state.shown_credentials(identity, context.now) {
         let id = id(state, path, &credential.name)?;
         entries.push((key.clone(), body(&id, credential, context.version)));
     }
@@ -146,25 +157,24 @@ pub(crate) fn put(
     if duplicate {
         return Err((&context.tunables.duplicate_credential_answer).into());
     }
-    let count = identity.credentials.len();
-    let status = match identity.credentials.get_mut(&key) {
+    let before = identity.credentials.clone();
+    let (written, status) = match before.get(&key) {
         Some(existing) => {
             let name = existing.name.clone();
-            *existing = FederatedCredential { name, ..credential };
-            StatusCode::OK
+            let written = FederatedCredential { name, ..credential };
+            (written, StatusCode::OK)
         }
-        None if count >= context.tunables.credential_limit => {
+        None if before.len() >= context.tunables.credential_limit => {
             return Err((&context.tunables.credential_limit_answer).into());
         }
-        None => {
-            identity.credentials.insert(key, credential);
-            StatusCode::CREATED
-        }
+        None => (credential, StatusCode::CREATED),
     };
-    let changed = Changed::of(identity);
-    let response = get(state, path, name, context.version)?;
+    identity.credentials.insert(key, written.clone());
+    let changed = Changed::of(identity, before);
+    let id = id(state, path, &written.name)?;
+    let response = Response::json(status, &body(&id, &written, context.version));
     let response = if status == StatusCode::CREATED {
-        Response { status, ..response }.with_header("location", &id(state, path, name)?)
+        response.with_header("location", &id)
     } else {
         response
     };
@@ -180,9 +190,13 @@ pub(crate) fn delete(
     let identity = state
         .identity_mut(path)
         .map_err(|error| parent_of_credential(error, path))?;
+    let before = identity.credentials.clone();
     Ok(
         match identity.credentials.remove(&name.to_ascii_lowercase()) {
-            Some(_) => (Response::empty(StatusCode::OK), Some(Changed::of(identity))),
+            Some(_) => (
+                Response::empty(StatusCode::OK),
+                Some(Changed::of(identity, before)),
+            ),
             None => (Response::empty(StatusCode::NO_CONTENT), None),
         },
     )

@@ -1,6 +1,7 @@
 //! From an admitted request to the function that carries it out.
 
-use jiff::{SignedDuration, Timestamp};
+use http::Method;
+use jiff::Timestamp;
 
 use super::error::{ArmError, ArmResult};
 use super::route::{GroupPath, IdentityPath, Target};
@@ -9,6 +10,7 @@ use super::{
 };
 use crate::core::Azure;
 use crate::core::http::{Request, Response};
+use crate::core::phases::after;
 
 impl Azure {
     pub(super) fn arm_carry_out(
@@ -26,6 +28,7 @@ impl Azure {
             request,
             version: &admitted.version,
             page_size: self.settings.tunables.page_size,
+            now,
         };
         match &admitted.target {
             Target::MetadataEndpoints => Ok(metadata::endpoints(&self.settings, &admitted.version)),
@@ -33,9 +36,14 @@ impl Azure {
             Target::ProviderOperations => Ok(subscriptions::provider_operations()),
             Target::Provider(id) => Ok(subscriptions::provider(*id)),
             Target::Locations(id) => Ok(locations::list(*id)),
-            Target::Subscriptions => Ok(subscriptions::list(&self.state, &self.settings, caller)),
+            Target::Subscriptions => Ok(subscriptions::list(
+                &self.state,
+                &self.settings,
+                caller,
+                now,
+            )),
             Target::Subscription(id) => {
-                subscriptions::get(&self.state, &self.settings, *id, caller)
+                subscriptions::get(&self.state, &self.settings, *id, caller, now)
             }
             Target::ResourceGroups(id) => {
                 resource_groups::list(&self.state, *id, request, identities.page_size)
@@ -86,38 +94,62 @@ impl Azure {
         admitted: &Admitted,
         now: Timestamp,
     ) -> ArmResult<Response> {
+        let method = &request.method;
+        if let (Target::Credential(path, _), &(Method::PUT | Method::DELETE)) =
+            (&admitted.target, method)
+        {
+            self.known_everywhere(path, method, now)?;
+        }
         let context = credentials::Context {
             request,
             version: &admitted.version,
             tunables: &self.settings.tunables,
+            now,
         };
-        let (response, changed) = match (&admitted.target, request.method.as_str()) {
+        let (response, changed) = match (&admitted.target, method) {
             (Target::Credentials(path), _) => {
                 (credentials::list(&self.state, path, context)?, None)
             }
-            (Target::Credential(path, name), "PUT") => {
+            (Target::Credential(path, name), &Method::PUT) => {
+                self.region_has_credentials(path)?;
                 let (response, changed) = credentials::put(&mut self.state, path, name, context)?;
                 (response, Some(changed))
             }
-            (Target::Credential(path, name), "DELETE") => {
+            (Target::Credential(path, name), &Method::DELETE) => {
                 credentials::delete(&mut self.state, path, name)?
             }
-            (Target::Credential(path, name), _) => (
-                credentials::get(&self.state, path, name, context.version)?,
-                None,
-            ),
-            _ => return Err(ArmError::method_not_allowed(&request.method)),
+            (Target::Credential(path, name), _) => {
+                (credentials::get(&self.state, path, name, context)?, None)
+            }
+            _ => return Err(ArmError::method_not_allowed(method)),
         };
         if let Some(changed) = changed {
-            let delay = SignedDuration::from_secs(
-                i64::try_from(self.settings.tunables.propagation_delay_seconds).unwrap_or(i64::MAX),
-            );
-            self.state.publish_credentials(
-                changed.client_id,
-                changed.credentials,
-                now.saturating_add(delay).unwrap_or(now),
-            );
+            self.publish(changed, now);
         }
         Ok(response)
+    }
+
+    /// Lets the token endpoint, and reads that lag, learn of a change.
+    fn publish(&mut self, changed: credentials::Changed, now: Timestamp) {
+        let credentials::Changed {
+            client_id,
+            before,
+            credentials,
+        } = changed;
+        let tunables = &self.settings.tunables;
+        let propagated = after(now, tunables.propagation_delay_seconds.saturating_mul(1000));
+        self.state.publish_credentials(
+            client_id,
+            credentials.values().cloned().collect(),
+            propagated,
+        );
+        match tunables.read_lag_seconds {
+            0 => drop(self.state.read_views.remove(&client_id)),
+            seconds => {
+                let visible = after(now, seconds.saturating_mul(1000));
+                self.state
+                    .lag_reads(client_id, before, credentials, visible, now);
+            }
+        }
     }
 }

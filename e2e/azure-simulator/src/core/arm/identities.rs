@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -63,6 +64,7 @@ pub(crate) struct Context<'a> {
     pub(crate) request: &'a Request,
     pub(crate) version: &'a ApiVersion,
     pub(crate) page_size: usize,
+    pub(crate) now: Timestamp,
 }
 
 impl Context<'_> {
@@ -181,6 +183,7 @@ pub(crate) fn put(
                 principal_id: random.guid(),
                 isolation_scope,
                 credentials: BTreeMap::new(),
+                created: Some(context.now),
             };
             group.identities.insert(key, identity);
             StatusCode::CREATED

@@ -5,6 +5,7 @@ pub(crate) mod authentication;
 mod credentials;
 mod dispatch;
 pub(crate) mod error;
+mod guards;
 mod headers;
 mod identities;
 pub(crate) mod ids;
@@ -71,7 +72,7 @@ impl Azure {
     }
 
     /// Authentication, limits and authorization, in Azure's order: version given, token, path, version known, Resource
-    /// Manager's budgets, subscription, role, the provider's budgets. Where the request is lost on its way
+    /// Manager's budgets, subscription, role, locks and policies, the provider's budgets. Where the request is lost on its way
     /// (`reaches_the_provider`), no budget is touched.
     pub(crate) fn arm_admit(
         &mut self,
@@ -117,7 +118,8 @@ impl Azure {
                 arrival.remaining = remaining;
                 self.unless_throttled(taken, arrival)?;
             }
-            self.authorize(&target, action, caller)?;
+            self.authorize(&target, action, caller, now)?;
+            self.guard(&target, method)?;
             if reaches_the_provider {
                 let taken = self.throttle_at_provider(&target, method, now);
                 self.unless_throttled(taken, arrival)?;
@@ -142,7 +144,13 @@ impl Azure {
         })
     }
 
-    fn authorize(&self, target: &Target, action: Action, caller: Caller) -> ArmResult<()> {
+    fn authorize(
+        &self,
+        target: &Target,
+        action: Action,
+        caller: Caller,
+        now: Timestamp,
+    ) -> ArmResult<()> {
         if let Some(subscription) = target.subscription() {
             self.state.subscription(subscription)?;
         }
@@ -150,7 +158,7 @@ impl Azure {
         if action.permission.is_empty()
             || self
                 .state
-                .is_allowed(caller.object_id, action.permission, &scope)
+                .is_allowed(caller.object_id, action.permission, &scope, now)
         {
             return Ok(());
         }

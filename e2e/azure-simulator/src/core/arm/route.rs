@@ -197,6 +197,36 @@ impl Target {
 }
 
 impl IdentityPath {
+    /// Reads an identity's id.
+    pub(crate) fn parse(id: &str) -> Option<Self> {
+        let segments: Vec<&str> = id.trim_matches('/').split('/').collect();
+        let [
+            subscriptions,
+            subscription,
+            groups,
+            group,
+            providers,
+            provider,
+            kind,
+            name,
+        ] = segments.as_slice()
+        else {
+            return None;
+        };
+        let is_identity = subscriptions.eq_ignore_ascii_case("subscriptions")
+            && groups.eq_ignore_ascii_case("resourceGroups")
+            && providers.eq_ignore_ascii_case("providers")
+            && provider.eq_ignore_ascii_case(NAMESPACE)
+            && kind.eq_ignore_ascii_case("userAssignedIdentities");
+        is_identity.then_some(Self {
+            group: GroupPath {
+                subscription: Uuid::try_parse(subscription).ok()?,
+                group: (*group).to_owned(),
+            },
+            name: (*name).to_owned(),
+        })
+    }
+
     /// The identity's id in lower case: what tells identities apart.
     pub(crate) fn lower_id(&self) -> String {
         self.scope().to_ascii_lowercase()

@@ -1,6 +1,7 @@
 //! Tenants, subscriptions and the managed identity provider's own descriptions.
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,11 +33,11 @@ pub(crate) fn tenants(settings: &Settings) -> Response {
 }
 
 /// `GET /subscriptions`: those in which the caller has a role.
-pub(crate) fn list(state: &State, settings: &Settings, caller: Caller) -> Response {
+pub(crate) fn list(state: &State, settings: &Settings, caller: Caller, now: Timestamp) -> Response {
     let value: Vec<Value> = state
         .subscriptions
         .iter()
-        .filter(|(id, _)| state.sees_subscription(caller.object_id, **id))
+        .filter(|(id, _)| state.sees_subscription(caller.object_id, **id, now))
         .map(|(id, subscription)| body(settings, *id, subscription))
         .collect();
     let count = json!({"type": "Total", "value": value.len()});
@@ -49,12 +50,13 @@ pub(crate) fn get(
     settings: &Settings,
     id: Uuid,
     caller: Caller,
+    now: Timestamp,
 ) -> ArmResult<Response> {
     let subscription = state
         .subscriptions
         .get(&id)
         .ok_or_else(|| ArmError::subscription_not_found(id))?;
-    if !state.sees_subscription(caller.object_id, id) {
+    if !state.sees_subscription(caller.object_id, id, now) {
         return Err(ArmError::authorization_failed(
             caller.client_id,
             caller.object_id,

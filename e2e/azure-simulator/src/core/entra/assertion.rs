@@ -85,6 +85,11 @@ impl Assertion {
         })
     }
 
+    /// Who it is about.
+    pub(crate) fn subject(&self) -> &str {
+        &self.claims.sub
+    }
+
     /// Whether a credential trusts this assertion's issuer: byte for byte, and never with whitespace around it.
     pub(crate) fn is_from_issuer_of(&self, credential: &FederatedCredential) -> bool {
         let issuer = &self.claims.iss;

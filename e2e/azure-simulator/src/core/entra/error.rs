@@ -24,6 +24,11 @@ pub(crate) type EntraResult<T> = Result<T, EntraError>;
 const CHECK_THE_CREDENTIAL: &str = "Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
 
 impl EntraError {
+    /// Whether no credential matched: the failures that the directory's cache keeps.
+    pub(crate) fn is_mismatch(&self) -> bool {
+        matches!(self.code, 70_025 | 700_211 | 700_212 | 700_213)
+    }
+
     /// 400 `invalid_request`.
     pub(crate) fn invalid_request(code: u32, message: impl Into<String>) -> Self {
         Self {

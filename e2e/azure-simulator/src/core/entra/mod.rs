@@ -3,6 +3,7 @@
 mod assertion;
 mod discovery;
 mod error;
+mod propagation;
 mod token;
 
 use http::{Method, StatusCode};

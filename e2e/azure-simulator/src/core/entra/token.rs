@@ -38,14 +38,11 @@ impl TokenRequest {
         self.client.client_id
     }
 
-    /// The issuer whose documents decide, if it is one that a credential of the client trusts.
-    pub(crate) fn issuer_to_fetch(&self, credentials: &[FederatedCredential]) -> Option<&str> {
+    /// The assertion, if it is the proof.
+    pub(super) fn assertion(&self) -> Option<&Assertion> {
         match &self.proof {
             Proof::Secret(_) => None,
-            Proof::Assertion(assertion) => credentials
-                .iter()
-                .any(|credential| assertion.is_from_issuer_of(credential))
-                .then_some(assertion.claims.iss.as_str()),
+            Proof::Assertion(assertion) => Some(assertion),
         }
     }
 }
@@ -170,7 +167,7 @@ impl Azure {
                 }
             }
             Proof::Assertion(assertion) => {
-                self.accept_assertion(&wanted.client, assertion, documents, now)?;
+                self.exchange(&wanted.client, assertion, documents, now)?;
             }
         }
         let seconds = match wanted.client.managed_identity {
@@ -190,9 +187,10 @@ impl Azure {
     }
 
     /// Trust first (is the issuer one of the client's), then the signature, the times, subject and audience.
-    fn accept_assertion(
+    pub(super) fn accept_assertion(
         &self,
         client: &Client,
+        credentials: &[FederatedCredential],
         assertion: &Assertion,
         documents: Option<&Result<IssuerDocuments, String>>,
         now: Timestamp,
@@ -202,7 +200,6 @@ impl Azure {
         if is_own && client.managed_identity.is_some() {
             return Err(EntraError::entra_token_as_assertion());
         }
-        let credentials = self.state.visible_credentials(client.client_id, now);
         if credentials.is_empty() {
             return Err(EntraError::no_credentials_configured(client.client_id));
         }
