@@ -11,8 +11,8 @@ const IN_FLIGHT: usize = 16;
 /// Reads that nobody can do without: the identity, and the listing of its credentials.
 const READS: usize = 2;
 
-/// Requests that a scope takes at once before its rate counts.
-pub(super) const BURST: u32 = 10;
+/// How many seconds' worth of requests the provider takes at once, and one request at least: Azure publishes none.
+pub(super) const BURST_SECONDS: u32 = 1;
 
 /// A scope that Azure counts requests in: so many at once, and so many a second afterwards.
 #[derive(Debug, Clone, Copy)]
@@ -40,34 +40,44 @@ enum Operation {
     Read,
 }
 
-const fn budget(scope: Scope, operation: Operation, burst: f64, per_second: f64) -> Budget {
+/// A budget of the managed identity provider.
+fn provider(scope: Scope, operation: Operation, per_second: f64) -> Budget {
     Budget {
         scope,
+        operation,
+        burst: (per_second * f64::from(BURST_SECONDS)).floor().max(1.0),
+        per_second,
+    }
+}
+
+/// A budget of Resource Manager, for one principal in a subscription.
+fn manager(operation: Operation, burst: f64, per_second: f64) -> Budget {
+    Budget {
+        scope: Scope::Subscription,
         operation,
         burst,
         per_second,
     }
 }
 
-/// What Azure publishes for the operations that creating a credential takes. The first nine are the provider's
-/// (<https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>; it names no burst), the
-/// others Resource Manager's
-/// (<https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>).
-const BUDGETS: [Budget; 13] = [
-    budget(Scope::Identity, Operation::Put, BURST as f64, 0.25),
-    budget(Scope::Identity, Operation::Get, BURST as f64, 0.5),
-    budget(Scope::Identity, Operation::List, BURST as f64, 0.25),
-    budget(Scope::Subscription, Operation::Put, BURST as f64, 2.0),
-    budget(Scope::Subscription, Operation::Get, BURST as f64, 10.0),
-    budget(Scope::Subscription, Operation::List, BURST as f64, 5.0),
-    budget(Scope::Tenant, Operation::Put, BURST as f64, 10.0),
-    budget(Scope::Tenant, Operation::Get, BURST as f64, 30.0),
-    budget(Scope::Tenant, Operation::List, BURST as f64, 15.0),
-    budget(Scope::Subscription, Operation::Put, 200.0, 10.0),
-    budget(Scope::Subscription, Operation::Read, 250.0, 25.0),
-    budget(Scope::Tenant, Operation::Put, 200.0, 10.0),
-    budget(Scope::Tenant, Operation::Read, 250.0, 25.0),
-];
+/// What Azure publishes for the operations that creating a credential takes. Sources: the provider's
+/// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>, Resource Manager's
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>.
+fn budgets() -> [Budget; 11] {
+    [
+        provider(Scope::Identity, Operation::Put, 0.25),
+        provider(Scope::Identity, Operation::Get, 0.5),
+        provider(Scope::Identity, Operation::List, 0.25),
+        provider(Scope::Subscription, Operation::Put, 2.0),
+        provider(Scope::Subscription, Operation::Get, 10.0),
+        provider(Scope::Subscription, Operation::List, 5.0),
+        provider(Scope::Tenant, Operation::Put, 10.0),
+        provider(Scope::Tenant, Operation::Get, 30.0),
+        provider(Scope::Tenant, Operation::List, 15.0),
+        manager(Operation::Put, 200.0, 10.0),
+        manager(Operation::Read, 250.0, 25.0),
+    ]
+}
 
 /// The requests that a case cannot do without.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,20 +115,23 @@ pub(super) fn lower_bound(case: &Case, apply: Duration) -> Duration {
     // One writer: all of an identity's requests stand in line.
     let in_series = fullest.all() as f64 * latency;
     let side_by_side = whole.all() as f64 * latency / IN_FLIGHT as f64;
-    let budgets = BUDGETS.iter().filter(|_| case.throttled).map(|budget| {
-        let needed = match budget.scope {
-            Scope::Identity => fullest,
-            Scope::Subscription | Scope::Tenant => whole,
-        };
-        (needed.of(budget.operation) as f64 - budget.burst) / budget.per_second
-    });
+    let budgets = budgets()
+        .into_iter()
+        .filter(|_| case.throttled)
+        .map(|budget| {
+            let needed = match budget.scope {
+                Scope::Identity => fullest,
+                Scope::Subscription | Scope::Tenant => whole,
+            };
+            (needed.of(budget.operation) as f64 - budget.burst) / budget.per_second
+        });
     let bound = budgets.fold(in_series.max(side_by_side), f64::max);
     Duration::from_secs_f64(bound).max(apply)
 }
 
 /// What the bound is made of, for people.
 pub(super) fn constants() -> String {
-    let throttles = BUDGETS.map(|budget| {
+    let throttles = budgets().map(|budget| {
         format!(
             "{:?} {:?} {} at once, then {}/s",
             budget.scope, budget.operation, budget.burst, budget.per_second
@@ -135,6 +148,8 @@ pub(super) fn constants() -> String {
 
 #[cfg(test)]
 mod tests {
+    use azure_simulator::control::api::{ProviderRates, Throttling};
+
     use super::super::cases::select;
     use super::*;
 
@@ -164,9 +179,35 @@ mod tests {
 
     #[test]
     fn a_budget_gives_its_burst_at_once_and_the_rest_at_its_rate() {
-        // The subscription's 2 PUTs a second: (200 - 10) / 2. One identity's would be (20 - 10) / 0.25.
-        assert_close(bound("throttled", 0.0), 95.0);
-        assert_close(bound("throttled-2000", 0.0), 995.0);
+        // The subscription's 2 PUTs a second: (200 - 2) / 2. One identity's would be (20 - 1) / 0.25.
+        assert_close(bound("throttled", 0.0), 99.0);
+        assert_close(bound("throttled-2000", 0.0), 999.0);
+    }
+
+    #[test]
+    fn the_simulator_has_the_budgets_that_the_bound_counts_with() {
+        let Throttling {
+            resource_manager,
+            provider: ProviderRates { put, get, list, .. },
+            ..
+        } = Throttling::published(BURST_SECONDS);
+        let simulated = [
+            put.resource,
+            get.resource,
+            list.resource,
+            put.subscription,
+            get.subscription,
+            list.subscription,
+            put.tenant,
+            get.tenant,
+            list.tenant,
+            resource_manager.writes.subscription,
+            resource_manager.reads.subscription,
+        ];
+        for (budget, simulated) in budgets().iter().zip(simulated) {
+            assert_close(budget.per_second, f64::from(simulated.per_minute) / 60.0);
+            assert_close(budget.burst, f64::from(simulated.burst));
+        }
     }
 
     #[test]
@@ -189,7 +230,7 @@ mod tests {
         let told = constants();
         for constant in [
             "16 in flight",
-            "identity put 10 at once, then 0.25/s",
+            "identity put 1 at once, then 0.25/s",
             "subscription read 250 at once, then 25/s",
         ] {
             assert!(told.contains(constant), "{constant:?} is not in {told}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use azure_simulator::control::api::{Latency, Matcher, Service};
+use azure_simulator::control::api::{Latency, Matcher, Service, Throttling, Tunables};
 use azwib_crds::WorkloadIdentityBinding;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
@@ -10,6 +10,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use super::bound::BURST_SECONDS;
 use super::cases::Case;
 use super::readiness::Readiness;
 use crate::{Environment, EnvironmentOptions, OperatorProcess};
@@ -47,6 +48,7 @@ impl Setup {
             install_crd: true,
             // The recorder would look at every status, on the same cores.
             keep_records: false,
+            for_measurements: true,
         })
         .await?;
         let client = environment.client().await?;
@@ -62,12 +64,13 @@ impl Setup {
             bindings,
             environment,
         };
-        setup.slow_down(case).await?;
+        setup.hold_up(case).await?;
         Ok(setup)
     }
 
-    /// Resource Manager takes its time. Signing in does not: that is one request in hours, whatever the number of bindings.
-    async fn slow_down(&self, case: &Case) -> anyhow::Result<()> {
+    /// Resource Manager takes its time, and has budgets. Signing in does not: that is one request in hours, whatever the
+    /// number of bindings.
+    async fn hold_up(&self, case: &Case) -> anyhow::Result<()> {
         let latency = Latency {
             matcher: Matcher {
                 service: Some(Service::ResourceManager),
@@ -78,8 +81,11 @@ impl Setup {
         };
         let control = self.environment.control();
         control.set_latencies(&[latency]).await?;
-        anyhow::ensure!(!case.throttled, "the simulator cannot throttle yet");
-        Ok(())
+        let tunables = Tunables {
+            throttling: case.throttled.then(|| Throttling::published(BURST_SECONDS)),
+            ..control.tunables().await?
+        };
+        Ok(control.set_tunables(&tunables).await?)
     }
 
     /// Starts the operator with further flags and waits until it is ready.
