@@ -111,8 +111,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: bench
 bench: ## Measure the operator (docs/benchmarks.md). CASES=200@0,steady: only these. JSON=FILE: write the figures.
-	$(CARGO) build --release -p azwib-operator -p azure-simulator -p azwib-e2e --bins
-	@$(RELEASE)/assets > /dev/null
+	$(CARGO) build --release $(addprefix -p ,azwib-operator azure-simulator azwib-e2e) $(addprefix --bin ,azwib-operator azure-simulator supervisor bench)
 	@$(RELEASE)/bench $(if $(CASES),--cases=$(CASES)) $(if $(JSON),--json=$(JSON))
 
 $(CARGO_DENY):

@@ -1,4 +1,5 @@
-//! The local control plane, the webhook beside it, and what the end-to-end tests and the demo need to drive them.
+//! The local control plane, the webhook beside it, and what the end-to-end tests, the demo and the benchmark need
+//! to drive them.
 
 pub mod assets;
 pub mod bench;
