@@ -143,3 +143,23 @@ fn a_wrong_flag_is_named() {
         assert!(text.contains(what), "{flags:?}: {text}");
     }
 }
+
+#[tokio::test]
+async fn the_settings_of_the_model_can_be_given_on_the_command_line() {
+    let state_dir = TempDir::new().unwrap();
+    let flags = ["--tunables", r#"{"pageSize": 7, "throttling": {}}"#];
+    let (_running, addresses) = Running::start(&state_dir, &flags);
+    let url = format!("{}/tunables", addresses["control"].as_str().unwrap());
+    let tunables: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    assert_eq!(tunables["pageSize"], 7);
+    assert_eq!(
+        tunables["throttling"]["provider"]["put"]["resource"]["perMinute"],
+        15
+    );
+    let refused = simulator(&state_dir, &["--tunables", r#"{"pagesize": 7}"#])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains("pagesize"), "{stderr}");
+}

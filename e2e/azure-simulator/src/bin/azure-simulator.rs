@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use azure_simulator::{Addresses, ServicePrincipal, Simulator, SimulatorConfig};
+use azure_simulator::{Addresses, ServicePrincipal, Simulator, SimulatorConfig, Tunables};
 use clap::Parser;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,9 +51,16 @@ struct Cli {
     /// Seed of all ids
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Settings of the model, as the control API takes them, such as '{"throttling": {}}' for the published limits
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = parse_tunables)]
+    tunables: Tunables,
     /// PEM bundle of CAs that Entra trusts when it fetches an issuer's documents (repeatable)
     #[arg(long = "trusted-ca", value_name = "PATH")]
     trusted_cas: Vec<PathBuf>,
+}
+
+fn parse_tunables(text: &str) -> Result<Tunables, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn parse_principal(text: &str) -> Result<ServicePrincipal, String> {
@@ -105,8 +112,8 @@ async fn run(cli: Cli) -> Result<()> {
         },
         latency: cli.latency,
         seed: cli.seed,
+        tunables: cli.tunables,
         trusted_cas: cli.trusted_cas,
-        ..SimulatorConfig::default()
     })
     .await?;
     let line = json!({

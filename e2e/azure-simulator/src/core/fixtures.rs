@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::arm::ids::{identity_id, subscription_id};
 use super::arm::route::{GroupPath, IdentityPath};
 use super::interference::{Fault, Hold, Latency, RuleError, RuleId};
-use super::locks::{Lock, LockLevel, PolicyDenial};
-use super::phases::after;
-use super::rbac::{Role, RoleAssignment, RoleGrant};
+use super::rbac::Role;
 use super::state::{
     ApplicationPrincipal, FederatedCredential, Identity, ResourceGroup, ServicePrincipal,
     Subscription,
@@ -121,8 +119,21 @@ impl Azure {
         name: &str,
         now: Timestamp,
     ) -> Result<NewIdentity, FixtureError> {
+        let path = IdentityPath {
+            group: GroupPath {
+                subscription,
+                group: group.to_owned(),
+            },
+            name: name.to_owned(),
+        };
+        let former = self.state.identity(&path).ok();
+        let location = former.map(|identity| identity.location.clone());
         self.delete_identity(subscription, group, name)?;
-        self.make_identity(subscription, group, name, Some(now))
+        let made = self.make_identity(subscription, group, name, Some(now))?;
+        if let (Some(location), Ok(identity)) = (location, self.state.identity_mut(&path)) {
+            identity.location = location;
+        }
+        Ok(made)
     }
 
     /// Deletes an identity with its credentials; whether it was there.
@@ -251,7 +262,7 @@ impl Azure {
         self.state.read_views.remove(&identity.client_id);
         let credentials = identity.credentials.values().cloned().collect();
         self.state
-            .publish_credentials(identity.client_id, credentials, now);
+            .publish_credentials(identity.client_id, credentials, now, now);
     }
 
     /// Makes the service principal of an application, or replaces its secret and credentials. Returns its object id.
@@ -271,6 +282,7 @@ impl Azure {
             credentials.clone(),
             // Fixtures count from the beginning of time on.
             Timestamp::MIN,
+            Timestamp::MIN,
         );
         self.state.applications.insert(
             principal.client_id,
@@ -281,103 +293,6 @@ impl Azure {
             },
         );
         object_id
-    }
-
-    /// Gives a principal (by object id or client id) a role on a scope, which counts at once. Returns the assignment's id.
-    pub fn assign_role(&mut self, scope: &str, role: Role, principal: Uuid) -> Uuid {
-        self.grant(scope, role, principal, Timestamp::MIN)
-    }
-
-    /// The same, and it counts after `rolePropagationSeconds`.
-    pub fn assign_role_at(
-        &mut self,
-        scope: &str,
-        role: Role,
-        principal: Uuid,
-        now: Timestamp,
-    ) -> Uuid {
-        let from = self.role_change_counts(now);
-        self.grant(scope, role, principal, from)
-    }
-
-    fn grant(&mut self, scope: &str, role: Role, principal: Uuid, from: Timestamp) -> Uuid {
-        let id = self.random.guid();
-        let assignment = RoleAssignment {
-            id,
-            scope: scope.to_owned(),
-            role,
-            principal_id: self.state.object_id(principal),
-        };
-        self.state.role_grants.push(RoleGrant {
-            assignment,
-            from,
-            until: None,
-        });
-        id
-    }
-
-    /// Takes a role assignment away, which counts at once; whether it was there.
-    pub fn delete_role_assignment(&mut self, id: Uuid) -> bool {
-        self.revoke(id, Timestamp::MIN)
-    }
-
-    /// The same, and it counts after `rolePropagationSeconds`.
-    pub fn delete_role_assignment_at(&mut self, id: Uuid, now: Timestamp) -> bool {
-        let until = self.role_change_counts(now);
-        self.revoke(id, until)
-    }
-
-    fn revoke(&mut self, id: Uuid, until: Timestamp) -> bool {
-        let grant = self
-            .state
-            .role_grants
-            .iter_mut()
-            .find(|grant| grant.assignment.id == id && grant.until.is_none());
-        let was_there = grant.is_some();
-        if let Some(grant) = grant {
-            grant.until = Some(until);
-        }
-        was_there
-    }
-
-    fn role_change_counts(&self, now: Timestamp) -> Timestamp {
-        let seconds = self.settings.tunables.role_propagation_seconds;
-        after(now, seconds.saturating_mul(1000))
-    }
-
-    /// Puts a lock on a scope. Returns its id.
-    pub fn lock(&mut self, scope: &str, level: LockLevel) -> Uuid {
-        let id = self.random.guid();
-        self.state.locks.push(Lock {
-            id,
-            scope: scope.to_owned(),
-            level,
-        });
-        id
-    }
-
-    /// Takes a lock away; whether it was there.
-    pub fn unlock(&mut self, id: Uuid) -> bool {
-        let before = self.state.locks.len();
-        self.state.locks.retain(|lock| lock.id != id);
-        self.state.locks.len() < before
-    }
-
-    /// Denies writes of credentials on a scope and below. Returns the id of the policy's assignment.
-    pub fn deny_by_policy(&mut self, scope: &str) -> Uuid {
-        let id = self.random.guid();
-        self.state.policy_denials.push(PolicyDenial {
-            id,
-            scope: scope.to_owned(),
-        });
-        id
-    }
-
-    /// Takes such a policy away; whether it was there.
-    pub fn allow_by_policy(&mut self, id: Uuid) -> bool {
-        let before = self.state.policy_denials.len();
-        self.state.policy_denials.retain(|denial| denial.id != id);
-        self.state.policy_denials.len() < before
     }
 
     /// Forgets logged requests and secrets.

@@ -38,6 +38,40 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without query, headers and body, as sent to `https://localhost`. A method that is none is GET.
+    pub fn new(service: Service, method: &str, path: &str) -> Self {
+        Self {
+            service,
+            method: method.parse().unwrap_or_default(),
+            path: path.to_owned(),
+            query: String::new(),
+            base_url: "https://localhost".to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// Replaces the query.
+    #[must_use]
+    pub fn with_query(mut self, query: &str) -> Self {
+        query.clone_into(&mut self.query);
+        self
+    }
+
+    /// Sets a header. A value that no HTTP header can carry is left out.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        set_header(&mut self.headers, name, value);
+        self
+    }
+
+    /// Replaces the body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// The path's segments, percent-decoded, without empty ones at the ends. One in the middle is an empty name, and
     /// must not let the next segment take its place.
     pub fn segments(&self) -> Vec<String> {
@@ -99,13 +133,17 @@ impl Response {
     /// Sets a header. A value that no HTTP header can carry is left out.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::try_from(name),
-            HeaderValue::try_from(value.as_bytes()),
-        ) {
-            self.headers.insert(name, value);
-        }
+        set_header(&mut self.headers, name, value);
         self
+    }
+}
+
+fn set_header(headers: &mut HeaderMap, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (
+        HeaderName::try_from(name),
+        HeaderValue::try_from(value.as_bytes()),
+    ) {
+        headers.insert(name, value);
     }
 }
 

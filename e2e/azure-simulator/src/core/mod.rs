@@ -7,9 +7,80 @@
 //! 3. [`Azure::end`]: the answer is handed out, or nobody is there to take it.
 //!
 //! A driver that drops a request after `begin` has changed nothing; one that drops it after `take_effect` has lost an answer.
+//! Every request that has begun must end, whatever became of it: until then it is under way, and a write of a credential keeps
+//! other writes from its identity.
+//!
+//! # Driving it directly
+//!
+//! A simulation keeps its own clock, calls the phases when they are due ([`Operation::effect_at`], [`Outcome::at`]), and drops a
+//! caller where it wants to. Two runs with one seed, and the same calls at the same times, are the same.
+//!
+//! ```
+//! use azure_simulator::Tunables;
+//! use azure_simulator::core::http::{Answer, Request, Service};
+//! use azure_simulator::core::interference::{FaultAction, When};
+//! use azure_simulator::core::throttle::Throttling;
+//! use azure_simulator::core::{Azure, Endpoints, Settings, SigningKey};
+//! use azure_simulator::ServicePrincipal;
+//! use jiff::{SignedDuration, Timestamp};
+//! use uuid::Uuid;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (subscription, client) = (Uuid::from_u128(2), Uuid::from_u128(3));
+//! let settings = Settings {
+//!     resource_groups: vec!["shop".into()],
+//!     // It owns the subscription.
+//!     service_principals: vec![ServicePrincipal { client_id: client, secret: None }],
+//!     tunables: Tunables { throttling: Some(Throttling::default()), ..Tunables::default() },
+//!     seed: 7,
+//!     ..Settings::new(Uuid::from_u128(1), subscription, Endpoints::new("https://arm", "https://entra", "https://issuer"))
+//! };
+//! // One key serves all seeds: making one takes a moment.
+//! let mut azure = Azure::new(settings, SigningKey::generate()?);
+//! let mut now: Timestamp = "2026-01-01T12:00:00Z".parse()?;
+//! let id = azure.create_identity(subscription, "shop", "orders")?.id;
+//! let token = azure.issue_token(client, SignedDuration::from_hours(24), now)?;
+//!
+//! let put = Request::new(Service::ResourceManager, "PUT", &format!("{id}/federatedIdentityCredentials/shop-orders"))
+//!     .with_query("api-version=2023-01-31")
+//!     .with_header("authorization", &format!("Bearer {token}"))
+//!     .with_body(r#"{"properties": {"issuer": "https://i/", "subject": "s", "audiences": ["a"]}}"#);
+//!
+//! // A request that goes well.
+//! let mut operation = azure.begin(put.clone(), now);
+//! now = operation.effect_at();
+//! let outcome = azure.take_effect(&mut operation, now);
+//! now = outcome.at;
+//! azure.end(operation.id(), outcome.answer.response(), now);
+//! assert_eq!(outcome.answer.response().map(|response| response.status.as_u16()), Some(201));
+//!
+//! // One that the published limits refuse: a write every four seconds for an identity.
+//! let mut operation = azure.begin(put.clone(), now);
+//! let outcome = azure.take_effect(&mut operation, now);
+//! azure.end(operation.id(), outcome.answer.response(), now);
+//! assert!(azure.request(operation.id()).is_some_and(|record| record.throttled_by.is_some()));
+//!
+//! // One whose answer is lost and which takes effect half a minute later.
+//! now += SignedDuration::from_secs(4);
+//! let late = FaultAction::LateEffect { milliseconds: 30_000, keeps_turn: false, keeps_connection: false };
+//! let mut operation = azure.begin_with(put, Some((When::BeforeEffect, late)), now);
+//! let outcome = azure.take_effect(&mut operation, now);
+//! assert!(matches!(outcome.answer, Answer::ConnectionDropped));
+//! azure.end(operation.id(), None, now);
+//! azure.advance(now + SignedDuration::from_secs(30));
+//!
+//! // What there is, and what happened, for an oracle.
+//! assert_eq!(azure.identity(&id).map(|identity| identity.credentials.len()), Some(1));
+//! let record = azure.request(operation.id()).ok_or("no record")?;
+//! assert_eq!(record.effect, Some(record.started + SignedDuration::from_secs(30)));
+//! # Ok(())
+//! # }
+//! ```
 
+mod access;
 pub(crate) mod arm;
 pub(crate) mod entra;
+mod faults;
 mod fixtures;
 pub mod http;
 mod inspection;
@@ -28,6 +99,7 @@ mod writes;
 
 use uuid::Uuid;
 
+use self::arm::authentication::VerifiedTokens;
 pub use self::entra::IssuerDocuments;
 pub use self::fixtures::{FixtureError, NewIdentity};
 use self::interference::{Interference, Latency};
@@ -35,7 +107,7 @@ use self::phases::LateEffect;
 pub use self::phases::{Operation, Outcome};
 use self::random::Random;
 use self::request_log::RequestLog;
-pub use self::signing::SigningKey;
+pub use self::signing::{SigningKey, SigningKeyError};
 use self::state::{ServicePrincipal, State};
 use self::throttle::Throttle;
 use self::tunables::Tunables;
@@ -101,6 +173,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Nothing but a tenant and a subscription, with what is published or most likely as tunables.
+    pub fn new(tenant: Uuid, subscription: Uuid, endpoints: Endpoints) -> Self {
+        Self {
+            tenant,
+            subscription,
+            resource_groups: Vec::new(),
+            service_principals: Vec::new(),
+            endpoints,
+            tunables: Tunables::default(),
+            latencies: Vec::new(),
+            seed: 1,
+        }
+    }
+
     fn resource_manager_audiences(&self) -> Vec<String> {
         let arm = self.endpoints.arm();
         let mut audiences = self.tunables.resource_manager_audiences.clone();
@@ -116,6 +202,7 @@ pub struct Azure {
     initial: Settings,
     settings: Settings,
     signing_key: SigningKey,
+    verified_tokens: VerifiedTokens,
     state: State,
     /// For the ids of what is made: requests do not change them.
     random: Random,
@@ -140,6 +227,7 @@ impl Azure {
             request_random: Random::new(settings.seed.wrapping_add(1)),
             settings,
             signing_key,
+            verified_tokens: VerifiedTokens::default(),
             state: State::default(),
             interference: Interference::default(),
             throttle: Throttle::default(),

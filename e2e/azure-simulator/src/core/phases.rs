@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::arm::Arrival;
-use super::arm::error::ArmResult;
+use super::arm::error::{ArmError, ArmResult};
 use super::http::{Answer, Request, Response, Service};
 use super::interference::{Facts, FaultAction, Obstacles, When};
 use super::request_log::{RequestRecord, SecretKind};
@@ -33,6 +33,15 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether it was let in: one that was refused changes nothing, whatever becomes of it.
+    fn is_let_in(&self) -> bool {
+        match &self.admitted {
+            Admitted::ResourceManager(admitted) => admitted.is_ok(),
+            Admitted::Entra(admitted) => admitted.is_ok(),
+            Admitted::Issuer => true,
+        }
+    }
+
     /// Its number in the request log.
     pub fn id(&self) -> u64 {
         self.id
@@ -145,14 +154,17 @@ impl Azure {
                 }
                 let Arrival {
                     caller,
+                    written_identity,
                     admitted,
                     remaining,
                     throttled_by,
                 } = self.arm_admit(request, obstacles.reaches_the_provider(), now);
                 record.caller = caller.map(|caller| caller.client_id);
                 record.throttled_by = throttled_by;
+                record.identity = written_identity;
                 let admitted = admitted.and_then(|admitted| {
-                    self.take_turn(&request.method, admitted, obstacles, record)
+                    self.take_turn(obstacles, record)?;
+                    Ok(admitted)
                 });
                 (Admitted::ResourceManager(admitted), remaining)
             }
@@ -165,26 +177,19 @@ impl Azure {
     }
 
     /// A write of a credential begins, or is refused because another one on the same identity is under way.
-    fn take_turn(
-        &mut self,
-        method: &http::Method,
-        admitted: arm::Admitted,
-        obstacles: &Obstacles,
-        record: &mut RequestRecord,
-    ) -> ArmResult<arm::Admitted> {
-        let Some(identity) = admitted.written_identity(method) else {
-            return Ok(admitted);
+    fn take_turn(&mut self, obstacles: &Obstacles, record: &mut RequestRecord) -> ArmResult<()> {
+        let Some(identity) = &record.identity else {
+            return Ok(());
         };
-        record.identity = Some(identity.clone());
         if !self.settings.tunables.single_writer || !obstacles.takes_a_turn() {
-            return Ok(admitted);
+            return Ok(());
         }
-        if let Some(other) = self.writes.under_way(&identity) {
+        if let Some(other) = self.writes.under_way(identity) {
             record.overlaps = Some(other);
-            return Err(arm::error::ArmError::concurrent_writes(&identity));
+            return Err(ArmError::concurrent_writes(identity));
         }
-        self.writes.begin(&identity, record.id);
-        Ok(admitted)
+        self.writes.begin(identity, record.id);
+        Ok(())
     }
 
     /// Second phase: the request changes the state and gets its answer. Call it once, at [`Operation::effect_at`] or later.
@@ -200,19 +205,19 @@ impl Azure {
                     keeps_connection,
                 },
             )) => {
-                self.postpone(operation, after(now, milliseconds), keeps_turn);
+                if operation.is_let_in() {
+                    self.postpone(operation, after(now, milliseconds), keeps_turn);
+                }
                 if keeps_connection {
                     Answer::Never
                 } else {
                     Answer::ConnectionDropped
                 }
             }
-            Some((When::BeforeEffect, action)) => {
-                self.faulty_answer(&operation.request, &action, None)
-            }
+            Some((When::BeforeEffect, action)) => self.faulty_answer(operation, &action, None),
             Some((When::AfterEffect, action)) => {
                 let response = self.carry_out(operation, now);
-                let answer = self.faulty_answer(&operation.request, &action, Some(response));
+                let answer = self.faulty_answer(operation, &action, Some(response));
                 if matches!(answer, Answer::ConnectionDropped | Answer::Never) {
                     // The provider is done with it, whoever still waits.
                     self.writes.end(operation.id);
@@ -230,7 +235,7 @@ impl Azure {
     fn carry_out(&mut self, operation: &Operation, now: Timestamp) -> Response {
         if let Some(record) = self.log.record(operation.id) {
             record.effective = true;
-            record.effect = Some(now);
+            record.effect = operation.is_let_in().then_some(now);
         }
         let request = &operation.request;
         match operation.admitted.clone() {
@@ -247,14 +252,15 @@ impl Azure {
 
     fn faulty_answer(
         &mut self,
-        request: &Request,
+        operation: &Operation,
         action: &FaultAction,
         right: Option<Response>,
     ) -> Answer {
+        let request = &operation.request;
         match action.answer(request.service, right) {
             Answer::Response(response) if request.service == Service::ResourceManager => {
                 let headers = response.headers.clone();
-                let mut response = self.arm_headers(request, response, None);
+                let mut response = self.arm_headers(request, response, operation.remaining);
                 // What the fault says goes before what Azure always sends.
                 response.headers.extend(headers);
                 Answer::Response(response)

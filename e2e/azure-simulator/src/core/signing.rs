@@ -2,10 +2,15 @@
 
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thiserror::Error;
+
+/// Bits of the key, as Entra's.
+pub(crate) const KEY_BITS: usize = 2048;
 
 /// Why a token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -14,6 +19,20 @@ pub(crate) enum TokenError {
     Malformed,
     #[error("the signature does not verify")]
     Signature,
+}
+
+/// A key that cannot be made.
+#[derive(Debug, Error)]
+pub enum SigningKeyError {
+    /// The numbers could not be found.
+    #[error("the RSA key cannot be generated")]
+    Generate(#[from] rsa::Error),
+    /// It could not be written down.
+    #[error("the RSA key cannot be encoded")]
+    Encode(#[from] rsa::pkcs8::Error),
+    /// It could not be read back.
+    #[error("the RSA key cannot be used")]
+    Read(#[from] jsonwebtoken::errors::Error),
 }
 
 /// An RSA key pair with the key id under which it is published.
@@ -39,6 +58,16 @@ impl SigningKey {
             public,
             key_id,
         })
+    }
+
+    /// Makes a key. Unlike everything else here it does not come from the seed, and nothing that the model does depends
+    /// on it but the signatures.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn generate() -> Result<Self, SigningKeyError> {
+        let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)?;
+        Ok(Self::from_pem(&key.to_pkcs8_pem(LineEnding::LF)?)?)
     }
 
     /// Signs claims with RS256.

@@ -225,10 +225,10 @@ impl State {
         now: Timestamp,
     ) -> Option<(Timestamp, &[FederatedCredential])> {
         let views = self.credential_views.get(&client_id)?;
-        let newest = views.iter().rposition(|view| view.effective_at <= now)?;
-        let former = newest.checked_sub(1).and_then(|index| views.get(index));
-        let credentials = former.map_or(&[][..], |view| view.credentials.as_slice());
-        Some((views.get(newest)?.effective_at, credentials))
+        let mut seen = views.iter().rev().filter(|view| view.effective_at <= now);
+        let since = seen.next()?.effective_at;
+        let former = seen.next();
+        Some((since, former.map_or(&[], |view| &view.credentials)))
     }
 
     /// The credentials that a read shows.
@@ -260,19 +260,109 @@ impl State {
         views.push((visible_at, after));
     }
 
-    /// Notes that a client's credentials changed, for the token endpoint to see at `effective_at`.
+    /// Notes that a client's credentials changed, for the token endpoint to see at `effective_at`. What it saw before what
+    /// it saw last is forgotten.
     pub(crate) fn publish_credentials(
         &mut self,
         client_id: Uuid,
         credentials: Vec<FederatedCredential>,
         effective_at: Timestamp,
+        now: Timestamp,
     ) {
-        self.credential_views
-            .entry(client_id)
-            .or_default()
-            .push(CredentialView {
-                effective_at,
-                credentials,
-            });
+        let views = self.credential_views.entry(client_id).or_default();
+        let mut seen = (0..views.len()).rev();
+        let mut next = || seen.find(|index| views[*index].effective_at <= now);
+        if let (Some(_), Some(former)) = (next(), next()) {
+            views.drain(..former);
+        }
+        views.push(CredentialView {
+            effective_at,
+            credentials,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    fn credentials(name: &str) -> Credentials {
+        let credential = FederatedCredential {
+            name: name.into(),
+            issuer: "https://i/".into(),
+            subject: Some(name.into()),
+            claims_matching_expression: None,
+            audiences: vec!["a".into()],
+        };
+        [(name.to_owned(), credential)].into()
+    }
+
+    #[test]
+    fn the_token_endpoint_knows_what_has_arrived_and_what_it_knew_before() {
+        let client = Uuid::nil();
+        let mut state = State::default();
+        // Written when, seen when.
+        for (name, written, seen) in [("a", 0, 0), ("b", 1, 1), ("late", 2, 100), ("c", 3, 5)] {
+            let credentials = credentials(name).into_values().collect();
+            state.publish_credentials(client, credentials, at(seen), at(written));
+        }
+        let name = |credentials: &[FederatedCredential]| {
+            let first = credentials.first();
+            first.map_or_else(String::new, |credential| credential.name.clone())
+        };
+        for (now, visible, former, since) in [
+            (0, "a", "", 0),
+            (1, "b", "a", 1),
+            (4, "b", "a", 1),
+            (5, "c", "b", 5),
+            // What was written later and arrived earlier holds.
+            (100, "c", "late", 5),
+        ] {
+            assert_eq!(name(state.visible_credentials(client, at(now))), visible);
+            let (moment, before) = state.former_credentials(client, at(now)).unwrap();
+            assert_eq!(
+                (moment, name(before).as_str()),
+                (at(since), former),
+                "{now}"
+            );
+        }
+        state.publish_credentials(client, Vec::new(), at(200), at(199));
+        assert!(state.credential_views[&client].len() <= 3);
+    }
+
+    #[test]
+    fn reads_show_a_change_when_it_is_due_and_until_then_what_they_showed() {
+        let identity = Identity {
+            name: "orders".into(),
+            location: "westeurope".into(),
+            tags: Tags::new(),
+            client_id: Uuid::nil(),
+            principal_id: Uuid::nil(),
+            isolation_scope: None,
+            credentials: credentials("now"),
+            created: None,
+        };
+        let mut state = State::default();
+        // Nothing lags yet.
+        assert_eq!(
+            state.shown_credentials(&identity, at(0)),
+            &credentials("now")
+        );
+        let client = identity.client_id;
+        for (before, after, written, seen) in [("a", "b", 0, 10), ("b", "c", 5, 15)] {
+            let (before, after) = (credentials(before), credentials(after));
+            state.lag_reads(client, before, after, at(seen), at(written));
+        }
+        for (now, shown) in [(0, "a"), (9, "a"), (10, "b"), (14, "b"), (15, "c")] {
+            let expected = credentials(shown);
+            let credentials = state.shown_credentials(&identity, at(now));
+            assert_eq!(credentials, &expected, "{now}");
+        }
     }
 }

@@ -16,9 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::core::SigningKey;
-
-/// Bits of the key that signs access tokens, as Entra's.
-const SIGNING_KEY_BITS: usize = 2048;
+use crate::core::signing::KEY_BITS;
 
 /// What the directory holds.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl StateDir {
             .with_context(|| format!("{} holds no certificate", ca_path.display()))?;
         let signing_key_path = directory.join("signing-key.pem");
         if !signing_key_path.exists() {
-            let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, SIGNING_KEY_BITS)?;
+            let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)?;
             write_private(&signing_key_path, &key.to_pkcs8_pem(LineEnding::LF)?)?;
         }
         let signing_key = SigningKey::from_pem(&read(&signing_key_path)?)

@@ -1,3 +1,4 @@
+use azure_simulator::Tunables;
 use azure_simulator::control::api::ErrorAnswer;
 use serde_json::{Value, json};
 
@@ -197,16 +198,24 @@ async fn an_identity_has_20_credentials_at_most() {
     assert_eq!(put(20).await.status, 201);
 
     let mut tunables = azure.control.tunables().await.unwrap();
-    tunables.credential_limit_answer = ErrorAnswer {
-        status: 403,
-        code: "Directory_ResourceSizeExceeded".into(),
-        message: "The size of the object has exceeded its limit.".into(),
-    };
-    azure.control.set_tunables(&tunables).await.unwrap();
-    assert_eq!(
-        put(0).await.error(),
-        (403, "Directory_ResourceSizeExceeded")
-    );
+    let answers = Tunables::credential_limit_answers();
+    assert!(answers.contains(&tunables.credential_limit_answer));
+    for answer in answers {
+        tunables.credential_limit_answer = answer.clone();
+        azure.control.set_tunables(&tunables).await.unwrap();
+        let refused = put(0).await;
+        let (status, code) = refused.error();
+        let message = refused.message().to_owned();
+        let code = code.to_owned();
+        assert_eq!(
+            ErrorAnswer {
+                status,
+                code,
+                message
+            },
+            answer
+        );
+    }
     tunables.credential_limit = 21;
     azure.control.set_tunables(&tunables).await.unwrap();
     assert_eq!(put(0).await.status, 201);

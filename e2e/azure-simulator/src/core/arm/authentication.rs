@@ -1,5 +1,7 @@
 //! Who calls: the bearer token of a request.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -16,8 +18,9 @@ pub(crate) struct Caller {
     pub(crate) object_id: Uuid,
 }
 
-#[derive(Debug, Deserialize)]
-struct AccessClaims {
+/// What an access token says.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct AccessClaims {
     aud: String,
     tid: Uuid,
     oid: Uuid,
@@ -34,11 +37,34 @@ pub(crate) fn bearer(request: &Request) -> Option<&str> {
         .then_some(token.trim())
 }
 
+/// Tokens whose signature was verified. A caller sends the same one for hours, and verifying costs more than all the rest
+/// of a request.
+#[derive(Debug, Default)]
+pub(crate) struct VerifiedTokens(BTreeMap<String, AccessClaims>);
+
+impl VerifiedTokens {
+    /// So many are kept.
+    const LIMIT: usize = 64;
+
+    fn claims(&mut self, token: &str, key: &SigningKey) -> Result<AccessClaims, TokenError> {
+        if let Some(claims) = self.0.get(token) {
+            return Ok(claims.clone());
+        }
+        let claims: AccessClaims = key.verify(token)?;
+        if self.0.len() >= Self::LIMIT {
+            self.0.clear();
+        }
+        self.0.insert(token.to_owned(), claims.clone());
+        Ok(claims)
+    }
+}
+
 /// Reads and verifies the token.
 pub(crate) fn authenticate(
     request: &Request,
     settings: &Settings,
     key: &SigningKey,
+    verified: &mut VerifiedTokens,
     now: Timestamp,
 ) -> ArmResult<Caller> {
     let authorization_uri = format!("{}/{}", settings.endpoints.entra(), settings.tenant);
@@ -57,7 +83,7 @@ pub(crate) fn authenticate(
                 .into(),
         )
     })?;
-    let claims: AccessClaims = key.verify(token).map_err(|error| {
+    let claims = verified.claims(token, key).map_err(|error| {
         let message = match error {
             TokenError::Malformed => "The access token is invalid.",
             TokenError::Signature => "The access token's signature could not be validated.",

@@ -142,6 +142,7 @@ impl Azure {
             client_id,
             credentials.values().cloned().collect(),
             propagated,
+            now,
         );
         match tunables.read_lag_seconds {
             0 => drop(self.state.read_views.remove(&client_id)),

@@ -12,7 +12,19 @@ const REMAINING_WRITES: u64 = 199;
 /// The bucket over all principals is 15 times as large.
 const GLOBAL_FACTOR: u64 = 15;
 
-/// Adds them. Where nothing is counted, the counters are those of fresh buckets.
+/// What fresh buckets say: where nothing is counted, all are.
+pub(crate) fn fresh(request: &Request) -> Remaining {
+    let own = match throttling::kind(&request.method) {
+        "reads" => REMAINING_READS,
+        _ => REMAINING_WRITES,
+    };
+    Remaining::Subscription {
+        own,
+        global: (own + 1) * GLOBAL_FACTOR - 1,
+    }
+}
+
+/// Adds them. A request that is not counted, such as one without a caller, gets no counters.
 pub(crate) fn add(
     request: &Request,
     response: Response,
@@ -24,14 +36,6 @@ pub(crate) fn add(
         .header("x-ms-correlation-request-id")
         .map_or_else(|| request_id.clone(), str::to_owned);
     let kind = throttling::kind(&request.method);
-    let fresh = match kind {
-        "reads" => REMAINING_READS,
-        _ => REMAINING_WRITES,
-    };
-    let remaining = remaining.unwrap_or(Remaining::Subscription {
-        own: fresh,
-        global: (fresh + 1) * GLOBAL_FACTOR - 1,
-    });
     let response = response
         .with_header("x-ms-request-id", &request_id)
         .with_header("x-ms-correlation-request-id", &correlation_id)
@@ -46,8 +50,9 @@ pub(crate) fn add(
         )
     };
     let response = match remaining {
-        Remaining::Tenant(own) => counter(response, "tenant", own),
-        Remaining::Subscription { own, global } => {
+        None => response,
+        Some(Remaining::Tenant(own)) => counter(response, "tenant", own),
+        Some(Remaining::Subscription { own, global }) => {
             let response = counter(response, "subscription", own);
             counter(response, "subscription-global", global)
         }

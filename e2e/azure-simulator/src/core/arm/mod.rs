@@ -38,23 +38,13 @@ pub(crate) struct Admitted {
     caller: Option<Caller>,
 }
 
-impl Admitted {
-    /// The lower-cased id of the identity whose credentials it writes.
-    pub(crate) fn written_identity(&self, method: &Method) -> Option<String> {
-        match &self.target {
-            Target::Credential(path, _) if matches!(*method, Method::PUT | Method::DELETE) => {
-                Some(path.lower_id())
-            }
-            _ => None,
-        }
-    }
-}
-
 /// A request at Resource Manager's door.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     /// Who sends it, once that is known.
     pub(crate) caller: Option<Caller>,
+    /// The lower-cased id of the identity whose credentials it writes.
+    pub(crate) written_identity: Option<String>,
     /// Whether it is let in.
     pub(crate) admitted: ArmResult<Admitted>,
     /// What is left in Resource Manager's buckets, where they are counted.
@@ -82,6 +72,7 @@ impl Azure {
     ) -> Arrival {
         let mut arrival = Arrival {
             caller: None,
+            written_identity: None,
             admitted: Err(ArmError::method_not_allowed(&request.method)),
             remaining: None,
             throttled_by: None,
@@ -104,11 +95,16 @@ impl Azure {
                 request,
                 &self.settings,
                 &self.signing_key,
+                &mut self.verified_tokens,
                 now,
             )?);
         }
         let target = target?;
         let method = &request.method;
+        arrival.written_identity = match (&target, method) {
+            (Target::Credential(path, _), &(Method::PUT | Method::DELETE)) => Some(path.lower_id()),
+            _ => None,
+        };
         let action = route::action(&target, method)?;
         let version = api_version::supported(&target, version)?;
         if let Some(caller) = arrival.caller {
@@ -189,6 +185,11 @@ impl Azure {
         response: Response,
         remaining: Option<Remaining>,
     ) -> Response {
+        let is_counted = self.settings.tunables.throttling.is_some();
+        let remaining = match remaining {
+            None if !is_counted => Some(headers::fresh(request)),
+            remaining => remaining,
+        };
         headers::add(request, response, remaining, &mut self.request_random)
     }
 }

@@ -220,7 +220,7 @@ impl Azure {
     }
 
     /// Signs an access token and remembers it.
-    fn access_token(
+    pub(crate) fn access_token(
         &mut self,
         client: &Client,
         audience: &str,

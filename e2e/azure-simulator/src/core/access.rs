@@ -1,0 +1,126 @@
+//! Who may do what, set up directly: roles, locks, policies and tokens, past the APIs that Azure has for them.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::locks::{Lock, LockLevel, PolicyDenial};
+use super::phases::after;
+use super::rbac::{Role, RoleAssignment, RoleGrant};
+use super::{Azure, FixtureError};
+
+impl Azure {
+    /// Gives a principal (by object id or client id) a role on a scope, which counts at once. Returns the assignment's id.
+    pub fn assign_role(&mut self, scope: &str, role: Role, principal: Uuid) -> Uuid {
+        self.grant(scope, role, principal, Timestamp::MIN)
+    }
+
+    /// The same, and it counts after `rolePropagationSeconds`.
+    pub fn assign_role_at(
+        &mut self,
+        scope: &str,
+        role: Role,
+        principal: Uuid,
+        now: Timestamp,
+    ) -> Uuid {
+        let from = self.role_change_counts(now);
+        self.grant(scope, role, principal, from)
+    }
+
+    fn grant(&mut self, scope: &str, role: Role, principal: Uuid, from: Timestamp) -> Uuid {
+        let id = self.random.guid();
+        let assignment = RoleAssignment {
+            id,
+            scope: scope.to_owned(),
+            role,
+            principal_id: self.state.object_id(principal),
+        };
+        self.state.role_grants.push(RoleGrant {
+            assignment,
+            from,
+            until: None,
+        });
+        id
+    }
+
+    /// Takes a role assignment away, which counts at once; whether it was there.
+    pub fn delete_role_assignment(&mut self, id: Uuid) -> bool {
+        self.revoke(id, Timestamp::MIN)
+    }
+
+    /// The same, and it counts after `rolePropagationSeconds`.
+    pub fn delete_role_assignment_at(&mut self, id: Uuid, now: Timestamp) -> bool {
+        let until = self.role_change_counts(now);
+        self.revoke(id, until)
+    }
+
+    fn revoke(&mut self, id: Uuid, until: Timestamp) -> bool {
+        let grant = self
+            .state
+            .role_grants
+            .iter_mut()
+            .find(|grant| grant.assignment.id == id && grant.until.is_none());
+        let was_there = grant.is_some();
+        if let Some(grant) = grant {
+            grant.until = Some(until);
+        }
+        was_there
+    }
+
+    fn role_change_counts(&self, now: Timestamp) -> Timestamp {
+        let seconds = self.settings.tunables.role_propagation_seconds;
+        after(now, seconds.saturating_mul(1000))
+    }
+
+    /// Puts a lock on a scope. Returns its id.
+    pub fn lock(&mut self, scope: &str, level: LockLevel) -> Uuid {
+        let id = self.random.guid();
+        self.state.locks.push(Lock {
+            id,
+            scope: scope.to_owned(),
+            level,
+        });
+        id
+    }
+
+    /// Takes a lock away; whether it was there.
+    pub fn unlock(&mut self, id: Uuid) -> bool {
+        let before = self.state.locks.len();
+        self.state.locks.retain(|lock| lock.id != id);
+        self.state.locks.len() < before
+    }
+
+    /// Denies writes of credentials on a scope and below. Returns the id of the policy's assignment.
+    pub fn deny_by_policy(&mut self, scope: &str) -> Uuid {
+        let id = self.random.guid();
+        self.state.policy_denials.push(PolicyDenial {
+            id,
+            scope: scope.to_owned(),
+        });
+        id
+    }
+
+    /// Takes such a policy away; whether it was there.
+    pub fn allow_by_policy(&mut self, id: Uuid) -> bool {
+        let before = self.state.policy_denials.len();
+        self.state.policy_denials.retain(|denial| denial.id != id);
+        self.state.policy_denials.len() < before
+    }
+
+    /// A token of a client for Resource Manager, past the token endpoint.
+    ///
+    /// # Errors
+    /// If there is no such client.
+    pub fn issue_token(
+        &mut self,
+        client: Uuid,
+        lifetime: SignedDuration,
+        now: Timestamp,
+    ) -> Result<String, FixtureError> {
+        let missing = || FixtureError::Missing(format!("no client {client}"));
+        let wanted = self.state.client(client).ok_or_else(missing)?;
+        let audience = self.settings.endpoints.arm().to_owned();
+        let seconds = u64::try_from(lifetime.as_secs()).unwrap_or(0);
+        self.access_token(&wanted, &audience, seconds, now)
+            .map_err(|_| missing())
+    }
+}
