@@ -98,18 +98,20 @@ impl Seen {
         }
     }
 
-    /// Why the others are not Ready, for an error message.
-    fn reasons(&self) -> String {
+    /// How many are Ready, and why the others are not, for people.
+    pub(super) fn told(&self) -> String {
         let mut counts = BTreeMap::<&str, usize>::new();
         for standing in self.bindings.values() {
             if let Standing::Not(reason) = standing {
                 *counts.entry(reason).or_default() += 1;
             }
         }
-        let told = counts
-            .iter()
-            .map(|(reason, count)| format!("{count} {reason:?}"));
-        told.collect::<Vec<_>>().join(", ")
+        let mut told = vec![format!("{} Ready", self.ready)];
+        told.extend(counts.into_iter().map(|(reason, count)| match reason {
+            "" => format!("{count} without status"),
+            reason => format!("{count} {reason}"),
+        }));
+        told.join(", ")
     }
 }
 
@@ -141,7 +143,7 @@ impl Readiness {
         Ok(Self { seen, task })
     }
 
-    /// Waits until the bindings are as asked, and tells from time to time how many are Ready.
+    /// Waits until the bindings are as asked, and tells from time to time how far they are.
     ///
     /// # Errors
     /// They are not within the limit: with the reasons.
@@ -149,7 +151,7 @@ impl Readiness {
         &self,
         what: &str,
         limit: Duration,
-        mut tell: impl FnMut(usize),
+        mut tell: impl FnMut(&Seen),
         test: impl Fn(&Seen) -> bool,
     ) -> anyhow::Result<watch::Ref<'_, Seen>> {
         let deadline = Instant::now() + limit;
@@ -160,15 +162,11 @@ impl Readiness {
                     found.context("the watch over the bindings has ended")?;
                     return Ok(self.seen.borrow());
                 }
-                Err(_) => tell(self.seen.borrow().ready()),
+                Err(_) => tell(&self.seen.borrow()),
             }
         }
-        let seen = self.seen.borrow();
-        bail!(
-            "waited {limit:?} in vain for {what}: {} are Ready, not Ready are {}",
-            seen.ready(),
-            seen.reasons()
-        )
+        let told = self.seen.borrow().told();
+        bail!("waited {limit:?} in vain for {what}: {told}")
     }
 }
 
@@ -223,6 +221,7 @@ mod tests {
         seen.note(&binding("a", Some(("False", "IdentityNotFound"))), now);
         seen.forget(&binding("b", None));
         assert_eq!(seen.ready(), 1);
-        assert_eq!(seen.reasons(), "1 \"IdentityNotFound\"");
+        seen.note(&binding("d", None), now);
+        assert_eq!(seen.told(), "1 Ready, 1 without status, 1 IdentityNotFound");
     }
 }

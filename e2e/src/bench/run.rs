@@ -131,7 +131,7 @@ impl Run<'_> {
         let done = |seen: &Seen| seen.ready() == expected && seen.not_for(NO_SLOT) == waiting;
         let bound = lower_bound(self.case, Duration::ZERO);
         let limit = PATIENCE + 3 * bound + LIMIT_OF_A_BINDING * u32::try_from(self.case.bindings)?;
-        let tell = |ready| self.tell(&format!("{ready} of {expected} are Ready"));
+        let tell = |seen: &Seen| self.tell(&seen.told());
 
         let cpu = process::cpu_by_program()?;
         let operator_cpu = process::cpu(operator.pid())?;
