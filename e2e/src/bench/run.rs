@@ -257,6 +257,8 @@ impl Run<'_> {
         self.tell(&format!(
             "everything is looked at; watching the operator for {length:?}"
         ));
+        // All resyncs come at about the same time: whole periods from the middle of one on hold as many of them.
+        sleep(RESTART_RESYNC / 2).await;
         let after = Timestamp::now();
         sleep(length).await;
         let (whole, after) = (Window::since(from), Window::since(after));
