@@ -104,5 +104,15 @@ test: ## Every test: units, the simulator, end to end on a real API server, Azur
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.
 	e2e/azure-simulator/clients/python/run
 
+##@ Measure
+
+# What users run is built in release mode, and so is all around it that takes processor time of its own.
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+
+.PHONY: bench
+bench: ## Measure the operator (docs/benchmarks.md). CASES=200@0,steady: only these. JSON=FILE: write the figures.
+	$(CARGO) build --release $(addprefix -p ,azwib-operator azure-simulator azwib-e2e) $(addprefix --bin ,azwib-operator azure-simulator supervisor bench)
+	@$(RELEASE)/bench $(if $(CASES),--cases=$(CASES)) $(if $(JSON),--json=$(JSON))
+
 $(CARGO_DENY):
 	$(CARGO) install --locked --debug --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)

@@ -1,6 +1,8 @@
-//! The local control plane, the webhook beside it, and what the end-to-end tests and the demo need to drive them.
+//! The local control plane, the webhook beside it, and what the end-to-end tests, the demo and the benchmark need
+//! to drive them.
 
 pub mod assets;
+pub mod bench;
 mod certificates;
 pub mod checks;
 pub mod control_plane;

@@ -1,4 +1,4 @@
-//! Holds the processes of one test environment; see `azwib_e2e::supervisor`. Started by tests and the demo, not by hand.
+//! Holds the processes of one test environment; see `azwib_e2e::supervisor`. Started by tests, demo and benchmark, not by hand.
 
 fn main() -> anyhow::Result<()> {
     azwib_e2e::supervisor::serve()

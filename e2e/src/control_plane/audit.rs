@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Deserialize;
 
 /// Every request, without bodies; only when it is complete.
@@ -149,15 +149,43 @@ impl AuditTail {
 
 /// The events so far. A line that is being written just now is left for the next reading.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<AuditEvent>> {
-    let content = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read.with_context(|| path.display().to_string())?,
+    let mut events = Vec::new();
+    for_each(path, |event| events.push(event))?;
+    Ok(events)
+}
+
+/// The same one by one, for a log that is too large to be held.
+pub(super) fn for_each(path: &Path, mut take: impl FnMut(AuditEvent)) -> anyhow::Result<()> {
+    for file in files(path)? {
+        let mut log = BufReader::new(File::open(&file)?);
+        let mut line = String::new();
+        while log.read_line(&mut line)? > 0 && line.ends_with('\n') {
+            let event = serde_json::from_str(&line);
+            take(event.with_context(|| format!("audit log: {line}"))?);
+            line.clear();
+        }
+    }
+    Ok(())
+}
+
+/// The files of the log, the oldest first: the API server renames one of 100 MB to `audit-<time>.log` and begins another.
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let (Some(directory), Some(stem)) = (path.parent(), path.file_stem()) else {
+        bail!("{} is no file", path.display());
     };
-    let complete = content.rfind('\n').map_or("", |end| &content[..end]);
-    complete
-        .lines()
-        .map(|line| serde_json::from_str(line).with_context(|| format!("audit log: {line}")))
-        .collect()
+    let older = format!("{}-", stem.to_string_lossy());
+    let is_older = |file: &Path| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&older) && name.ends_with(".log")
+    };
+    let entries = fs::read_dir(directory).with_context(|| directory.display().to_string())?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.path()))
+        .filter(|file| file.as_ref().map_or(true, |file| is_older(file)))
+        .collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    files.extend(path.exists().then(|| path.to_owned()));
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -229,5 +257,23 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(paths(tail.read_on().unwrap()), ["/1"]);
         assert!(tail.is_over());
+    }
+
+    #[test]
+    fn the_log_is_read_over_its_rotated_files_without_the_line_that_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        assert!(read(&path).unwrap().is_empty());
+
+        let file = |name: &str, content: String| fs::write(folder.path().join(name), content);
+        let lines = |paths: [&str; 2]| paths.map(|it| line(it, json!(null))).concat();
+        file("audit-2026-01-02T03-04-06.000.log", lines(["/3", "/4"])).unwrap();
+        file("audit-2026-01-02T03-04-05.000.log", lines(["/1", "/2"])).unwrap();
+        file("audit-policy.yaml", POLICY.to_owned()).unwrap();
+        file("audit.log", lines(["/5", "/6"]) + "{\"stage\"").unwrap();
+        assert_eq!(
+            paths(read(&path).unwrap()),
+            ["/1", "/2", "/3", "/4", "/5", "/6"]
+        );
     }
 }

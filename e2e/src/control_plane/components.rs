@@ -21,6 +21,10 @@ const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 /// etcd insists on advertised addresses in host:port form; nobody dials them, it is a cluster of one.
 const NOBODY: &str = "http://127.0.0.1:1";
 
+/// How much garbage (percent of what is alive) Go lets gather; 100 otherwise. At 400 an API server that takes many small
+/// objects at once spends a fifth less processor time.
+const GENEROUS_GOGC: &str = "400";
+
 /// What the components' command lines are made of.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -28,6 +32,7 @@ pub(super) struct Layout {
     assets: ControlPlaneAssets,
     issuer: String,
     jwks_uri: String,
+    generous_memory: bool,
     port: u16,
 }
 
@@ -44,6 +49,7 @@ impl Layout {
             assets,
             issuer: options.issuer.clone(),
             jwks_uri: options.jwks_uri.clone(),
+            generous_memory: options.generous_memory,
             port,
         };
         let ca = CertificateAuthority::new("azwib local control plane")?;
@@ -116,7 +122,7 @@ impl Layout {
     }
 
     pub(super) fn api_server(&self) -> Command {
-        self.command(
+        let mut command = self.command(
             &self.assets.kube_apiserver,
             "kube-apiserver",
             vec![
@@ -150,7 +156,11 @@ impl Layout {
                 "--advertise-address=127.0.0.1".into(),
                 "--endpoint-reconciler-type=none".into(),
             ],
-        )
+        );
+        if self.generous_memory {
+            command.env.insert("GOGC".into(), GENEROUS_GOGC.into());
+        }
+        command
     }
 
     pub(super) fn controller_manager(&self) -> Command {

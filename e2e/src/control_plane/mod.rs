@@ -53,6 +53,8 @@ pub struct ControlPlaneOptions {
     /// Where the issuer publishes its keys: an https URL.
     pub jwks_uri: String,
     pub service_account_keys: ServiceAccountKeys,
+    /// Let the API server take several times the memory, and less time to collect its garbage.
+    pub generous_memory: bool,
 }
 
 impl ControlPlaneOptions {
@@ -62,6 +64,7 @@ impl ControlPlaneOptions {
             issuer: issuer.to_owned(),
             jwks_uri: format!("{}/openid/v1/jwks", issuer.trim_end_matches('/')),
             service_account_keys,
+            generous_memory: false,
         }
     }
 
@@ -272,6 +275,14 @@ impl ControlPlane {
     /// The log cannot be read.
     pub fn audit_log(&self) -> anyhow::Result<Vec<AuditEvent>> {
         audit::read(&self.layout.audit_log())
+    }
+
+    /// The same one by one, for a log that is too large to be held.
+    ///
+    /// # Errors
+    /// As for [`Self::audit_log`].
+    pub fn for_each_audited(&self, take: impl FnMut(AuditEvent)) -> anyhow::Result<()> {
+        audit::for_each(&self.layout.audit_log(), take)
     }
 
     /// The same, for somebody who reads on while requests come.

@@ -1,6 +1,6 @@
 //! The demo: all of it brought up on this machine, `examples/` applied, and a pod's token exchanged for an Azure token.
 
-mod progress;
+pub(crate) mod progress;
 mod report;
 
 use std::{collections::BTreeSet, io::Write, process::ExitCode, time::Duration};

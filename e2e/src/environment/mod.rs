@@ -59,6 +59,8 @@ pub struct EnvironmentOptions {
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
     /// directory otherwise, and goes with it.
     pub keep_records: bool,
+    /// Spend as little processor time around the operator as can be: no log of requests, and garbage collected less often.
+    pub for_measurements: bool,
 }
 
 impl Default for EnvironmentOptions {
@@ -73,6 +75,7 @@ impl Default for EnvironmentOptions {
             start_operator: true,
             install_crd: true,
             keep_records: true,
+            for_measurements: false,
         }
     }
 }
@@ -119,13 +122,21 @@ impl Environment {
         mut begin: impl FnMut(&'static str),
     ) -> anyhow::Result<Self> {
         begin("starting the Azure simulator");
-        let simulator = SimulatorProcess::start().await?;
+        let log_level = if options.for_measurements {
+            "warn"
+        } else {
+            "info"
+        };
+        let simulator = SimulatorProcess::start(log_level).await?;
         let control = simulator.control();
         let keys = ServiceAccountKeys::generate()?;
         let issuer = control.register_issuer(keys.jwks().clone()).await?;
         begin("starting etcd, kube-apiserver and kube-controller-manager");
-        let control_plane =
-            ControlPlane::start(ControlPlaneOptions::with_issuer(&issuer, keys)).await?;
+        let control_plane = ControlPlane::start(ControlPlaneOptions {
+            generous_memory: options.for_measurements,
+            ..ControlPlaneOptions::with_issuer(&issuer, keys)
+        })
+        .await?;
         begin("installing azwib: kubectl apply -k config/default");
         install(&control_plane, options.install_crd).await?;
         begin("creating the operator's own managed identity in the simulator");

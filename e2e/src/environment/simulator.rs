@@ -34,11 +34,12 @@ struct Endpoints {
 }
 
 impl SimulatorProcess {
-    /// Starts a simulator with a tenant of its own, and the subscription that examples/ name.
+    /// Starts a simulator with a tenant of its own, and the subscription that examples/ name. At log level `info` it tells
+    /// of every request.
     ///
     /// # Errors
     /// It is not built or does not start: with the end of its log.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub async fn start(log_level: &str) -> anyhow::Result<Self> {
         let binary = sibling_binary("azure-simulator", "cargo build --workspace --bins")?;
         let supervisor = Supervisor::start()?;
         let (tenant, subscription) = (Uuid::new_v4(), Uuid::nil());
@@ -57,7 +58,7 @@ impl SimulatorProcess {
                 "--resource-group=rg-shop".to_owned(),
                 format!("--service-principal={}:{}", owner.client_id, owner.secret),
             ],
-            env: [("RUST_LOG".to_owned(), "info".to_owned())].into(),
+            env: [("RUST_LOG".to_owned(), log_level.to_owned())].into(),
             stdin: None,
             stdout: Some(line.clone()),
             log: directory.join("simulator.log"),

@@ -1,0 +1,200 @@
+//! The cases: how many bindings on how many identities, and how Azure behaves meanwhile.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+/// Credentials that one identity can have, and bindings that a case puts on one.
+pub(super) const CREDENTIALS_OF_AN_IDENTITY: usize = 20;
+
+/// One case of the benchmark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) bindings: usize,
+    pub(super) identities: usize,
+    /// How long Azure Resource Manager takes for each request.
+    pub(super) latency: Duration,
+    /// Whether Azure's published budgets are in force.
+    pub(super) throttled: bool,
+    /// Too long to run unless asked for.
+    only_by_name: bool,
+}
+
+/// What is measured besides the creation of the bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing.
+    Creation,
+    /// What the operator does while nothing changes.
+    Steady,
+    /// What an operator does that finds everything done.
+    Restart,
+    /// How long a binding that waits for a slot takes to get one that was freed.
+    Full,
+}
+
+impl Case {
+    /// Bindings on identities that are filled one after the other, at an Azure that is in nobody's way.
+    fn new(name: &str, kind: Kind, bindings: usize, identities: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            bindings,
+            identities,
+            latency: Duration::ZERO,
+            throttled: false,
+            only_by_name: false,
+        }
+    }
+
+    fn creation(bindings: usize, milliseconds: u64) -> Self {
+        let identities = bindings.div_ceil(CREDENTIALS_OF_AN_IDENTITY);
+        let name = format!("{bindings}@{milliseconds}");
+        Self {
+            latency: Duration::from_millis(milliseconds),
+            ..Self::new(&name, Kind::Creation, bindings, identities)
+        }
+    }
+
+    fn throttled(name: &str, bindings: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            throttled: true,
+            ..Self::creation(bindings, 0)
+        }
+    }
+
+    /// The identity of a binding, both counted from 0.
+    pub(super) fn identity_of(&self, binding: usize) -> usize {
+        binding * self.identities / self.bindings
+    }
+
+    /// How many bindings want each identity.
+    pub(super) fn bindings_by_identity(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.identities];
+        for binding in 0..self.bindings {
+            counts[self.identity_of(binding)] += 1;
+        }
+        counts
+    }
+
+    /// How many credentials of these bindings fit on their identities: so many become Ready.
+    pub(super) fn credentials(&self) -> usize {
+        let fitting = |wanted: usize| wanted.min(CREDENTIALS_OF_AN_IDENTITY);
+        self.bindings_by_identity().into_iter().map(fitting).sum()
+    }
+}
+
+/// Every case, in the order in which they run.
+fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for bindings in [1, 20, 200, 2000] {
+        cases.extend([0, 100].map(|milliseconds| Case::creation(bindings, milliseconds)));
+    }
+    cases.extend([
+        Case::creation(20_000, 0),
+        Case::throttled("throttled", 200),
+        Case {
+            only_by_name: true,
+            ..Case::throttled("throttled-2000", 2000)
+        },
+        Case::new("steady", Kind::Steady, 200, 10),
+        Case::new("restart", Kind::Restart, 2000, 100),
+        Case::new("full", Kind::Full, 25, 1),
+    ]);
+    cases
+}
+
+/// The cases of these names, separated by commas, in the order given; without names all that run unasked.
+///
+/// # Errors
+/// There is no case of such a name.
+pub(super) fn select(names: Option<&str>) -> anyhow::Result<Vec<Case>> {
+    let all = all();
+    let Some(names) = names else {
+        return Ok(all.into_iter().filter(|case| !case.only_by_name).collect());
+    };
+    let named = names.split(',').map(str::trim);
+    named
+        .map(|name| {
+            let Some(case) = all.iter().find(|case| case.name == name) else {
+                let known: Vec<_> = all.iter().map(|case| case.name.as_str()).collect();
+                bail!(
+                    "there is no case {name:?}; the cases are {}",
+                    known.join(", ")
+                );
+            };
+            Ok(case.clone())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(cases: &[Case]) -> Vec<&str> {
+        cases.iter().map(|case| case.name.as_str()).collect()
+    }
+
+    #[test]
+    fn without_names_all_cases_run_but_those_that_take_too_long() {
+        let cases = select(None).unwrap();
+        assert_eq!(
+            names(&cases),
+            [
+                "1@0",
+                "1@100",
+                "20@0",
+                "20@100",
+                "200@0",
+                "200@100",
+                "2000@0",
+                "2000@100",
+                "20000@0",
+                "throttled",
+                "steady",
+                "restart",
+                "full"
+            ]
+        );
+    }
+
+    #[test]
+    fn named_cases_run_in_the_order_given() {
+        let cases = select(Some("steady, 200@0,throttled-2000")).unwrap();
+        assert_eq!(names(&cases), ["steady", "200@0", "throttled-2000"]);
+        assert_eq!(cases[2].bindings, 2000);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_those_that_exist() {
+        let error = select(Some("200@1")).unwrap_err().to_string();
+        assert!(
+            error.contains("\"200@1\"") && error.contains("200@0, 200@100"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn bindings_fill_identities_with_as_many_as_they_take() {
+        for case in all() {
+            let wanted = case.bindings_by_identity();
+            assert_eq!(wanted.iter().sum::<usize>(), case.bindings, "{}", case.name);
+            let expected = if case.kind == Kind::Full { 25 } else { 20 };
+            assert!(
+                wanted.iter().all(|wanted| *wanted == expected) || case.bindings == 1,
+                "{}: {wanted:?}",
+                case.name
+            );
+        }
+    }
+
+    #[test]
+    fn on_a_full_identity_only_as_many_become_ready_as_fit() {
+        let full = &select(Some("full")).unwrap()[0];
+        assert_eq!((full.bindings, full.credentials()), (25, 20));
+    }
+}

@@ -1,0 +1,249 @@
+//! The figures: as a table while the benchmark runs, and as JSON.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::counts::{Counts, Requests};
+use super::process::Machine;
+use super::run::Cpu;
+
+/// All that `JSON=FILE` holds.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) machine: Machine,
+    pub(super) cases: Vec<Figures>,
+}
+
+/// What a case has shown. `_s` are seconds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Figures {
+    pub(super) name: String,
+    pub(super) bindings: usize,
+    pub(super) identities: usize,
+    pub(super) latency_ms: u64,
+    pub(super) throttled: bool,
+    /// From the first object sent to the last one taken by the API server.
+    pub(super) apply_s: f64,
+    /// From the first object sent to the first one Ready.
+    pub(super) first_ready_s: f64,
+    /// From the first object sent to the last one Ready.
+    pub(super) all_ready_s: f64,
+    pub(super) lower_bound_s: f64,
+    /// `all_ready_s` over `lower_bound_s`.
+    pub(super) ratio: f64,
+    /// These and all below are of the creation; of the time after it in `steady`, of the new process in `restart`.
+    pub(super) requests: Requests,
+    pub(super) answers_409: usize,
+    pub(super) answers_429: usize,
+    pub(super) kubernetes_writes: usize,
+    pub(super) cpu_s: f64,
+    /// Of the process, since its start.
+    pub(super) peak_rss_mib: f64,
+    /// How long `steady` and `restart` watched; in `full`, how long a waiting binding took to be Ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seconds: Option<f64>,
+    #[serde(flatten)]
+    pub(super) rates: Option<Rates>,
+}
+
+/// What looking costs while nothing changes, at the default resync period.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Rates {
+    pub(super) lists_per_identity_hour: f64,
+    pub(super) gets_per_identity_hour: f64,
+    /// Until every identity was looked at: in `restart` from the start of the process, in `steady` of the watching.
+    pub(super) synced_s: f64,
+}
+
+impl Figures {
+    pub(super) fn set_counts(&mut self, counts: Counts) {
+        let Counts {
+            requests,
+            answers_409,
+            answers_429,
+            kubernetes_writes,
+        } = counts;
+        self.requests = requests;
+        self.answers_409 = answers_409;
+        self.answers_429 = answers_429;
+        self.kubernetes_writes = kubernetes_writes;
+    }
+
+    /// A line of the table, with a further one where the case has more to say.
+    pub(super) fn row(&self) -> String {
+        let Requests {
+            get,
+            list,
+            put,
+            delete,
+        } = self.requests;
+        let row = format!(
+            "{:<15}{:>9}{:>11}{:>9.3}{:>9.3}{:>9.3}{:>9.3}{:>7.2}{:>7}{:>6}{:>7}{:>5}{:>5}{:>5}{:>9}{:>8.2}{:>10.1}",
+            self.name,
+            self.bindings,
+            self.identities,
+            self.apply_s,
+            self.first_ready_s,
+            self.all_ready_s,
+            self.lower_bound_s,
+            self.ratio,
+            get,
+            list,
+            put,
+            delete,
+            self.answers_409,
+            self.answers_429,
+            self.kubernetes_writes,
+            self.cpu_s,
+            self.peak_rss_mib,
+        );
+        match (self.rates, self.seconds) {
+            (Some(rates), Some(seconds)) => format!(
+                "{row}\n  in {seconds:.1} s after that; every identity was looked at within {:.3} s; per identity and hour at \
+                 the default resync period {} LIST and {} GET",
+                rates.synced_s, rates.lists_per_identity_hour, rates.gets_per_identity_hour
+            ),
+            (None, Some(seconds)) => {
+                format!(
+                    "{row}\n  a waiting binding was Ready {seconds:.3} s after a slot was freed"
+                )
+            }
+            _ => row,
+        }
+    }
+}
+
+/// The head of the table.
+pub(super) fn head() -> String {
+    format!(
+        "{:<15}{:>9}{:>11}{:>9}{:>9}{:>9}{:>9}{:>7}{:>7}{:>6}{:>7}{:>5}{:>5}{:>5}{:>9}{:>8}{:>10}",
+        "case",
+        "bindings",
+        "identities",
+        "apply s",
+        "first s",
+        "all s",
+        "bound s",
+        "ratio",
+        "GET",
+        "LIST",
+        "PUT",
+        "DEL",
+        "409",
+        "429",
+        "k8s wr.",
+        "CPU s",
+        "peak MiB"
+    )
+}
+
+/// Who used the processors while the bindings were created, the busiest first.
+pub(super) fn cpu_line(cpu: &Cpu, machine: &Machine, figures: &Figures) -> String {
+    let mut programs: Vec<_> = cpu.iter().filter(|(_, time)| !time.is_zero()).collect();
+    programs.sort_by(|one, other| other.1.cmp(one.1));
+    let told: Vec<_> = programs
+        .into_iter()
+        .map(|(name, time)| format!("{name} {:.2}", time.as_secs_f64()))
+        .collect();
+    let available = machine.cores as f64 * figures.all_ready_s.max(figures.apply_s);
+    format!("  CPU seconds of {available:.2}: {}", told.join(", "))
+}
+
+/// To the millisecond.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn figures() -> Figures {
+        Figures {
+            name: "200@0".to_owned(),
+            bindings: 200,
+            identities: 10,
+            apply_s: seconds(Duration::from_micros(500_400)),
+            all_ready_s: 2.0,
+            requests: Requests {
+                get: 10,
+                list: 11,
+                put: 200,
+                delete: 0,
+            },
+            ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn a_case_is_written_with_these_fields() {
+        let expected = json!({
+            "name": "200@0", "bindings": 200, "identities": 10, "latency_ms": 0, "throttled": false,
+            "apply_s": 0.5, "first_ready_s": 0.0, "all_ready_s": 2.0, "lower_bound_s": 0.0, "ratio": 0.0,
+            "requests": { "GET": 10, "LIST": 11, "PUT": 200, "DELETE": 0 },
+            "answers_409": 0, "answers_429": 0, "kubernetes_writes": 0, "cpu_s": 0.0, "peak_rss_mib": 0.0,
+        });
+        assert_eq!(serde_json::to_value(figures()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_case_that_watches_says_besides_for_how_long_and_what_it_saw() {
+        let figures = Figures {
+            seconds: Some(60.0),
+            rates: Some(Rates {
+                lists_per_identity_hour: 4.0,
+                gets_per_identity_hour: 4.0,
+                synced_s: 0.3,
+            }),
+            ..figures()
+        };
+        let written = serde_json::to_value(&figures).unwrap();
+        let more = [
+            "seconds",
+            "lists_per_identity_hour",
+            "gets_per_identity_hour",
+            "synced_s",
+        ];
+        assert_eq!(
+            more.map(|name| written[name].clone()),
+            [60.0, 4.0, 4.0, 0.3].map(Value::from)
+        );
+    }
+
+    #[test]
+    fn the_report_names_the_machine_and_its_cases() {
+        let report = Report {
+            machine: Machine {
+                cores: 2,
+                memory_mib: 8192,
+                cpu: "a CPU".to_owned(),
+                os: "an OS".to_owned(),
+            },
+            cases: vec![figures()],
+        };
+        let written = serde_json::to_value(&report).unwrap();
+        let machine = json!({ "cores": 2, "memory_mib": 8192, "cpu": "a CPU", "os": "an OS" });
+        assert_eq!(written["machine"], machine);
+        assert_eq!(written["cases"][0]["name"], "200@0");
+    }
+
+    #[test]
+    fn what_stands_in_a_row_stands_below_its_head() {
+        let (head, row) = (head(), figures().row());
+        let column = |text: &str, word: &str| text.find(word).unwrap() + word.len();
+        assert_eq!(
+            column(&head, "PUT"),
+            column(&row, " 11    200"),
+            "\n{head}\n{row}"
+        );
+        assert_eq!(column(&head, "all s"), column(&row, "2.000"));
+        assert_eq!(head.len(), row.len());
+    }
+}

@@ -1,0 +1,170 @@
+//! What a case stands on: a cluster and an Azure of its own, the identities, and the bindings that are going to be created.
+
+use std::collections::BTreeMap;
+
+use azure_simulator::control::api::{Latency, Matcher, Service, Throttling, Tunables};
+use azwib_crds::WorkloadIdentityBinding;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+use super::bound::BURST_SECONDS;
+use super::cases::Case;
+use super::readiness::Readiness;
+use crate::{Environment, EnvironmentOptions, OperatorProcess};
+
+/// The resource group of all identities.
+const GROUP: &str = "rg-bench";
+
+/// Bindings of one namespace.
+const BINDINGS_OF_A_NAMESPACE: usize = 200;
+
+/// Requests that are sent at once while something is made.
+pub(super) const AT_ONCE: usize = 32;
+
+/// What the operator runs with: what users run, without the wait for Entra's replicas.
+const FLAGS: [&str; 2] = ["--propagation-delay=0s", "--log-level=info"];
+
+/// The ground of one case. All of it is gone when this is dropped.
+#[derive(Debug)]
+pub(super) struct Setup {
+    // Dropped first: it watches what goes with the environment.
+    pub(super) readiness: Readiness,
+    pub(super) bindings: Vec<WorkloadIdentityBinding>,
+    pub(super) environment: Environment,
+}
+
+impl Setup {
+    /// Brings everything up but the operator.
+    ///
+    /// # Errors
+    /// A part of it does not start, or an object cannot be made.
+    pub(super) async fn start(case: &Case) -> anyhow::Result<Self> {
+        let environment = Environment::start(EnvironmentOptions {
+            operator_flags: FLAGS.map(str::to_owned).to_vec(),
+            start_operator: false,
+            install_crd: true,
+            // The recorder would look at every status, on the same cores.
+            keep_records: false,
+            for_measurements: true,
+        })
+        .await?;
+        let client = environment.client().await?;
+        make_namespaces(&client, case.bindings.div_ceil(BINDINGS_OF_A_NAMESPACE)).await?;
+        let ids = make_identities(&environment, case.identities).await?;
+        let bindings = (0..case.bindings)
+            .map(|number| binding(number, &ids[case.identity_of(number)]))
+            .collect::<Result<Vec<_>, _>>()?;
+        try_creation(&client, bindings.first()).await?;
+        let readiness = Readiness::follow(client).await?;
+        let setup = Self {
+            readiness,
+            bindings,
+            environment,
+        };
+        setup.hold_up(case).await?;
+        Ok(setup)
+    }
+
+    /// Resource Manager takes its time, and has budgets. Signing in does not: that is one request in hours, whatever the
+    /// number of bindings.
+    async fn hold_up(&self, case: &Case) -> anyhow::Result<()> {
+        let latency = Latency {
+            matcher: Matcher {
+                service: Some(Service::ResourceManager),
+                ..Matcher::default()
+            },
+            milliseconds: case.latency.as_millis().try_into()?,
+            jitter_milliseconds: 0,
+        };
+        let control = self.environment.control();
+        control.set_latencies(&[latency]).await?;
+        let tunables = Tunables {
+            throttling: case.throttled.then(|| Throttling::published(BURST_SECONDS)),
+            ..control.tunables().await?
+        };
+        Ok(control.set_tunables(&tunables).await?)
+    }
+
+    /// Starts the operator with further flags and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) async fn operator(&self, flags: &[String]) -> anyhow::Result<OperatorProcess> {
+        let flags = [self.environment.operator_flags(), flags.to_vec()].concat();
+        let operator = self
+            .environment
+            .operator_with(flags, BTreeMap::new(), None)
+            .await?;
+        operator.probe_until("/readyz", 200, "ok").await?;
+        Ok(operator)
+    }
+}
+
+fn namespace_name(number: usize) -> String {
+    format!("bench-{number}")
+}
+
+async fn make_namespaces(client: &Client, count: usize) -> anyhow::Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let make = async |number| {
+        let namespace = json!({ "metadata": { "name": namespace_name(number) } });
+        let namespace = serde_json::from_value(namespace)?;
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await?;
+        anyhow::Ok(())
+    };
+    let made = stream::iter((0..count).map(make)).buffer_unordered(AT_ONCE);
+    made.try_collect().await
+}
+
+/// Creates a binding without storing it. For a definition that is younger than two seconds an API server holds creations
+/// back for two more, so that all its replicas know of it.
+async fn try_creation(
+    client: &Client,
+    binding: Option<&WorkloadIdentityBinding>,
+) -> anyhow::Result<()> {
+    let Some(binding) = binding else {
+        return Ok(());
+    };
+    let namespace = binding.namespace().unwrap_or_default();
+    let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), &namespace);
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    bindings.create(&dry_run, binding).await?;
+    Ok(())
+}
+
+/// Makes the identities, and lets the operator at them; gives their ARM ids.
+async fn make_identities(environment: &Environment, count: usize) -> anyhow::Result<Vec<String>> {
+    let control = environment.control();
+    control.create_resource_group(GROUP).await?;
+    let group = format!(
+        "/subscriptions/{}/resourceGroups/{GROUP}",
+        environment.simulator.subscription()
+    );
+    environment.grant_operator(&group).await?;
+    let make = async |number| {
+        let identity = control
+            .create_identity(GROUP, &format!("identity-{number:04}"))
+            .await?;
+        anyhow::Ok(identity.id)
+    };
+    let made = stream::iter((0..count).map(make)).buffered(AT_ONCE);
+    made.try_collect().await
+}
+
+/// A binding as most will be: all defaults.
+fn binding(number: usize, identity: &str) -> anyhow::Result<WorkloadIdentityBinding> {
+    Ok(serde_json::from_value(json!({
+        "apiVersion": "azwib.dev/v1alpha1",
+        "kind": "WorkloadIdentityBinding",
+        "metadata": { "name": format!("b-{number:05}"), "namespace": namespace_name(number / BINDINGS_OF_A_NAMESPACE) },
+        "spec": { "identity": { "resourceId": identity } },
+    }))?)
+}
