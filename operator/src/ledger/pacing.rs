@@ -104,8 +104,10 @@ struct Limit {
     factor: f64,
     /// When the rate was last changed or confirmed by a 429.
     since: Instant,
-    /// When the next request may go.
+    /// When the next request that is not promised a time may go.
     next: Instant,
+    /// When the next request may go, counted from the one that was sent last.
+    earliest: Instant,
 }
 
 impl Limit {
@@ -164,6 +166,30 @@ impl Pacing {
             .into_iter()
             .filter_map(|scope| self.waits.get(&(scope, operation)).copied());
         waits.filter(|until| *until > now).max()
+    }
+
+    /// Notes that a request goes now: what its identity may send next counts from here, however long ago it was admitted.
+    pub(super) fn sent(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        now: Instant,
+    ) {
+        let scope = (Scope::Identity(identity.key().to_owned()), operation);
+        if let Some(limit) = self.limits.get_mut(&scope) {
+            limit.earliest = now + limit.interval(scope.0.published(operation));
+            limit.next = limit.next.max(limit.earliest);
+        }
+    }
+
+    /// When the identity may send its next request, counted from the last one that it sent.
+    pub(super) fn earliest(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+    ) -> Option<Instant> {
+        let scope = (Scope::Identity(identity.key().to_owned()), operation);
+        self.limits.get(&scope).map(|limit| limit.earliest)
     }
 
     /// Takes the next place in the schedule of every limited scope.
@@ -254,6 +280,7 @@ impl Pacing {
             factor: 1.0,
             since: now,
             next: now,
+            earliest: now,
         });
         limit.factor = 1.0;
         limit.since = now;
@@ -422,6 +449,23 @@ mod tests {
         assert_eq!(interval(&mut pacing, later), 4.0);
         assert_eq!(interval(&mut pacing, later + seconds(1801.0)), 0.0);
         assert!(pacing.limits.is_empty(), "what is not limited is forgotten");
+    }
+
+    #[tokio::test]
+    async fn what_was_admitted_and_goes_late_puts_off_the_next() {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let a = identity("a");
+        pacing.failed(&a, Operation::Put, &throttled(0), now);
+        assert_eq!(pacing.admit(&a, Operation::Put, now), Ok(()));
+        let second = now + seconds(4.0);
+        assert_eq!(pacing.admit(&a, Operation::Put, now), Err(second));
+        // Its record took half a second to write.
+        pacing.sent(&a, Operation::Put, now + seconds(0.5));
+        assert_eq!(pacing.admit(&a, Operation::Put, second), Ok(()));
+        let earliest = pacing.earliest(&a, Operation::Put);
+        assert_eq!(earliest, Some(now + seconds(4.5)));
+        assert_eq!(pacing.earliest(&identity("b"), Operation::Put), None);
     }
 
     #[tokio::test]
