@@ -1,5 +1,6 @@
 //! The local control plane, the webhook beside it, and what the end-to-end tests and the demo need to drive them.
 
+pub mod api_proxy;
 pub mod assets;
 mod certificates;
 pub mod checks;
@@ -14,6 +15,7 @@ pub mod wait;
 pub mod webhook;
 pub mod workload;
 
+pub use api_proxy::ApiProxy;
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use environment::{Environment, EnvironmentOptions};
 pub use keys::ServiceAccountKeys;
