@@ -10,6 +10,7 @@ use super::error::Error;
 use super::observe::Observed;
 use super::service_account::ServiceAccountError;
 use super::validate::Desired;
+use crate::azure::ListedCredential;
 use crate::ledger::Ledger;
 use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
 
@@ -66,19 +67,15 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         older_twin,
         credential_works,
     } = observed;
-    let credential = match (older_twin, listing) {
-        (Some(older), _) => CredentialStep::Stop(Error::Duplicate { older }),
-        (None, Err(error)) => CredentialStep::Stop(error),
-        (None, Ok(listing)) => {
-            let situation = Situation {
-                listing: &listing,
-                contenders: &contenders,
-                promised: &ledger.promised(),
-                limit: credential_limit,
-            };
-            credential_step(decide(&contender, &situation))
-        }
-    };
+    let credential = credential_step(older_twin, listing, |listing| {
+        let situation = Situation {
+            listing,
+            contenders: &contenders,
+            promised: &ledger.promised(),
+            limit: credential_limit,
+        };
+        decide(&contender, &situation)
+    });
     let works = credential_works
         && matches!(
             credential,
@@ -94,8 +91,19 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
     }
 }
 
-fn credential_step(decision: Decision) -> CredentialStep {
-    match decision {
+fn credential_step(
+    older_twin: Option<String>,
+    listing: Result<Vec<ListedCredential>, Error>,
+    decide: impl FnOnce(&[ListedCredential]) -> Decision,
+) -> CredentialStep {
+    if let Some(older) = older_twin {
+        return CredentialStep::Stop(Error::Duplicate { older });
+    }
+    let listing = match listing {
+        Ok(listing) => listing,
+        Err(error) => return CredentialStep::Stop(error),
+    };
+    match decide(&listing) {
         Decision::Keep => CredentialStep::Keep,
         Decision::Adopt { name } => CredentialStep::Adopt { name },
         Decision::Create | Decision::Update => CredentialStep::Write,

@@ -285,7 +285,7 @@ impl Ledger {
             .unsettled()
             .lost_at(self.shared.settings.write_settle_time);
         if let Some(lost) = open {
-            let freshness = Freshness::within(LISTINGS_OF_UNSETTLED).and_newer_than(Some(lost));
+            let freshness = Freshness::since(lost).and_within(LISTINGS_OF_UNSETTLED);
             // Where the listing fails the write stays open.
             let _ = self.listing(who.binding(), freshness).await;
         }

@@ -271,7 +271,7 @@ mod tests {
 
     fn in_subscription(subscription: &str, name: &str) -> ManagedIdentityId {
         let subscription = format!("00000000-0000-0000-0000-00000000000{subscription}");
-        ManagedIdentityId::new(&subscription, "rg", name).unwrap()
+        ManagedIdentityId::new(&subscription, "rg", &format!("id-{name}")).unwrap()
     }
 
     fn throttled(seconds: u64) -> AzureError {

@@ -48,6 +48,14 @@ impl Freshness {
         Self::within(Duration::MAX).and_newer_than(moment.checked_sub(Duration::from_nanos(1)))
     }
 
+    /// And asked for within this time.
+    pub fn and_within(self, max_age: Duration) -> Self {
+        Self {
+            max_age: self.max_age.min(max_age),
+            ..self
+        }
+    }
+
     /// And asked for after this moment, where there is one.
     pub fn and_newer_than(self, moment: Option<Instant>) -> Self {
         Self {

@@ -16,8 +16,12 @@ struct Azure {
     gets: AtomicUsize,
     lists: AtomicUsize,
     writes_let_through: Semaphore,
+    writes_begun: AtomicUsize,
     writes_done: AtomicUsize,
     fails: AtomicBool,
+    /// Whether what fails is the answer only.
+    lost: AtomicBool,
+    throttles: AtomicBool,
 }
 
 impl Azure {
@@ -26,12 +30,16 @@ impl Azure {
             gets: AtomicUsize::new(0),
             lists: AtomicUsize::new(0),
             writes_let_through: Semaphore::new(writes_let_through),
+            writes_begun: AtomicUsize::new(0),
             writes_done: AtomicUsize::new(0),
             fails: AtomicBool::new(fails),
+            lost: AtomicBool::new(false),
+            throttles: AtomicBool::new(false),
         })
     }
 
     async fn write<T>(&self, outcome: T) -> Result<T, AzureError> {
+        self.writes_begun.fetch_add(1, Ordering::SeqCst);
         self.writes_let_through.acquire().await.unwrap().forget();
         self.writes_done.fetch_add(1, Ordering::SeqCst);
         self.answer(outcome)
@@ -39,7 +47,14 @@ impl Azure {
 
     fn answer<T>(&self, outcome: T) -> Result<T, AzureError> {
         if self.fails.load(Ordering::SeqCst) {
-            return Err(AzureError::local(AzureErrorKind::Unavailable, "down"));
+            let down = AzureError::local(AzureErrorKind::Unavailable, "down");
+            let lost = self.lost.load(Ordering::SeqCst);
+            return Err(if lost { down.of_lost_write() } else { down });
+        }
+        if self.throttles.load(Ordering::SeqCst) {
+            let kind = AzureErrorKind::Throttled { retry_after: None };
+            let throttled = AzureError::local(kind, "slow down");
+            return Err(throttled.with_retry_after(Duration::from_secs(17)));
         }
         Ok(outcome)
     }
@@ -68,6 +83,14 @@ impl IdentityService for Azure {
         self.answer(vec![])
     }
 
+    async fn get_credential(
+        &self,
+        _: &ManagedIdentityId,
+        _: &CredentialName,
+    ) -> Result<Option<ListedCredential>, AzureError> {
+        self.answer(None)
+    }
+
     async fn put_credential(
         &self,
         _: &ManagedIdentityId,
@@ -88,14 +111,13 @@ impl IdentityService for Azure {
 
 fn ledgers(azure: &Arc<Azure>) -> (Ledgers, mpsc::UnboundedReceiver<BindingRef>) {
     let (wake, woken) = mpsc::unbounded_channel();
-    (
-        Ledgers::new(
-            Arc::clone(azure) as Arc<dyn IdentityService>,
-            wake,
-            SETTLE_TIME,
-        ),
-        woken,
-    )
+    let settings = LedgerSettings {
+        write_settle_time: SETTLE_TIME,
+        credential_limit: 20,
+        requests_in_flight: 2,
+    };
+    let service = Arc::clone(azure) as Arc<dyn IdentityService>;
+    (Ledgers::new(service, wake, settings), woken)
 }
 
 fn id() -> ManagedIdentityId {
@@ -121,104 +143,115 @@ fn content() -> CredentialContent {
     }
 }
 
-const FRESH: Freshness = Freshness::Within(Duration::from_secs(60));
+fn fresh() -> Freshness {
+    Freshness::within(Duration::from_secs(60))
+}
+
+fn applicant(name: &str) -> Applicant {
+    Applicant {
+        urgency: Urgency::Creation,
+        rank: plan::Rank {
+            created: None,
+            binding: binding(name),
+        },
+    }
+}
+
+async fn place(ledger: &Arc<Ledger>, name: &str) -> Result<Place, NotNow> {
+    ledger.place(&applicant(name), Operation::Put).await
+}
+
+async fn turn(ledger: &Arc<Ledger>, name: &str) -> Turn {
+    let turn = place(ledger, name).await.unwrap().turn().await;
+    turn.map_err(|error| format!("{error:?}")).unwrap()
+}
+
+async fn listed(ledger: &Arc<Ledger>, who: &str, freshness: Freshness) -> Vec<ListedCredential> {
+    ledger
+        .listing(&binding(who), freshness)
+        .await
+        .unwrap()
+        .credentials
+}
 
 #[tokio::test(start_paused = true)]
 async fn bindings_of_one_identity_share_its_reads() {
     let azure = Azure::new(0, false);
-    let (ledgers, _woken) = ledgers(&azure);
+    let (ledgers, mut woken) = ledgers(&azure);
     let (one, two) = (
         ledgers.of(&id()),
         ledgers.of(&ManagedIdentityId::parse(&ID.to_uppercase()).unwrap()),
     );
-    let (first, second) = tokio::join!(one.identity(FRESH), two.identity(FRESH));
-    assert_eq!(first.unwrap().client_id, second.unwrap().client_id);
-    let (first, second) = tokio::join!(one.listing(FRESH), two.listing(FRESH));
-    assert!(first.is_ok() && second.is_ok());
-    assert_eq!(
+    let (a, b) = (binding("a"), binding("b"));
+    let (first, second) = tokio::join!(one.identity(&a, fresh()), two.identity(&b, fresh()));
+    assert!(first.is_ok());
+    assert_eq!(second, Err(ReadError::NotNow(NotNow::UnderWay)));
+    assert_eq!(woken.recv().await, Some(binding("b")));
+    assert!(two.identity(&b, fresh()).await.is_ok());
+    listed(&one, "a", fresh()).await;
+    listed(&two, "b", fresh()).await;
+    let requests = || {
         (
             azure.gets.load(Ordering::SeqCst),
-            azure.lists.load(Ordering::SeqCst)
-        ),
-        (1, 1)
-    );
+            azure.lists.load(Ordering::SeqCst),
+        )
+    };
+    assert_eq!(requests(), (1, 1));
     tokio::time::advance(Duration::from_secs(61)).await;
-    one.listing(FRESH).await.unwrap();
-    assert_eq!(azure.lists.load(Ordering::SeqCst), 2, "an answer grows old");
-    one.listing(Freshness::Since(Instant::now())).await.unwrap();
-    one.listing(Freshness::Since(Instant::now() + Duration::from_nanos(1)))
-        .await
-        .unwrap();
-    assert_eq!(
-        azure.lists.load(Ordering::SeqCst),
-        3,
-        "a listing that was asked for now is as of now, not later"
-    );
+    listed(&one, "a", fresh()).await;
+    assert_eq!(requests(), (1, 2), "an answer grows old");
 }
 
 #[tokio::test]
-async fn what_failed_is_asked_again() {
-    let azure = Azure::new(0, true);
-    let (ledgers, _woken) = ledgers(&azure);
-    let ledger = ledgers.of(&id());
-    for tries in 1..=2 {
-        assert!(ledger.identity(FRESH).await.is_err());
-        assert!(ledger.listing(FRESH).await.is_err());
-        assert_eq!(
-            (
-                azure.gets.load(Ordering::SeqCst),
-                azure.lists.load(Ordering::SeqCst)
-            ),
-            (tries, tries)
-        );
-    }
-}
-
-#[tokio::test]
-async fn only_one_has_the_turn_and_who_found_it_taken_is_woken_once() {
+async fn the_place_that_is_free_goes_to_who_has_waited_and_one_is_called_at_a_time() {
     let azure = Azure::new(0, false);
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    let turn = ledger.turn(binding("a")).await.unwrap();
-    for waiting in ["b", "c", "b"] {
-        assert!(ledger.turn(binding(waiting)).await.is_err());
+    let first = place(&ledger, "a").await.unwrap();
+    let second = place(&ledger, "b").await.unwrap();
+    for waiting in ["d", "c", "d"] {
+        assert_eq!(place(&ledger, waiting).await.err(), Some(NotNow::UnderWay));
     }
     assert!(
         woken.try_recv().is_err(),
-        "nobody is woken while the turn is held"
+        "nobody is woken while the places are held"
     );
-    drop(turn);
-    assert_eq!(woken.recv().await, Some(binding("b")));
+    drop(first);
     assert_eq!(woken.recv().await, Some(binding("c")));
-    assert!(woken.try_recv().is_err());
-    assert!(ledger.turn(binding("b")).await.is_ok());
+    drop(second);
+    assert!(woken.try_recv().is_err(), "c has not come yet");
+    // It comes, and wants nothing any more.
+    ledgers.passed(&binding("c"));
+    assert_eq!(woken.recv().await, Some(binding("d")));
+    assert!(place(&ledger, "d").await.is_ok());
 }
 
 #[tokio::test]
-async fn another_identity_has_a_turn_of_its_own() {
+async fn another_identity_has_places_of_its_own() {
     let azure = Azure::new(0, false);
     let (ledgers, _woken) = ledgers(&azure);
     let other = ManagedIdentityId::parse(&ID.replace("/orders", "/payments")).unwrap();
-    let _turn = ledgers.of(&id()).turn(binding("a")).await.unwrap();
-    assert!(ledgers.of(&other).turn(binding("b")).await.is_ok());
+    let ledger = ledgers.of(&id());
+    let _held = (turn(&ledger, "a").await, place(&ledger, "b").await);
+    turn(&ledgers.of(&other), "c").await;
 }
 
 #[tokio::test]
 async fn a_write_outlives_a_caller_that_was_cancelled_and_keeps_the_turn_until_it_is_done() {
     let azure = Azure::new(0, false);
-    let (ledgers, mut woken) = ledgers(&azure);
+    let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    let turn = ledger.turn(binding("a")).await.unwrap();
-    let caller = tokio::spawn(async move { turn.put(&name(), &content()).await.map(drop) });
+    let held = turn(&ledger, "a").await;
+    let caller = tokio::spawn(async move { held.put(&name(), &content()).await.map(drop) });
     tokio::task::yield_now().await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
-    assert!(
-        ledger.turn(binding("b")).await.is_err(),
-        "azure may still be at work"
-    );
+    let next = place(&ledger, "b").await.unwrap();
+    let next = tokio::spawn(async move { next.turn().await.map(drop) });
+    tokio::task::yield_now().await;
+    assert!(!next.is_finished(), "azure may still be at work");
     azure.writes_let_through.add_permits(1);
-    assert_eq!(woken.recv().await, Some(binding("b")));
+    assert_eq!(next.await.unwrap(), Ok(()));
     assert_eq!(azure.writes_done.load(Ordering::SeqCst), 1);
     ledgers.drain().await;
 }
@@ -227,8 +260,8 @@ async fn a_write_outlives_a_caller_that_was_cancelled_and_keeps_the_turn_until_i
 async fn the_way_down_waits_for_writes_that_were_sent() {
     let azure = Azure::new(0, false);
     let (ledgers, _woken) = ledgers(&azure);
-    let turn = ledgers.of(&id()).turn(binding("a")).await.unwrap();
-    let write = tokio::spawn(async move { turn.delete(&name()).await });
+    let held = turn(&ledgers.of(&id()), "a").await;
+    let write = tokio::spawn(async move { held.delete(&name()).await });
     tokio::task::yield_now().await;
     let drained = tokio::spawn(async move { ledgers.drain().await });
     tokio::task::yield_now().await;
@@ -238,59 +271,135 @@ async fn the_way_down_waits_for_writes_that_were_sent() {
     assert_eq!(write.await.unwrap(), Ok(Deleted::Deleted));
 }
 
-#[tokio::test]
-async fn an_acknowledged_write_shows_in_the_listing_without_another_request() {
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {
     let azure = Azure::new(2, false);
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    ledger.listing(FRESH).await.unwrap();
-    ledger
-        .turn(binding("a"))
-        .await
-        .unwrap()
-        .put(&name(), &content())
-        .await
-        .unwrap();
-    let listed = ledger.listing(FRESH).await.unwrap();
+    listed(&ledger, "a", fresh()).await;
+    let put = turn(&ledger, "a").await.put(&name(), &content()).await;
+    assert_eq!(put, Ok(Put::Created));
+    let written = [ListedCredential {
+        name: name().to_string(),
+        content: Some(content()),
+    }];
+    assert_eq!(listed(&ledger, "a", fresh()).await, written);
+    assert_eq!(azure.lists.load(Ordering::SeqCst), 1);
     assert_eq!(
-        listed,
-        [ListedCredential {
-            name: name().to_string(),
-            content: Some(content())
-        }]
+        listed(&ledger, "a", Freshness::now()).await,
+        written,
+        "azure's own answer lacks it"
     );
-    ledger
-        .turn(binding("a"))
-        .await
-        .unwrap()
-        .delete(&name())
-        .await
-        .unwrap();
-    assert_eq!(ledger.listing(FRESH).await.unwrap(), []);
-    assert_eq!(azure.lists.load(Ordering::SeqCst), 1);
+    tokio::time::advance(SETTLE_TIME).await;
+    assert_eq!(listed(&ledger, "a", Freshness::now()).await, []);
+    turn(&ledger, "a").await.delete(&name()).await.unwrap();
+    assert_eq!(listed(&ledger, "a", fresh()).await, []);
 }
 
-#[tokio::test]
-async fn a_failed_write_makes_the_listing_be_asked_for_again() {
-    let azure = Azure::new(1, false);
-    let (ledgers, _woken) = ledgers(&azure);
+#[tokio::test(start_paused = true)]
+async fn after_a_lost_answer_nobody_writes_before_the_settle_time() {
+    let azure = Azure::new(1, true);
+    let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    ledger.listing(FRESH).await.unwrap();
-    azure.fails.store(true, Ordering::SeqCst);
-    let turn = ledger.turn(binding("a")).await.unwrap();
-    assert!(turn.put(&name(), &content()).await.is_err());
+    let held = turn(&ledger, "a").await;
+    let prepared = place(&ledger, "b").await.unwrap();
+    azure.lost.store(true, Ordering::SeqCst);
+    assert!(held.put(&name(), &content()).await.is_err());
     azure.fails.store(false, Ordering::SeqCst);
-    ledger.listing(FRESH).await.unwrap();
-    assert_eq!(azure.lists.load(Ordering::SeqCst), 2);
+    let settles_in = SETTLE_TIME;
+    let unsettled = Some(NotNow::Unsettled { settles_in });
+    assert_eq!(
+        prepared.turn().await.err(),
+        unsettled,
+        "its record was written"
+    );
+    assert_eq!(place(&ledger, "c").await.err(), unsettled);
+    assert_eq!(place(&ledger, "d").await.err(), unsettled);
+    assert_eq!(
+        azure.lists.load(Ordering::SeqCst),
+        1,
+        "one listing may show what became of it"
+    );
+    tokio::time::advance(SETTLE_TIME).await;
+    assert!(place(&ledger, "a").await.is_ok());
+    assert!(woken.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_shows_a_lost_write_lets_everybody_on() {
+    let azure = Azure::new(1, true);
+    let (ledgers, mut woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    azure.lost.store(true, Ordering::SeqCst);
+    let deletion = turn(&ledger, "a").await.delete(&name()).await;
+    assert!(deletion.unwrap_err().outcome_unknown());
+    assert!(
+        place(&ledger, "b").await.is_err(),
+        "the listing fails as well"
+    );
+    azure.fails.store(false, Ordering::SeqCst);
+    listed(&ledger, "c", Freshness::now()).await;
+    assert_eq!(woken.recv().await, Some(binding("b")));
+    assert!(place(&ledger, "b").await.is_ok());
 }
 
 #[tokio::test]
-async fn who_waited_for_a_read_that_failed_shares_the_failure() {
-    let azure = Azure::new(0, true);
-    let (ledgers, _woken) = ledgers(&azure);
+async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_not_kept() {
+    let azure = Azure::new(1, false);
+    let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    let (one, two) = tokio::join!(ledger.listing(FRESH), ledger.listing(FRESH));
-    assert_eq!(one, two);
-    assert!(one.is_err());
-    assert_eq!(azure.lists.load(Ordering::SeqCst), 1);
+    listed(&ledger, "a", fresh()).await;
+    ledger.wait_for_slot(&binding("w"));
+    let mut promised = place(&ledger, "a").await.unwrap();
+    promised.promise(&name());
+    assert_eq!(ledger.promised(), [name().to_string()].into());
+    drop(promised);
+    assert_eq!(woken.recv().await, Some(binding("w")));
+    assert!(ledger.promised().is_empty());
+    ledger.wait_for_slot(&binding("w"));
+    turn(&ledger, "a").await.delete(&name()).await.unwrap();
+    assert_eq!(woken.recv().await, Some(binding("w")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_the_allowed_number_of_requests_is_under_way_in_a_subscription() {
+    let azure = Azure::new(0, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let mut writes = vec![];
+    for identity in ["one", "two", "three"] {
+        let id = ManagedIdentityId::parse(&ID.replace("/orders", &format!("/{identity}")));
+        let held = turn(&ledgers.of(&id.unwrap()), identity).await;
+        writes.push(tokio::spawn(async move { held.delete(&name()).await }));
+    }
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(azure.writes_begun.load(Ordering::SeqCst), 2);
+    azure.writes_let_through.add_permits(3);
+    for write in writes {
+        assert!(write.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn azures_pace_holds_for_whoever_prepares_the_next_write() {
+    let azure = Azure::new(9, false);
+    let (ledgers, mut woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let held = turn(&ledger, "a").await;
+    let prepared = place(&ledger, "b").await.unwrap();
+    assert!(prepared.admit().is_ok());
+    azure.throttles.store(true, Ordering::SeqCst);
+    assert!(held.put(&name(), &content()).await.is_err());
+    azure.throttles.store(false, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(17);
+    let paced = Some(NotNow::Paced { until });
+    assert_eq!(prepared.turn().await.err(), paced);
+    assert_eq!(place(&ledger, "c").await.err(), Some(NotNow::UnderWay));
+    assert!(woken.try_recv().is_err(), "nobody can write before");
+    tokio::time::advance(Duration::from_secs(17)).await;
+    assert!(place(&ledger, "c").await.is_err(), "b stands before");
+    let back = place(&ledger, "b").await.unwrap();
+    assert!(back.admit().is_ok());
+    assert_eq!(azure.writes_begun.load(Ordering::SeqCst), 1);
 }

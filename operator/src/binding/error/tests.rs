@@ -162,6 +162,6 @@ fn a_deletion_that_azure_refuses_says_how_to_let_go_and_a_wait_does_not() {
         message.contains("its Namespace or the binding with"),
         "{message}"
     );
-    let waiting = Error::TurnTaken { settles_in: None };
+    let waiting = Error::from(NotNow::UnderWay);
     assert_eq!(waiting.message_of_departing(true), waiting.message());
 }

@@ -2,7 +2,7 @@ use azwib_crds::{Audience, CredentialName, DeletionPolicy, Issuer, ManagedIdenti
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
-use crate::azure::{AzureError, AzureErrorKind, CredentialContent};
+use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::account::CLIENT_ID;
 
 const ISSUER: &str = "https://oidc.example/";
@@ -16,11 +16,12 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
         service_account: "orders".to_owned(),
         role,
         creation,
-        claim: Claim {
+        claim: crate::ledger::plan::Claim {
             name: CredentialName::derive(&issuer, "shop", "orders"),
             issuer,
             subject: Subject::of_service_account("shop", "orders"),
             audience: Audience::parse("api://AzureADTokenExchange").unwrap(),
+            adoption: azwib_crds::CredentialAdoption::IfIdentical,
         },
     }
 }
@@ -167,52 +168,50 @@ fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_fi
     assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
 }
 
-fn listed(claim: &Claim, name: &str) -> ListedCredential {
-    let content = CredentialContent {
-        issuer: claim.issuer.to_string(),
-        subject: claim.subject.to_string(),
-        audiences: vec![claim.audience.to_string()],
-    };
-    ListedCredential {
-        name: name.to_owned(),
-        content: Some(content),
-    }
+fn stepped(older_twin: Option<&str>, decision: Decision) -> CredentialStep {
+    credential_step(older_twin.map(str::to_owned), Ok(vec![]), |_| decision)
 }
 
 #[test]
-fn the_credential_is_kept_written_or_stopped() {
-    let claim = desired(Default, Immediate).claim;
-    let ours = listed(&claim, claim.name.as_str());
-    let mut foreign = listed(&claim, "foreign");
-    foreign.content.as_mut().unwrap().subject = "system:serviceaccount:shop:other".to_owned();
-    let step = |twin: Option<&str>, listing, limit| {
-        credential_step(twin.map(str::to_owned), listing, &claim, limit)
-    };
-    let kept = step(None, Ok(vec![ours.clone()]), 20);
+fn the_credential_is_kept_adopted_written_or_refused() {
+    let kept = stepped(None, Decision::Keep);
     assert!(matches!(kept, CredentialStep::Keep), "{kept:?}");
-    let written = step(None, Ok(vec![foreign.clone()]), 20);
-    assert!(matches!(written, CredentialStep::Write), "{written:?}");
-    let full = step(None, Ok(vec![foreign]), 1);
+    for decision in [Decision::Create, Decision::Update] {
+        let written = stepped(None, decision);
+        assert!(matches!(written, CredentialStep::Write), "{written:?}");
+    }
+    let name = "by-hand".to_owned();
+    let adopted = stepped(None, Decision::Adopt { name });
     assert!(
-        matches!(full, CredentialStep::Stop(Error::Claim(_))),
-        "{full:?}"
+        matches!(&adopted, CredentialStep::Adopt { name } if name == "by-hand"),
+        "{adopted:?}"
     );
-    let elsewhere = step(None, Ok(vec![listed(&claim, "by-hand")]), 20);
-    assert!(
-        matches!(elsewhere, CredentialStep::Stop(Error::Claim(_))),
-        "{elsewhere:?}"
-    );
+    let full = Refusal::LimitReached {
+        used: 20,
+        limit: 20,
+        before: false,
+    };
+    let refused = stepped(None, Decision::Refuse(full));
+    assert!(matches!(refused, CredentialStep::Refuse(_)), "{refused:?}");
+}
+
+#[test]
+fn the_credential_of_a_younger_twin_is_not_even_looked_at() {
     // Two that claim the same would take turns in being wrong: the younger one leaves even what is there alone.
-    let twin = step(Some("a-older"), Ok(vec![ours]), 20);
+    let twin = stepped(Some("a-older"), Decision::Keep);
     let CredentialStep::Stop(Error::Duplicate { older }) = twin else {
         panic!("{twin:?}");
     };
     assert_eq!(older, "a-older");
+}
+
+#[test]
+fn nothing_is_decided_without_a_listing() {
     let unread = Error::ListCredentials {
         identity: "/subscriptions/x".to_owned(),
         source: AzureError::local(AzureErrorKind::Unavailable, "away"),
     };
-    let stopped = step(None, Err(unread), 20);
+    let stopped = credential_step(None, Err(unread), |_| Decision::Create);
     assert!(
         matches!(stopped, CredentialStep::Stop(Error::ListCredentials { .. })),
         "{stopped:?}"

@@ -1,6 +1,7 @@
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::service_account::ServiceAccountError;
+use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
 
 const ISSUER: &str = "https://oidc.example/";
@@ -158,7 +159,7 @@ fn a_pass_that_changes_nothing_leaves_the_status_to_the_letter() {
 fn every_condition_and_the_status_carry_the_generation() {
     for status in [
         after(&binding(), &done(), &at(0)),
-        failed(Error::TurnTaken { settles_in: None }, &at(0)),
+        failed(Error::from(NotNow::UnderWay), &at(0)),
     ] {
         assert_eq!(status.observed_generation, 3);
         assert!(
@@ -258,7 +259,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
         ..desired.clone()
     };
     assert!(!records_good(&good, &other_audience));
-    let lost = failed(Error::TurnTaken { settles_in: None }, &at(0));
+    let lost = failed(Error::from(NotNow::UnderWay), &at(0));
     assert!(!records_good(
         &WorkloadIdentityBindingStatus {
             credentials: good.credentials,
@@ -313,7 +314,7 @@ fn a_write_that_azure_refused_withdraws_its_record_and_a_lost_one_keeps_it() {
 #[test]
 fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
     for error in [
-        Error::TurnTaken { settles_in: None },
+        Error::from(NotNow::UnderWay),
         write_failed(AzureErrorKind::Unavailable),
         write_failed(AzureErrorKind::Throttled { retry_after: None }),
         Error::ServiceAccount(ServiceAccountError::NamespaceTerminating),
@@ -331,6 +332,7 @@ fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
 fn what_something_else_can_cure_is_stalled_after_a_while_and_stays_so_over_a_restart() {
     let full = || {
         Error::Claim(Refusal::LimitReached {
+            before: false,
             used: 20,
             limit: 20,
         })
@@ -395,6 +397,7 @@ fn messages_say_what_to_do() {
     for (error, what) in [
         (
             Error::Claim(Refusal::LimitReached {
+                before: false,
                 used: 20,
                 limit: 20,
             }),
@@ -402,6 +405,7 @@ fn messages_say_what_to_do() {
         ),
         (
             Error::Claim(Refusal::CredentialExists {
+                identical: false,
                 name: "by-hand".to_owned(),
             }),
             "\"by-hand\"",
