@@ -15,7 +15,7 @@ const ACCOUNT: &str = "serviceaccounts/orders";
 const GET_IDENTITY: &str = "UserAssignedIdentities_Get";
 const LIST: &str = "FederatedIdentityCredentials_List";
 const GET: &str = "FederatedIdentityCredentials_Get";
-const PUT: &str = "FederatedIdentityCredentials_CreateOrUpdate";
+pub(crate) const PUT: &str = "FederatedIdentityCredentials_CreateOrUpdate";
 const DELETE: &str = "FederatedIdentityCredentials_Delete";
 
 const CREATION: &[Point<'static>] = &[

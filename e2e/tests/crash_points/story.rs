@@ -15,8 +15,9 @@ use kube::runtime::conditions::is_deleted;
 use kube::runtime::wait::await_condition;
 
 use crate::end_state::EndState;
-use crate::point::{Held, Point};
+use crate::point::{Held, Point, azure};
 use crate::stage::{Case, Mark, Stage, Turn};
+use crate::stories::PUT;
 use crate::toll::{Toll, uncovered};
 
 /// Something that happens to a binding, and what comes of it.
@@ -83,6 +84,12 @@ pub(crate) async fn ends_the_same_wherever_the_operator_is_killed<S: Story>(
     turn.start().await?;
     let (clean, wanted) = undisturbed(&story, stage, &arm).await?;
     let crashes = killed(&story, stage, &mut turn, &arm).await?;
+    let writes = S::POINTS.contains(&azure(PUT, 1));
+    let unsettled = crashes.iter().any(|crash| crash.unsettled);
+    ensure!(
+        unsettled == writes,
+        "no crash leaves a write of which nobody knows what became of it"
+    );
     let restarted = Timestamp::now();
     turn.start().await?;
     let mut complaints = Vec::new();
