@@ -1,6 +1,7 @@
 //! The local control plane, the webhook beside it, and what the end-to-end tests, the demo and the benchmark need
 //! to drive them.
 
+pub mod api_proxy;
 pub mod assets;
 pub mod bench;
 mod certificates;
@@ -16,6 +17,7 @@ pub mod wait;
 pub mod webhook;
 pub mod workload;
 
+pub use api_proxy::ApiProxy;
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use environment::{Environment, EnvironmentOptions};
 pub use keys::ServiceAccountKeys;

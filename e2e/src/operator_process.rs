@@ -1,12 +1,19 @@
 //! The operator as a process of its own, with no more than its ServiceAccount may do.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    ControlPlane,
+    ApiProxy, ControlPlane,
+    control_plane::write_private,
     supervisor::{Exit, Process, sibling_binary},
     wait,
 };
@@ -79,6 +86,25 @@ impl OperatorAccess {
             kubeconfig,
             federated_token,
         })
+    }
+
+    /// How it reaches the API server.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The same, by way of a proxy: what it shows to the API server stays what it is.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn through(mut self, proxy: &ApiProxy) -> anyhow::Result<Self> {
+        let mut kubeconfig: Value = serde_json::from_slice(&fs::read(&self.kubeconfig)?)?;
+        kubeconfig["clusters"][0]["cluster"] = json!({
+            "server": proxy.server(), "certificate-authority": proxy.ca_file(),
+        });
+        self.kubeconfig = proxy.ca_file().with_extension("kubeconfig");
+        write_private(&self.kubeconfig, &kubeconfig.to_string())?;
+        Ok(self)
     }
 
     /// Both tokens themselves, for a search of logs.

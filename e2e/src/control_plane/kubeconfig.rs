@@ -36,7 +36,7 @@ impl Cluster {
 }
 
 /// Writes a file that only its owner can read.
-pub(super) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
     let open = fs::OpenOptions::new()
         .create(true)
         .truncate(true)

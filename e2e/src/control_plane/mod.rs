@@ -31,7 +31,8 @@ use uuid::Uuid;
 
 pub use self::audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub(crate) use self::audit::{AuditTail, permission};
-use self::{components::Layout, kubeconfig::write_private, port::ReservedPort};
+pub(crate) use self::kubeconfig::write_private;
+use self::{components::Layout, port::ReservedPort};
 use crate::{
     assets,
     keys::ServiceAccountKeys,

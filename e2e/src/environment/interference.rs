@@ -93,12 +93,36 @@ impl Namespace<'_> {
         identity: &str,
         when: When,
     ) -> anyhow::Result<HeldRequest> {
-        let control = self.environment().control();
-        let hold = Hold {
-            matcher: self.requests_to(method, identity),
-            nth: 1,
-            when,
+        let matcher = self.requests_to(method, identity);
+        self.hold_matching(matcher, 1, when).await
+    }
+
+    /// The nth such operation (from 1; named as in the simulator's log) in this namespace's resource group will be held.
+    ///
+    /// # Errors
+    /// The control API does not answer.
+    pub async fn hold_operation(
+        &self,
+        operation: &str,
+        nth: u64,
+        when: When,
+    ) -> anyhow::Result<HeldRequest> {
+        let matcher = Matcher {
+            operation: Some(operation.to_owned()),
+            path: Some(format!("{}/**", self.resource_group_id())),
+            ..Matcher::default()
         };
+        self.hold_matching(matcher, nth, when).await
+    }
+
+    async fn hold_matching(
+        &self,
+        matcher: Matcher,
+        nth: u64,
+        when: When,
+    ) -> anyhow::Result<HeldRequest> {
+        let control = self.environment().control();
+        let hold = Hold { matcher, nth, when };
         let id = control.add_hold(&hold).await?;
         Ok(HeldRequest { control, id })
     }

@@ -1,0 +1,214 @@
+//! The calls that pass the proxy, and those that it holds.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, ensure};
+use azure_simulator::control::api::{HoldState, When};
+use globset::{GlobBuilder, GlobMatcher};
+use tokio::sync::watch;
+
+use crate::environment::PATIENCE;
+
+/// Chooses calls.
+#[derive(Debug, Clone)]
+pub struct CallMatcher {
+    /// HTTP method, in capitals.
+    pub method: String,
+    /// A glob over the path, subresources included: `*` is any text within a segment, `**` any number of segments.
+    pub path: String,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// HTTP method.
+    pub method: String,
+    /// Path without the query.
+    pub path: String,
+    /// What the API server answered, once it has.
+    pub status: Option<u16>,
+}
+
+impl CallRecord {
+    /// Whether it was to change something.
+    pub fn is_write(&self) -> bool {
+        self.method != "GET"
+    }
+
+    /// Whether the API server did what it was asked to.
+    pub fn is_accepted(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+/// A call that the proxy holds once it comes.
+#[derive(Debug)]
+pub struct HeldCall {
+    state: watch::Sender<HoldState>,
+}
+
+impl HeldCall {
+    /// Waits until the call is held.
+    ///
+    /// # Errors
+    /// It does not come in time.
+    pub async fn reached(&self) -> anyhow::Result<()> {
+        let mut state = self.state.subscribe();
+        let reached = state.wait_for(|state| *state != HoldState::Waiting);
+        let state = tokio::time::timeout(PATIENCE, reached).await;
+        let state = *state.context("waited in vain for the call")??;
+        ensure!(state == HoldState::Reached, "the call is {state:?}");
+        Ok(())
+    }
+
+    /// Whether its caller went away while it was held.
+    pub fn is_abandoned(&self) -> bool {
+        *self.state.borrow() == HoldState::CallerGone
+    }
+
+    /// Lets the call go.
+    ///
+    /// # Errors
+    /// It was not held: it never came, or its caller has gone.
+    pub fn release(self) -> anyhow::Result<()> {
+        let state = self.state.send_replace(HoldState::Released);
+        ensure!(state == HoldState::Reached, "the call is {state:?}");
+        Ok(())
+    }
+}
+
+/// All calls and holds.
+#[derive(Debug, Default)]
+pub(super) struct Calls(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    records: Vec<CallRecord>,
+    holds: Vec<Rule>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    method: String,
+    path: GlobMatcher,
+    /// Matching calls that are still to come, the one to hold included.
+    left: u64,
+    when: When,
+    state: watch::Sender<HoldState>,
+}
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn records(&self) -> Vec<CallRecord> {
+        self.lock().records.clone()
+    }
+
+    pub(super) fn hold(
+        &self,
+        matcher: &CallMatcher,
+        nth: u64,
+        when: When,
+    ) -> anyhow::Result<HeldCall> {
+        ensure!(nth > 0, "calls are counted from 1");
+        let path = GlobBuilder::new(&matcher.path)
+            .literal_separator(true)
+            .build()?;
+        let state = watch::Sender::new(HoldState::Waiting);
+        self.lock().holds.push(Rule {
+            method: matcher.method.clone(),
+            path: path.compile_matcher(),
+            left: nth,
+            when,
+            state: state.clone(),
+        });
+        Ok(HeldCall { state })
+    }
+
+    /// Notes a call that has come.
+    pub(super) fn arrived(&self, method: &str, path: &str) -> Passage<'_> {
+        let mut state = self.lock();
+        let mut hold = None;
+        state.holds.retain_mut(|rule| {
+            if rule.method != method || !rule.path.is_match(path) {
+                return true;
+            }
+            rule.left -= 1;
+            if rule.left > 0 {
+                return true;
+            }
+            if hold.is_some() {
+                // It takes the next one.
+                rule.left = 1;
+                return true;
+            }
+            hold = Some((rule.when, rule.state.clone()));
+            false
+        });
+        let number = state.records.len();
+        state.records.push(CallRecord {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status: None,
+        });
+        Passage {
+            calls: self,
+            number,
+            hold,
+        }
+    }
+}
+
+/// One call on its way through the proxy.
+pub(super) struct Passage<'a> {
+    calls: &'a Calls,
+    number: usize,
+    hold: Option<(When, watch::Sender<HoldState>)>,
+}
+
+impl Passage<'_> {
+    /// Waits where a hold says so. When the caller goes away meanwhile, the future is dropped.
+    pub(super) async fn pass(&self, moment: When) {
+        let Some((when, state)) = &self.hold else {
+            return;
+        };
+        if *when != moment {
+            return;
+        }
+        move_on(state, HoldState::Waiting, HoldState::Reached);
+        let _caller = CallerGone(state);
+        // The sender is at hand: the channel cannot be closed.
+        let _ = state
+            .subscribe()
+            .wait_for(|state| *state == HoldState::Released)
+            .await;
+    }
+
+    pub(super) fn answered(&self, status: u16) {
+        if let Some(record) = self.calls.lock().records.get_mut(self.number) {
+            record.status = Some(status);
+        }
+    }
+}
+
+/// Notes a caller that left before the release.
+struct CallerGone<'a>(&'a watch::Sender<HoldState>);
+
+impl Drop for CallerGone<'_> {
+    fn drop(&mut self) {
+        move_on(self.0, HoldState::Reached, HoldState::CallerGone);
+    }
+}
+
+fn move_on(state: &watch::Sender<HoldState>, from: HoldState, to: HoldState) {
+    state.send_if_modified(|state| {
+        let moves = *state == from;
+        if moves {
+            *state = to;
+        }
+        moves
+    });
+}

@@ -1,0 +1,118 @@
+//! A proxy in front of the API server, for the operator alone: it notes every call, and holds those that a test chooses.
+//!
+//! Callers keep their bearer token, so that RBAC and the audit log see them and not the proxy; watches stream through.
+
+mod calls;
+mod server;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context;
+use azure_simulator::control::api::When;
+use kube::config::Kubeconfig;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use self::calls::Calls;
+pub use self::calls::{CallMatcher, CallRecord, HeldCall};
+use crate::ControlPlane;
+use crate::certificates::CertificateAuthority;
+
+/// A running proxy. Dropping it ends it, with every connection.
+#[derive(Debug)]
+pub struct ApiProxy {
+    address: SocketAddr,
+    /// What its callers have to trust, PEM.
+    ca_file: PathBuf,
+    calls: Arc<Calls>,
+    /// The proxy serves until this is dropped.
+    _running: oneshot::Sender<()>,
+}
+
+impl ApiProxy {
+    /// Starts a proxy in front of the API server of this control plane, on a thread of its own: tests come and go with
+    /// their runtimes.
+    ///
+    /// # Errors
+    /// A certificate cannot be made, or nothing can listen on loopback.
+    pub fn start(control_plane: &ControlPlane) -> anyhow::Result<Self> {
+        let ca = CertificateAuthority::new("azwib API server proxy")?;
+        let tls = server::tls_config(&ca.issue_for_loopback("api-server-proxy")?)?;
+        let ca_file = control_plane
+            .directory()
+            .join(format!("api-proxy-{}.crt", Uuid::new_v4()));
+        fs::write(&ca_file, ca.pem())?;
+        let (upstream, upstream_ca) = cluster(&control_plane.kubeconfig())?;
+        let upstream = server::Upstream::new(upstream, &fs::read(upstream_ca)?)?;
+
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let calls = Arc::new(Calls::default());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let listener = {
+            let _context = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let (running, stopped) = oneshot::channel();
+        let served = server::serve(listener, tls, upstream, Arc::clone(&calls));
+        thread::Builder::new()
+            .name("api-proxy".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = served => {}
+                        // Nothing is ever sent: the other end is dropped.
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            ca_file,
+            calls,
+            _running: running,
+        })
+    }
+
+    /// Where it serves, as a kubeconfig names it.
+    pub fn server(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The certificate authority that its callers have to trust, PEM.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// Holds the nth (from 1) of the matching calls from now on: before it is passed on, or once the API server has
+    /// answered and before the caller sees that. Two holds never get the same call.
+    ///
+    /// # Errors
+    /// The path of the matcher is no glob.
+    pub fn hold(&self, matcher: &CallMatcher, nth: u64, when: When) -> anyhow::Result<HeldCall> {
+        self.calls.hold(matcher, nth, when)
+    }
+
+    /// Every call so far, in order of arrival.
+    pub fn calls(&self) -> Vec<CallRecord> {
+        self.calls.records()
+    }
+}
+
+/// The address of a kubeconfig's only cluster and its certificate authority.
+fn cluster(kubeconfig: &Path) -> anyhow::Result<(String, String)> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let cluster = kubeconfig.clusters.into_iter().find_map(|it| it.cluster);
+    let cluster = cluster.context("the kubeconfig names no cluster")?;
+    let server = cluster.server.context("the cluster has no address")?;
+    let ca = cluster.certificate_authority;
+    Ok((server, ca.context("the cluster has no authority")?))
+}

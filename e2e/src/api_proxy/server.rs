@@ -1,0 +1,129 @@
+//! TLS to the caller, TLS to the API server, and HTTP between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use azure_simulator::control::api::When;
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::calls::Calls;
+use crate::certificates::ServingCertificate;
+
+/// Before the next try to accept a connection after one that failed: descriptors may be short for a moment.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// The API server behind the proxy.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    http: reqwest::Client,
+    /// Without a slash at its end.
+    server: String,
+}
+
+impl Upstream {
+    /// `ca`: the certificate authority of the API server, PEM.
+    pub(super) fn new(server: String, ca: &[u8]) -> anyhow::Result<Self> {
+        // No time-out: a watch lasts as long as its caller wants it.
+        let http = reqwest::Client::builder()
+            .add_root_certificate(reqwest::Certificate::from_pem(ca)?)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let server = server.trim_end_matches('/').to_owned();
+        Ok(Self { http, server })
+    }
+}
+
+pub(super) fn tls_config(serving: &ServingCertificate) -> anyhow::Result<Arc<ServerConfig>> {
+    let certificate = CertificateDer::from_pem_slice(serving.certificate_pem.as_bytes())
+        .context("the proxy's certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(serving.key_pem.as_bytes())
+        .context("the key of the proxy's certificate")?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Serves until it is dropped; with it go all connections.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    upstream: Upstream,
+    calls: Arc<Calls>,
+) {
+    let acceptor = TlsAcceptor::from(tls);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, acceptor.clone(), upstream.clone(), calls.clone()));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// An error on either side ends the connection, which is how the caller sees an API server that is away.
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    upstream: Upstream,
+    calls: Arc<Calls>,
+) {
+    // Answers are small: waiting to fill a segment only costs time.
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = acceptor.accept(stream).await else {
+        return;
+    };
+    let handler = service_fn(|request| forward(request, &upstream, &calls));
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), handler)
+        .await;
+}
+
+/// Passes a call on with all its headers; hyper drops this where the caller goes away, and what is held then never
+/// happens.
+async fn forward(
+    request: hyper::Request<Incoming>,
+    upstream: &Upstream,
+    calls: &Calls,
+) -> anyhow::Result<hyper::Response<reqwest::Body>> {
+    let (mut parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let passage = calls.arrived(parts.method.as_str(), parts.uri.path());
+    passage.pass(When::BeforeEffect).await;
+
+    let target = parts.uri.path_and_query().context("a call without path")?;
+    parts.uri = format!("{}{target}", upstream.server).parse()?;
+    for header in [HOST, CONNECTION, TRANSFER_ENCODING] {
+        parts.headers.remove(header);
+    }
+    let request = reqwest::Request::try_from(http::Request::from_parts(parts, body))?;
+    let answer = upstream.http.execute(request).await?;
+    passage.answered(answer.status().as_u16());
+    passage.pass(When::AfterEffect).await;
+
+    let mut answer: hyper::Response<reqwest::Body> = answer.into();
+    for header in [CONNECTION, TRANSFER_ENCODING] {
+        answer.headers_mut().remove(header);
+    }
+    Ok(answer)
+}

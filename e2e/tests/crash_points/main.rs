@@ -1,0 +1,56 @@
+//! The operator is killed at each of its calls to Azure and at each of its writes to the cluster, before the call takes
+//! effect and after it, and is started again: it ends as it would have without that, and nothing is left over.
+//!
+//! One operator is killed while it stands at all points of a story at once, each in a namespace and on an identity of its
+//! own. The tests share an environment and take turns with its operator.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod end_state;
+mod point;
+mod stage;
+mod stories;
+mod story;
+mod toll;
+
+use self::stories::{
+    AnotherAudience, AnotherExpiration, Creation, DeletedAfterTheCrash, Deletion,
+    DeletionWithAdoptedAccount, DriftInAzure,
+};
+use self::story::ends_the_same_wherever_the_operator_is_killed;
+
+#[tokio::test]
+async fn a_binding_is_made_true_wherever_the_operator_is_killed() -> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(Creation).await
+}
+
+#[tokio::test]
+async fn a_binding_that_is_deleted_after_a_crash_leaves_nothing_wherever_the_operator_was_killed()
+-> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(DeletedAfterTheCrash).await
+}
+
+#[tokio::test]
+async fn another_audience_reaches_azure_wherever_the_operator_is_killed() -> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(AnotherAudience).await
+}
+
+#[tokio::test]
+async fn another_token_expiration_reaches_the_account_wherever_the_operator_is_killed()
+-> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(AnotherExpiration).await
+}
+
+#[tokio::test]
+async fn a_changed_credential_is_put_back_wherever_the_operator_is_killed() -> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(DriftInAzure).await
+}
+
+#[tokio::test]
+async fn a_deleted_binding_leaves_nothing_wherever_the_operator_is_killed() -> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(Deletion).await
+}
+
+#[tokio::test]
+async fn an_adopted_account_is_given_back_wherever_the_operator_is_killed() -> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(DeletionWithAdoptedAccount).await
+}
