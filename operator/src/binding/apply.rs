@@ -22,6 +22,7 @@ use crate::ledger::plan::{Contender, Decision, Refusal, Situation, Standing, dec
 use crate::ledger::{
     Applicant, BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn, Urgency,
 };
+use crate::runtime::deliberate::Bug;
 
 /// What was done, as far as it went.
 #[derive(Debug)]
@@ -112,7 +113,9 @@ async fn carry_out(
             Ok(Taken::InPlace(credential)) => Ok(credential),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
-                applied.recorded = Some(record(&claim, binding, ctx).await?);
+                if !Bug::RecordedAfterPut.is_on() {
+                    applied.recorded = Some(record(&claim, binding, ctx).await?);
+                }
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);
                 }
@@ -189,7 +192,11 @@ async fn take_place(
         rank: claim.contender.rank.clone(),
     };
     let mut place = ledger.place(&applicant, Operation::Put).await?;
-    let freshness = Freshness::within(LISTING_FOR_WRITES);
+    let freshness = Freshness::within(if Bug::OldListing.is_on() {
+        ctx.settings.resync_period
+    } else {
+        LISTING_FOR_WRITES
+    });
     let listing = ledger
         .listing(applicant.binding(), freshness)
         .await
@@ -285,7 +292,7 @@ async fn put(
             Ok(())
         }
         Err(source) => {
-            if source.outcome_unknown() {
+            if source.outcome_unknown() && !Bug::RecordWithdrawn.is_on() {
                 applied.credential = AppliedCredential::Unknown;
             }
             Err(explain(source, &ledger, claimed, binding, ctx).await)
