@@ -1,6 +1,6 @@
 //! What must hold at every moment. Each invariant has a name, by which a failure tells of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use azure_simulator::core::Azure;
 use azure_simulator::core::http::{Request, Response, Service};
@@ -45,6 +45,8 @@ pub struct Books {
     told_to_wait: BTreeMap<(u32, String, &'static str), Timestamp>,
     /// When somebody else has last changed something about an identity.
     touched: BTreeMap<String, Timestamp>,
+    /// Who has ever waited for a slot or for another binding.
+    pub waited: BTreeSet<String>,
     /// The status of a binding as last written.
     statuses: BTreeMap<String, Value>,
     /// Kubernetes writes and Azure requests, by what they are for.
@@ -214,7 +216,7 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
         short(&request.path)
     ));
     shared.count(format!("effect {}", request.method));
-    let account = account_of(shared, name);
+    let account = shared.accounts.get(name).cloned();
     let Some((namespace, account)) = account else {
         return shared.violated(
             OURS,
@@ -237,19 +239,6 @@ fn within_the_limit(shared: &Shared, azure: &Azure) {
             );
         }
     }
-}
-
-/// Whose name this is: that of a binding that there is or was.
-fn account_of(shared: &Shared, name: &str) -> Option<(String, String)> {
-    let (changes, _) = shared.cluster.changes(Kind::Binding, 0);
-    changes.iter().find_map(|change| {
-        let object = &change.object;
-        let namespace = object["metadata"]["namespace"].as_str()?;
-        let account = object["spec"]["serviceAccount"]["name"].as_str()?;
-        let ours = our_name(namespace, account)?;
-        ours.eq_ignore_ascii_case(name)
-            .then(|| (namespace.to_owned(), account.to_owned()))
-    })
 }
 
 fn bindings_of(
@@ -493,6 +482,16 @@ pub fn kubernetes_call(
             "reason {}",
             condition["reason"].as_str().unwrap_or_default()
         ));
+    }
+    let reason = ready["reason"].as_str().unwrap_or_default();
+    if [
+        "CredentialLimitReached",
+        "WaitingForTurn",
+        "ServiceAccountConflict",
+    ]
+    .contains(&reason)
+    {
+        lock(&shared.books).waited.insert(whose);
     }
     let uid = object["metadata"]["uid"]
         .as_str()

@@ -102,6 +102,9 @@ fn true_reason(shared: &Shared, world: &World, binding: &WorkloadIdentityBinding
     };
     let allowed = expected(shared, world, binding);
     shared.count(format!("end {said}"));
+    if said == "Ready" {
+        names_the_identity(shared, binding);
+    }
     if !allowed.contains(&said) {
         let metadata = &binding.metadata;
         let message = ready.map(|it| it.message.as_str()).unwrap_or_default();
@@ -117,6 +120,36 @@ fn true_reason(shared: &Shared, world: &World, binding: &WorkloadIdentityBinding
                     ""
                 },
             ),
+        );
+    }
+}
+
+/// Status and account name the identity as it is now.
+fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
+    let azure = lock(&shared.azure);
+    let id = binding
+        .spec
+        .identity
+        .resource_id
+        .as_deref()
+        .unwrap_or_default();
+    // Who cannot read it keeps what it knew, and who is suspended too.
+    if binding.spec.suspend || !azure.is_permitted(CLIENT, WRITE, id, shared.time.now()) {
+        return;
+    }
+    let Some(identity) = azure.identity(id) else {
+        return;
+    };
+    let client_id = identity.client_id.to_string();
+    let recorded = binding
+        .status
+        .as_ref()
+        .and_then(|status| status.identity.as_ref());
+    if recorded.is_none_or(|recorded| recorded.client_id != client_id) {
+        let name = &binding.metadata.name;
+        shared.violated(
+            TRUE_REASON,
+            format!("{name:?} is Ready and names another client id"),
         );
     }
 }
@@ -331,42 +364,42 @@ fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBindi
 }
 
 /// Without a fault: at most one finalizer, three status and one account write and one PUT for a binding that comes, and one
-/// of each, one GET and one DELETE for one that goes.
+/// of each, one GET and one DELETE for one that goes. Judged by bindings that were alone with their name and account.
 fn costs(shared: &Shared) {
     let books = lock(&shared.books);
-    let bindings = shared.cluster.changes(Kind::Binding, 0).0;
-    for (whose, costs) in &books.costs {
-        let made = bindings.iter().filter(|it| {
-            it.type_ == "ADDED"
-                && (format!("{}/{}", it.key.namespace, it.key.name) == *whose
-                    || format!(
-                        "{}/{}",
-                        it.key.namespace,
-                        it.object["spec"]["serviceAccount"]["name"]
-                            .as_str()
-                            .unwrap_or_default()
-                    ) == *whose
-                    || it.object["spec"]["serviceAccount"]["name"]
-                        .as_str()
-                        .and_then(|account| our_name(&it.key.namespace, account))
-                        .as_deref()
-                        == Some(whose))
+    let changes = shared.cluster.changes(Kind::Binding, 0).0;
+    let made: Vec<_> = changes
+        .iter()
+        .filter(|it| it.type_ == "ADDED")
+        .map(|it| {
+            let account = it.object["spec"]["serviceAccount"]["name"].as_str();
+            (&it.key.namespace, &it.key.name, account.unwrap_or_default())
+        })
+        .collect();
+    for (namespace, name, account) in &made {
+        let alike = made.iter().filter(|(other, its_name, its_account)| {
+            other == namespace && (its_name == name || its_account == account)
         });
-        let made = made.count() as u64;
-        for (what, count) in costs {
-            let most = match *what {
-                // A create and a delete.
-                "finalizer" | "account" => 2 * made,
-                // Three for a create and one for a delete; two more where it waits for a slot or a turn.
-                "status" => 6 * made,
-                "PUT" | "GET" | "DELETE" => made,
-                _ => continue,
-            };
-            if *count > most {
-                shared.violated(
-                    COSTS,
-                    format!("{count} times {what} for {whose}, which {made} bindings have"),
-                );
+        if alike.count() > 1 {
+            continue;
+        }
+        let whose = format!("{namespace}/{name}");
+        // Waiting for somebody else is said, and that it is over.
+        let waits = if books.waited.contains(&whose) { 2 } else { 0 };
+        let credential = our_name(namespace, account).unwrap_or_default();
+        let limits = [
+            (whose.clone(), "finalizer", 2),
+            (whose.clone(), "status", 4 + waits),
+            (format!("{namespace}/{account}"), "account", 2),
+            (credential.clone(), "PUT", 1),
+            (credential.clone(), "GET", 1),
+            (credential, "DELETE", 1),
+        ];
+        for (what, kind, most) in limits {
+            let count = books.costs.get(&what).and_then(|costs| costs.get(kind));
+            let count = count.copied().unwrap_or(0);
+            if count > most {
+                shared.violated(COSTS, format!("{count} times {kind} for {whose}"));
             }
         }
     }

@@ -78,7 +78,7 @@ impl Process {
 
     /// A watch event comes late.
     pub async fn lag(&self) {
-        let late = self.shared.is_disturbing() && self.shared.chance(50);
+        let late = self.shared.is_disturbing() && !self.shared.calm && self.shared.chance(50);
         if late {
             self.shared.count("watch lags");
         }

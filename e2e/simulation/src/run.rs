@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::world;
 
 /// How long nothing is disturbed before the end is judged.
-const QUIET: Duration = Duration::from_secs(2 * 3600);
+const QUIET: Duration = Duration::from_secs(75 * 60);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -39,13 +39,7 @@ async fn live(seed: u64) -> anyhow::Result<Outcome> {
     let world = World::draw(seed);
     let time = Time::begin();
     let azure = world.azure()?;
-    let shared = Shared::new(
-        seed,
-        time,
-        azure,
-        world.faults_per_mille,
-        world.crashes_per_mille,
-    );
+    let shared = Shared::new(time, azure, &world);
     for namespace in &world.namespaces {
         shared.cluster.create_namespace(namespace);
     }

@@ -170,6 +170,8 @@ fn tunables(random: &mut StdRng, limit: usize) -> Tunables {
         tunables.credential_limit_answer = answer.clone();
     }
     if random.random_ratio(1, 3) {
+        // A listing of many pages takes as many requests: with a burst of one it could never be read.
+        tunables.page_size = 20;
         tunables.throttling = Some(Throttling {
             sends_retry_after: random.random_ratio(3, 4),
             ..Throttling::published(random.random_range(1..=20))

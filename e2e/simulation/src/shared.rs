@@ -13,8 +13,10 @@ use tokio::sync::Notify;
 
 use crate::invariants::Books;
 use crate::kubernetes::Cluster;
+use crate::setup::World;
 use crate::time::Time;
 use crate::trace::{Trace, lock};
+use crate::world::our_name;
 
 /// How often each thing has happened, by its name.
 pub type Counts = BTreeMap<String, u64>;
@@ -34,10 +36,14 @@ pub struct Shared {
     pub cluster: Cluster,
     pub azure: Mutex<Azure>,
     pub books: Mutex<Books>,
+    /// The accounts that bindings can be for, by the lower-cased name of their credential.
+    pub accounts: BTreeMap<String, (String, String)>,
     random: Mutex<StdRng>,
     counts: Mutex<Counts>,
     violations: Mutex<Vec<Violation>>,
     disturbing: AtomicBool,
+    /// Nothing goes wrong at all.
+    pub calm: bool,
     /// How many of a thousand requests to Azure meet a fault while there are disturbances.
     pub faults_per_mille: u32,
     /// How many of a thousand calls the process dies at.
@@ -47,25 +53,21 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(
-        seed: u64,
-        time: Time,
-        azure: Azure,
-        faults_per_mille: u32,
-        crashes_per_mille: u32,
-    ) -> Arc<Self> {
+    pub fn new(time: Time, azure: Azure, world: &World) -> Arc<Self> {
         Arc::new(Self {
             time,
             trace: Trace::new(time),
             cluster: Cluster::new(time),
             azure: Mutex::new(azure),
             books: Mutex::default(),
-            random: Mutex::new(StdRng::seed_from_u64(seed)),
+            accounts: accounts(world),
+            random: Mutex::new(StdRng::seed_from_u64(world.seed)),
             counts: Mutex::default(),
             violations: Mutex::default(),
             disturbing: AtomicBool::new(true),
-            faults_per_mille,
-            crashes_per_mille,
+            calm: world.calm,
+            faults_per_mille: world.faults_per_mille,
+            crashes_per_mille: world.crashes_per_mille,
             crashed: Notify::new(),
         })
     }
@@ -116,4 +118,17 @@ impl Shared {
         let milliseconds = self.draw(milliseconds);
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     }
+}
+
+fn accounts(world: &World) -> BTreeMap<String, (String, String)> {
+    let pairs = world.namespaces.iter().flat_map(|namespace| {
+        let accounts = world.accounts.iter();
+        accounts.map(move |account| (namespace.clone(), account.clone()))
+    });
+    pairs
+        .filter_map(|(namespace, account)| {
+            let name = our_name(&namespace, &account)?;
+            Some((name.to_ascii_lowercase(), (namespace, account)))
+        })
+        .collect()
 }
