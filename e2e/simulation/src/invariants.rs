@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::setup::ISSUER;
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::{our_name, subject};
+use crate::world::subject;
 
 /// An identity never has more credentials than it may have.
 pub const LIMIT: &str = "never-more-than-the-limit";
@@ -47,6 +47,8 @@ pub struct Books {
     touched: BTreeMap<String, Timestamp>,
     /// Who has ever waited for a slot or for another binding.
     pub waited: BTreeSet<String>,
+    /// Since when a binding says that it waits for a slot, by UID.
+    limit_since: BTreeMap<String, Timestamp>,
     /// The status of a binding as last written.
     statuses: BTreeMap<String, Value>,
     /// Kubernetes writes and Azure requests, by what they are for.
@@ -348,13 +350,12 @@ fn overtaken(shared: &Shared, identity: &str, served: &[WorkloadIdentityBinding]
     }
     let now = shared.time.now();
     for waiter in shared.cluster.bindings() {
+        let uid = waiter.metadata.uid.as_deref().unwrap_or_default();
+        let since = lock(&shared.books).limit_since.get(uid).copied();
         let waits = condition(&waiter, "CredentialReady").is_some_and(|condition| {
             condition.reason == "CredentialLimitReached"
                 && condition.observed_generation == waiter.metadata.generation
-                && now
-                    .duration_since(condition.last_transition_time.0)
-                    .as_secs()
-                    > WAITED
+                && since.is_some_and(|since| now.duration_since(since).as_secs() > WAITED)
         });
         if waits
             && is_for(&waiter, identity)
@@ -497,6 +498,20 @@ pub fn kubernetes_call(
         .as_str()
         .unwrap_or_default()
         .to_owned();
+    let waits = body["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|it| it["type"] == "CredentialReady" && it["reason"] == "CredentialLimitReached");
+    {
+        let mut books = lock(&shared.books);
+        if waits {
+            let now = shared.time.now();
+            books.limit_since.entry(uid.clone()).or_insert(now);
+        } else {
+            books.limit_since.remove(&uid);
+        }
+    }
     let before = lock(&shared.books)
         .statuses
         .insert(uid, object["status"].clone());

@@ -13,8 +13,10 @@ pub mod process;
 pub mod run;
 pub mod setup;
 pub mod shared;
+pub mod sweep;
 pub mod time;
 pub mod trace;
 pub mod world;
 
 pub use run::{Outcome, run};
+pub use sweep::{Swept, sweep, sweep_after};

@@ -205,6 +205,8 @@ fn expected(
         return vec![
             "Ready",
             "AuthorizationFailed",
+            // What was the case when it could still be looked at.
+            "IdentityNotFound",
             "DuplicateBinding",
             "ServiceAccountConflict",
         ];
@@ -242,7 +244,9 @@ fn account_conflict(
                 && other.metadata.namespace.as_deref() == Some(namespace)
                 && other.spec.service_account.name.as_deref() == Some(account)
                 && other.spec.service_account.role == Default
-                && other.spec.identity.resource_id != binding.spec.identity.resource_id
+                && (other.spec.identity.resource_id != binding.spec.identity.resource_id
+                    // One that is suspended still names an identity that was made again since.
+                    || other.spec.suspend)
         });
     if conflicts {
         vec!["ServiceAccountConflict"]

@@ -1,12 +1,9 @@
 //! Runs seeds, as many as wanted, and says what broke.
 #![allow(clippy::print_stdout, reason = "its output is for whoever started it")]
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use azwib_simulation::{Outcome, run};
+use azwib_simulation::{run, sweep};
 use clap::Parser;
 
 /// Runs the operator against simulated services from seeds.
@@ -33,60 +30,42 @@ fn main() -> anyhow::Result<ExitCode> {
         for line in &outcome.trace {
             println!("{line}");
         }
-        return Ok(told(&outcome));
-    }
-    let next = AtomicU64::new(arguments.from);
-    let end = arguments.from + arguments.seeds;
-    let found = Mutex::new((BTreeMap::<String, u64>::new(), Vec::new()));
-    let threads = std::thread::available_parallelism()?.get();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let outcome = run(seed);
-                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                    match outcome {
-                        Ok(outcome) => {
-                            for (what, count) in &outcome.counts {
-                                *found.0.entry(what.clone()).or_default() += count;
-                            }
-                            if !outcome.violations.is_empty() {
-                                println!("seed {seed}: {:?}", outcome.violations);
-                                found.1.push(seed);
-                            }
-                        }
-                        Err(error) => {
-                            println!("seed {seed}: {error:#}");
-                            found.1.push(seed);
-                        }
-                    }
-                }
-            });
+        for violation in &outcome.violations {
+            println!("{}: {}", violation.invariant, violation.what);
         }
+        return Ok(exit_code(outcome.violations.is_empty()));
+    }
+    let seeds = arguments.from..arguments.from + arguments.seeds;
+    let swept = sweep(seeds, |outcome| {
+        for violation in &outcome.violations {
+            println!(
+                "seed {}: {}: {}",
+                outcome.seed, violation.invariant, violation.what
+            );
+        }
+        true
     });
-    let (counts, failed) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for error in &swept.errors {
+        println!("{error}");
+    }
     if arguments.counts {
-        for (what, count) in &counts {
+        for (what, count) in &swept.counts {
             println!("{count:>8}  {what}");
         }
     }
-    println!("{} seeds, {} failed", arguments.seeds, failed.len());
-    Ok(if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let failed = swept.failed.len() + swept.errors.len();
+    println!("{} seeds, {failed} failed", arguments.seeds);
+    if let Some(first) = swept.failed.first() {
+        println!(
+            "see the first with: {}",
+            azwib_simulation::sweep::replay(first.seed)
+        );
+    }
+    Ok(exit_code(failed == 0))
 }
 
-fn told(outcome: &Outcome) -> ExitCode {
-    for violation in &outcome.violations {
-        println!("{}: {}", violation.invariant, violation.what);
-    }
-    if outcome.violations.is_empty() {
+fn exit_code(well: bool) -> ExitCode {
+    if well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
