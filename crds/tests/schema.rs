@@ -110,6 +110,7 @@ fn the_spec_has_only_fields_whose_behaviour_exists() {
         [
             "spec",
             "spec.credential",
+            "spec.credential.adoption",
             "spec.credential.audience",
             "spec.deletionPolicy",
             "spec.identity",
@@ -264,7 +265,7 @@ fn a_full_object_is_written_back_as_it_was_read() {
                 "creation": "WhenCredentialReady",
                 "tokenExpirationSeconds": 86400,
             },
-            "credential": {"audience": "openshift"},
+            "credential": {"audience": "openshift", "adoption": "Never"},
             "deletionPolicy": "Retain",
             "suspend": true,
         },

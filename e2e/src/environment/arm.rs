@@ -37,6 +37,8 @@ pub struct ArmCredential {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ArmCredentialProperties {
     pub issuer: String,
+    /// Empty for a flexible credential, which has an expression in its place.
+    #[serde(default)]
     pub subject: String,
     pub audiences: Vec<String>,
 }

@@ -112,7 +112,7 @@ async fn flexible_and_azures_own_credentials_count_and_are_left_alone() -> anyho
     let flexible = serde_json::from_value::<FederatedCredential>(serde_json::json!({
         "name": "flexible",
         "issuer": "https://token.actions.example",
-        "audience": "api://AzureADTokenExchange",
+        "audiences": ["api://AzureADTokenExchange"],
         "claimsMatchingExpression": {
             "value": "claims['sub'] matches 'repo:a/*'",
             "languageVersion": 1

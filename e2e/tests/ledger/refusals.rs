@@ -22,7 +22,7 @@ async fn azures_own_refusal_ends_in_the_same_state_whatever_it_says() -> anyhow:
         let (issuer, subject) = ("https://faster.example", "faster");
         // Through the control API: the write that is held has the identity.
         let faster = serde_json::from_value(serde_json::json!({
-            "name": "faster", "issuer": issuer, "subject": subject, "audience": AUDIENCE
+            "name": "faster", "issuer": issuer, "subject": subject, "audiences": [AUDIENCE]
         }))?;
         env.control()
             .put_credential(&azure_simulator::control::api::CredentialFixture {

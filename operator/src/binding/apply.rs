@@ -18,10 +18,8 @@ use super::validate::Desired;
 use super::{Context, status};
 use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::kubeutil::FIELD_MANAGER;
-use crate::ledger::plan::{Contender, Decision, Refusal, Situation, Standing, decide};
-use crate::ledger::{
-    Applicant, BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn, Urgency,
-};
+use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
+use crate::ledger::{BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn};
 use crate::runtime::deliberate::Bug;
 
 /// What was done, as far as it went.
@@ -184,13 +182,7 @@ async fn take_place(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Result<Taken, Error> {
-    let applicant = Applicant {
-        urgency: match claim.contender.standing {
-            Standing::Holder => Urgency::Repair,
-            Standing::Waiter | Standing::Refused => Urgency::Creation,
-        },
-        rank: claim.contender.rank.clone(),
-    };
+    let applicant = claim.contender.applicant();
     let mut place = ledger.place(&applicant, Operation::Put).await?;
     let freshness = Freshness::within(if Bug::OldListing.is_on() {
         ctx.settings.resync_period
@@ -272,9 +264,11 @@ pub async fn write_status(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    bindings
+    let written = bindings
         .replace_status(&binding.name_any(), &parameters, &updated)
-        .await
+        .await?;
+    ctx.bindings.wrote(binding, &written);
+    Ok(written)
 }
 
 async fn put(

@@ -139,10 +139,9 @@ async fn delete_credential(
     ctx: &Context,
 ) -> Result<(), Error> {
     let ledger = ctx.ledgers.of(identity);
-    if recorded.origin == CredentialOrigin::Pending {
-        // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
-        ledger.assume_sent(&recorded.name, content_of(recorded));
-    }
+    // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
+    let pending = (recorded.origin == CredentialOrigin::Pending).then(|| content_of(recorded));
+    ledger.take_note(&recorded.name, pending);
     let name = match derived_name(recorded, departing.namespace(), &departing.service_account) {
         Ok(name) => name,
         Err(why) => return leave(departing, recorded, why, ctx).await,
@@ -152,6 +151,11 @@ async fn delete_credential(
         rank: departing.rank(),
     };
     let place = ledger.place(&applicant, Operation::Delete).await?;
+    // Whoever comes now waits for the deletion, and whoever came before is in the store.
+    place.announce_deletion(&name);
+    if handed_over(recorded, departing, identity, ctx).await? {
+        return Ok(());
+    }
     let found = match ledger.credential(&name).await {
         Ok(found) => found,
         // With the identity, its group or its subscription went the credential.

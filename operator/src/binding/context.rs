@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Failed;
 use super::error::Error;
 use super::events::Events;
-use super::index::{Bindings, Guarded};
+use super::index::{Bindings, Found};
 use super::status::Moment;
 use super::validate::Defaults;
 use crate::kubeutil::attempts::{Attempts, Standing};
@@ -164,12 +164,8 @@ fn waiting_key(uid: &str) -> String {
 }
 
 /// Those of the bindings that can be read.
-pub(super) fn readable(
-    bindings: &[Arc<Guarded>],
-) -> impl Iterator<Item = &WorkloadIdentityBinding> {
-    bindings
-        .iter()
-        .filter_map(|guarded| guarded.0.as_ref().ok())
+pub(super) fn readable(bindings: &[Found]) -> impl Iterator<Item = &WorkloadIdentityBinding> {
+    bindings.iter().filter_map(Found::readable)
 }
 
 /// Whether the spec has changed since it was last looked at: what is said of it then should not be an old answer.

@@ -14,7 +14,8 @@ use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-use super::index::{Bindings, Guarded};
+use super::context::readable;
+use super::index::{Bindings, Guarded, slim};
 use super::validate::{Defaults, service_account_name};
 use super::{Context, Failed, reconcile, unreadable};
 use crate::ledger::BindingRef;
@@ -56,6 +57,7 @@ impl Watches {
                 watcher::Config::default(),
             )
             .default_backoff()
+            .modify(slim)
             .reflect(bindings_writer)
             .inspect_ok(move |event| {
                 indexed.follow(event);
@@ -125,9 +127,8 @@ fn of_account(
     bindings: &Bindings,
 ) -> Vec<ObjectRef<Guarded>> {
     let found = bindings.of_account(namespace, service_account);
-    found
-        .iter()
-        .map(|binding| ObjectRef::from_obj(&**binding))
+    readable(&found)
+        .map(|binding| ObjectRef::new(&binding.name_any()).within(namespace))
         .collect()
 }
 

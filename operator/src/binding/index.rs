@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
+use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
 
@@ -31,8 +32,33 @@ struct Index {
     keys: HashMap<BindingRef, Keys>,
     by_account: HashMap<Account, BTreeSet<BindingRef>>,
     by_identity: HashMap<String, BTreeSet<BindingRef>>,
+    /// Our last writes that the watch has not shown yet, by UID.
+    written: HashMap<String, Written>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
     listed: BTreeSet<BindingRef>,
+}
+
+#[derive(Debug, Clone)]
+struct Written {
+    /// The versions that it came from.
+    outdated: Vec<String>,
+    latest: Arc<WorkloadIdentityBinding>,
+}
+
+/// A binding as we know it: what the store has, unless that is older than a write of ours.
+pub enum Found {
+    Stored(Arc<Guarded>),
+    Written(Arc<WorkloadIdentityBinding>),
+}
+
+impl Found {
+    /// None where it cannot be read.
+    pub fn readable(&self) -> Option<&WorkloadIdentityBinding> {
+        match self {
+            Self::Stored(stored) => stored.0.as_ref().ok(),
+            Self::Written(written) => Some(written),
+        }
+    }
 }
 
 /// What one binding is found by.
@@ -69,30 +95,65 @@ impl Bindings {
             }
             Event::InitDone => index.keep_listed(),
             Event::Apply(binding) => index.put(binding, &self.defaults),
-            Event::Delete(binding) => index.remove(&reference(binding)),
+            Event::Delete(binding) => {
+                index.written.remove(&binding.uid().unwrap_or_default());
+                index.remove(&reference(binding));
+            }
         }
     }
 
-    /// The readable bindings that name this account, by name.
-    pub fn of_account(&self, namespace: &str, service_account: &str) -> Vec<Arc<Guarded>> {
+    /// Notes what a write of ours has made of a binding: until the watch shows it, that counts instead of what the store has.
+    pub fn wrote(&self, before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding) {
+        let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {
+            return;
+        };
+        let mut index = self.index();
+        let mut outdated = match index.written.remove(&uid) {
+            Some(written) if written.latest.resource_version().as_ref() == Some(&version) => {
+                written.outdated
+            }
+            _ => vec![],
+        };
+        outdated.push(version);
+        let mut latest = after.clone();
+        slim(&mut latest);
+        let latest = Arc::new(latest);
+        index.written.insert(uid, Written { outdated, latest });
+    }
+
+    /// The binding as we know it: what the store has, unless that is older than a write of ours.
+    pub fn latest(&self, binding: Arc<WorkloadIdentityBinding>) -> Arc<WorkloadIdentityBinding> {
+        let written = self.index().written_after(&binding.metadata);
+        written.unwrap_or(binding)
+    }
+
+    /// The bindings that name this account, by name.
+    pub fn of_account(&self, namespace: &str, service_account: &str) -> Vec<Found> {
         let account = (namespace.to_owned(), service_account.to_owned());
         let found = self.index().by_account.get(&account).cloned();
         self.get(found)
     }
 
-    /// The readable bindings that have to do with this identity, by namespace and name.
-    pub fn of_identity(&self, identity: &ManagedIdentityId) -> Vec<Arc<Guarded>> {
+    /// The bindings that have to do with this identity, by namespace and name.
+    pub fn of_identity(&self, identity: &ManagedIdentityId) -> Vec<Found> {
         let found = self.index().by_identity.get(identity.key()).cloned();
         self.get(found)
     }
 
-    fn get(&self, found: Option<BTreeSet<BindingRef>>) -> Vec<Arc<Guarded>> {
-        let found = found.into_iter().flatten();
-        found
+    fn get(&self, found: Option<BTreeSet<BindingRef>>) -> Vec<Found> {
+        let stored: Vec<_> = found
+            .into_iter()
+            .flatten()
             .filter_map(|BindingRef { namespace, name }| {
                 self.store.get(&ObjectRef::new(&name).within(&namespace))
             })
-            .collect()
+            .collect();
+        let index = self.index();
+        let found = |stored: Arc<Guarded>| match index.written_after(stored.meta()) {
+            Some(latest) => Found::Written(latest),
+            None => Found::Stored(stored),
+        };
+        stored.into_iter().map(found).collect()
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -103,6 +164,7 @@ impl Bindings {
 impl Index {
     fn put(&mut self, binding: &Guarded, defaults: &Defaults) {
         let reference = reference(binding);
+        self.see(binding);
         // One that cannot be read any more counts for nothing.
         let Ok(binding) = &binding.0 else {
             return self.remove(&reference);
@@ -123,6 +185,28 @@ impl Index {
                 .insert(reference.clone());
         }
         self.keys.insert(reference, keys);
+    }
+
+    /// What a write of ours has made of the binding since this version of it.
+    fn written_after(&self, version: &ObjectMeta) -> Option<Arc<WorkloadIdentityBinding>> {
+        let written = self.written.get(version.uid.as_deref()?)?;
+        let outdated = written
+            .outdated
+            .contains(version.resource_version.as_ref()?);
+        outdated.then(|| Arc::clone(&written.latest))
+    }
+
+    /// Forgets a write of ours that the watch shows, or that somebody else's has overtaken.
+    fn see(&mut self, binding: &Guarded) {
+        let uid = binding.uid().unwrap_or_default();
+        let version = binding.resource_version().unwrap_or_default();
+        if self
+            .written
+            .get(&uid)
+            .is_some_and(|written| !written.outdated.contains(&version))
+        {
+            self.written.remove(&uid);
+        }
     }
 
     fn remove(&mut self, reference: &BindingRef) {
@@ -164,6 +248,13 @@ fn take_out<K: std::hash::Hash + Eq>(
             map.remove(key);
         }
     }
+}
+
+/// Without the record of who wrote which field, which is most of a binding's size and of no use here.
+///
+/// None, not an empty list: written back, that would have the API server forget it.
+pub fn slim<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
 }
 
 fn reference(binding: &Guarded) -> BindingRef {
@@ -226,8 +317,11 @@ mod tests {
         .unwrap()
     }
 
-    fn names(found: Vec<Arc<Guarded>>) -> Vec<String> {
-        found.iter().map(|binding| binding.name_any()).collect()
+    fn names(found: Vec<Found>) -> Vec<String> {
+        found
+            .iter()
+            .map(|binding| binding.readable().unwrap().name_any())
+            .collect()
     }
 
     fn of(bindings: &Bindings, identity: &str) -> Vec<String> {
@@ -294,5 +388,35 @@ mod tests {
         }
         assert_eq!(of(&bindings, "one"), ["c"]);
         assert_eq!(bindings.index().keys.len(), 1);
+    }
+
+    fn version(binding: Guarded, version: &str) -> WorkloadIdentityBinding {
+        let mut binding = binding.0.unwrap();
+        binding.metadata.uid = Some("uid".to_owned());
+        binding.metadata.resource_version = Some(version.to_owned());
+        binding
+    }
+
+    #[test]
+    fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
+        let (bindings, mut writer) = bindings();
+        let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
+        let latest = |bindings: &Bindings, seen: &str| {
+            bindings
+                .latest(Arc::new(at(seen)))
+                .resource_version()
+                .unwrap()
+        };
+        bindings.wrote(&at("1"), &at("2"));
+        bindings.wrote(&at("2"), &at("3"));
+        assert_eq!(latest(&bindings, "1"), "3");
+        assert_eq!(latest(&bindings, "2"), "3");
+        assert_eq!(latest(&bindings, "4"), "4", "somebody else wrote since");
+        for (shown, then) in [("2", "3"), ("3", "1")] {
+            let event = Event::Apply(DeserializeGuard(Ok(at(shown))));
+            see(&bindings, &mut writer, event);
+            assert_eq!(latest(&bindings, "1"), then, "after {shown}");
+        }
+        assert!(bindings.index().written.is_empty());
     }
 }

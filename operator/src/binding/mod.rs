@@ -54,6 +54,7 @@ pub async fn reconcile(
     binding: Arc<WorkloadIdentityBinding>,
     ctx: Arc<Context>,
 ) -> Result<Action, Failed> {
+    let binding = ctx.bindings.latest(binding);
     let uid = binding.uid().unwrap_or_default();
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());

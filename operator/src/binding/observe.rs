@@ -23,7 +23,7 @@ use super::reason::{ConditionType, Reason};
 use super::validate::{Defaults, Desired, identity_id};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::ledger::plan::{Contender, is_met};
-use crate::ledger::{BindingRef, Freshness, Ledger, Listing, ReadError};
+use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
 
 /// A listing that a write is decided on is no older than this.
@@ -58,12 +58,9 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let ledger = ctx.ledgers.of(&desired.identity);
     let good = was_good(binding, desired);
-    if let Some(pending) = pending_record(binding, desired) {
-        // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
-        ledger.assume_sent(&pending.name, desired.claim.content());
-    }
-    let contender = contender(binding, desired.claim.clone());
-    let contenders = contenders(&ledger, ctx);
+    // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
+    let pending = pending_record(binding, desired).map(|_| desired.claim.content());
+    ledger.take_note(desired.claim.name.as_str(), pending);
     let (identity, listing) = match azure(binding, &ledger, desired, good, ctx).await {
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
@@ -72,6 +69,23 @@ pub async fn observe(
             (None, Some(recorded)) if good && error.is_disturbance() => (recorded, Err(error)),
             (None, _) => return Err(error),
         },
+    };
+    let contender = contender(binding, desired.claim.clone());
+    // An older binding of the same account and identity may be on its way out, and its credential with it.
+    let listing = match listing {
+        Ok(_) if ledger.awaits_deletion(&contender.applicant(), &desired.claim.name) => {
+            Err(NotNow::UnderWay.into())
+        }
+        listing => listing,
+    };
+    // Who else wants a slot matters to a claim that needs one.
+    let met = listing
+        .as_ref()
+        .is_ok_and(|listing| is_met(&desired.claim, listing));
+    let contenders = if met {
+        vec![]
+    } else {
+        contenders(&ledger, ctx)
     };
     let account = account(&desired.namespace, &desired.service_account, ctx).await?;
     let siblings = ctx.siblings(&desired.namespace, &desired.service_account);

@@ -58,6 +58,8 @@ pub(super) struct Line {
 pub(super) enum Intent {
     /// A new credential of this name takes a slot.
     Creation(String),
+    /// The credential of this name goes.
+    Deletion(String),
     /// No slot is needed.
     Other,
 }
@@ -153,9 +155,16 @@ impl Line {
             .values()
             .filter_map(|intent| match intent {
                 Intent::Creation(name) => Some(name.clone()),
-                Intent::Other => None,
+                Intent::Deletion(_) | Intent::Other => None,
             })
             .collect()
+    }
+
+    /// Whether the credential of this name is about to be deleted.
+    pub(super) fn is_going(&self, name: &str) -> bool {
+        self.taken
+            .values()
+            .any(|intent| matches!(intent, Intent::Deletion(going) if going == name))
     }
 }
 

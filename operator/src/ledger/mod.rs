@@ -170,6 +170,7 @@ impl Ledgers {
                 turn: Arc::default(),
                 line: Mutex::default(),
                 without_slot: Mutex::default(),
+                known: Mutex::default(),
             })
         });
         Arc::clone(ledger)
@@ -205,6 +206,8 @@ pub struct Ledger {
     line: Mutex<Line>,
     /// Bindings that wait for a slot of the identity.
     without_slot: Mutex<BTreeSet<BindingRef>>,
+    /// Names of the credentials that this process has had to do with.
+    known: Mutex<BTreeSet<String>>,
 }
 
 impl Ledger {
@@ -341,15 +344,29 @@ impl Ledger {
         self.line().promised()
     }
 
+    /// Whether somebody else is about to delete the credential of this name. Then `who` comes after that.
+    pub fn awaits_deletion(&self, who: &Applicant, name: &CredentialName) -> bool {
+        let mut line = self.line();
+        let going = line.is_going(name.as_str());
+        if going {
+            line.wait(who);
+        }
+        going
+    }
+
     /// Notes that `who` finds no slot: it is woken when one may be free.
     pub fn wait_for_slot(&self, who: &BindingRef) {
         lock(&self.without_slot).insert(who.clone());
     }
 
-    /// Notes a write that an earlier process of the operator recorded and may have sent.
-    pub fn assume_sent(&self, name: &str, content: CredentialContent) {
-        self.unsettled()
-            .assume(name, Effect::Put(content), self.shared.started);
+    /// Takes note of a claim on the identity. Where status records a write of it that an earlier process may have sent, it
+    /// counts as sent when this one started; what this process records itself it knows better.
+    pub fn take_note(&self, name: &str, recorded: Option<CredentialContent>) {
+        let is_new = lock(&self.known).insert(name.to_owned());
+        if let Some(content) = recorded.filter(|_| is_new) {
+            self.unsettled()
+                .assume(name, Effect::Put(content), self.shared.started);
+        }
     }
 
     fn admit(&self, operation: Operation) -> Result<(), NotNow> {

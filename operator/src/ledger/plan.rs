@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
 use k8s_openapi::jiff::Timestamp;
 
-use super::BindingRef;
+use super::{Applicant, BindingRef, Urgency};
 use crate::azure::{CredentialContent, ListedCredential};
 use crate::runtime::deliberate::Bug;
 
@@ -56,6 +56,19 @@ pub struct Contender {
     pub claim: Claim,
     pub standing: Standing,
     pub rank: Rank,
+}
+
+impl Contender {
+    /// The one who wants to write for this claim.
+    pub fn applicant(&self) -> Applicant {
+        Applicant {
+            urgency: match self.standing {
+                Standing::Holder => Urgency::Repair,
+                Standing::Waiter | Standing::Refused => Urgency::Creation,
+            },
+            rank: self.rank.clone(),
+        }
+    }
 }
 
 /// All that a decision is made from, apart from the claim itself.

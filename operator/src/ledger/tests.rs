@@ -403,3 +403,37 @@ async fn azures_pace_holds_for_whoever_prepares_the_next_write() {
     assert!(back.admit().is_ok());
     assert_eq!(azure.writes_begun.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_process_recorded_counts_as_sent_and_what_this_one_recorded_does_not() {
+    let azure = Azure::new(9, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    ledger.take_note("azwib-ours", None);
+    // The watch shows the record of our own write before it shows what came of it.
+    ledger.take_note("azwib-ours", Some(content()));
+    assert!(place(&ledger, "a").await.is_ok());
+    ledger.take_note("azwib-earlier", Some(content()));
+    let settles_in = SETTLE_TIME;
+    let unsettled = Some(NotNow::Unsettled { settles_in });
+    assert_eq!(place(&ledger, "a").await.err(), unsettled);
+    tokio::time::advance(SETTLE_TIME).await;
+    assert!(place(&ledger, "a").await.is_ok());
+}
+
+#[tokio::test]
+async fn who_claims_what_is_about_to_be_deleted_comes_after_the_deletion() {
+    let azure = Azure::new(1, false);
+    let (ledgers, mut woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let deletion = place(&ledger, "old").await.unwrap();
+    let twin = applicant("new");
+    assert!(!ledger.awaits_deletion(&twin, &name()));
+    deletion.announce_deletion(&name());
+    assert!(ledger.awaits_deletion(&twin, &name()));
+    assert!(ledger.promised().is_empty(), "it takes no slot");
+    let turn = deletion.turn().await.map_err(|_| "no turn").unwrap();
+    turn.delete(&name()).await.unwrap();
+    assert_eq!(woken.recv().await, Some(binding("new")));
+    assert!(!ledger.awaits_deletion(&twin, &name()));
+}

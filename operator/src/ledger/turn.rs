@@ -38,6 +38,12 @@ impl Place {
         self.promise_open = true;
     }
 
+    /// Says that the credential of this name goes, so that nobody counts on it meanwhile.
+    pub fn announce_deletion(&self, name: &CredentialName) {
+        let intent = Intent::Deletion(name.to_string());
+        self.ledger.line().intend(self.who.binding(), intent);
+    }
+
     /// Lets the write go as far as Azure's pace is concerned; otherwise `who` stays the next and comes back then.
     pub fn admit(&self) -> Result<(), NotNow> {
         self.ledger
