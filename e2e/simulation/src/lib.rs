@@ -10,13 +10,17 @@ pub mod network;
 pub mod operator;
 pub mod oracle;
 pub mod process;
+#[cfg(feature = "paused-time")]
 pub mod run;
 pub mod setup;
 pub mod shared;
+#[cfg(feature = "paused-time")]
 pub mod sweep;
 pub mod time;
 pub mod trace;
 pub mod world;
 
+#[cfg(feature = "paused-time")]
 pub use run::{Outcome, run};
+#[cfg(feature = "paused-time")]
 pub use sweep::{Swept, sweep, sweep_after};
