@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use azure_simulator::core::Azure;
 use azure_simulator::core::http::{Request, Response, Service};
 use azure_simulator::core::state::FederatedCredential;
-use azwib_crds::{CredentialOrigin, DeletionPolicy, WorkloadIdentityBinding};
+use azwib_crds::{CredentialAdoption, CredentialOrigin, DeletionPolicy, WorkloadIdentityBinding};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -588,4 +588,10 @@ fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIdentityBindin
             ),
         );
     }
+}
+
+/// Whether a credential of this name can be the binding's: its own, or one that it may adopt.
+fn may_count(binding: &WorkloadIdentityBinding, name: &str) -> bool {
+    name.starts_with("azwib-")
+        || binding.spec.credential.adoption == CredentialAdoption::IfIdentical
 }
