@@ -51,6 +51,8 @@ pub struct Books {
     limit_since: BTreeMap<String, Timestamp>,
     /// The status of a binding as last written.
     statuses: BTreeMap<String, Value>,
+    /// When the operator has last written anything.
+    pub last_write: Option<Timestamp>,
     /// Kubernetes writes and Azure requests, by what they are for.
     pub costs: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
@@ -421,7 +423,11 @@ pub fn azure_ended(process: &Process, request: &Request) {
     else {
         return;
     };
-    lock(&process.shared.books).cost(name.to_owned(), operation(request));
+    let mut books = lock(&process.shared.books);
+    if *request.method.as_str() != *"GET" {
+        books.last_write = Some(process.shared.time.now());
+    }
+    books.cost(name.to_owned(), operation(request));
 }
 
 /// The operator has written to the API server, or tried to.
@@ -437,6 +443,7 @@ pub fn kubernetes_call(
         return;
     }
     let shared = &process.shared;
+    lock(&shared.books).last_write = Some(shared.time.now());
     let what = match (key.kind, status) {
         (Kind::Account, _) => "account",
         (_, true) => "status",
@@ -574,7 +581,8 @@ fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIdentityBindin
         .unwrap_or_default();
     let stands = lock(&shared.azure).identity(identity).is_some_and(|it| {
         it.credentials.values().any(|credential| {
-            credential.issuer == ISSUER
+            may_count(binding, &credential.name)
+                && credential.issuer == ISSUER
                 && credential.subject.as_deref() == Some(&subject(namespace, account))
                 && credential.audiences == [binding.spec.credential.audience.clone()]
         })

@@ -3,10 +3,10 @@
 use azure_simulator::core::Azure;
 use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::state::{FederatedCredential, Identity};
-use azwib_crds::{CredentialAdoption, DeletionPolicy, WorkloadIdentityBinding};
+use azwib_crds::{CredentialAdoption, DeletionPolicy, ServiceAccountRole, WorkloadIdentityBinding};
 
-use crate::invariants::{condition, holds_credential, is_for};
-use crate::kubernetes::Kind;
+use crate::invariants::{condition, holds_credential, is_for, is_ready};
+use crate::kubernetes::{Key, Kind};
 use crate::network::short;
 use crate::setup::{CLIENT, ISSUER, World};
 use crate::shared::Shared;
@@ -20,6 +20,9 @@ pub const TRUE_REASON: &str = "ready-or-the-true-reason";
 /// A binding costs no more than it must.
 pub const COSTS: &str = "requests-within-their-number";
 
+/// Where every binding is Ready, nothing is written.
+pub const STILL: &str = "still-when-all-is-well";
+
 const WRITE: &str =
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
 
@@ -30,8 +33,21 @@ pub fn judge(shared: &Shared, world: &World) {
     for binding in shared.cluster.bindings() {
         true_reason(shared, world, &binding);
     }
+    still(shared);
     if world.calm {
         costs(shared);
+    }
+}
+
+/// Longer than any resync.
+const STILL_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(20);
+
+fn still(shared: &Shared) {
+    let bindings = shared.cluster.bindings();
+    let last = lock(&shared.books).last_write;
+    let recently = last.is_some_and(|last| shared.time.now() - STILL_FOR < last);
+    if bindings.iter().all(is_ready) && recently {
+        shared.violated(STILL, "something was written in the last 20 minutes");
     }
 }
 
@@ -151,6 +167,34 @@ fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
             TRUE_REASON,
             format!("{name:?} is Ready and names another client id"),
         );
+    }
+    let (metadata, role) = (&binding.metadata, binding.spec.service_account.role);
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let account = binding.spec.service_account.name.as_deref();
+    let account = account.unwrap_or_default();
+    let bindings = shared.cluster.bindings();
+    let sharing = bindings.iter().filter(|other| {
+        other.metadata.namespace == metadata.namespace
+            && other.spec.service_account.name == binding.spec.service_account.name
+    });
+    if sharing.count() > 1 || role != ServiceAccountRole::Default {
+        return;
+    }
+    let found = shared
+        .cluster
+        .get(&Key::new(Kind::Account, namespace, account));
+    let named = found.and_then(|it| {
+        let annotations = &it["metadata"]["annotations"];
+        annotations["azure.workload.identity/client-id"]
+            .as_str()
+            .map(str::to_owned)
+    });
+    if named.as_ref() != Some(&client_id) {
+        let what = format!(
+            "{:?} is Ready, and {account} names {named:?}",
+            metadata.name
+        );
+        shared.violated(TRUE_REASON, what);
     }
 }
 
