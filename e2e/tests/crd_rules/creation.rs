@@ -70,7 +70,7 @@ async fn what_a_binding_leaves_out_is_filled_in_and_its_status_is_not_taken_for_
         json!({
             "identity": { "name": "orders" },
             "serviceAccount": { "role": "Default", "creation": "Immediate", "tokenExpirationSeconds": 3600 },
-            "credential": { "audience": "api://AzureADTokenExchange" },
+            "credential": { "audience": "api://AzureADTokenExchange", "adoption": "IfIdentical" },
             "deletionPolicy": "Delete",
             "suspend": false,
         })
@@ -102,7 +102,7 @@ async fn a_null_is_a_field_left_out() -> anyhow::Result<()> {
     );
     assert_eq!(
         created.data["spec"]["credential"],
-        json!({ "audience": "api://AzureADTokenExchange" })
+        json!({ "audience": "api://AzureADTokenExchange", "adoption": "IfIdentical" })
     );
     assert_refused(
         &bindings,
@@ -219,6 +219,10 @@ fn bounds() -> Value {
         "suspend": {
             "accepted": [true, false],
             "refused": ["true", 1, ""],
+        },
+        "credential.adoption": {
+            "accepted": ["IfIdentical", "Never"],
+            "refused": ["", "ifidentical", "Always", true],
         },
         "credential.audience": {
             "accepted": [text(1), text(600), "openshift", "https://vercel.com/shop", "a b", "日本"],

@@ -1,5 +1,6 @@
 //! Writes: the record, the ServiceAccount, the credential, in this order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use azwib_crds::{
@@ -156,11 +157,16 @@ impl Claimed {
         }
     }
 
-    fn decide(&self, listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) -> Decision {
+    fn decide(
+        &self,
+        listing: &[ListedCredential],
+        promised: &BTreeSet<String>,
+        ctx: &Context,
+    ) -> Decision {
         let situation = Situation {
             listing,
             contenders: &self.contenders,
-            promised: &ledger.promised(),
+            promised,
             limit: ctx.settings.credential_limit,
         };
         decide(&self.contender, &situation)
@@ -193,15 +199,14 @@ async fn take_place(
         .listing(applicant.binding(), freshness)
         .await
         .map_err(|error| unlisted(error, ledger))?;
-    match claim.decide(&listing.credentials, ledger, ctx) {
+    let name = &claim.contender.claim.name;
+    let decision = place.decide(name, |promised| {
+        claim.decide(&listing.credentials, promised, ctx)
+    });
+    match decision {
         Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
         Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
-        Decision::Create => {
-            place.admit()?;
-            place.promise(&claim.contender.claim.name);
-            Ok(Taken::Place(place))
-        }
-        Decision::Update => {
+        Decision::Create | Decision::Update => {
             place.admit()?;
             Ok(Taken::Place(place))
         }
@@ -309,7 +314,7 @@ async fn explain(
             match ledger.listing(&who, Freshness::now()).await {
                 Ok(listing) => {
                     if let Decision::Refuse(refusal) =
-                        claim.decide(&listing.credentials, ledger, ctx)
+                        claim.decide(&listing.credentials, &ledger.promised(), ctx)
                     {
                         return refused(refusal, ledger, &who);
                     }

@@ -3,6 +3,8 @@
 //! It skips validation: what was recorded is what is cleaned up, and nothing is deleted that cannot be proven to be
 //! ours. The subject is computed from the namespace and the account, never read from status.
 
+use std::sync::Arc;
+
 use azwib_crds::{
     CredentialName, CredentialOrigin, DeletionPolicy, Issuer, ManagedIdentityId,
     RecordedCredential, Subject, WorkloadIdentityBinding,
@@ -19,7 +21,7 @@ use super::observe::{account_now, claimant, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
 use super::{Context, FINALIZER};
 use crate::azure::{AzureErrorKind, CredentialContent, ListedCredential};
-use crate::ledger::{Applicant, Operation, ReadError, Urgency};
+use crate::ledger::{Applicant, Freshness, Ledger, Operation, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
 
 /// The name of a recorded credential where this binding can have made it, or why it stays.
@@ -158,19 +160,13 @@ async fn delete_credential(
     }
     let found = match ledger.credential(&name).await {
         Ok(found) => found,
-        // With the identity, its group or its subscription went the credential.
-        Err(ReadError::Azure(error))
-            if error.kind() == AzureErrorKind::ParentNotFound
-                && !Bug::GoneIdentityWedges.is_on() =>
-        {
-            return Ok(());
-        }
         Err(ReadError::Azure(source)) => {
-            return Err(Error::ReadCredential {
+            let error = Error::ReadCredential {
                 identity: identity.to_string(),
                 name,
                 source,
-            });
+            };
+            return unless_identity_is_gone(error, departing, &ledger).await;
         }
         Err(ReadError::NotNow(why)) => {
             place.wait_for_pace(why);
@@ -190,12 +186,31 @@ async fn delete_credential(
     place.admit()?;
     match place.turn().await?.delete(&name).await {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == AzureErrorKind::ParentNotFound => Ok(()),
-        Err(source) => Err(Error::DeleteCredential {
-            identity: identity.to_string(),
-            name,
-            source,
-        }),
+        Err(source) => {
+            let error = Error::DeleteCredential {
+                identity: identity.to_string(),
+                name,
+                source,
+            };
+            unless_identity_is_gone(error, departing, &ledger).await
+        }
+    }
+}
+
+/// With the identity, its group or its subscription went the credential. That it does not find the identity is what Azure
+/// says of one that was made a moment ago as well, so the identity itself is asked for.
+async fn unless_identity_is_gone(
+    error: Error,
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+) -> Result<(), Error> {
+    if !error.says_identity_is_gone() || Bug::GoneIdentityWedges.is_on() {
+        return Err(error);
+    }
+    let who = departing.rank().binding;
+    match ledger.identity(&who, Freshness::now()).await {
+        Err(ReadError::Azure(source)) if source.kind() == AzureErrorKind::ParentNotFound => Ok(()),
+        _ => Err(error),
     }
 }
 

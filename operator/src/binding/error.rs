@@ -127,11 +127,8 @@ impl Error {
     /// How the pass is tried again.
     pub fn pace(&self) -> Pace {
         match self {
-            Self::ListCredentials { source, .. } | Self::WriteCredential { source, .. }
-                if source.kind() == AzureErrorKind::ParentNotFound =>
-            {
-                Pace::Backoff
-            }
+            // The identity itself was found meanwhile.
+            _ if self.says_identity_is_gone() => Pace::Backoff,
             Self::ReadIdentity { source, .. }
             | Self::ListCredentials { source, .. }
             | Self::WriteCredential { source, .. }
@@ -170,6 +167,18 @@ impl Error {
                 | AzureErrorKind::Unauthorized
                 | AzureErrorKind::AuthorizationFailed
                 | AzureErrorKind::Throttled { .. }
+        )
+    }
+
+    /// Whether Azure says of a credential's identity that it is not there.
+    pub fn says_identity_is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::ListCredentials { source, .. }
+                | Self::WriteCredential { source, .. }
+                | Self::ReadCredential { source, .. }
+                | Self::DeleteCredential { source, .. }
+                if source.kind() == AzureErrorKind::ParentNotFound
         )
     }
 

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use azwib_crds::ManagedIdentityId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::pacing::{Operation, Pacing};
 use crate::azure::AzureError;
+
+/// How much later than admitted a request goes at the most: the writes to Kubernetes before it take this long.
+const LATENESS: Duration = Duration::from_secs(1);
 
 /// The one gate of a process.
 pub(super) struct Gate {
@@ -55,6 +59,12 @@ impl Gate {
         request: impl Future<Output = Result<T, AzureError>>,
     ) -> Result<T, AzureError> {
         let permit = self.permit(identity).await;
+        let earliest = self.pacing().earliest(identity, operation);
+        if let Some(earliest) = earliest {
+            // What is left of an interval where the request before was admitted in time and went late.
+            sleep_until(earliest.min(Instant::now() + LATENESS)).await;
+        }
+        self.pacing().sent(identity, operation, Instant::now());
         let outcome = request.await;
         drop(permit);
         if let Err(error) = &outcome {

@@ -351,7 +351,11 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     listed(&ledger, "a", fresh()).await;
     ledger.wait_for_slot(&binding("w"));
     let mut promised = place(&ledger, "a").await.unwrap();
-    promised.promise(&name());
+    let create = promised.decide(&name(), |promised| {
+        assert!(promised.is_empty());
+        plan::Decision::Create
+    });
+    assert_eq!(create, plan::Decision::Create);
     assert_eq!(ledger.promised(), [name().to_string()].into());
     drop(promised);
     assert_eq!(woken.recv().await, Some(binding("w")));

@@ -1,5 +1,6 @@
 //! The right to write to one identity.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use azwib_crds::CredentialName;
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use super::line::Intent;
 use super::overlay::apply;
+use super::plan::Decision;
 use super::{Applicant, Effect, Ledger, NotNow, Operation, lock};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, Put};
 use crate::runtime::deliberate::Bug;
@@ -31,11 +33,20 @@ impl Place {
         }
     }
 
-    /// Holds a slot of the identity for a new credential of this name as long as the place is held.
-    pub fn promise(&mut self, name: &CredentialName) {
-        let intent = Intent::Creation(name.to_string());
-        self.ledger.line().intend(self.who.binding(), intent);
-        self.promise_open = true;
+    /// Decides about the credential of this name, knowing which slots are promised to others. The slot of one that is to
+    /// be created is held as long as the place is: nobody can be promised the same one between the look and the promise.
+    pub fn decide(
+        &mut self,
+        name: &CredentialName,
+        decide: impl FnOnce(&BTreeSet<String>) -> Decision,
+    ) -> Decision {
+        let mut line = self.ledger.line();
+        let decision = decide(&line.promised());
+        if decision == Decision::Create {
+            line.intend(self.who.binding(), Intent::Creation(name.to_string()));
+            self.promise_open = true;
+        }
+        decision
     }
 
     /// Says that the credential of this name goes, so that nobody counts on it meanwhile.

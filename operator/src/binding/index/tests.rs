@@ -1,0 +1,128 @@
+use azwib_crds::Issuer;
+use kube_runtime::reflector::store;
+use kube_runtime::reflector::store::Writer;
+
+use super::*;
+
+const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
+
+fn bindings() -> (Bindings, Writer<Guarded>) {
+    let (store, writer) = store();
+    let defaults = Defaults {
+        issuer: Issuer::parse("https://oidc.example/").unwrap(),
+        subscription: None,
+        resource_group: None,
+    };
+    (Bindings::new(store, defaults), writer)
+}
+
+fn binding(name: &str, account: &str, identity: &str, status: &str) -> Guarded {
+    serde_yaml_ng::from_str(&format!(
+        "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: {name}, namespace: shop}}, \
+         spec: {{identity: {{resourceId: {ID}{identity}}}, serviceAccount: {{name: {account}}}}}, status: {status}}}"
+    ))
+    .unwrap()
+}
+
+fn names(found: Vec<Found>) -> Vec<String> {
+    found
+        .iter()
+        .map(|binding| binding.readable().unwrap().name_any())
+        .collect()
+}
+
+fn of(bindings: &Bindings, identity: &str) -> Vec<String> {
+    let id = ManagedIdentityId::parse(&format!("{ID}{identity}")).unwrap();
+    names(bindings.of_identity(&id))
+}
+
+fn see(bindings: &Bindings, writer: &mut Writer<Guarded>, event: Event<Guarded>) {
+    writer.apply_watcher_event(&event);
+    bindings.follow(&event);
+}
+
+#[test]
+fn bindings_are_found_by_their_account_and_by_their_identity_in_any_case() {
+    let (bindings, mut writer) = bindings();
+    for (name, account, identity) in [
+        ("b", "orders", "one"),
+        ("a", "orders", "two"),
+        ("c", "api", "ONE"),
+    ] {
+        let event = Event::Apply(binding(name, account, identity, "null"));
+        see(&bindings, &mut writer, event);
+    }
+    assert_eq!(names(bindings.of_account("shop", "orders")), ["a", "b"]);
+    assert!(bindings.of_account("other", "orders").is_empty());
+    assert_eq!(of(&bindings, "one"), ["b", "c"]);
+    assert_eq!(of(&bindings, "two"), ["a"]);
+}
+
+#[test]
+fn a_binding_is_found_by_the_identity_of_its_record_as_well() {
+    let (bindings, mut writer) = bindings();
+    let status = format!(
+        "{{observedGeneration: 1, credentials: [{{name: n, resourceId: {ID}old, issuer: i, subject: s, audience: a, \
+         origin: Created}}]}}"
+    );
+    let event = Event::Apply(binding("a", "orders", "new", &status));
+    see(&bindings, &mut writer, event);
+    assert_eq!(
+        (of(&bindings, "old"), of(&bindings, "new")),
+        (vec!["a".to_owned()], vec!["a".to_owned()])
+    );
+    let event = Event::Apply(binding("a", "orders", "new", "null"));
+    see(&bindings, &mut writer, event);
+    assert!(of(&bindings, "old").is_empty(), "its record is gone");
+}
+
+#[test]
+fn what_is_deleted_or_missing_from_a_new_list_is_not_found() {
+    let (bindings, mut writer) = bindings();
+    for name in ["a", "b", "c"] {
+        let event = Event::Apply(binding(name, "orders", "one", "null"));
+        see(&bindings, &mut writer, event);
+    }
+    let event = Event::Delete(binding("b", "orders", "one", "null"));
+    see(&bindings, &mut writer, event);
+    assert_eq!(of(&bindings, "one"), ["a", "c"]);
+    for event in [
+        Event::Init,
+        Event::InitApply(binding("c", "orders", "one", "null")),
+        Event::InitDone,
+    ] {
+        see(&bindings, &mut writer, event);
+    }
+    assert_eq!(of(&bindings, "one"), ["c"]);
+    assert_eq!(bindings.index().keys.len(), 1);
+}
+
+fn version(binding: Guarded, version: &str) -> WorkloadIdentityBinding {
+    let mut binding = binding.0.unwrap();
+    binding.metadata.uid = Some("uid".to_owned());
+    binding.metadata.resource_version = Some(version.to_owned());
+    binding
+}
+
+#[test]
+fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
+    let (bindings, mut writer) = bindings();
+    let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
+    let latest = |bindings: &Bindings, seen: &str| {
+        bindings
+            .latest(Arc::new(at(seen)))
+            .resource_version()
+            .unwrap()
+    };
+    bindings.wrote(&at("1"), &at("2"));
+    bindings.wrote(&at("2"), &at("3"));
+    assert_eq!(latest(&bindings, "1"), "3");
+    assert_eq!(latest(&bindings, "2"), "3");
+    assert_eq!(latest(&bindings, "4"), "4", "somebody else wrote since");
+    for (shown, then) in [("2", "3"), ("3", "1")] {
+        let event = Event::Apply(DeserializeGuard(Ok(at(shown))));
+        see(&bindings, &mut writer, event);
+        assert_eq!(latest(&bindings, "1"), then, "after {shown}");
+    }
+    assert!(bindings.index().written.is_empty());
+}

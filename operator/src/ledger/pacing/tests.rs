@@ -1,0 +1,189 @@
+use super::*;
+
+fn identity(name: &str) -> ManagedIdentityId {
+    in_subscription("1", name)
+}
+
+fn in_subscription(subscription: &str, name: &str) -> ManagedIdentityId {
+    let subscription = format!("00000000-0000-0000-0000-00000000000{subscription}");
+    ManagedIdentityId::new(&subscription, "rg", &format!("id-{name}")).unwrap()
+}
+
+fn throttled(seconds: u64) -> AzureError {
+    let kind = AzureErrorKind::Throttled { retry_after: None };
+    AzureError::local(kind, "slow down").with_retry_after(Duration::from_secs(seconds))
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// The times at which an identity that asks as early as it is told to is let through, from `start` on.
+fn admissions(
+    pacing: &mut Pacing,
+    identity: &ManagedIdentityId,
+    operation: Operation,
+    start: Instant,
+    count: usize,
+) -> Vec<f64> {
+    let mut now = start;
+    let mut admitted = vec![];
+    while admitted.len() < count {
+        match pacing.admit(identity, operation, now) {
+            Ok(()) => admitted.push(now.duration_since(start).as_secs_f64()),
+            Err(at) => {
+                assert!(at > now, "told to come back at once");
+                now = at;
+            }
+        }
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn nothing_is_held_back_until_azure_says_so() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let times = admissions(&mut pacing, &identity("a"), Operation::Put, now, 100);
+    assert_eq!(times, vec![0.0; 100]);
+}
+
+#[tokio::test]
+async fn a_throttled_identity_waits_as_told_and_then_goes_at_the_published_rate() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let (a, b) = (identity("a"), identity("b"));
+    pacing.failed(&a, Operation::Put, &throttled(17), now);
+    let times = admissions(&mut pacing, &a, Operation::Put, now, 3);
+    assert_eq!(times, [17.0, 21.0, 25.0]);
+    for (other, operation) in [(&b, Operation::Put), (&a, Operation::List)] {
+        let times = admissions(&mut pacing, other, operation, now, 2);
+        assert_eq!(times, [0.0, 0.0], "{operation:?} has a budget of its own");
+    }
+}
+
+#[tokio::test]
+async fn a_second_identity_within_ten_seconds_stands_for_the_subscription() {
+    for (apart, rest) in [(9.0, [0.0, 0.5, 1.0]), (11.0, [0.0, 0.0, 0.0])] {
+        let mut pacing = Pacing::default();
+        let now = Instant::now();
+        let later = now + seconds(apart);
+        pacing.failed(&identity("a"), Operation::Put, &throttled(1), now);
+        pacing.failed(&identity("a"), Operation::Put, &throttled(1), now);
+        pacing.failed(&identity("b"), Operation::Put, &throttled(1), later);
+        let third = admissions(&mut pacing, &identity("c"), Operation::Put, later, 3);
+        assert_eq!(third, rest, "{apart} s apart");
+        let elsewhere = in_subscription("2", "d");
+        let times = admissions(&mut pacing, &elsewhere, Operation::Put, later, 2);
+        assert_eq!(times, [0.0, 0.0]);
+    }
+}
+
+#[tokio::test]
+async fn a_second_subscription_stands_for_the_tenant() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    pacing.failed(&identity("a"), Operation::List, &throttled(1), now);
+    let other = in_subscription("2", "b");
+    pacing.failed(&other, Operation::List, &throttled(1), now);
+    let third = in_subscription("3", "c");
+    let times = admissions(&mut pacing, &third, Operation::List, now, 2);
+    assert_eq!(times[0], 0.0);
+    assert!((times[1] - 1.0 / 15.0).abs() < 1e-6, "{times:?}");
+}
+
+#[tokio::test]
+async fn azures_own_code_names_the_subscription_at_once() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let whole = AzureError::from_answer(crate::azure::error::Answer {
+        status: 429,
+        code: Some(SUBSCRIPTION_THROTTLED),
+        retry_after: Some(seconds(3.0)),
+        is_json: true,
+        ..Default::default()
+    });
+    pacing.failed(&identity("a"), Operation::Put, &whole, now);
+    let times = admissions(&mut pacing, &identity("b"), Operation::Put, now, 3);
+    assert_eq!(times, [3.0, 3.5, 4.0]);
+}
+
+#[tokio::test]
+async fn identities_of_a_slow_subscription_take_turns() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    for name in ["a", "b"] {
+        pacing.failed(&identity(name), Operation::Put, &throttled(0), now);
+    }
+    let names = ["c", "d", "e"];
+    let first: Vec<_> = names
+        .iter()
+        .map(|name| pacing.admit(&identity(name), Operation::Put, now).err())
+        .collect();
+    assert_eq!(
+        first,
+        [None, Some(now + seconds(0.5)), Some(now + seconds(1.0))]
+    );
+    // Whoever asks again too early is told the same, and nobody gets before who was promised a time.
+    assert_eq!(
+        pacing.admit(&identity("e"), Operation::Put, now),
+        Err(now + seconds(1.0))
+    );
+    assert_eq!(
+        pacing.admit(&identity("c"), Operation::Put, now),
+        Err(now + seconds(1.5))
+    );
+    assert_eq!(
+        pacing.admit(&identity("d"), Operation::Put, now + seconds(0.5)),
+        Ok(())
+    );
+}
+
+#[tokio::test]
+async fn the_rate_doubles_after_each_quiet_time_and_falls_back_with_a_429() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let a = identity("a");
+    pacing.failed(&a, Operation::Put, &throttled(1), now);
+    let interval = |pacing: &mut Pacing, at: Instant| {
+        let times = admissions(pacing, &a, Operation::Put, at, 2);
+        times[1] - times[0]
+    };
+    for (after, expected) in [(10.0, 4.0), (301.0, 2.0), (601.0, 1.0), (901.0, 0.5)] {
+        assert_eq!(interval(&mut pacing, now + seconds(after)), expected);
+    }
+    let later = now + seconds(1000.0);
+    pacing.failed(&a, Operation::Put, &throttled(1), later);
+    assert_eq!(interval(&mut pacing, later), 4.0);
+    assert_eq!(interval(&mut pacing, later + seconds(1801.0)), 0.0);
+    assert!(pacing.limits.is_empty(), "what is not limited is forgotten");
+}
+
+#[tokio::test]
+async fn what_was_admitted_and_goes_late_puts_off_the_next() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let a = identity("a");
+    pacing.failed(&a, Operation::Put, &throttled(0), now);
+    assert_eq!(pacing.admit(&a, Operation::Put, now), Ok(()));
+    let second = now + seconds(4.0);
+    assert_eq!(pacing.admit(&a, Operation::Put, now), Err(second));
+    // Its record took half a second to write.
+    pacing.sent(&a, Operation::Put, now + seconds(0.5));
+    assert_eq!(pacing.admit(&a, Operation::Put, second), Ok(()));
+    let earliest = pacing.earliest(&a, Operation::Put);
+    assert_eq!(earliest, Some(now + seconds(4.5)));
+    assert_eq!(pacing.earliest(&identity("b"), Operation::Put), None);
+}
+
+#[tokio::test]
+async fn a_retry_after_of_another_answer_holds_back_but_lowers_no_rate() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let a = identity("a");
+    let busy =
+        AzureError::local(AzureErrorKind::Unavailable, "busy").with_retry_after(seconds(8.0));
+    pacing.failed(&a, Operation::Get, &busy, now);
+    let times = admissions(&mut pacing, &a, Operation::Get, now, 3);
+    assert_eq!(times, [8.0, 8.0, 8.0]);
+}
