@@ -383,7 +383,7 @@ fn foreign_write(step: Step, identity: &IdentityName, shared: &Shared, world: &W
             subject.clone(),
             AUDIENCES[0],
         );
-        if number % 7 == 0 {
+        if number.is_multiple_of(7) {
             // A flexible credential has an expression in the place of its subject.
             one.subject = None;
             one.claims_matching_expression =
@@ -403,7 +403,7 @@ fn foreign_write(step: Step, identity: &IdentityName, shared: &Shared, world: &W
             let taken = present
                 .iter()
                 .any(|it| it.subject.as_deref() == Some(&subject(&namespace, &account)));
-            let audience = if number % 4 == 0 {
+            let audience = if number.is_multiple_of(4) {
                 AUDIENCES[1]
             } else {
                 AUDIENCES[0]
@@ -418,7 +418,7 @@ fn foreign_write(step: Step, identity: &IdentityName, shared: &Shared, world: &W
         }
         Step::ForeignChangeOurs => {
             let changed = shared.pick(&ours).map(|mut one| {
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     one.subject = Some(format!("system:serviceaccount:elsewhere:{number}"));
                 } else {
                     one.audiences = vec!["api://changed".to_owned()];

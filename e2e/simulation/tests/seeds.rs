@@ -33,12 +33,15 @@ const TO_HAPPEN: &[&str] = &[
     "answer PUT 404",
     "answer PUT 405",
     "answer PUT 409",
+    "answer PUT 429",
     "answer LIST 429",
     "answer GET 403",
     "answer GET 404",
     "answer DELETE 200",
     "answer DELETE 204",
     "answer DELETE 409",
+    "effect PUT",
+    "effect DELETE",
     // What happens to the process and its view of the cluster.
     "crash before Azure",
     "crash after Azure",
@@ -102,6 +105,7 @@ const TO_HAPPEN: &[&str] = &[
     "reason PolicyDenied",
     "reason ScopeLocked",
     // Events besides those of `Ready`.
+    "event CredentialLeft",
     "event IdentityReplaced",
     "event ForceDetached",
     // Where bindings end.
@@ -111,6 +115,8 @@ const TO_HAPPEN: &[&str] = &[
     "end DuplicateBinding",
     "end ServiceAccountConflict",
     "end IdentityNotFound",
+    "end AuthorizationFailed",
+    "end PolicyDenied",
     "end Suspended",
 ];
 
