@@ -5,7 +5,7 @@ mod verdict;
 use std::time::Duration;
 
 use azwib_crds::{
-    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
+    CredentialAdoption, CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
     ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -83,7 +83,8 @@ pub fn records_good(status: &WorkloadIdentityBindingStatus, desired: &Desired) -
         && status.credentials.iter().any(|credential| {
             (credential.origin == CredentialOrigin::Created
                 && credential.name == claim.name.as_str()
-                || credential.origin == CredentialOrigin::Adopted)
+                || credential.origin == CredentialOrigin::Adopted
+                    && claim.adoption == CredentialAdoption::IfIdentical)
                 && credential
                     .resource_id
                     .eq_ignore_ascii_case(desired.identity.as_str())

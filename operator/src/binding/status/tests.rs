@@ -259,6 +259,22 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
         ..desired.clone()
     };
     assert!(!records_good(&good, &other_audience));
+    let mut adopted = good.clone();
+    adopted.credentials[0].origin = CredentialOrigin::Adopted;
+    adopted.credentials[0].name = "by-hand".to_owned();
+    assert!(records_good(&adopted, &desired));
+    let never = Desired {
+        claim: Claim {
+            adoption: CredentialAdoption::Never,
+            ..desired.claim.clone()
+        },
+        ..desired.clone()
+    };
+    assert!(!records_good(&adopted, &never));
+    assert!(
+        records_good(&good, &never),
+        "what we made ourselves is not adopted"
+    );
     let lost = failed(Error::from(NotNow::UnderWay), &at(0));
     assert!(!records_good(
         &WorkloadIdentityBindingStatus {
