@@ -184,7 +184,7 @@ async fn delete_credential(
         .await;
     }
     place.admit()?;
-    match place.turn().await?.delete(&name).await {
+    match place.turn().await?.delete(&name, found.is_some()).await {
         Ok(_) => Ok(()),
         Err(source) => {
             let error = Error::DeleteCredential {

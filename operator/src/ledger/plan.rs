@@ -217,6 +217,8 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
     let before = contenders
         .iter()
         .filter(|other| other.claim.name != contender.claim.name)
+        // Who was refused holds up nobody, the others that were refused neither: they would take turns at it for ever.
+        .filter(|other| other.standing != Standing::Refused)
         .filter(|other| {
             if Bug::NewestFirst.is_on() {
                 return other.rank > contender.rank;

@@ -145,17 +145,19 @@ impl Turn {
         .await
     }
 
-    /// Deletes a credential and gives the turn back. A credential that is not there is success.
-    pub async fn delete(self, name: &CredentialName) -> Result<Deleted, AzureError> {
+    /// Deletes a credential and gives the turn back. A credential that is not there is success; `seen` says whether a
+    /// read has shown it.
+    pub async fn delete(self, name: &CredentialName, seen: bool) -> Result<Deleted, AzureError> {
         let named = name.clone();
-        self.write(
-            name,
-            Effect::Delete,
-            move |ledger: Arc<Ledger>| async move {
-                let service = &ledger.shared.service;
-                service.delete_credential(&ledger.id, &named).await
-            },
-        )
+        let effect = if seen {
+            Effect::Delete
+        } else {
+            Effect::DeleteUnseen
+        };
+        self.write(name, effect, move |ledger: Arc<Ledger>| async move {
+            let service = &ledger.shared.service;
+            service.delete_credential(&ledger.id, &named).await
+        })
         .await
     }
 
@@ -218,7 +220,7 @@ impl Ledger {
     /// Puts an acknowledged write into the listings that may lack it.
     fn acknowledged(&self, name: &str, effect: Effect) {
         self.listing.amend(|listing| apply(listing, name, &effect));
-        let frees_slot = effect == Effect::Delete;
+        let frees_slot = !matches!(effect, Effect::Put(_));
         lock(&self.overlay).acknowledge(name, effect);
         if frees_slot {
             self.wake_without_slot();

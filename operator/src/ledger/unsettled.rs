@@ -16,6 +16,8 @@ use crate::runtime::deliberate::Bug;
 pub(super) enum Effect {
     Put(CredentialContent),
     Delete,
+    /// Of what no read has shown: that it is not there says nothing about whether the deletion is over.
+    DeleteUnseen,
 }
 
 /// The lost writes of one identity, by the name of the credential.
@@ -81,7 +83,7 @@ fn shows(listing: &[ListedCredential], name: &str, effect: &Effect) -> bool {
     match (effect, listed) {
         (Effect::Put(content), Some(credential)) => credential.content.as_ref() == Some(content),
         (Effect::Delete, None) => true,
-        (Effect::Put(_), None) | (Effect::Delete, Some(_)) => false,
+        (Effect::Put(_), None) | (Effect::Delete, Some(_)) | (Effect::DeleteUnseen, _) => false,
     }
 }
 
@@ -131,6 +133,16 @@ mod tests {
             assert!(unsettled.settle(&shown, Instant::now()));
             assert_eq!(unsettled.open_for(SETTLE_TIME), None);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_deletion_of_what_was_not_there_is_settled_by_time_only() {
+        let mut unsettled = Unsettled::default();
+        unsettled.lost("ours", Effect::DeleteUnseen, Instant::now());
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(!unsettled.settle(&[], Instant::now()));
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(unsettled.open_for(SETTLE_TIME), None);
     }
 
     #[tokio::test(start_paused = true)]
