@@ -67,7 +67,7 @@ assets: ## Build the local control plane and the webhook from their pinned Go mo
 .PHONY: lint
 lint: $(CARGO_DENY) ## Formatting, clippy, dependency rules (deny.toml), go vet. Fails on any warning.
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
 	$(CARGO_DENY) check bans licenses sources
 	@unformatted="$$(gofmt -l e2e/go)" && test -z "$$unformatted" || { echo "gofmt: $$unformatted" >&2; exit 1; }
 	cd $(WEBHOOK_MODULE) && $(GO) vet ./...
@@ -98,7 +98,19 @@ test: ## Every test: units, the simulator, end to end on a real API server, Azur
 	$(CARGO) test --workspace --doc
 	$(CARGO) test --workspace --test recorded
 	rm -rf "$$AZWIB_E2E_RECORDS"
+	$(MAKE) --no-print-directory simulation
 	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
+
+# Not part of a build of the workspace: its features are none that the shipped operator should have.
+SIMULATION := --profile simulation -p azwib-simulation --features deliberate-bugs
+
+.PHONY: simulation
+simulation: ## The proof by simulation: SEEDS=n runs (2,000) of the operator's own code, and the bugs on purpose that they have to find.
+	$(CARGO) test $(SIMULATION)
+
+.PHONY: soak
+soak: ## As many runs of the simulation as wanted (SEEDS=n, FROM=n), or one with its trace (SEED=n).
+	$(CARGO) run --quiet $(SIMULATION) --bin soak -- $(if $(SEED),--seed $(SEED),--counts --seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.

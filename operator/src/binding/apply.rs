@@ -21,6 +21,7 @@ use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::kubeutil::FIELD_MANAGER;
 use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
 use crate::ledger::{BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn};
+use crate::runtime::deliberate::Bug;
 
 /// What was done, as far as it went.
 #[derive(Debug)]
@@ -111,7 +112,9 @@ async fn carry_out(
             Ok(Taken::InPlace(credential)) => Ok(credential),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
-                applied.recorded = Some(record(&claim, binding, ctx).await?);
+                if !Bug::RecordedAfterPut.is_on() {
+                    applied.recorded = Some(record(&claim, binding, ctx).await?);
+                }
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);
                 }
@@ -187,7 +190,11 @@ async fn take_place(
 ) -> Result<Taken, Error> {
     let applicant = claim.contender.applicant();
     let mut place = ledger.place(&applicant, Operation::Put).await?;
-    let freshness = Freshness::within(LISTING_FOR_WRITES);
+    let freshness = Freshness::within(if Bug::OldListing.is_on() {
+        ctx.settings.resync_period
+    } else {
+        LISTING_FOR_WRITES
+    });
     let listing = ledger
         .listing(applicant.binding(), freshness)
         .await
@@ -284,7 +291,7 @@ async fn put(
             Ok(())
         }
         Err(source) => {
-            if source.outcome_unknown() {
+            if source.outcome_unknown() && !Bug::RecordWithdrawn.is_on() {
                 applied.credential = AppliedCredential::Unknown;
             }
             Err(explain(source, &ledger, claimed, binding, ctx).await)

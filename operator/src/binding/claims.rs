@@ -11,6 +11,7 @@ use super::validate::validate;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::plan::{Claim, Contender, Rank, Standing};
 use crate::ledger::{BindingRef, Ledger};
+use crate::runtime::deliberate::Bug;
 
 /// The claims that bindings make on the identity of this ledger, as their statuses say.
 ///
@@ -35,6 +36,10 @@ pub fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Contender> {
     bindings
         .iter()
         .filter(|binding| makes_claim(binding))
+        .filter(|binding| {
+            !Bug::LineForgottenAtRestart.is_on()
+                || ctx.attempts.knows(&binding.uid().unwrap_or_default())
+        })
         .filter_map(|binding| {
             let desired = validate(binding, &ctx.settings.defaults).ok()?;
             (desired.identity == *ledger.id() && !has_older_twin(binding, &desired.service_account))

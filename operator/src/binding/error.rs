@@ -12,6 +12,7 @@ use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::attempts::Pace;
 use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
+use crate::runtime::deliberate::Bug;
 
 /// A pass that ended early. Each variant has a condition, a reason and a pace of its own.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +154,11 @@ impl Error {
         else {
             return matches!(self, Self::NotNow { reading: true, .. });
         };
+        if Bug::ReadyLostOn403.is_on() && source.kind() == AzureErrorKind::AuthorizationFailed
+            || Bug::ReadyLostInOutage.is_on() && source.kind() == AzureErrorKind::Unavailable
+        {
+            return false;
+        }
         matches!(
             source.kind(),
             AzureErrorKind::Unavailable

@@ -24,6 +24,7 @@ use super::validate::{Defaults, Desired, identity_id};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::ledger::plan::{Contender, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
+use crate::runtime::deliberate::Bug;
 
 /// A listing that a write is decided on is no older than this.
 pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(10);
@@ -136,14 +137,20 @@ async fn azure(
             .and_newer_than(requested)
             .of_newcomer(binding.status.is_none() || is_unobserved(binding))
     };
-    let resync = fresh(ctx.settings.resync_period);
+    let resync = fresh(if waits_for_slot(binding) && Bug::FullForEver.is_on() {
+        Duration::MAX
+    } else {
+        ctx.settings.resync_period
+    });
     let identity = reader.identity(resync).await?;
     let listing = reader.listing(&identity, resync).await?;
     if is_met(&desired.claim, &listing.credentials) {
         return Ok((identity, listing.credentials));
     }
     if !good {
-        let max_age = if waits_for_slot(binding) {
+        let max_age = if waits_for_slot(binding) && Bug::FullForEver.is_on() {
+            Duration::MAX
+        } else if waits_for_slot(binding) {
             LISTING_WITHOUT_SLOT
         } else {
             LISTING_FOR_WRITES
@@ -374,7 +381,7 @@ fn older_twin(
         .iter()
         .filter(|sibling| is_live_twin(sibling, binding.uid().as_deref(), identity, defaults))
         .map(age)
-        .filter(|other| *other < age(binding))
+        .filter(|other| *other < age(binding) && !Bug::TwinsBothCount.is_on())
         .min()
         .map(|(_, name)| name)
 }

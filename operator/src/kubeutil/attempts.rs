@@ -83,6 +83,14 @@ impl Attempts {
         }
     }
 
+    /// Whether anything stands against the object.
+    pub fn knows(&self, uid: &str) -> bool {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(uid)
+    }
+
     /// Forgets the object: it succeeded, or it is gone.
     pub fn forget(&self, uid: &str) {
         self.entries

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
+use crate::runtime::deliberate::Bug;
 use gate::Gate;
 use line::Line;
 pub use line::{Applicant, Urgency};
@@ -221,6 +222,11 @@ impl Ledger {
         who: &BindingRef,
         freshness: Freshness,
     ) -> Result<Identity, ReadError> {
+        let freshness = if Bug::IdentityReadOnce.is_on() {
+            Freshness::within(Duration::MAX)
+        } else {
+            freshness
+        };
         let request = self.shared.service.get_identity(&self.id);
         let read = self.read(&self.identity, who, freshness, Operation::Get, |_| request);
         read.await.map(|seen| seen.answer)

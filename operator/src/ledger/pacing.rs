@@ -10,6 +10,7 @@ use azwib_crds::ManagedIdentityId;
 use tokio::time::Instant;
 
 use crate::azure::{AzureError, AzureErrorKind};
+use crate::runtime::deliberate::Bug;
 
 /// How long a rate is kept without a 429 before twice as much is tried.
 const QUIET_TIME: Duration = Duration::from_secs(300);
@@ -229,6 +230,9 @@ impl Pacing {
         error: &AzureError,
         now: Instant,
     ) {
+        if Bug::RetryAfterIgnored.is_on() {
+            return;
+        }
         let throttled = matches!(error.kind(), AzureErrorKind::Throttled { .. });
         let wait = match error.retry_after() {
             Some(wait) => wait,

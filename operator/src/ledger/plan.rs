@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Applicant, BindingRef, Urgency};
 use crate::azure::{CredentialContent, ListedCredential};
+use crate::runtime::deliberate::Bug;
 
 /// Federated identity credentials that one managed identity may have.
 ///
@@ -164,8 +165,11 @@ fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Deci
         .partition(|credential| bears(credential, &claim.name));
     if ours
         .iter()
-        .any(|credential| credential.content.as_ref() == Some(&content))
+        .any(|credential| is_as_claimed(credential, &content))
     {
+        if Bug::WritesWhatStands.is_on() {
+            return Some(Decision::Update);
+        }
         return Some(Decision::Keep);
     }
     let rival = others.iter().find_map(|credential| {
@@ -176,8 +180,9 @@ fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Deci
     if let Some((name, identical)) = rival {
         let name = name.clone();
         // With one of ours on the identity besides, adopting would leave that one behind.
-        let adopts =
-            identical && ours.is_empty() && claim.adoption == CredentialAdoption::IfIdentical;
+        let adopts = identical
+            && ours.is_empty()
+            && (claim.adoption == CredentialAdoption::IfIdentical || Bug::AdoptsUnderNever.is_on());
         return Some(if adopts {
             Decision::Adopt { name }
         } else {
@@ -205,11 +210,21 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
         .iter()
         .filter(|name| *name != own && !listed(name))
         .count();
-    let used = listing.len() + promised_to_others;
+    let counted = |credential: &&ListedCredential| {
+        !Bug::OnlyOursCounted.is_on() || credential.name.starts_with("azwib-")
+    };
+    let used = listing.iter().filter(counted).count() + promised_to_others;
     let before = contenders
         .iter()
         .filter(|other| other.claim.name != contender.claim.name)
-        .filter(|other| (other.standing, &other.rank) < (contender.standing, &contender.rank))
+        // Who was refused holds up nobody, the others that were refused neither: they would take turns at it for ever.
+        .filter(|other| other.standing != Standing::Refused)
+        .filter(|other| {
+            if Bug::NewestFirst.is_on() {
+                return other.rank > contender.rank;
+            }
+            (other.standing, &other.rank) < (contender.standing, &contender.rank)
+        })
         .filter(|other| !promised.contains(other.claim.name.as_str()))
         .filter(|other| decide_by_content(&other.claim, listing).is_none())
         .count();
@@ -221,6 +236,16 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
         limit,
         before: used < limit,
     })
+}
+
+fn is_as_claimed(credential: &ListedCredential, content: &CredentialContent) -> bool {
+    let Some(found) = &credential.content else {
+        return false;
+    };
+    if Bug::AudienceUnchecked.is_on() {
+        return found.issuer == content.issuer && found.subject == content.subject;
+    }
+    found == content || Bug::ContentUnchecked.is_on()
 }
 
 fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {

@@ -261,7 +261,7 @@ async fn the_way_down_waits_for_writes_that_were_sent() {
     let azure = Azure::new(0, false);
     let (ledgers, _woken) = ledgers(&azure);
     let held = turn(&ledgers.of(&id()), "a").await;
-    let write = tokio::spawn(async move { held.delete(&name()).await });
+    let write = tokio::spawn(async move { held.delete(&name(), true).await });
     tokio::task::yield_now().await;
     let drained = tokio::spawn(async move { ledgers.drain().await });
     tokio::task::yield_now().await;
@@ -292,7 +292,7 @@ async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {
     );
     tokio::time::advance(SETTLE_TIME).await;
     assert_eq!(listed(&ledger, "a", Freshness::now()).await, []);
-    turn(&ledger, "a").await.delete(&name()).await.unwrap();
+    turn(&ledger, "a").await.delete(&name(), true).await.unwrap();
     assert_eq!(listed(&ledger, "a", fresh()).await, []);
 }
 
@@ -331,7 +331,7 @@ async fn a_listing_that_shows_a_lost_write_lets_everybody_on() {
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     azure.lost.store(true, Ordering::SeqCst);
-    let deletion = turn(&ledger, "a").await.delete(&name()).await;
+    let deletion = turn(&ledger, "a").await.delete(&name(), true).await;
     assert!(deletion.unwrap_err().outcome_unknown());
     assert!(
         place(&ledger, "b").await.is_err(),
@@ -361,7 +361,7 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     assert_eq!(woken.recv().await, Some(binding("w")));
     assert!(ledger.promised().is_empty());
     ledger.wait_for_slot(&binding("w"));
-    turn(&ledger, "a").await.delete(&name()).await.unwrap();
+    turn(&ledger, "a").await.delete(&name(), true).await.unwrap();
     assert_eq!(woken.recv().await, Some(binding("w")));
 }
 
@@ -373,7 +373,7 @@ async fn at_most_the_allowed_number_of_requests_is_under_way_in_a_subscription()
     for identity in ["one", "two", "three"] {
         let id = ManagedIdentityId::parse(&ID.replace("/orders", &format!("/{identity}")));
         let held = turn(&ledgers.of(&id.unwrap()), identity).await;
-        writes.push(tokio::spawn(async move { held.delete(&name()).await }));
+        writes.push(tokio::spawn(async move { held.delete(&name(), true).await }));
     }
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -437,7 +437,7 @@ async fn who_claims_what_is_about_to_be_deleted_comes_after_the_deletion() {
     assert!(ledger.awaits_deletion(&twin, &name()));
     assert!(ledger.promised().is_empty(), "it takes no slot");
     let turn = deletion.turn().await.map_err(|_| "no turn").unwrap();
-    turn.delete(&name()).await.unwrap();
+    turn.delete(&name(), true).await.unwrap();
     assert_eq!(woken.recv().await, Some(binding("new")));
     assert!(!ledger.awaits_deletion(&twin, &name()));
 }

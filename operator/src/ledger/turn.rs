@@ -12,6 +12,7 @@ use super::overlay::apply;
 use super::plan::Decision;
 use super::{Applicant, Effect, Ledger, NotNow, Operation, lock};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, Put};
+use crate::runtime::deliberate::Bug;
 
 /// Held by whoever prepares a write to an identity; dropping it lets the next one come.
 pub struct Place {
@@ -72,7 +73,12 @@ impl Place {
     ///
     /// There is none where that answer was lost, or says that Azure wants to be left alone.
     pub async fn turn(self) -> Result<Turn, NotNow> {
-        let held = Arc::clone(&self.ledger.turn).lock_owned().await;
+        let turn = if Bug::NoTurn.is_on() {
+            Arc::default()
+        } else {
+            Arc::clone(&self.ledger.turn)
+        };
+        let held = turn.lock_owned().await;
         if let Some(settles_in) = self.ledger.open_for() {
             return Err(NotNow::Unsettled { settles_in });
         }
@@ -81,7 +87,7 @@ impl Place {
             .shared
             .gate
             .told_to_wait(&self.ledger.id, self.operation);
-        if let Some(until) = told {
+        if let Some(until) = told.filter(|_| !Bug::AdmittedForGood.is_on()) {
             let not_now = NotNow::Paced { until };
             self.wait_for_pace(not_now);
             return Err(not_now);
@@ -139,17 +145,19 @@ impl Turn {
         .await
     }
 
-    /// Deletes a credential and gives the turn back. A credential that is not there is success.
-    pub async fn delete(self, name: &CredentialName) -> Result<Deleted, AzureError> {
+    /// Deletes a credential and gives the turn back. A credential that is not there is success; `seen` says whether a
+    /// read has shown it.
+    pub async fn delete(self, name: &CredentialName, seen: bool) -> Result<Deleted, AzureError> {
         let named = name.clone();
-        self.write(
-            name,
-            Effect::Delete,
-            move |ledger: Arc<Ledger>| async move {
-                let service = &ledger.shared.service;
-                service.delete_credential(&ledger.id, &named).await
-            },
-        )
+        let effect = if seen {
+            Effect::Delete
+        } else {
+            Effect::DeleteUnseen
+        };
+        self.write(name, effect, move |ledger: Arc<Ledger>| async move {
+            let service = &ledger.shared.service;
+            service.delete_credential(&ledger.id, &named).await
+        })
         .await
     }
 
@@ -183,6 +191,9 @@ impl Turn {
                     ledger.acknowledged(&name, effect);
                 }
                 Err(error) => {
+                    if Bug::NoReadAfterLostAnswer.is_on() {
+                        return outcome;
+                    }
                     if error.outcome_unknown() {
                         self.place.promise_open = false;
                         ledger.unsettled().lost(&name, effect, sent);
@@ -209,7 +220,7 @@ impl Ledger {
     /// Puts an acknowledged write into the listings that may lack it.
     fn acknowledged(&self, name: &str, effect: Effect) {
         self.listing.amend(|listing| apply(listing, name, &effect));
-        let frees_slot = effect == Effect::Delete;
+        let frees_slot = !matches!(effect, Effect::Put(_));
         lock(&self.overlay).acknowledge(name, effect);
         if frees_slot {
             self.wake_without_slot();

@@ -9,12 +9,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::azure::{CredentialContent, ListedCredential};
+use crate::runtime::deliberate::Bug;
 
 /// What a write was to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     Put(CredentialContent),
     Delete,
+    /// Of what no read has shown: that it is not there says nothing about whether the deletion is over.
+    DeleteUnseen,
 }
 
 /// The lost writes of one identity, by the name of the credential.
@@ -65,7 +68,7 @@ impl Unsettled {
     /// How long until the last of them is settled by time; None when nothing is open.
     pub(super) fn open_for(&mut self, settle_time: Duration) -> Option<Duration> {
         self.writes
-            .retain(|_, write| write.sent.elapsed() < settle_time);
+            .retain(|_, write| write.sent.elapsed() < settle_time && !Bug::NoSettleTime.is_on());
         self.writes
             .values()
             .map(|write| settle_time.saturating_sub(write.sent.elapsed()))
@@ -80,7 +83,7 @@ fn shows(listing: &[ListedCredential], name: &str, effect: &Effect) -> bool {
     match (effect, listed) {
         (Effect::Put(content), Some(credential)) => credential.content.as_ref() == Some(content),
         (Effect::Delete, None) => true,
-        (Effect::Put(_), None) | (Effect::Delete, Some(_)) => false,
+        (Effect::Put(_), None) | (Effect::Delete, Some(_)) | (Effect::DeleteUnseen, _) => false,
     }
 }
 
@@ -130,6 +133,16 @@ mod tests {
             assert!(unsettled.settle(&shown, Instant::now()));
             assert_eq!(unsettled.open_for(SETTLE_TIME), None);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_deletion_of_what_was_not_there_is_settled_by_time_only() {
+        let mut unsettled = Unsettled::default();
+        unsettled.lost("ours", Effect::DeleteUnseen, Instant::now());
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(!unsettled.settle(&[], Instant::now()));
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(unsettled.open_for(SETTLE_TIME), None);
     }
 
     #[tokio::test(start_paused = true)]

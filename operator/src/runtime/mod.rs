@@ -2,6 +2,7 @@
 
 pub mod chance;
 pub mod clock;
+pub mod deliberate;
 pub mod probes;
 pub mod shutdown;
 pub mod telemetry;

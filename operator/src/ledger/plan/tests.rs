@@ -269,6 +269,9 @@ fn a_refused_claim_holds_up_nobody() {
     assert_eq!(decide_among(&foreign(19), &line, &[], &line[0]), full(19));
     let tried_again = decide_among(&foreign(18), &line, &[], &line[0]);
     assert_eq!(tried_again, Decision::Create);
+    let line = [1, 2].map(|second| contender("refused", second, Standing::Refused));
+    let second = decide_among(&foreign(19), &line, &[], &line[1]);
+    assert_eq!(second, Decision::Create, "nor another refused one");
 }
 
 #[test]

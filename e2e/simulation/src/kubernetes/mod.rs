@@ -1,0 +1,386 @@
+//! A Kubernetes in memory: as much of the API server as the operator uses.
+//!
+//! It keeps resourceVersions, generations, the status subresource, finalizers and deletionTimestamps, refuses creations in
+//! a namespace that is going, collects what lost its owners, and keeps every version for watches and stale lists. Field
+//! ownership is as simple as can be: one manager that applies. The end-to-end tests prove it on a real API server.
+
+mod apply;
+mod service;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingSpec};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::time::Time;
+use crate::trace::lock;
+pub use service::ApiServer;
+
+/// The kinds that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Namespace,
+    Binding,
+    Account,
+}
+
+impl Kind {
+    fn resource(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::Binding => "workloadidentitybindings",
+            Self::Account => "serviceaccounts",
+        }
+    }
+
+    fn type_(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Namespace => ("v1", "Namespace"),
+            Self::Binding => ("azwib.dev/v1alpha1", "WorkloadIdentityBinding"),
+            Self::Account => ("v1", "ServiceAccount"),
+        }
+    }
+}
+
+/// Where an object is stored.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub kind: Kind,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// One change of one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) version: u64,
+    pub(crate) key: Key,
+    pub(crate) type_: &'static str,
+    pub(crate) object: Value,
+}
+
+/// A refusal of the API server.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub code: u16,
+    pub reason: &'static str,
+    pub message: String,
+    pub cause: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    fn not_found(key: &Key) -> Self {
+        Self::new(404, "NotFound", format!("{} is not there", key.name))
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    version: u64,
+    uids: u64,
+    objects: BTreeMap<Key, Value>,
+    history: Vec<Change>,
+}
+
+/// The stored objects, shared by the API servers of all processes.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    state: Arc<Mutex<State>>,
+    time: Time,
+    changed: watch::Sender<u64>,
+}
+
+impl Cluster {
+    pub fn new(time: Time) -> Self {
+        let state = State {
+            version: 100,
+            uids: 0,
+            objects: BTreeMap::new(),
+            history: Vec::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            time,
+            changed: watch::Sender::new(100),
+        }
+    }
+
+    pub fn get(&self, key: &Key) -> Option<Value> {
+        lock(&self.state).objects.get(key).cloned()
+    }
+
+    /// Every binding there is, with those that are being deleted.
+    pub fn bindings(&self) -> Vec<WorkloadIdentityBinding> {
+        self.all(Kind::Binding)
+            .into_iter()
+            .filter_map(|object| serde_json::from_value(object).ok())
+            .collect()
+    }
+
+    pub fn binding(&self, namespace: &str, name: &str) -> Option<WorkloadIdentityBinding> {
+        let object = self.get(&Key::new(Kind::Binding, namespace, name))?;
+        serde_json::from_value(object).ok()
+    }
+
+    pub fn all(&self, kind: Kind) -> Vec<Value> {
+        let state = lock(&self.state);
+        let found = state.objects.iter().filter(|(key, _)| key.kind == kind);
+        found.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Every change of this kind after a version, and the version that this goes up to.
+    pub(crate) fn changes(&self, kind: Kind, after: u64) -> (Vec<Change>, u64) {
+        let state = lock(&self.state);
+        let start = state.history.partition_point(|it| it.version <= after);
+        let found = state.history.get(start..).unwrap_or_default();
+        let found = found.iter().filter(|it| it.key.kind == kind);
+        (found.cloned().collect(), state.version)
+    }
+
+    pub fn version(&self) -> u64 {
+        lock(&self.state).version
+    }
+
+    /// The objects of a kind as they were at a version.
+    fn at_version(&self, kind: Kind, version: u64) -> Vec<Value> {
+        let state = lock(&self.state);
+        let mut objects = BTreeMap::new();
+        let changes = state.history.iter();
+        for change in changes.take_while(|it| it.version <= version) {
+            if change.key.kind != kind {
+                continue;
+            }
+            if change.type_ == "DELETED" {
+                objects.remove(&change.key);
+            } else {
+                objects.insert(change.key.clone(), change.object.clone());
+            }
+        }
+        objects.into_values().collect()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Makes a namespace.
+    pub fn create_namespace(&self, name: &str) {
+        let key = Key::new(Kind::Namespace, "", name);
+        // One that is there stays.
+        let _ = self.create(&key, json!({}));
+    }
+
+    /// Makes a binding; false where its namespace is going or it is there already.
+    pub fn create_binding(
+        &self,
+        namespace: &str,
+        name: &str,
+        spec: &WorkloadIdentityBindingSpec,
+    ) -> bool {
+        let key = Key::new(Kind::Binding, namespace, name);
+        self.create(&key, json!({ "spec": spec })).is_ok()
+    }
+
+    /// Changes the spec of a binding.
+    pub fn change_spec(
+        &self,
+        namespace: &str,
+        name: &str,
+        change: impl FnOnce(&mut WorkloadIdentityBindingSpec),
+    ) -> bool {
+        let key = Key::new(Kind::Binding, namespace, name);
+        let Some(mut object) = self.get(&key) else {
+            return false;
+        };
+        let spec = serde_json::from_value(object["spec"].clone());
+        let Ok(mut spec): Result<WorkloadIdentityBindingSpec, _> = spec else {
+            return false;
+        };
+        change(&mut spec);
+        object["spec"] = json!(spec);
+        self.update(&key, object).is_ok()
+    }
+
+    /// Sets an annotation of an object.
+    pub fn annotate(&self, key: &Key, annotation: &str, value: &str) {
+        if let Some(mut object) = self.get(key) {
+            object["metadata"]["annotations"][annotation] = json!(value);
+            // An object that is gone needs no annotation.
+            let _ = self.update(key, object);
+        }
+    }
+
+    fn create(&self, key: &Key, mut object: Value) -> Result<Value, Refusal> {
+        let mut state = lock(&self.state);
+        if state.objects.contains_key(key) {
+            return Err(Refusal::new(409, "AlreadyExists", "it is there already"));
+        }
+        if key.kind != Kind::Namespace {
+            let namespace = Key::new(Kind::Namespace, "", &key.namespace);
+            let Some(namespace) = state.objects.get(&namespace) else {
+                return Err(Refusal::new(404, "NotFound", "no such namespace"));
+            };
+            if namespace["metadata"]["deletionTimestamp"].is_string() {
+                return Err(Refusal {
+                    cause: Some("NamespaceTerminating"),
+                    ..Refusal::new(403, "Forbidden", "the namespace is being terminated")
+                });
+            }
+        }
+        state.uids += 1;
+        let (api_version, kind) = key.kind.type_();
+        object["apiVersion"] = json!(api_version);
+        object["kind"] = json!(kind);
+        let uid = format!("00000000-0000-4000-8000-{:012}", state.uids);
+        // The API server keeps whole seconds.
+        let created = self.time.now().as_second();
+        let created = jiff::Timestamp::from_second(created).unwrap_or_default();
+        let metadata = &mut object["metadata"];
+        metadata["name"] = json!(key.name);
+        if key.kind != Kind::Namespace {
+            metadata["namespace"] = json!(key.namespace);
+        }
+        metadata["uid"] = json!(uid);
+        metadata["creationTimestamp"] = json!(created.to_string());
+        metadata["generation"] = json!(1);
+        Ok(self.store(&mut state, key, object, "ADDED"))
+    }
+
+    /// Replaces an object; one that is being deleted and has no finalizer left goes.
+    fn update(&self, key: &Key, mut object: Value) -> Result<Value, Refusal> {
+        let mut state = lock(&self.state);
+        let before = state.objects.get(key);
+        let before = before.ok_or_else(|| Refusal::not_found(key))?.clone();
+        if before["spec"] != object["spec"] {
+            let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+            object["metadata"]["generation"] = json!(generation + 1);
+        }
+        object["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+        if object == before {
+            return Ok(object);
+        }
+        let going = object["metadata"]["deletionTimestamp"].is_string();
+        let finalizers = object["metadata"]["finalizers"].as_array();
+        if going && key.kind == Kind::Binding && finalizers.is_none_or(Vec::is_empty) {
+            let gone = self.store(&mut state, key, object, "DELETED");
+            self.collect(&mut state);
+            return Ok(gone);
+        }
+        Ok(self.store(&mut state, key, object, "MODIFIED"))
+    }
+
+    /// Deletes an object, or marks it where a finalizer holds it.
+    pub fn delete(&self, key: &Key) {
+        let Some(mut object) = self.get(key) else {
+            return;
+        };
+        if object["metadata"]["deletionTimestamp"].is_string() {
+            return;
+        }
+        let held = object["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|held| !held.is_empty());
+        if held || key.kind == Kind::Namespace {
+            let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
+            object["metadata"]["generation"] = json!(generation + 1);
+            object["metadata"]["deletionTimestamp"] = json!(self.time.now().to_string());
+            let mut state = lock(&self.state);
+            self.store(&mut state, key, object, "MODIFIED");
+        } else {
+            let mut state = lock(&self.state);
+            self.store(&mut state, key, object, "DELETED");
+            self.collect(&mut state);
+        }
+    }
+
+    /// The namespace controller: deletes what is in a namespace that is going, and the namespace once it is empty.
+    pub fn sweep(&self) {
+        for namespace in self.all(Kind::Namespace) {
+            if !namespace["metadata"]["deletionTimestamp"].is_string() {
+                continue;
+            }
+            let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
+            let keys: Vec<_> = {
+                let state = lock(&self.state);
+                let inside = state.objects.keys().filter(|key| key.namespace == name);
+                inside.cloned().collect()
+            };
+            for key in &keys {
+                self.delete(key);
+            }
+            let mut state = lock(&self.state);
+            if !state.objects.keys().any(|key| key.namespace == name) {
+                let key = Key::new(Kind::Namespace, "", name);
+                self.store(&mut state, &key, namespace.clone(), "DELETED");
+            }
+        }
+    }
+
+    /// The garbage collector: an account whose owners are all gone goes.
+    fn collect(&self, state: &mut State) {
+        let owners: Vec<_> = state
+            .objects
+            .values()
+            .filter_map(|object| object["metadata"]["uid"].as_str().map(str::to_owned))
+            .collect();
+        let orphans: Vec<_> = state
+            .objects
+            .iter()
+            .filter(|(_, object)| {
+                object["metadata"]["ownerReferences"]
+                    .as_array()
+                    .is_some_and(|references| {
+                        !references.is_empty()
+                            && references.iter().all(|reference| {
+                                !owners
+                                    .iter()
+                                    .any(|uid| reference["uid"].as_str() == Some(uid))
+                            })
+                    })
+            })
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect();
+        for (key, object) in orphans {
+            self.store(state, &key, object, "DELETED");
+        }
+    }
+
+    fn store(&self, state: &mut State, key: &Key, mut object: Value, type_: &'static str) -> Value {
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        if type_ == "DELETED" {
+            state.objects.remove(key);
+        } else {
+            state.objects.insert(key.clone(), object.clone());
+        }
+        state.history.push(Change {
+            version: state.version,
+            key: key.clone(),
+            type_,
+            object: object.clone(),
+        });
+        self.changed.send_replace(state.version);
+        object
+    }
+}

@@ -1,0 +1,231 @@
+//! The API server as one process of the operator reaches it: over a connection that takes time and dies with the process.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, stream};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::{Change, Cluster, Key, Kind, Refusal};
+use crate::process::Process;
+
+/// How long a watch lasts.
+const WATCH_LASTS: Duration = Duration::from_secs(290);
+
+/// The API server, for one process.
+#[derive(Debug, Clone)]
+pub struct ApiServer {
+    pub cluster: Cluster,
+    pub process: Process,
+}
+
+type Frames = StreamBody<BoxStream<'static, Result<http_body::Frame<Bytes>, std::io::Error>>>;
+
+impl tower::Service<Request<Body>> for ApiServer {
+    type Response = Response<Frames>;
+    type Error = std::io::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.clone().answer(request).boxed()
+    }
+}
+
+/// What a path asks for.
+enum Target {
+    All(Kind),
+    One(Key, bool),
+    Event(String),
+}
+
+fn target(path: &str) -> Option<Target> {
+    let parts: Vec<_> = path.trim_matches('/').split('/').collect();
+    let kinds = [Kind::Binding, Kind::Account, Kind::Namespace];
+    let kind = |resource: &str| kinds.into_iter().find(|kind| kind.resource() == resource);
+    let rest = match parts.as_slice() {
+        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+        _ => return None,
+    };
+    match *rest {
+        ["namespaces", namespace, "events", ..] => Some(Target::Event(namespace.to_owned())),
+        ["namespaces", name] => Some(Target::One(Key::new(Kind::Namespace, "", name), false)),
+        ["namespaces", namespace, resource, name] => Some(Target::One(
+            Key::new(kind(resource)?, namespace, name),
+            false,
+        )),
+        ["namespaces", namespace, resource, name, "status"] => Some(Target::One(
+            Key::new(kind(resource)?, namespace, name),
+            true,
+        )),
+        [resource] => Some(Target::All(kind(resource)?)),
+        _ => None,
+    }
+}
+
+impl ApiServer {
+    async fn answer(self, request: Request<Body>) -> Result<Response<Frames>, std::io::Error> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?;
+        let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let parameter = |name: &str| {
+            query.split('&').find_map(|pair| {
+                let (key, value) = pair.split_once('=')?;
+                (key == name).then(|| value.to_owned())
+            })
+        };
+        let Some(target) = target(head.uri.path()) else {
+            return Ok(refused(&Refusal::new(404, "NotFound", "no such path")));
+        };
+        let kind = match target {
+            Target::All(kind) => kind,
+            target => {
+                return Ok(self
+                    .one(&head.method, head.uri.path(), &head.headers, target, &body)
+                    .await);
+            }
+        };
+        if parameter("watch").is_some() {
+            let after = parameter("resourceVersion").and_then(|it| it.parse().ok());
+            return Ok(self.watch(kind, after.unwrap_or(0)));
+        }
+        self.process.travel("LIST", head.uri.path()).await;
+        let version = self.process.list_version(self.cluster.version());
+        let items = self.cluster.at_version(kind, version);
+        let (api_version, name) = kind.type_();
+        self.process.arrive("LIST", head.uri.path()).await;
+        Ok(whole(
+            StatusCode::OK,
+            &json!({
+                "apiVersion": api_version, "kind": format!("{name}List"),
+                "metadata": { "resourceVersion": version.to_string() }, "items": items,
+            }),
+        ))
+    }
+
+    async fn one(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &http::HeaderMap,
+        target: Target,
+        body: &Value,
+    ) -> Response<Frames> {
+        self.process.travel(method.as_str(), path).await;
+        let type_ = headers.get("content-type").and_then(|it| it.to_str().ok());
+        let outcome = match target {
+            Target::Event(namespace) => self.event(&namespace, body),
+            Target::All(_) => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
+            Target::One(key, status) => {
+                let outcome = match (method, status) {
+                    (&Method::GET, _) => self
+                        .cluster
+                        .get(&key)
+                        .ok_or_else(|| Refusal::not_found(&key)),
+                    (&Method::PUT, true) => self.cluster.replace_status(&key, body),
+                    (&Method::PATCH, _) if type_ == Some("application/json-patch+json") => {
+                        self.cluster.json_patch(&key, body)
+                    }
+                    (&Method::PATCH, _) if type_.is_some_and(|it| it.contains("apply-patch")) => {
+                        self.cluster.apply(&key, body)
+                    }
+                    _ => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
+                };
+                self.process.wrote(method, &key, status, body, &outcome);
+                outcome
+            }
+        };
+        self.process.arrive(method.as_str(), path).await;
+        match outcome {
+            Ok(object) => whole(StatusCode::OK, &object),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    fn event(&self, namespace: &str, body: &Value) -> Result<Value, Refusal> {
+        let key = Key::new(Kind::Namespace, "", namespace);
+        let going = self.cluster.get(&key);
+        if going.is_some_and(|it| it["metadata"]["deletionTimestamp"].is_string()) {
+            return Err(Refusal {
+                cause: Some("NamespaceTerminating"),
+                ..Refusal::new(403, "Forbidden", "the namespace is being terminated")
+            });
+        }
+        let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+        self.process.told(&text("reason"), &text("note"));
+        let mut event = body.clone();
+        event["apiVersion"] = json!("events.k8s.io/v1");
+        event["kind"] = json!("Event");
+        Ok(event)
+    }
+
+    /// Changes as they come, each with a delay of the process's own: its view lags behind.
+    fn watch(&self, kind: Kind, after: u64) -> Response<Frames> {
+        let (cluster, process) = (self.cluster.clone(), self.process.clone());
+        let until = tokio::time::Instant::now() + WATCH_LASTS;
+        let changed = cluster.subscribe();
+        let lines = stream::unfold((after, changed), move |(after, mut changed)| {
+            let (cluster, process) = (cluster.clone(), process.clone());
+            async move {
+                loop {
+                    changed.mark_unchanged();
+                    let (changes, version) = cluster.changes(kind, after);
+                    if changes.is_empty() {
+                        let next = tokio::time::timeout_at(until, changed.changed()).await;
+                        if !matches!(next, Ok(Ok(()))) {
+                            return None;
+                        }
+                        continue;
+                    }
+                    process.lag().await;
+                    let lines: String = changes.iter().map(line).collect();
+                    let frame = http_body::Frame::data(Bytes::from(lines));
+                    return Some((Ok(frame), (version, changed)));
+                }
+            }
+        });
+        Response::new(StreamBody::new(lines.boxed()))
+    }
+}
+
+fn line(change: &Change) -> String {
+    format!(
+        "{}\n",
+        json!({ "type": change.type_, "object": change.object })
+    )
+}
+
+fn whole(status: StatusCode, body: &Value) -> Response<Frames> {
+    let frame = http_body::Frame::data(Bytes::from(body.to_string()));
+    let mut response = Response::new(StreamBody::new(stream::iter([Ok(frame)]).boxed()));
+    *response.status_mut() = status;
+    response
+}
+
+fn refused(refusal: &Refusal) -> Response<Frames> {
+    let status = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let causes: Vec<_> = refusal
+        .cause
+        .iter()
+        .map(|cause| json!({ "reason": cause, "message": refusal.message }))
+        .collect();
+    whole(
+        status,
+        &json!({
+            "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": refusal.code,
+            "reason": refusal.reason, "message": refusal.message, "details": { "causes": causes },
+        }),
+    )
+}

@@ -1,0 +1,26 @@
+//! The operator's own reconcile, ledger, error classing and pacing against the simulator's core and a Kubernetes in memory,
+//! under tokio's paused clock, from a seed.
+//!
+//! A run has a time of disturbances, in which [`world`] changes things, requests meet faults and processes die, and a quiet
+//! time, after which all must be as it should be. [`invariants`] judge while it runs, [`oracle`] judges the end.
+
+pub mod invariants;
+pub mod kubernetes;
+pub mod network;
+pub mod operator;
+pub mod oracle;
+pub mod process;
+#[cfg(feature = "paused-time")]
+pub mod run;
+pub mod setup;
+pub mod shared;
+#[cfg(feature = "paused-time")]
+pub mod sweep;
+pub mod time;
+pub mod trace;
+pub mod world;
+
+#[cfg(feature = "paused-time")]
+pub use run::{Outcome, run};
+#[cfg(feature = "paused-time")]
+pub use sweep::{Swept, sweep, sweep_after};

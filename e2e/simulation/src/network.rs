@@ -1,0 +1,238 @@
+//! The way to Azure: requests of one process, carried to the simulator's core, with all that can happen on the way.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_simulator::core::http::{Answer, Request, Response, Service};
+use azure_simulator::core::interference::{FaultAction, When};
+use azwib_operator::azure::{Exchange, NoReply, Reply};
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
+
+use crate::invariants;
+use crate::process::Process;
+use crate::trace::lock;
+
+/// How long a request may take, as `--request-timeout` says.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Resource Manager, as the operator is told.
+pub const RESOURCE_MANAGER: &str = "https://arm.simulation";
+/// The token endpoint.
+pub const AUTHORITY: &str = "https://entra.simulation";
+
+/// The network as one process sees it.
+#[derive(Debug, Clone)]
+pub struct Network(pub Process);
+
+fn lost(message: &str, never_sent: bool) -> NoReply {
+    NoReply {
+        message: message.to_owned(),
+        never_sent,
+    }
+}
+
+#[async_trait]
+impl Exchange for Network {
+    async fn exchange(&self, request: reqwest::Request) -> Result<Reply, NoReply> {
+        let process = &self.0;
+        let request = to_core(&request);
+        let what = format!("Azure {} {}", request.method, short(&request.path));
+        process.crash_point(&format!("before {what}")).await;
+        invariants::azure_sent(process, &request);
+        let (fault, refused) = draw_fault(process, &request);
+        if refused {
+            process.shared.sleep(1..=20).await;
+            process.stay_if_dead().await;
+            return Err(lost("cannot connect", true));
+        }
+        let (answer, answered) = oneshot::channel();
+        let sent = request.clone();
+        // Once it is sent, the request does not depend on its sender any more.
+        tokio::spawn(carry(process.clone(), request, fault, answer));
+        let outcome = tokio::time::timeout(REQUEST_TIMEOUT, answered).await;
+        process.crash_point(&format!("after {what}")).await;
+        match outcome {
+            Err(_) => Err(lost("no answer in time", false)),
+            Ok(Err(_)) => Err(lost("lost the connection", false)),
+            Ok(Ok(response)) => {
+                invariants::azure_answered(process, &sent, &response);
+                Ok(Reply {
+                    status: response.status.as_u16(),
+                    headers: response.headers,
+                    body: response.body,
+                })
+            }
+        }
+    }
+}
+
+fn to_core(request: &reqwest::Request) -> Request {
+    let url = request.url();
+    let entra = url.as_str().starts_with(AUTHORITY);
+    let (service, base) = if entra {
+        (Service::Entra, AUTHORITY)
+    } else {
+        (Service::ResourceManager, RESOURCE_MANAGER)
+    };
+    let body = request.body().and_then(reqwest::Body::as_bytes);
+    Request {
+        query: url.query().unwrap_or_default().to_owned(),
+        base_url: base.to_owned(),
+        headers: request.headers().clone(),
+        body: bytes::Bytes::copy_from_slice(body.unwrap_or_default()),
+        ..Request::new(service, request.method().as_str(), url.path())
+    }
+}
+
+/// The last two parts of a path.
+pub fn short(path: &str) -> String {
+    let mut parts: Vec<_> = path.rsplit('/').take(3).collect();
+    parts.reverse();
+    parts
+        .join("/")
+        .replace("federatedIdentityCredentials", "fic")
+}
+
+async fn carry(
+    process: Process,
+    request: Request,
+    fault: Option<(When, FaultAction)>,
+    mut answer: oneshot::Sender<Response>,
+) {
+    let shared = &process.shared;
+    shared.sleep(1..=40).await;
+    let sent = request.clone();
+    let mut operation = lock(&shared.azure).begin_with(request, fault, shared.time.now());
+    invariants::azure_arrived(&process, operation.id(), &sent);
+    sleep_until(shared.time.instant(operation.effect_at())).await;
+    let outcome = {
+        let mut azure = lock(&shared.azure);
+        let before = invariants::Target::of(&azure, &sent);
+        let outcome = azure.take_effect(&mut operation, shared.time.now());
+        invariants::azure_effect(&process, &azure, operation.id(), &sent, &before);
+        outcome
+    };
+    sleep_until(shared.time.instant(outcome.at)).await;
+    let given = match &outcome.answer {
+        Answer::Response(response) => Some(response),
+        Answer::Never => {
+            answer.closed().await;
+            None
+        }
+        Answer::ConnectionDropped | Answer::CutOff(_) => None,
+    };
+    // Whoever has died does not take it.
+    let given = given.filter(|_| !answer.is_closed());
+    lock(&shared.azure).end(operation.id(), given, shared.time.now());
+    invariants::azure_ended(&process, &sent);
+    shared.sleep(1..=40).await;
+    if let Some(response) = given {
+        // Nobody is there any more, perhaps.
+        let _ = answer.send(response.clone());
+    }
+}
+
+/// What goes wrong with a request, and whether it cannot even be sent.
+fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultAction)>, bool) {
+    let shared = &process.shared;
+    if !shared.is_disturbing() || !shared.chance(shared.faults_per_mille) {
+        return (None, false);
+    }
+    let respond = |status: u16, code: &str, headers: &[(&str, &str)]| FaultAction::Respond {
+        status,
+        code: code.to_owned(),
+        message: "as the simulation wants it".to_owned(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        body: None,
+    };
+    let write = matches!(request.method.as_str(), "PUT" | "DELETE");
+    let when = if shared.chance(500) {
+        When::BeforeEffect
+    } else {
+        When::AfterEffect
+    };
+    let side = if when == When::BeforeEffect {
+        "before"
+    } else {
+        "after"
+    };
+    let late = shared.draw(1_000..=45_000);
+    let (name, action) = match shared.draw(0..=15) {
+        0 => ("connection refused", None),
+        1 | 2 => ("connection dropped", Some(FaultAction::DropConnection)),
+        3 => ("answer cut off", Some(FaultAction::CutOff)),
+        4 => ("no answer", Some(FaultAction::NeverAnswer)),
+        5 => ("invalid body", Some(FaultAction::InvalidBody)),
+        6 => ("html page", Some(FaultAction::HtmlPage { status: 502 })),
+        7 => {
+            let location = "https://elsewhere.example/".to_owned();
+            ("redirect", Some(FaultAction::Redirect { location }))
+        }
+        8 => ("500", Some(respond(500, "InternalServerError", &[]))),
+        9 => (
+            "503 with Retry-After",
+            Some(respond(503, "ServiceUnavailable", &[("retry-after", "20")])),
+        ),
+        10 => (
+            "429 with Retry-After",
+            Some(respond(429, "TooManyRequests", &[("retry-after", "25")])),
+        ),
+        11 => (
+            "429 without Retry-After",
+            Some(respond(429, "TooManyRequests", &[])),
+        ),
+        12 => ("401", Some(respond(401, "ExpiredAuthenticationToken", &[]))),
+        13 => ("408", Some(respond(408, "RequestTimeout", &[]))),
+        kind => {
+            let keeps_turn = kind == 14;
+            let name = if keeps_turn {
+                "late effect in its turn"
+            } else {
+                "late effect"
+            };
+            let keeps_connection = shared.chance(300);
+            let action = FaultAction::LateEffect {
+                milliseconds: late,
+                keeps_turn,
+                keeps_connection,
+            };
+            (name, write.then_some(action))
+        }
+    };
+    let Some(action) = action else {
+        let refused = name == "connection refused";
+        if refused {
+            shared.count(format!("fault {name}"));
+            shared.trace.note(format!(
+                "fault {name}: {} {}",
+                request.method,
+                short(&request.path)
+            ));
+        }
+        return (None, refused);
+    };
+    // A refusal means that nothing was done.
+    let certain = matches!(
+        &action,
+        FaultAction::Respond {
+            status: 401 | 429,
+            ..
+        }
+    );
+    let (when, side) = if certain {
+        (When::BeforeEffect, "before")
+    } else {
+        (when, side)
+    };
+    shared.count(format!("fault {name}"));
+    shared.trace.note(format!(
+        "fault {name} ({side}): {} {}",
+        request.method,
+        short(&request.path)
+    ));
+    (Some((when, action)), false)
+}

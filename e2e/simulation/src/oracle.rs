@@ -1,0 +1,454 @@
+//! What must hold once things are quiet, from the state of Azure and of the cluster alone.
+
+use azure_simulator::core::Azure;
+use azure_simulator::core::locks::LockLevel;
+use azure_simulator::core::state::{FederatedCredential, Identity};
+use azwib_crds::{CredentialAdoption, DeletionPolicy, ServiceAccountRole, WorkloadIdentityBinding};
+
+use crate::invariants::{condition, holds_credential, is_for, is_ready};
+use crate::kubernetes::{Key, Kind};
+use crate::network::short;
+use crate::setup::{CLIENT, ISSUER, World};
+use crate::shared::Shared;
+use crate::trace::lock;
+use crate::world::{our_name, subject};
+
+/// No credential of ours without a binding, but for those that were to stay.
+pub const NOTHING_LEFT: &str = "nothing-left-behind";
+/// Every binding is Ready, or says truly why not.
+pub const TRUE_REASON: &str = "ready-or-the-true-reason";
+/// A binding costs no more than it must.
+pub const COSTS: &str = "requests-within-their-number";
+
+/// Where every binding is Ready, nothing is written.
+pub const STILL: &str = "still-when-all-is-well";
+
+const WRITE: &str =
+    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
+
+/// Judges the end of a run.
+pub fn judge(shared: &Shared, world: &World) {
+    lock(&shared.azure).advance(shared.time.now());
+    nothing_left(shared, world);
+    for binding in shared.cluster.bindings() {
+        true_reason(shared, world, &binding);
+    }
+    still(shared);
+    if world.calm {
+        costs(shared);
+    }
+}
+
+/// Longer than any resync.
+const STILL_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(20);
+
+fn still(shared: &Shared) {
+    let bindings = shared.cluster.bindings();
+    let last = lock(&shared.books).last_write;
+    let recently = last.is_some_and(|last| shared.time.now() - STILL_FOR < last);
+    if bindings.iter().all(is_ready) && recently {
+        shared.violated(STILL, "something was written in the last 20 minutes");
+    }
+}
+
+fn nothing_left(shared: &Shared, world: &World) {
+    let azure = lock(&shared.azure);
+    let bindings = shared.cluster.bindings();
+    for identity in &world.identities {
+        let id = identity.id();
+        let Some(found) = azure.identity(&id) else {
+            continue;
+        };
+        for namespace in &world.namespaces {
+            for account in &world.accounts {
+                let Some(name) = our_name(namespace, account) else {
+                    continue;
+                };
+                let stands = found
+                    .credentials
+                    .get(&name.to_ascii_lowercase())
+                    .is_some_and(|it| {
+                        it.issuer == ISSUER
+                            && it.subject.as_deref() == Some(&subject(namespace, account))
+                    });
+                let needed = bindings
+                    .iter()
+                    .any(|it| belongs(it, namespace, account, &id));
+                if stands && !needed && !may_stay(shared, namespace, account, &id) {
+                    let what = format!("the credential of {namespace}/{account} on {}", short(&id));
+                    shared.violated(NOTHING_LEFT, what);
+                }
+            }
+        }
+    }
+}
+
+fn belongs(
+    binding: &WorkloadIdentityBinding,
+    namespace: &str,
+    account: &str,
+    identity: &str,
+) -> bool {
+    binding.metadata.namespace.as_deref() == Some(namespace)
+        && binding.spec.service_account.name.as_deref() == Some(account)
+        && is_for(binding, identity)
+}
+
+/// Whether a binding that has gone was to leave its credential behind, or was let go by force.
+fn may_stay(shared: &Shared, namespace: &str, account: &str, identity: &str) -> bool {
+    let (changes, _) = shared.cluster.changes(Kind::Binding, 0);
+    let gone = changes
+        .into_iter()
+        .filter(|change| change.type_ == "DELETED");
+    gone.filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
+        .filter(|binding| belongs(binding, namespace, account, identity))
+        .any(|binding| {
+            let annotations = binding.metadata.annotations.unwrap_or_default();
+            binding.spec.deletion_policy == DeletionPolicy::Retain
+                || annotations.contains_key("azwib.dev/force-detach")
+        })
+}
+
+fn true_reason(shared: &Shared, world: &World, binding: &WorkloadIdentityBinding) {
+    let ready = condition(binding, "Ready");
+    let said = match ready {
+        Some(ready) if ready.status == "True" => "Ready",
+        Some(ready) => ready.reason.as_str(),
+        None => "nothing",
+    };
+    let allowed = expected(shared, world, binding);
+    shared.count(format!("end {said}"));
+    if said == "Ready" {
+        names_the_identity(shared, binding);
+    }
+    if !allowed.contains(&said) {
+        let metadata = &binding.metadata;
+        let message = ready.map(|it| it.message.as_str()).unwrap_or_default();
+        shared.violated(
+            TRUE_REASON,
+            format!(
+                "{:?}/{:?}{} says {said} ({message}), and not one of {allowed:?}",
+                metadata.namespace,
+                metadata.name,
+                if metadata.deletion_timestamp.is_some() {
+                    ", which is being deleted,"
+                } else {
+                    ""
+                },
+            ),
+        );
+    }
+}
+
+/// Status and account name the identity as it is now.
+fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
+    let azure = lock(&shared.azure);
+    let id = binding
+        .spec
+        .identity
+        .resource_id
+        .as_deref()
+        .unwrap_or_default();
+    // Who cannot read it keeps what it knew, and who is suspended too.
+    if binding.spec.suspend || !azure.is_permitted(CLIENT, WRITE, id, shared.time.now()) {
+        return;
+    }
+    let Some(identity) = azure.identity(id) else {
+        return;
+    };
+    let client_id = identity.client_id.to_string();
+    let recorded = binding
+        .status
+        .as_ref()
+        .and_then(|status| status.identity.as_ref());
+    if recorded.is_none_or(|recorded| recorded.client_id != client_id) {
+        let name = &binding.metadata.name;
+        shared.violated(
+            TRUE_REASON,
+            format!("{name:?} is Ready and names another client id"),
+        );
+    }
+    let (metadata, role) = (&binding.metadata, binding.spec.service_account.role);
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let account = binding.spec.service_account.name.as_deref();
+    let account = account.unwrap_or_default();
+    let bindings = shared.cluster.bindings();
+    let sharing = bindings.iter().filter(|other| {
+        other.metadata.namespace == metadata.namespace
+            && other.spec.service_account.name == binding.spec.service_account.name
+    });
+    if sharing.count() > 1 || role != ServiceAccountRole::Default {
+        return;
+    }
+    let found = shared
+        .cluster
+        .get(&Key::new(Kind::Account, namespace, account));
+    let named = found.and_then(|it| {
+        let annotations = &it["metadata"]["annotations"];
+        annotations["azure.workload.identity/client-id"]
+            .as_str()
+            .map(str::to_owned)
+    });
+    if named.as_ref() != Some(&client_id) {
+        let what = format!(
+            "{:?} is Ready, and {account} names {named:?}",
+            metadata.name
+        );
+        shared.violated(TRUE_REASON, what);
+    }
+}
+
+/// What a binding may say in the end.
+fn expected(
+    shared: &Shared,
+    world: &World,
+    binding: &WorkloadIdentityBinding,
+) -> Vec<&'static str> {
+    let azure = lock(&shared.azure);
+    let id = binding
+        .spec
+        .identity
+        .resource_id
+        .as_deref()
+        .unwrap_or_default();
+    let now = shared.time.now();
+    let permitted = azure.is_permitted(CLIENT, WRITE, id, now);
+    let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
+    let account = binding
+        .spec
+        .service_account
+        .name
+        .as_deref()
+        .unwrap_or_default();
+    let identity = azure.identity(id);
+    let locked = |level: Option<LockLevel>| {
+        azure.locks().iter().any(|it| {
+            it.scope.eq_ignore_ascii_case(id) && level.is_none_or(|level| it.level == level)
+        })
+    };
+    if binding.metadata.deletion_timestamp.is_some() {
+        return match () {
+            () if !permitted => vec!["AuthorizationFailed"],
+            () if locked(None) && identity.is_some() => vec!["ScopeLocked"],
+            // It ought to be gone.
+            () => vec![],
+        };
+    }
+    let namespaces = shared.cluster.all(Kind::Namespace);
+    let going = namespaces.iter().any(|it| {
+        it["metadata"]["name"] == namespace && it["metadata"]["deletionTimestamp"].is_string()
+    });
+    if going {
+        return vec!["NamespaceTerminating", "Ready"];
+    }
+    if binding.spec.suspend {
+        return vec!["Suspended", "Ready"];
+    }
+    if !permitted {
+        // Who was good stays so; the others say what they came to.
+        return vec![
+            "Ready",
+            "AuthorizationFailed",
+            // What was the case when it could still be looked at.
+            "IdentityNotFound",
+            "DuplicateBinding",
+            "ServiceAccountConflict",
+        ];
+    }
+    let Some(identity) = identity else {
+        return vec!["IdentityNotFound"];
+    };
+    let bindings = shared.cluster.bindings();
+    let mut allowed = account_conflict(&bindings, binding, namespace, account);
+    if has_older_twin(&bindings, binding, namespace, account, id) {
+        allowed.push("DuplicateBinding");
+        return allowed;
+    }
+    allowed.push(credential(
+        &azure,
+        identity,
+        binding,
+        world,
+        &bindings,
+        locked(Some(LockLevel::ReadOnly)),
+    ));
+    allowed
+}
+
+fn account_conflict(
+    bindings: &[WorkloadIdentityBinding],
+    binding: &WorkloadIdentityBinding,
+    namespace: &str,
+    account: &str,
+) -> Vec<&'static str> {
+    use azwib_crds::ServiceAccountRole::Default;
+    let conflicts = binding.spec.service_account.role == Default
+        && bindings.iter().any(|other| {
+            other.metadata.uid != binding.metadata.uid
+                && other.metadata.namespace.as_deref() == Some(namespace)
+                && other.spec.service_account.name.as_deref() == Some(account)
+                && other.spec.service_account.role == Default
+                && (other.spec.identity.resource_id != binding.spec.identity.resource_id
+                    // One that is suspended still names an identity that was made again since.
+                    || other.spec.suspend)
+        });
+    if conflicts {
+        vec!["ServiceAccountConflict"]
+    } else {
+        vec![]
+    }
+}
+
+fn age(
+    binding: &WorkloadIdentityBinding,
+) -> (Option<jiff::Timestamp>, Option<String>, Option<String>) {
+    let metadata = &binding.metadata;
+    (
+        metadata.creation_timestamp.as_ref().map(|it| it.0),
+        metadata.namespace.clone(),
+        metadata.name.clone(),
+    )
+}
+
+fn has_older_twin(
+    bindings: &[WorkloadIdentityBinding],
+    binding: &WorkloadIdentityBinding,
+    namespace: &str,
+    account: &str,
+    id: &str,
+) -> bool {
+    bindings.iter().any(|other| {
+        other.metadata.uid != binding.metadata.uid
+            && other.metadata.deletion_timestamp.is_none()
+            && belongs(other, namespace, account, id)
+            && age(other) < age(binding)
+    })
+}
+
+/// What becomes of the credential of a binding whose other steps are done.
+fn credential(
+    azure: &Azure,
+    identity: &Identity,
+    binding: &WorkloadIdentityBinding,
+    world: &World,
+    bindings: &[WorkloadIdentityBinding],
+    locked: bool,
+) -> &'static str {
+    let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
+    let account = binding
+        .spec
+        .service_account
+        .name
+        .as_deref()
+        .unwrap_or_default();
+    let name = our_name(namespace, account).unwrap_or_default();
+    let subject = subject(namespace, account);
+    let audience = &binding.spec.credential.audience;
+    let same_pair =
+        |it: &&FederatedCredential| it.issuer == ISSUER && it.subject.as_deref() == Some(&subject);
+    let asked_for = |it: &FederatedCredential| it.audiences == [audience.clone()];
+    let all = || identity.credentials.values();
+    let ours = all().find(|it| it.name.eq_ignore_ascii_case(&name));
+    if ours.filter(same_pair).is_some_and(asked_for) {
+        return "Ready";
+    }
+    if let Some(rival) = all()
+        .filter(same_pair)
+        .find(|it| !it.name.eq_ignore_ascii_case(&name))
+    {
+        let adopts = asked_for(rival)
+            && ours.is_none()
+            && binding.spec.credential.adoption == CredentialAdoption::IfIdentical;
+        return if adopts { "Ready" } else { "CredentialExists" };
+    }
+    let older = bindings
+        .iter()
+        .filter(|other| waits_before(other, binding))
+        .count();
+    if ours.is_none() && identity.credentials.len() + older >= world.limit {
+        return "CredentialLimitReached";
+    }
+    if locked {
+        return "ScopeLocked";
+    }
+    let id = binding
+        .spec
+        .identity
+        .resource_id
+        .as_deref()
+        .unwrap_or_default();
+    if azure
+        .policy_denials()
+        .iter()
+        .any(|it| it.scope.eq_ignore_ascii_case(id))
+    {
+        return "PolicyDenied";
+    }
+    if azure
+        .settings()
+        .tunables
+        .regions_without_credentials
+        .contains(&identity.location)
+    {
+        return "RegionNotSupported";
+    }
+    "a credential that nothing stands in the way of"
+}
+
+/// Whether `other` waits for a slot before `binding`.
+fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBinding) -> bool {
+    let id = binding
+        .spec
+        .identity
+        .resource_id
+        .as_deref()
+        .unwrap_or_default();
+    is_for(other, id)
+        && other.metadata.uid != binding.metadata.uid
+        && other.metadata.deletion_timestamp.is_none()
+        && condition(other, "CredentialReady")
+            .is_some_and(|it| it.reason == "CredentialLimitReached")
+        && (!holds_credential(other), age(other)) < (!holds_credential(binding), age(binding))
+}
+
+/// Without a fault: at most one finalizer, three status and one account write and one PUT for a binding that comes, and one
+/// of each, one GET and one DELETE for one that goes. Judged by bindings that were alone with their name and account.
+fn costs(shared: &Shared) {
+    let books = lock(&shared.books);
+    let changes = shared.cluster.changes(Kind::Binding, 0).0;
+    let made: Vec<_> = changes
+        .iter()
+        .filter(|it| it.type_ == "ADDED")
+        .map(|it| {
+            let account = it.object["spec"]["serviceAccount"]["name"].as_str();
+            (&it.key.namespace, &it.key.name, account.unwrap_or_default())
+        })
+        .collect();
+    for (namespace, name, account) in &made {
+        let alike = made.iter().filter(|(other, its_name, its_account)| {
+            other == namespace && (its_name == name || its_account == account)
+        });
+        if alike.count() > 1 {
+            continue;
+        }
+        let whose = format!("{namespace}/{name}");
+        // Waiting for somebody else is said, and that it is over.
+        let waits = if books.waited.contains(&whose) { 2 } else { 0 };
+        let credential = our_name(namespace, account).unwrap_or_default();
+        let limits = [
+            (whose.clone(), "finalizer", 2),
+            (whose.clone(), "status", 4 + waits),
+            (format!("{namespace}/{account}"), "account", 2),
+            (credential.clone(), "PUT", 1),
+            (credential.clone(), "GET", 1),
+            (credential, "DELETE", 1),
+        ];
+        for (what, kind, most) in limits {
+            let count = books.costs.get(&what).and_then(|costs| costs.get(kind));
+            let count = count.copied().unwrap_or(0);
+            if count > most {
+                shared.violated(COSTS, format!("{count} times {kind} for {whose}"));
+            }
+        }
+    }
+}

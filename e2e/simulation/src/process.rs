@@ -1,0 +1,121 @@
+//! One process of the operator, as the world sees it: it can die at each of its calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+
+use crate::invariants;
+use crate::kubernetes::{Key, Refusal};
+use crate::shared::Shared;
+
+/// The process that a call is made by.
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub shared: Arc<Shared>,
+    /// Counts the processes of a run from 1.
+    pub number: u32,
+    dead: Arc<AtomicBool>,
+}
+
+impl Process {
+    pub fn new(shared: Arc<Shared>, number: u32) -> Self {
+        Self {
+            shared,
+            number,
+            dead: Arc::default(),
+        }
+    }
+
+    /// The end: none of its calls goes on from here.
+    pub fn kill(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// A dead process never sees what comes next.
+    pub async fn stay_if_dead(&self) {
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The process may die here.
+    pub async fn crash_point(&self, place: &str) {
+        self.stay_if_dead().await;
+        if self.shared.is_disturbing() && self.shared.chance(self.shared.crashes_per_mille) {
+            self.shared
+                .trace
+                .note(format!("process {} dies {place}", self.number));
+            self.shared.count(format!(
+                "crash {}",
+                place.split(' ').take(2).collect::<Vec<_>>().join(" ")
+            ));
+            self.kill();
+            self.shared.crashed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A call of the API server sets out.
+    pub async fn travel(&self, method: &str, path: &str) {
+        self.crash_point(&format!("before {method} {path}")).await;
+        self.shared.sleep(1..=6).await;
+        self.stay_if_dead().await;
+    }
+
+    /// Its answer comes back.
+    pub async fn arrive(&self, method: &str, path: &str) {
+        self.crash_point(&format!("after {method} {path}")).await;
+        self.shared.sleep(1..=6).await;
+        self.stay_if_dead().await;
+    }
+
+    /// A watch event comes late.
+    pub async fn lag(&self) {
+        let late = self.shared.is_disturbing() && !self.shared.calm && self.shared.chance(50);
+        if late {
+            self.shared.count("watch lags");
+        }
+        self.shared
+            .sleep(if late { 200..=3000 } else { 1..=30 })
+            .await;
+        self.stay_if_dead().await;
+    }
+
+    /// The version that a list shows: while there are disturbances it may be an older one.
+    pub fn list_version(&self, newest: u64) -> u64 {
+        if self.number > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
+            self.shared.count("stale list");
+            return newest.saturating_sub(self.shared.draw(1..=8));
+        }
+        newest
+    }
+
+    /// Time for a client that waits.
+    pub async fn wait(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        self.stay_if_dead().await;
+    }
+
+    pub fn wrote(
+        &self,
+        method: &Method,
+        key: &Key,
+        status: bool,
+        body: &Value,
+        outcome: &Result<Value, Refusal>,
+    ) {
+        invariants::kubernetes_call(self, method, key, status, body, outcome);
+    }
+
+    pub fn told(&self, reason: &str, note: &str) {
+        self.shared.count(format!("event {reason}"));
+        self.shared.trace.note(format!("event {reason}: {note}"));
+    }
+}

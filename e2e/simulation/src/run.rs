@@ -1,0 +1,109 @@
+//! One run, from its seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::operator;
+use crate::oracle;
+use crate::process::Process;
+use crate::setup::World;
+use crate::shared::{Counts, Shared, Violation};
+use crate::time::Time;
+use crate::world;
+
+/// How long nothing is disturbed before the end is judged.
+const QUIET: Duration = Duration::from_secs(75 * 60);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub seed: u64,
+    pub violations: Vec<Violation>,
+    pub counts: Counts,
+    pub trace: Vec<String>,
+}
+
+/// Runs one seed to its end.
+pub fn run(seed: u64) -> anyhow::Result<Outcome> {
+    azwib_operator::runtime::chance::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
+    runtime.block_on(live(seed))
+}
+
+async fn live(seed: u64) -> anyhow::Result<Outcome> {
+    let world = World::draw(seed);
+    let time = Time::begin();
+    let azure = world.azure()?;
+    let shared = Shared::new(time, azure, &world);
+    for namespace in &world.namespaces {
+        shared.cluster.create_namespace(namespace);
+    }
+    let mut operator = Operator::start(&shared, &world);
+    let script = world::disturb(Arc::clone(&shared), world.clone());
+    tokio::pin!(script);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.crashed.notified() => operator.restart(&shared, &world).await,
+            () = &mut script => break,
+        }
+    }
+    shared.be_quiet();
+    shared.trace.note("quiet");
+    if operator.process.is_dead() {
+        operator.restart(&shared, &world).await;
+    }
+    let sweeping = tokio::spawn(sweep(Arc::clone(&shared)));
+    tokio::time::sleep(QUIET).await;
+    if operator.task.is_finished() {
+        shared.violated("no-pass-panics", "the operator has ended by itself");
+    }
+    oracle::judge(&shared, &world);
+    sweeping.abort();
+    operator.task.abort();
+    Ok(Outcome {
+        seed,
+        violations: shared.violations(),
+        counts: shared.counts(),
+        trace: shared.trace.lines(),
+    })
+}
+
+/// The namespace controller in the quiet time.
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        shared.cluster.sweep();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
+
+struct Operator {
+    process: Process,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Operator {
+    fn start(shared: &Arc<Shared>, world: &World) -> Self {
+        Self::start_as(1, shared, world)
+    }
+
+    fn start_as(number: u32, shared: &Arc<Shared>, world: &World) -> Self {
+        let process = Process::new(Arc::clone(shared), number);
+        shared.trace.note(format!("process {number} starts"));
+        let task = tokio::spawn(operator::run(process.clone(), world.clone()));
+        Self { process, task }
+    }
+
+    /// The next process, after the dead one.
+    async fn restart(&mut self, shared: &Arc<Shared>, world: &World) {
+        self.process.kill();
+        self.task.abort();
+        shared.sleep(200..=20_000).await;
+        *self = Self::start_as(self.process.number + 1, shared, world);
+    }
+}

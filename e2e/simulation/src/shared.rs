@@ -1,0 +1,134 @@
+//! What all parts of a run share: time, chance, the two simulated services, and what was seen.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use azure_simulator::core::Azure;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::Notify;
+
+use crate::invariants::Books;
+use crate::kubernetes::Cluster;
+use crate::setup::World;
+use crate::time::Time;
+use crate::trace::{Trace, lock};
+use crate::world::our_name;
+
+/// How often each thing has happened, by its name.
+pub type Counts = BTreeMap<String, u64>;
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub what: String,
+}
+
+/// One run's world.
+#[derive(Debug)]
+pub struct Shared {
+    pub time: Time,
+    pub trace: Trace,
+    pub cluster: Cluster,
+    pub azure: Mutex<Azure>,
+    pub books: Mutex<Books>,
+    /// The accounts that bindings can be for, by the lower-cased name of their credential.
+    pub accounts: BTreeMap<String, (String, String)>,
+    random: Mutex<StdRng>,
+    counts: Mutex<Counts>,
+    violations: Mutex<Vec<Violation>>,
+    disturbing: AtomicBool,
+    /// Nothing goes wrong at all.
+    pub calm: bool,
+    /// How many of a thousand requests to Azure meet a fault while there are disturbances.
+    pub faults_per_mille: u32,
+    /// How many of a thousand calls the process dies at.
+    pub crashes_per_mille: u32,
+    /// The process has died.
+    pub crashed: Notify,
+}
+
+impl Shared {
+    pub fn new(time: Time, azure: Azure, world: &World) -> Arc<Self> {
+        Arc::new(Self {
+            time,
+            trace: Trace::new(time),
+            cluster: Cluster::new(time),
+            azure: Mutex::new(azure),
+            books: Mutex::default(),
+            accounts: accounts(world),
+            random: Mutex::new(StdRng::seed_from_u64(world.seed)),
+            counts: Mutex::default(),
+            violations: Mutex::default(),
+            disturbing: AtomicBool::new(true),
+            calm: world.calm,
+            faults_per_mille: world.faults_per_mille,
+            crashes_per_mille: world.crashes_per_mille,
+            crashed: Notify::new(),
+        })
+    }
+
+    pub fn is_disturbing(&self) -> bool {
+        self.disturbing.load(Ordering::Relaxed)
+    }
+
+    pub fn be_quiet(&self) {
+        self.disturbing.store(false, Ordering::Relaxed);
+    }
+
+    /// A number within these bounds.
+    pub fn draw(&self, bounds: RangeInclusive<u64>) -> u64 {
+        lock(&self.random).random_range(bounds)
+    }
+
+    pub fn chance(&self, per_mille: u32) -> bool {
+        per_mille > 0 && lock(&self.random).random_range(0..1000) < per_mille
+    }
+
+    pub fn pick<T: Clone>(&self, from: &[T]) -> Option<T> {
+        let last = from.len().checked_sub(1)?;
+        let index = usize::try_from(self.draw(0..=last as u64)).unwrap_or(0);
+        from.get(index).cloned()
+    }
+
+    pub fn count(&self, what: impl Into<String>) {
+        *lock(&self.counts).entry(what.into()).or_default() += 1;
+    }
+
+    pub fn counts(&self) -> Counts {
+        lock(&self.counts).clone()
+    }
+
+    pub fn violated(&self, invariant: &'static str, what: impl Into<String>) {
+        let what = what.into();
+        self.trace.note(format!("VIOLATION {invariant}: {what}"));
+        lock(&self.violations).push(Violation { invariant, what });
+    }
+
+    pub fn violations(&self) -> Vec<Violation> {
+        lock(&self.violations).clone()
+    }
+
+    /// Lets a random time pass, in milliseconds.
+    pub async fn sleep(&self, milliseconds: RangeInclusive<u64>) {
+        let milliseconds = self.draw(milliseconds);
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    }
+}
+
+fn accounts(world: &World) -> BTreeMap<String, (String, String)> {
+    let pairs = world.namespaces.iter().flat_map(|namespace| {
+        let accounts = world.accounts.iter();
+        accounts.map(move |account| (namespace.clone(), account.clone()))
+    });
+    pairs
+        .filter_map(|(namespace, account)| {
+            let name = our_name(&namespace, &account)?;
+            Some((name.to_ascii_lowercase(), (namespace, account)))
+        })
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! Bugs on purpose, for the proof by simulation to find.
+//!
+//! Only the cargo feature `deliberate-bugs` can switch one on, and nothing that ships is built with it; without it every
+//! question below is a constant no.
+
+/// A bug that can be switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bug {
+    /// A write does not wait for the one before it.
+    NoTurn,
+    /// The youngest waiter comes first.
+    NewestFirst,
+    /// What Azure says of its pace is not remembered.
+    RetryAfterIgnored,
+    /// A write that was admitted goes, whatever Azure has said since.
+    AdmittedForGood,
+    /// Credentials of others take no slots.
+    OnlyOursCounted,
+    /// A credential is deleted whatever its subject is.
+    SubjectUnchecked,
+    /// A lost answer means that nothing was done.
+    NoReadAfterLostAnswer,
+    /// A lost write is over at once.
+    NoSettleTime,
+    /// Only waiters that this process has refused are in the line.
+    LineForgottenAtRestart,
+    /// Nothing is recorded before a credential is sent.
+    RecordedAfterPut,
+    /// The record of a write whose answer was lost is withdrawn.
+    RecordWithdrawn,
+    /// Cleanup goes by the binding as the watch showed it.
+    StaleBindingAtCleanup,
+    /// A slot is given on the word of an old listing.
+    OldListing,
+    /// A waiter believes the listing that once showed no slot.
+    FullForEver,
+    /// A refusal to read takes Ready away.
+    ReadyLostOn403,
+    /// An outage takes Ready away.
+    ReadyLostInOutage,
+    /// What others made is adopted although that is forbidden.
+    AdoptsUnderNever,
+    /// A credential that is to stay is deleted.
+    RetainIgnored,
+    /// The credential goes with the older of two bindings.
+    NoHandOver,
+    /// A cleanup that fails counts as done.
+    FailedCleanupLetsGo,
+    /// A cleanup fails where there is nothing left to clean up.
+    GoneIdentityWedges,
+    /// Whatever bears our name is ours.
+    ContentUnchecked,
+    /// A change of the audience changes nothing.
+    AudienceUnchecked,
+    /// The identity is read once.
+    IdentityReadOnce,
+    /// Of two bindings for the same, both count.
+    TwinsBothCount,
+    /// Status is written in every pass.
+    StatusAlwaysWritten,
+    /// What stands as it should is written again.
+    WritesWhatStands,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 27] = [
+        Self::NoTurn,
+        Self::NewestFirst,
+        Self::RetryAfterIgnored,
+        Self::AdmittedForGood,
+        Self::OnlyOursCounted,
+        Self::SubjectUnchecked,
+        Self::NoReadAfterLostAnswer,
+        Self::NoSettleTime,
+        Self::LineForgottenAtRestart,
+        Self::RecordedAfterPut,
+        Self::RecordWithdrawn,
+        Self::StaleBindingAtCleanup,
+        Self::OldListing,
+        Self::FullForEver,
+        Self::ReadyLostOn403,
+        Self::ReadyLostInOutage,
+        Self::AdoptsUnderNever,
+        Self::RetainIgnored,
+        Self::NoHandOver,
+        Self::FailedCleanupLetsGo,
+        Self::GoneIdentityWedges,
+        Self::ContentUnchecked,
+        Self::AudienceUnchecked,
+        Self::IdentityReadOnce,
+        Self::TwinsBothCount,
+        Self::StatusAlwaysWritten,
+        Self::WritesWhatStands,
+    ];
+
+    /// Whether this thread has it.
+    #[cfg(feature = "deliberate-bugs")]
+    pub(crate) fn is_on(self) -> bool {
+        ACTIVE.get() == Some(self)
+    }
+
+    /// Whether this thread has it: no.
+    #[cfg(not(feature = "deliberate-bugs"))]
+    pub(crate) const fn is_on(self) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "deliberate-bugs")]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Gives this thread a bug, or none.
+#[cfg(feature = "deliberate-bugs")]
+pub fn switch(bug: Option<Bug>) {
+    ACTIVE.set(bug);
+}
