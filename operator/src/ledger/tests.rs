@@ -292,7 +292,11 @@ async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {
     );
     tokio::time::advance(SETTLE_TIME).await;
     assert_eq!(listed(&ledger, "a", Freshness::now()).await, []);
-    turn(&ledger, "a").await.delete(&name(), true).await.unwrap();
+    turn(&ledger, "a")
+        .await
+        .delete(&name(), true)
+        .await
+        .unwrap();
     assert_eq!(listed(&ledger, "a", fresh()).await, []);
 }
 
@@ -361,7 +365,11 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     assert_eq!(woken.recv().await, Some(binding("w")));
     assert!(ledger.promised().is_empty());
     ledger.wait_for_slot(&binding("w"));
-    turn(&ledger, "a").await.delete(&name(), true).await.unwrap();
+    turn(&ledger, "a")
+        .await
+        .delete(&name(), true)
+        .await
+        .unwrap();
     assert_eq!(woken.recv().await, Some(binding("w")));
 }
 
@@ -373,7 +381,9 @@ async fn at_most_the_allowed_number_of_requests_is_under_way_in_a_subscription()
     for identity in ["one", "two", "three"] {
         let id = ManagedIdentityId::parse(&ID.replace("/orders", &format!("/{identity}")));
         let held = turn(&ledgers.of(&id.unwrap()), identity).await;
-        writes.push(tokio::spawn(async move { held.delete(&name(), true).await }));
+        writes.push(tokio::spawn(
+            async move { held.delete(&name(), true).await },
+        ));
     }
     for _ in 0..10 {
         tokio::task::yield_now().await;
