@@ -220,6 +220,10 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
         short(&request.path)
     ));
     shared.count(format!("effect {}", request.method));
+    if azure.settings().tunables.read_lag_seconds > 0 {
+        // A process that has just begun cannot know what a read does not show yet.
+        lock(&shared.books).touch(&before.identity, shared.time.now());
+    }
     let account = shared.accounts.get(name).cloned();
     let Some((namespace, account)) = account else {
         return shared.violated(
