@@ -72,7 +72,7 @@ fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
         })
     });
     match credential_reason(binding) {
-        _ if held => Standing::Holder,
+        // Also one that held a credential and lost it: what Azure refuses keeps no slot from others.
         Some(
             Reason::PolicyDenied
             | Reason::RegionNotSupported
@@ -80,6 +80,7 @@ fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
             | Reason::ScopeLocked
             | Reason::RequestRefused,
         ) => Standing::Refused,
+        _ if held => Standing::Holder,
         _ => Standing::Waiter,
     }
 }
@@ -111,4 +112,52 @@ fn makes_claim(binding: &WorkloadIdentityBinding) -> bool {
         ]
         .into_iter()
         .all(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
+
+    use super::*;
+
+    const ISSUER: &str = "https://oidc.example/";
+
+    fn claim() -> Claim {
+        let issuer = Issuer::parse(ISSUER).unwrap();
+        Claim {
+            name: CredentialName::derive(&issuer, "shop", "orders"),
+            issuer,
+            subject: Subject::of_service_account("shop", "orders"),
+            audience: Audience::parse("api://AzureADTokenExchange").unwrap(),
+            adoption: CredentialAdoption::IfIdentical,
+        }
+    }
+
+    fn binding(origin: &str, reason: &str) -> WorkloadIdentityBinding {
+        let name = claim().name;
+        serde_yaml_ng::from_str(&format!(
+            "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: orders, namespace: shop}}, \
+             spec: {{identity: {{name: orders}}}}, status: {{observedGeneration: 1, credentials: [{{name: {name}, \
+             resourceId: r, issuer: i, subject: s, audience: a, origin: {origin}}}], conditions: [{{type: CredentialReady, \
+             status: 'False', reason: {reason}, message: m, lastTransitionTime: '2026-01-02T03:04:05Z'}}]}}}}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_azure_refuses_keeps_no_slot_from_others_whatever_it_held_before() {
+        for (origin, reason, expected) in [
+            ("Created", "InPlace", Standing::Holder),
+            ("Created", "Creating", Standing::Holder),
+            ("Created", "AzureUnavailable", Standing::Holder),
+            ("Created", "PolicyDenied", Standing::Refused),
+            ("Pending", "Creating", Standing::Waiter),
+            ("Pending", "CredentialLimitReached", Standing::Waiter),
+            ("Pending", "RequestRefused", Standing::Refused),
+            ("Adopted", "Creating", Standing::Waiter),
+        ] {
+            let found = standing(&binding(origin, reason), &claim());
+            assert_eq!(found, expected, "{origin} {reason}");
+        }
+    }
 }
