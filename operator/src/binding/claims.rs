@@ -16,7 +16,8 @@ use crate::runtime::deliberate::Bug;
 /// The claims that bindings make on the identity of this ledger, as their statuses say.
 ///
 /// A binding makes one when every step before its credential is done, it is neither suspended nor being deleted, and no
-/// older binding has the same account and identity.
+/// older binding has the same account and identity. That the identity is resolved is not asked of its status: whoever
+/// asks has just read it, and a status that has not caught up must not cost an older binding its place in the line.
 pub fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Contender> {
     let bindings = ctx.bindings.of_identity(ledger.id());
     let bindings: Vec<_> = readable(&bindings).collect();
@@ -107,7 +108,6 @@ fn makes_claim(binding: &WorkloadIdentityBinding) -> bool {
         && [
             ConditionType::Granted,
             ConditionType::IssuerReady,
-            ConditionType::IdentityResolved,
             ConditionType::ServiceAccountReady,
         ]
         .into_iter()
