@@ -12,6 +12,7 @@ use azwib_crds::{
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
+use kube_runtime::reflector::ObjectRef;
 
 use super::account::configuration_after;
 use super::apply::write_status;
@@ -64,7 +65,11 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     if Bug::StaleBindingAtCleanup.is_on() {
-        return cleanup_departing(&Departing::from(binding), ctx).await;
+        let shown =
+            ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
+        if let Some(Ok(shown)) = ctx.bindings.store().get(&shown).as_deref().map(|it| &it.0) {
+            return cleanup_departing(&Departing::from(shown), ctx).await;
+        }
     }
     // The watch may lag behind: a record that was written a moment ago must not be missed.
     match bindings.get_opt(&binding.name_any()).await? {
