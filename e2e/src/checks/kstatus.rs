@@ -167,7 +167,12 @@ fn is_done(seen: &SeenBinding, status: &SeenStatus) -> bool {
         && status
             .credentials
             .as_array()
-            .is_some_and(|all| all.iter().any(|it| it["origin"] == "Created"))
+            .is_some_and(|all| all.iter().any(|it| stands(&it["origin"])))
+}
+
+/// Whether a credential of this origin is there, made by us or by somebody else.
+fn stands(origin: &Value) -> bool {
+    origin == "Created" || origin == "Adopted"
 }
 
 fn of_written(seen: &SeenBinding, status: &SeenStatus) -> Vec<String> {
