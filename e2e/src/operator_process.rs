@@ -245,17 +245,37 @@ impl OperatorProcess {
     /// # Errors
     /// The log names no address in time, or nobody answers there.
     pub async fn probe(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        let address: SocketAddr =
-            wait::until("the address of the probes", PROBE_PATIENCE, async || {
-                let log = self.log()?;
-                let address = log.split_once("probes=").map(|(_, rest)| rest);
-                let address = address.and_then(|rest| rest.split_once(char::is_whitespace));
-                Ok(address.map(|(address, _)| address.parse()).transpose()?)
-            })
-            .await?;
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let answer = http.get(format!("http://{address}{path}")).send().await?;
+        let answer = self.get("probes", path).await?;
         Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
+    /// What Prometheus would scrape.
+    ///
+    /// # Errors
+    /// The log names no address in time, or nobody answers there as Prometheus wants.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let answer = self.get("metrics", "/metrics").await?;
+        let answer = answer.error_for_status()?;
+        let type_ = answer.headers().get(http::header::CONTENT_TYPE);
+        anyhow::ensure!(
+            type_.is_some_and(|it| it.as_bytes().starts_with(b"application/openmetrics-text")),
+            "the metrics are {type_:?}"
+        );
+        Ok(answer.text().await?)
+    }
+
+    /// The answer of one of its servers, whose address the log names.
+    async fn get(&self, server: &str, path: &str) -> anyhow::Result<reqwest::Response> {
+        let wanted = format!("the address of {server}");
+        let address: SocketAddr = wait::until(&wanted, PROBE_PATIENCE, async || {
+            let log = self.log()?;
+            let address = log.split_once(&format!(" {server}=")).map(|(_, rest)| rest);
+            let address = address.and_then(|rest| rest.split_once(char::is_whitespace));
+            Ok(address.map(|(address, _)| address.parse()).transpose()?)
+        })
+        .await?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(http.get(format!("http://{address}{path}")).send().await?)
     }
 
     /// Waits until a probe answers so.

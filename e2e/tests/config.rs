@@ -1,7 +1,7 @@
 //! `config/` on a real API server: what is installed is accepted, is admitted where it should run, and may do just enough.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use anyhow::Context;
 use azwib_e2e::{ControlPlane, ControlPlaneOptions, wait::until};
@@ -97,6 +97,29 @@ async fn the_template_of_an_overlay_sets_what_the_default_leaves_open() -> anyho
     let annotations = &account["metadata"]["annotations"];
     assert!(annotations["azure.workload.identity/client-id"].is_string());
     Ok(())
+}
+
+#[test]
+fn the_pod_monitor_finds_the_metrics_of_the_operator() {
+    let [monitor, deployment]: [Value; 2] = [
+        "config/prometheus/pod_monitor.yaml",
+        "config/manager/deployment.yaml",
+    ]
+    .map(|file| serde_yaml_ng::from_str(&fs::read_to_string(folder(file)).unwrap()).unwrap());
+    let template = &deployment["spec"]["template"];
+    let labels = template["metadata"]["labels"].as_object().unwrap();
+    let selected = monitor["spec"]["selector"]["matchLabels"]
+        .as_object()
+        .unwrap();
+    assert!(!selected.is_empty());
+    for (label, value) in selected {
+        assert_eq!(labels.get(label), Some(value), "{label}");
+    }
+    let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+    let ports = template["spec"]["containers"][0]["ports"]
+        .as_array()
+        .unwrap();
+    assert!(ports.iter().any(|it| it["name"] == *port), "{port}");
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ impl Start {
             ("azure-tenant-id", guid),
             ("azure-federated-token-file", &token.to_string_lossy()),
             ("health-probe-bind-address", "127.0.0.1:0"),
+            ("metrics-bind-address", "127.0.0.1:0"),
         ];
         Ok(Self {
             flags: flags.map(|(flag, value)| (flag, value.to_owned())).into(),
@@ -131,6 +132,7 @@ async fn a_value_that_cannot_be_is_refused_by_the_name_of_its_flag() -> anyhow::
             "--max-concurrent-reconciles",
         ),
         ("health-probe-bind-address", "localhost", ":8081"),
+        ("metrics-bind-address", "true", "--metrics-bind-address"),
         (
             "default-subscription",
             "production",

@@ -1,11 +1,14 @@
 //! Wires clients, stores, the controller and the probes, and owns the way down.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +17,14 @@ use crate::azure::msi::MsiIdentityService;
 use crate::binding::Context;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
+use crate::binding::metrics::{ReconcileMetrics, State};
 use crate::config::Config;
 use crate::kubeutil::attempts::{Attempts, Pace, Standing};
 use crate::ledger::Ledgers;
 use crate::runtime::clock::Clock;
+use crate::runtime::listen::listen;
 use crate::runtime::probes::{self, Readiness};
-use crate::runtime::shutdown;
+use crate::runtime::{metrics, shutdown};
 
 /// How much longer than one request to Azure the way down may take.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,9 +44,10 @@ pub enum Error {
     Client(#[source] kube::Error),
     #[error("the flags for Azure do not work")]
     Azure(#[source] SetupError),
-    #[error("cannot listen on --health-probe-bind-address={address}")]
-    Probes {
-        address: std::net::SocketAddr,
+    #[error("cannot listen on --{flag}={address}")]
+    Listen {
+        flag: &'static str,
+        address: SocketAddr,
         source: std::io::Error,
     },
     #[error("cannot listen for signals")]
@@ -56,6 +62,7 @@ pub enum Error {
 pub async fn run(config: Config) -> Result<(), Error> {
     let stop = shutdown::on_signal().map_err(Error::Signals)?;
     let grace = config.azure.request_timeout + GRACE;
+    let issuer = config.settings.defaults.issuer.clone();
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,
@@ -63,22 +70,9 @@ pub async fn run(config: Config) -> Result<(), Error> {
         config.authorization,
     )
     .map_err(Error::Azure)?;
+    let mut registry = metrics::registry();
+    service.requests().register(&mut registry);
     let (client, watching) = kubernetes_clients().await?;
-    let readiness = Readiness::waiting_for("the API server");
-    let address = config.health_probe_address;
-    let listener = probes::listen(address)
-        .await
-        .map_err(|source| Error::Probes { address, source })?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| Error::Probes { address, source })?;
-    tokio::spawn(probes::serve(listener, readiness.clone()));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), probes = %address, issuer = %config.settings.defaults.issuer, "azwib starts");
-    tokio::select! {
-        () = crd_is_served(&client, &readiness) => {}
-        () = stop.cancelled() => return Ok(()),
-    }
-
     let (wake, woken) = mpsc::unbounded_channel();
     let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake, config.ledger));
     let Watches {
@@ -87,7 +81,6 @@ pub async fn run(config: Config) -> Result<(), Error> {
         synced,
         requests,
     } = Watches::new(&watching, config.settings.defaults.clone());
-    tokio::spawn(ready_once_synced(synced, readiness));
     let context = Arc::new(Context {
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
         client,
@@ -97,13 +90,70 @@ pub async fn run(config: Config) -> Result<(), Error> {
         settings: config.settings,
         attempts: Attempts::default(),
         requests: Mutex::default(),
+        metrics: ReconcileMetrics::default(),
         clock: Clock::Wall,
     });
+    register(&context, &mut registry);
+
+    let readiness = Readiness::waiting_for("the API server");
+    let (probes, metrics) = serve(
+        config.health_probe_address,
+        &readiness,
+        config.metrics_address,
+        registry,
+    )
+    .await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %probes, metrics = metrics.map(display), %issuer, "azwib starts");
+    tokio::select! {
+        () = crd_is_served(&context.client, &readiness) => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+
+    tokio::spawn(ready_once_synced(synced, readiness));
     let stopped = stop.clone();
     let controller = tokio::spawn(controller::run(requests, woken, context, async move {
         stopped.cancelled().await
     }));
     wind_down(stop, controller, ledgers.drain(), grace).await
+}
+
+/// Answers probes and, where it is wanted, scrapes. Returns at which addresses.
+async fn serve(
+    probes: SocketAddr,
+    readiness: &Readiness,
+    metrics: Option<SocketAddr>,
+    registry: Registry,
+) -> Result<(SocketAddr, Option<SocketAddr>), Error> {
+    let (listener, probes) = bind("health-probe-bind-address", probes).await?;
+    tokio::spawn(probes::serve(listener, readiness.clone()));
+    let Some(address) = metrics else {
+        return Ok((probes, None));
+    };
+    let (listener, address) = bind("metrics-bind-address", address).await?;
+    tokio::spawn(metrics::serve(listener, Arc::new(registry)));
+    Ok((probes, Some(address)))
+}
+
+/// Has the registry show the passes, and what is true of bindings and identities.
+fn register(context: &Context, registry: &mut Registry) {
+    context.metrics.register(registry, &context.settings);
+    registry.register_collector(Box::new(State {
+        bindings: context.bindings.clone(),
+        ledgers: Arc::clone(&context.ledgers),
+        settings: context.settings.clone(),
+    }));
+}
+
+/// Listens on the address of a flag, and says which it is: port 0 is any that is free.
+async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen {
+        flag,
+        address,
+        source,
+    };
+    let listener = listen(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// Clients of the API server: for calls, and for watches.

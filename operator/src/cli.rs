@@ -148,6 +148,15 @@ pub struct Cli {
     )]
     pub health_probe_bind_address: String,
 
+    /// Address of /metrics; 0 turns it off
+    #[arg(
+        long,
+        env = "AZWIB_METRICS_BIND_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = ":8080"
+    )]
+    pub metrics_bind_address: String,
+
     /// What is logged: a level, or a filter such as `info,azwib_operator=debug`
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     pub log_level: String,

@@ -17,6 +17,9 @@ use crate::cli::{AuthName, Cli, CloudName};
 use crate::ledger::LedgerSettings;
 use crate::ledger::plan::CREDENTIAL_LIMIT;
 
+/// `--metrics-bind-address` without metrics, as in controller-runtime.
+const NO_METRICS: &str = "0";
+
 /// Everything the operator needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -28,6 +31,8 @@ pub struct Config {
     #[doc(hidden)]
     pub authorization: Authorization,
     pub health_probe_address: SocketAddr,
+    /// None: no metrics are served.
+    pub metrics_address: Option<SocketAddr>,
     pub ledger: LedgerSettings,
 }
 
@@ -82,10 +87,8 @@ pub enum Error {
     },
     #[error("--default-subscription and --default-resource-group: {0}")]
     Defaults(#[source] InvalidManagedIdentityId),
-    #[error(
-        "--health-probe-bind-address: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081"
-    )]
-    Address { value: String },
+    #[error("--{flag}: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081")]
+    Address { flag: &'static str, value: String },
 }
 
 impl Config {
@@ -101,7 +104,14 @@ impl Config {
             },
             authorization: Authorization::BelowTheLogLine,
             ledger: ledger(&cli)?,
-            health_probe_address: address(&cli.health_probe_bind_address)?,
+            health_probe_address: address(
+                "health-probe-bind-address",
+                &cli.health_probe_bind_address,
+            )?,
+            metrics_address: match cli.metrics_bind_address.as_str() {
+                NO_METRICS => None,
+                value => Some(address("metrics-bind-address", value)?),
+            },
         })
     }
 }
@@ -336,11 +346,12 @@ fn within(flag: &'static str, value: u16, least: u16, most: u16) -> Result<u16, 
 }
 
 /// An address as Go programs write it: `:8081` is every interface.
-fn address(value: &str) -> Result<SocketAddr, Error> {
+fn address(flag: &'static str, value: &str) -> Result<SocketAddr, Error> {
     let port_only = value.strip_prefix(':').and_then(|port| port.parse().ok());
     match port_only {
         Some(port) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
         None => value.parse().map_err(|_| Error::Address {
+            flag,
             value: value.to_owned(),
         }),
     }

@@ -24,7 +24,7 @@ use tokio::sync::Mutex as Turn;
 use tracing::level_filters::LevelFilter;
 
 use fake_azure::{
-    FakeAzure, Recorded, SECRET, content, credential, error, identity, ok, token_number,
+    FakeAzure, Recorded, SECRET, content, credential, error, identity, list, ok, token_number,
     workload_identity,
 };
 
@@ -117,13 +117,13 @@ async fn log_of_a_life(authorization: Authorization) -> String {
             "The token has expired.",
         ));
         azure.answer(ok(json!({"value": []})));
-        let listed = service.list_credentials(&identity()).await;
+        let listed = list(&service).await;
         listed.expect("is listed");
         let put = service
             .put_credential(&identity(), &credential(), &content())
             .await;
         put.expect("is put");
-        let _ = service.list_credentials(&identity()).await;
+        let _ = list(&service).await;
         let carries_a_token = |request: &Recorded| request.authorization.starts_with("Bearer eyJ");
         assert!(azure.requests().iter().all(carries_a_token));
     }

@@ -11,6 +11,7 @@ use azwib_operator::azure::cloud::Cloud;
 use azwib_operator::azure::msi::MsiIdentityService;
 use azwib_operator::binding::controller::{Watches, guarded_reconcile};
 use azwib_operator::binding::events::Events;
+use azwib_operator::binding::metrics::ReconcileMetrics;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
 use azwib_operator::kubeutil::attempts::Attempts;
@@ -78,6 +79,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         },
         attempts: Attempts::default(),
         requests: Mutex::default(),
+        metrics: ReconcileMetrics::default(),
         clock: Clock::Tokio {
             time: process.shared.time.epoch,
             at: process.shared.time.at,

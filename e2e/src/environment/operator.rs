@@ -24,6 +24,7 @@ impl Environment {
             format!("--azure-client-id={}", self.operator_identity.client_id),
             format!("--azure-tenant-id={}", self.operator_identity.tenant_id),
             "--health-probe-bind-address=127.0.0.1:0".to_owned(),
+            "--metrics-bind-address=127.0.0.1:0".to_owned(),
         ];
         flags.extend(self.operator_flags.clone());
         flags

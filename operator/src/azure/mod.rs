@@ -7,11 +7,13 @@
 pub mod auth;
 pub mod cloud;
 pub mod error;
+pub mod metrics;
 pub mod msi;
 mod transport;
 
 use async_trait::async_trait;
 use azwib_crds::{Audience, ClientId, CredentialName, Issuer, ManagedIdentityId, Subject};
+use futures::stream::BoxStream;
 
 pub use error::{AzureError, AzureErrorKind};
 #[doc(hidden)]
@@ -64,6 +66,17 @@ impl CredentialContent {
     }
 }
 
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialPage {
+    pub credentials: Vec<ListedCredential>,
+    /// Whether another page follows, which is another request.
+    pub has_next: bool,
+}
+
+/// The pages of a listing, each of which is one request when it is asked for.
+pub type CredentialPages<'a> = BoxStream<'a, Result<CredentialPage, AzureError>>;
+
 /// What a PUT did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -84,7 +97,7 @@ pub enum Deleted {
 
 /// Azure's managed identities and their federated identity credentials.
 ///
-/// Each call is one try (a listing: one for each page): it neither retries nor waits, except that an expired or
+/// Each call is one try: it neither retries nor waits, except that an expired or
 /// revoked token is replaced once. Azure has no optimistic concurrency here and refuses two writes to one identity
 /// at a time, so the caller keeps writes to one identity apart.
 #[async_trait]
@@ -95,14 +108,14 @@ pub trait IdentityService: Send + Sync + 'static {
     /// [`AzureErrorKind::ParentNotFound`] if it, its resource group or its subscription does not exist.
     async fn get_identity(&self, id: &ManagedIdentityId) -> Result<Identity, AzureError>;
 
-    /// Lists all federated identity credentials of an identity, over all pages, those of others included.
+    /// Lists all federated identity credentials of an identity, those of others included, page by page.
+    ///
+    /// Nothing is sent before the stream is polled, and each page is one request: the caller sets the pace. An error ends
+    /// the listing; what came before it is not the whole.
     ///
     /// # Errors
     /// [`AzureErrorKind::ParentNotFound`] if the identity does not exist.
-    async fn list_credentials(
-        &self,
-        id: &ManagedIdentityId,
-    ) -> Result<Vec<ListedCredential>, AzureError>;
+    fn list_credentials<'a>(&'a self, id: &ManagedIdentityId) -> CredentialPages<'a>;
 
     /// Reads one federated identity credential; `None` if the identity has none of this name.
     ///

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use azure_core_legacy::{RetryOptions, StatusCode, TransportOptions};
+use azure_core_legacy::{Continuable, RetryOptions, StatusCode, TransportOptions};
 use azure_mgmt_msi::package_2023_01_31::{
     Client,
     models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties},
@@ -12,11 +12,12 @@ use azwib_crds::{ClientId, CredentialName, ManagedIdentityId};
 use futures::StreamExt;
 
 use super::{
-    AzureError, AzureErrorKind, CredentialContent, Deleted, Identity, IdentityService,
-    ListedCredential, Put,
+    AzureError, AzureErrorKind, CredentialContent, CredentialPage, CredentialPages, Deleted,
+    Identity, IdentityService, ListedCredential, Put,
     auth::{AuthConfig, Authorization, LegacyCredential, SignIn, SignInOptions, TokenSource},
     cloud::Cloud,
     error::SetupError,
+    metrics::RequestMetrics,
     transport::{Exchange, Http, HttpOptions, ResourceManagerTransport, SignInTransport},
 };
 
@@ -35,6 +36,7 @@ pub struct MsiOptions {
 /// Resource Manager's managed identity API, version 2023-01-31.
 pub struct MsiIdentityService {
     client: Client,
+    requests: RequestMetrics,
 }
 
 impl MsiIdentityService {
@@ -75,6 +77,11 @@ impl MsiIdentityService {
         Self::over(http, cloud, auth, request_timeout, authorization)
     }
 
+    /// What has become of its requests so far.
+    pub fn requests(&self) -> &RequestMetrics {
+        &self.requests
+    }
+
     fn over(
         http: Http,
         cloud: &Cloud,
@@ -92,12 +99,14 @@ impl MsiIdentityService {
             },
         )?;
         let tokens = Arc::new(TokenSource::new(sign_in));
+        let requests = RequestMetrics::default();
         let credential = LegacyCredential::new(authorization, &tokens);
         let transport = ResourceManagerTransport {
             http,
             tokens,
             resource_manager: cloud.resource_manager().clone(),
             authorization,
+            requests: requests.clone(),
         };
         let client = Client::builder(Arc::new(credential))
             .endpoint(cloud.resource_manager().clone())
@@ -106,7 +115,7 @@ impl MsiIdentityService {
             .transport(TransportOptions::new(Arc::new(transport)))
             .build()
             .map_err(|_| SetupError::Client("its endpoint is not accepted".to_owned()))?;
-        Ok(Self { client })
+        Ok(Self { client, requests })
     }
 }
 
@@ -139,27 +148,21 @@ impl IdentityService for MsiIdentityService {
         })
     }
 
-    async fn list_credentials(
-        &self,
-        id: &ManagedIdentityId,
-    ) -> Result<Vec<ListedCredential>, AzureError> {
-        let mut pages = self
-            .client
+    fn list_credentials<'a>(&'a self, id: &ManagedIdentityId) -> CredentialPages<'a> {
+        self.client
             .federated_identity_credentials_client()
             .list(id.subscription_id(), id.resource_group(), id.name())
             .into_stream()
-            .take(MAX_PAGES + 1);
-        let mut credentials = Vec::new();
-        let mut read = 0;
-        while let Some(page) = pages.next().await {
-            read += 1;
-            if read > MAX_PAGES {
-                return Err(unexpected("the list of credentials does not end"));
-            }
-            let page = page.map_err(on_identity)?;
-            credentials.extend(page.value.into_iter().map(listed));
-        }
-        Ok(credentials)
+            .enumerate()
+            .map(|(read, page)| match page {
+                _ if read >= MAX_PAGES => Err(unexpected("the list of credentials does not end")),
+                Ok(page) => Ok(CredentialPage {
+                    has_next: page.continuation().is_some(),
+                    credentials: page.value.into_iter().map(listed).collect(),
+                }),
+                Err(error) => Err(on_identity(error)),
+            })
+            .boxed()
     }
 
     async fn get_credential(

@@ -7,5 +7,6 @@ mod sign_in;
 
 pub use http::{Exchange, NoReply, Reply};
 pub(crate) use http::{Http, HttpOptions};
+pub(crate) use listing::{is_credential, is_listing};
 pub(crate) use resource_manager::ResourceManagerTransport;
 pub(crate) use sign_in::SignInTransport;

@@ -152,14 +152,13 @@ pub(super) async fn conclude(
             propagation_left.min(resync)
         }));
     };
-    if let (true, Some((_, reason)), Some(1)) = (
-        kept && !error.is_not_now(),
-        error.finding(),
-        standing.map(|standing| standing.failures),
-    ) {
-        ctx.events
-            .not_looked_at(binding, reason, &error.message())
-            .await;
+    if let (true, Some((_, reason))) = (kept && !error.is_not_now(), error.finding()) {
+        ctx.metrics.unverified(reason);
+        if standing.is_some_and(|standing| standing.failures == 1) {
+            ctx.events
+                .not_looked_at(binding, reason, &error.message())
+                .await;
+        }
     }
     let delay = error.pace().delay(standing.unwrap_or(Standing::FIRST));
     let until_stalled = error

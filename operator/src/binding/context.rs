@@ -15,6 +15,7 @@ use super::Failed;
 use super::error::Error;
 use super::events::Events;
 use super::index::{Bindings, Found};
+use super::metrics::ReconcileMetrics;
 use super::status::Moment;
 use super::validate::Defaults;
 use crate::kubeutil::attempts::{Attempts, Standing};
@@ -64,6 +65,7 @@ pub struct Context {
     /// The last request for fresh reads, and when it was seen, by UID.
     pub requests: Mutex<HashMap<String, (Request, Instant)>>,
     pub events: Events,
+    pub metrics: ReconcileMetrics,
     pub clock: Clock,
 }
 

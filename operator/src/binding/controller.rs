@@ -167,11 +167,13 @@ pub fn guarded_reconcile(
             namespace: binding.namespace().unwrap_or_default(),
             name: binding.name_any(),
         };
+        let pass = ctx.metrics.begin();
         let outcome = match &binding.0 {
             Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,
             // One bad object is one failed pass, not a dead watch.
             Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
         };
+        pass.ended(&outcome);
         ctx.ledgers.passed(&who);
         outcome
     }

@@ -134,6 +134,14 @@ impl Bindings {
         self.get(found)
     }
 
+    /// The identities that bindings have to do with.
+    pub fn identities(&self) -> Vec<ManagedIdentityId> {
+        let index = self.index();
+        let ids = index.by_identity.keys();
+        ids.filter_map(|id| ManagedIdentityId::parse(id).ok())
+            .collect()
+    }
+
     /// The bindings that have to do with this identity, by namespace and name.
     pub fn of_identity(&self, identity: &ManagedIdentityId) -> Vec<Found> {
         let found = self.index().by_identity.get(identity.key()).cloned();

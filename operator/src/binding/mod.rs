@@ -14,6 +14,7 @@ pub mod departing;
 pub mod error;
 pub mod events;
 pub mod index;
+pub mod metrics;
 pub mod observe;
 pub mod orphans;
 pub mod plan;

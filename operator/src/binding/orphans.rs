@@ -1,6 +1,8 @@
 //! Credentials that bear one of our names and belong to no binding: left by a binding that was let go, or by one that
 //! retained its credential. They are told of, never touched.
 
+use std::collections::HashSet;
+
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
@@ -18,6 +20,10 @@ pub fn orphans<'a>(
     issuer: &Issuer,
     bindings: &[&WorkloadIdentityBinding],
 ) -> Vec<&'a str> {
+    let owned: HashSet<_> = bindings
+        .iter()
+        .flat_map(|binding| names(binding, issuer))
+        .collect();
     let candidates = listing.iter().filter(|credential| {
         let content = credential.content.as_ref();
         has_derived_form(&credential.name)
@@ -25,20 +31,18 @@ pub fn orphans<'a>(
     });
     candidates
         .map(|credential| credential.name.as_str())
-        .filter(|name| !bindings.iter().any(|binding| owns(binding, name, issuer)))
+        .filter(|name| !owned.contains(&name.to_ascii_lowercase()))
         .collect()
 }
 
-fn owns(binding: &WorkloadIdentityBinding, name: &str, issuer: &Issuer) -> bool {
-    let recorded = binding.status.as_ref().is_some_and(|status| {
-        let mut credentials = status.credentials.iter();
-        credentials.any(|credential| credential.name.eq_ignore_ascii_case(name))
-    });
-    recorded || {
-        let namespace = binding.namespace().unwrap_or_default();
-        let derived = CredentialName::derive(issuer, &namespace, &service_account_name(binding));
-        derived.as_str().eq_ignore_ascii_case(name)
-    }
+/// The names of a binding's credentials: those that it records, and the one that it would give. In lower case.
+fn names(binding: &WorkloadIdentityBinding, issuer: &Issuer) -> impl Iterator<Item = String> {
+    let recorded = binding.status.iter().flat_map(|status| &status.credentials);
+    let namespace = binding.namespace().unwrap_or_default();
+    let derived = CredentialName::derive(issuer, &namespace, &service_account_name(binding));
+    recorded
+        .map(|credential| credential.name.to_ascii_lowercase())
+        .chain([derived.as_str().to_ascii_lowercase()])
 }
 
 fn has_derived_form(name: &str) -> bool {

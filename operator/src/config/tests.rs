@@ -118,6 +118,7 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
             "--health-probe-bind-address=localhost",
             "--health-probe-bind-address",
         ),
+        ("--metrics-bind-address=true", "--metrics-bind-address"),
         ("--default-subscription=mine", "--default-subscription"),
         ("--default-resource-group=a/b", "--default-resource-group"),
         ("--auth=client-secret", "--azure-client-secret-file"),
@@ -144,6 +145,14 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         };
         assert!(refusal.contains(named), "{flag}: {refusal}");
     }
+}
+
+#[test]
+fn metrics_can_be_turned_off_as_in_controller_runtime() {
+    let on = config(&["--auth=managed-identity"]).unwrap();
+    assert_eq!(on.metrics_address.unwrap().port(), 8080);
+    let off = config(&["--auth=managed-identity", "--metrics-bind-address=0"]);
+    assert!(off.unwrap().metrics_address.is_none());
 }
 
 #[test]

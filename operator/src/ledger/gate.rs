@@ -40,6 +40,15 @@ impl Gate {
         self.pacing().admit(identity, operation, Instant::now())
     }
 
+    /// Waits until such a request may go.
+    pub(super) async fn admitted(&self, identity: &ManagedIdentityId, operation: Operation) {
+        loop {
+            let admitted = self.admit(identity, operation);
+            let Err(until) = admitted else { return };
+            sleep_until(until).await;
+        }
+    }
+
     /// Until when such a request is forbidden, although it was admitted earlier.
     pub(super) fn told_to_wait(
         &self,

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use azwib_crds::{CredentialName, ManagedIdentityId, WorkloadIdentityBinding};
+use futures::StreamExt;
 use kube::ResourceExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -176,6 +177,12 @@ impl Ledgers {
         Arc::clone(ledger)
     }
 
+    /// The credentials of an identity as last listed, where they were.
+    pub fn last_listing(&self, id: &ManagedIdentityId) -> Option<Vec<ListedCredential>> {
+        let ledger = lock(&self.entries).get(id.key()).cloned();
+        ledger?.listing.last()
+    }
+
     /// Notes the end of a pass over `who`. Where it was woken to take a place and did not, the next is.
     pub fn passed(&self, who: &BindingRef) {
         let called = lock(&self.shared.called).remove(who);
@@ -228,7 +235,8 @@ impl Ledger {
             freshness
         };
         let request = self.shared.service.get_identity(&self.id);
-        let read = self.read(&self.identity, who, freshness, Operation::Get, |_| request);
+        let sent = self.shared.gate.send(&self.id, Operation::Get, request);
+        let read = self.read(&self.identity, who, freshness, Operation::Get, |_| sent);
         read.await.map(|seen| seen.answer)
     }
 
@@ -239,7 +247,7 @@ impl Ledger {
         freshness: Freshness,
     ) -> Result<Listing, ReadError> {
         let request = async |asked| {
-            let listing = self.shared.service.list_credentials(&self.id).await?;
+            let listing = self.all_pages().await?;
             Ok(self.listed(listing, asked))
         };
         let read = self.read(&self.listing, who, freshness, Operation::List, request);
@@ -253,6 +261,25 @@ impl Ledger {
             asked,
             first_seen,
         })
+    }
+
+    /// The credentials of all pages. The first one was admitted; the others wait for their time here, since what came
+    /// before is of no use without them.
+    async fn all_pages(&self) -> Result<Vec<ListedCredential>, AzureError> {
+        let gate = &self.shared.gate;
+        let mut pages = self.shared.service.list_credentials(&self.id);
+        let mut credentials = Vec::new();
+        loop {
+            let page = async { pages.next().await.transpose() };
+            let Some(page) = gate.send(&self.id, Operation::List, page).await? else {
+                return Ok(credentials);
+            };
+            credentials.extend(page.credentials);
+            if !page.has_next {
+                return Ok(credentials);
+            }
+            gate.admitted(&self.id, Operation::List).await;
+        }
     }
 
     /// One credential as it is now; None where there is none of this name.
@@ -286,8 +313,7 @@ impl Ledger {
         };
         self.admit(operation).map_err(ReadError::NotNow)?;
         let asked = asking.asked();
-        let sent = self.shared.gate.send(&self.id, operation, request(asked));
-        let answer = sent.await;
+        let answer = request(asked).await;
         self.wake(asking.answer(&answer));
         Seen::of(answer, asked, true)
     }

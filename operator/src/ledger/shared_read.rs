@@ -172,6 +172,12 @@ impl<T: Clone> SharedRead<T> {
         })
     }
 
+    /// The last answer, if it was none of failure, however old.
+    pub(super) fn last(&self) -> Option<T> {
+        let state = self.state();
+        state.last.as_ref()?.answer.as_ref().ok().cloned()
+    }
+
     /// Forgets the last answer.
     pub(super) fn forget(&self) {
         self.state().last = None;

@@ -2,10 +2,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use azwib_crds::{ClientId, CredentialName};
+use futures::{StreamExt, stream};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
-use crate::azure::{AzureErrorKind, CredentialContent, Deleted, Put};
+use crate::azure::{
+    AzureErrorKind, CredentialContent, CredentialPage, CredentialPages, Deleted, Put,
+};
+
+mod pages;
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
@@ -22,6 +27,8 @@ struct Azure {
     /// Whether what fails is the answer only.
     lost: AtomicBool,
     throttles: AtomicBool,
+    /// How many pages a listing has.
+    pages: AtomicUsize,
 }
 
 impl Azure {
@@ -35,6 +42,7 @@ impl Azure {
             fails: AtomicBool::new(fails),
             lost: AtomicBool::new(false),
             throttles: AtomicBool::new(false),
+            pages: AtomicUsize::new(1),
         })
     }
 
@@ -74,13 +82,22 @@ impl IdentityService for Azure {
         })
     }
 
-    async fn list_credentials(
-        &self,
-        _: &ManagedIdentityId,
-    ) -> Result<Vec<ListedCredential>, AzureError> {
-        self.lists.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
-        self.answer(vec![])
+    fn list_credentials<'a>(&'a self, _: &ManagedIdentityId) -> CredentialPages<'a> {
+        let pages = self.pages.load(Ordering::SeqCst);
+        stream::iter(1..=pages)
+            .then(move |page| async move {
+                self.lists.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                let foreign = ListedCredential {
+                    name: format!("foreign-{page}"),
+                    content: None,
+                };
+                self.answer(CredentialPage {
+                    credentials: if pages > 1 { vec![foreign] } else { vec![] },
+                    has_next: page < pages,
+                })
+            })
+            .boxed()
     }
 
     async fn get_credential(

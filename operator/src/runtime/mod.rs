@@ -1,8 +1,10 @@
-//! What every long-running process needs: probes, logs, time and chance, the end.
+//! What every long-running process needs: probes, metrics, logs, time and chance, the end.
 
 pub mod chance;
 pub mod clock;
 pub mod deliberate;
+pub mod listen;
+pub mod metrics;
 pub mod probes;
 pub mod shutdown;
 pub mod telemetry;

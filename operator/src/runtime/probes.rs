@@ -1,7 +1,5 @@
 //! `/healthz` and `/readyz`, in kubebuilder's shape.
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
@@ -39,20 +37,6 @@ impl Readiness {
                 format!("waiting for {what}"),
             ),
         }
-    }
-}
-
-/// Listens for probes; separate from [`serve`] so that an address that is taken fails the start.
-///
-/// `[::]` stands for every interface; where the host has no IPv6, that is `0.0.0.0`.
-pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
-        Err(error)
-            if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        bound => bound,
     }
 }
 

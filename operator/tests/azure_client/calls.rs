@@ -6,8 +6,8 @@ use azwib_operator::azure::{AzureErrorKind, Deleted, IdentityService, ListedCred
 use serde_json::{Value, json};
 
 use super::fake_azure::{
-    Answer, CLIENT, FakeAzure, SUBSCRIPTION, TENANT, content, credential, error, identity, ok,
-    status, token_number,
+    Answer, CLIENT, FakeAzure, SUBSCRIPTION, TENANT, content, credential, error, identity, list,
+    ok, status, token_number,
 };
 
 const IDENTITY_PATH: &str = "/subscriptions/33333333-3333-4333-8333-333333333333/resourceGroups/rg_(shop).x-1/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
@@ -80,11 +80,7 @@ async fn a_list_is_read_over_all_its_pages() {
         json!({"value": [named("one"), named("two")], "nextLink": next}),
     ));
     azure.answer(ok(json!({"value": [named("three")]})));
-    let listed = azure
-        .service()
-        .list_credentials(&identity())
-        .await
-        .expect("is listed");
+    let listed = list(&azure.service()).await.expect("is listed");
     let expected = ["one", "two", "three"].map(|name| ListedCredential {
         name: name.to_owned(),
         content: Some(content()),
@@ -103,10 +99,7 @@ async fn a_list_is_read_over_all_its_pages() {
 async fn an_empty_list_is_empty() {
     let azure = FakeAzure::start().await;
     azure.answer(ok(json!({"value": [], "nextLink": null})));
-    assert_eq!(
-        azure.service().list_credentials(&identity()).await,
-        Ok(Vec::new())
-    );
+    assert_eq!(list(&azure.service()).await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -119,11 +112,7 @@ async fn a_list_that_does_not_end_is_given_up() {
     for _ in 0..=100 {
         azure.answer(ok(json!({"value": [named("again")], "nextLink": next})));
     }
-    let failure = azure
-        .service()
-        .list_credentials(&identity())
-        .await
-        .expect_err("fails");
+    let failure = list(&azure.service()).await.expect_err("fails");
     assert_eq!(failure.kind(), AzureErrorKind::Unavailable);
 }
 
@@ -139,11 +128,7 @@ async fn a_flexible_credential_takes_its_place_in_the_list() {
         }},
         {"name": "unknown", "properties": {"issuer": 7}, "systemData": "not an object"},
     ]})));
-    let listed = azure
-        .service()
-        .list_credentials(&identity())
-        .await
-        .expect("is listed");
+    let listed = list(&azure.service()).await.expect("is listed");
     let shown: Vec<_> = listed
         .iter()
         .map(|credential| (credential.name.as_str(), credential.content.is_some()))
@@ -163,11 +148,7 @@ async fn a_list_never_leads_the_token_to_another_host() {
         format!("https://localhost:{}/more", azure.address.port()),
     ] {
         azure.answer(ok(json!({"value": [named("one")], "nextLink": next})));
-        let failure = azure
-            .service()
-            .list_credentials(&identity())
-            .await
-            .expect_err("fails");
+        let failure = list(&azure.service()).await.expect_err("fails");
         assert_eq!(failure.kind(), AzureErrorKind::Unavailable, "{next}");
         assert!(
             failure.to_string().contains("not the resource manager"),

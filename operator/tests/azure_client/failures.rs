@@ -14,14 +14,11 @@ use azwib_operator::azure::{
 use serde_json::json;
 
 use super::fake_azure::{
-    Answer, FakeAzure, content, credential, error, identity, ok, status, token_number,
+    Answer, FakeAzure, content, credential, error, identity, list, ok, status, token_number,
 };
 
 async fn read(service: &MsiIdentityService) -> AzureError {
-    service
-        .list_credentials(&identity())
-        .await
-        .expect_err("fails")
+    list(service).await.expect_err("fails")
 }
 
 async fn write(service: &MsiIdentityService) -> AzureError {

@@ -21,11 +21,12 @@ use axum::{
 };
 use azwib_crds::{Audience, ClientId, CredentialName, Issuer, ManagedIdentityId, Subject};
 use azwib_operator::azure::{
-    CredentialContent,
+    AzureError, CredentialContent, IdentityService, ListedCredential,
     auth::{AuthConfig, Secret},
     cloud::Cloud,
     msi::{MsiIdentityService, MsiOptions},
 };
+use futures::TryStreamExt;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -322,4 +323,12 @@ fn certificates(ca_file: &Path) -> TlsAcceptor {
         .with_single_cert(vec![certificate.der().clone()], key)
         .expect("fit together");
     TlsAcceptor::from(Arc::new(config))
+}
+
+/// The credentials of all pages.
+pub(crate) async fn list(
+    service: &MsiIdentityService,
+) -> Result<Vec<ListedCredential>, AzureError> {
+    let pages = service.list_credentials(&identity());
+    pages.map_ok(|page| page.credentials).try_concat().await
 }

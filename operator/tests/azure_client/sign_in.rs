@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use axum::{Json, http::StatusCode, response::Html};
 use azwib_crds::ClientId;
 use azwib_operator::azure::{
-    AzureError, AzureErrorKind, IdentityService,
+    AzureError, AzureErrorKind,
     auth::{AuthConfig, Secret},
     cloud::Cloud,
     msi::{MsiIdentityService, MsiOptions},
@@ -14,7 +14,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 use super::fake_azure::{
-    CLIENT, FakeAzure, SECRET, error, identity, ok, token_number, workload_identity,
+    CLIENT, FakeAzure, SECRET, error, list, ok, token_number, workload_identity,
 };
 
 fn empty_list() -> super::fake_azure::Answer {
@@ -30,7 +30,7 @@ fn expired() -> super::fake_azure::Answer {
 }
 
 async fn call(service: &MsiIdentityService) -> Result<(), AzureError> {
-    service.list_credentials(&identity()).await.map(|_| ())
+    list(service).await.map(|_| ())
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use azure_core_legacy::{
 };
 use reqwest::header::HeaderValue;
 use serde_json::Value;
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
 use crate::azure::{
     auth::{Authorization, Secret, TokenSource},
     error::{AzureError, AzureErrorKind},
+    metrics::RequestMetrics,
 };
 
 /// Sends requests to Resource Manager, and to no other host: each carries a token that can act as any identity in
@@ -32,6 +34,7 @@ pub(crate) struct ResourceManagerTransport {
     pub(crate) tokens: Arc<TokenSource>,
     pub(crate) resource_manager: Url,
     pub(crate) authorization: Authorization,
+    pub(crate) requests: RequestMetrics,
 }
 
 impl ResourceManagerTransport {
@@ -62,6 +65,21 @@ impl ResourceManagerTransport {
     }
 
     async fn send(&self, request: &Request, authorization: &str) -> Result<Response, AzureError> {
+        let sent = Instant::now();
+        let outcome = self.exchange(request, authorization).await;
+        let status = match &outcome {
+            Ok(response) => Ok(response.status().into()),
+            Err(error) => Err(error.status()),
+        };
+        self.requests.count(request, status, sent.elapsed());
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        request: &Request,
+        authorization: &str,
+    ) -> Result<Response, AzureError> {
         let is_write = !matches!(request.method(), Method::Get | Method::Head);
         let sent = to_reqwest(request, authorization)?;
         let reply = self.http.send(sent).await.map_err(|no_reply| {

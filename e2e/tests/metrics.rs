@@ -1,0 +1,189 @@
+//! What Prometheus scrapes from the operator.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use azwib_e2e::environment::interference::service_unavailable;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
+use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+const REFERENCE: &str = include_str!("../../docs/reference/metrics.md");
+
+/// Waits until a scrape has all these samples, and returns it.
+async fn shows(operator: &OperatorProcess, samples: &[String]) -> anyhow::Result<String> {
+    wait::until(&format!("{samples:#?}"), PATIENCE, async || {
+        let scrape = operator.metrics().await?;
+        let lines: BTreeSet<_> = scrape.lines().collect();
+        let all = samples.iter().all(|it| lines.contains(it.as_str()));
+        Ok(all.then_some(scrape))
+    })
+    .await
+}
+
+fn bindings(condition: &str, status: &str, reason: &str, count: usize) -> String {
+    format!(
+        r#"azwib_bindings{{condition="{condition}",status="{status}",reason="{reason}"}} {count}"#
+    )
+}
+
+fn of_identity(metric: &str, identity: &ManagedIdentity, value: usize) -> String {
+    let identity = identity.resource_id().to_ascii_lowercase();
+    format!(r#"azwib_{metric}{{identity="{identity}"}} {value}"#)
+}
+
+fn requests(outcome: &str, resource: &str, type_: &str, code: &str, count: usize) -> String {
+    format!(
+        r#"azure_{outcome}_requests_total{{resource="{resource}",requestType="{type_}",responseCode="{code}"}} {count}"#
+    )
+}
+
+/// The metrics of a scrape: name and type, as Prometheus stores them, and what they mean.
+fn described(scrape: &str) -> BTreeSet<(String, &str, &str)> {
+    let named = |kind: &str| {
+        let lines = scrape.lines().filter_map(move |line| {
+            let (name, text) = line.strip_prefix(kind)?.split_once(' ')?;
+            Some((name, text))
+        });
+        lines.collect::<BTreeMap<_, _>>()
+    };
+    let help = named("# HELP ");
+    let with_suffix = |(name, type_)| {
+        let suffix = match type_ {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let meaning: &str = help[name];
+        (
+            format!("{name}{suffix}"),
+            type_,
+            meaning.trim_end_matches('.'),
+        )
+    };
+    named("# TYPE ").into_iter().map(with_suffix).collect()
+}
+
+fn documented() -> BTreeSet<(String, &'static str, &'static str)> {
+    let (table, _) = REFERENCE.split_once("\n## Labels").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        (cells[0].trim_matches('`').to_owned(), cells[1], cells[2])
+    })
+    .collect()
+}
+
+/// Asks for fresh reads.
+async fn refresh(shop: &Namespace<'_>, binding: &str, request: &str) -> anyhow::Result<()> {
+    let annotation =
+        json!({"metadata": {"annotations": {"azwib.dev/reconcile-requested-at": request}}});
+    let bindings = shop.bindings();
+    let patch = Patch::Merge(annotation);
+    bindings
+        .patch(binding, &PatchParams::default(), &patch)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyhow::Result<()> {
+    let options = EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    };
+    let env = Environment::start(options).await?;
+    let mut flags = env.operator_flags();
+    flags.push("--credential-limit=2".to_owned());
+    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let shop = env.namespace("scraped").await?;
+    let orders = shop.identity("orders").await?;
+    let id = orders.resource_id();
+
+    let spec = format!("identity: {{resourceId: {id}}}, deletionPolicy: Retain");
+    shop.bind("kept", &spec).await?;
+    shop.ready("kept").await?;
+    shop.bind_to("good", &orders).await?;
+    shop.ready("good").await?;
+    shop.bind_to("waits", &orders).await?;
+    shop.failing("waits", "CredentialReady", "CredentialLimitReached")
+        .await?;
+    let (credential, identity) = ("federatedIdentityCredentials", "userAssignedIdentities");
+    let scrape = shows(
+        &operator,
+        &[
+            bindings("Ready", "True", "Succeeded", 2),
+            bindings("CredentialReady", "False", "CredentialLimitReached", 1),
+            of_identity("credential_slots_used", &orders, 2),
+            of_identity("credential_slots_limit", &orders, 2),
+            of_identity("orphaned_credentials", &orders, 0),
+            requests("successful", credential, "PUT", "201", 2),
+        ],
+    )
+    .await?;
+    assert!(scrape.contains(&requests("successful", identity, "GET", "200", 1)));
+    assert!(scrape.contains(
+        "controller_runtime_max_concurrent_reconciles{controller=\"workloadidentitybinding\"} 64"
+    ));
+
+    // Its credential stays, and no binding has to do with it any more.
+    shop.unbind("kept").await?;
+    shows(
+        &operator,
+        &[
+            of_identity("orphaned_credentials", &orders, 1),
+            bindings("Ready", "True", "Succeeded", 1),
+        ],
+    )
+    .await?;
+
+    let outage = shop.outage(service_unavailable()).await?;
+    refresh(&shop, "good", "1").await?;
+    let unverified = "azwib_unverified_reconciles_total{controller=\"workloadidentitybinding\",reason=\"AzureUnavailable\"} 1";
+    let scrape = shows(
+        &operator,
+        &[
+            unverified.to_owned(),
+            bindings("Ready", "True", "Succeeded", 1),
+        ],
+    )
+    .await?;
+    outage.end().await?;
+    assert_eq!(
+        described(&scrape),
+        documented(),
+        "docs/reference/metrics.md"
+    );
+
+    // Nothing is left of what is gone.
+    shop.unbind("waits").await?;
+    shop.unbind("good").await?;
+    wait::until("the identity to be forgotten", PATIENCE, async || {
+        let scrape = operator.metrics().await?;
+        Ok((!scrape.contains("identity=\"/subscriptions")).then_some(()))
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics_can_be_turned_off() -> anyhow::Result<()> {
+    let options = EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    };
+    let env = Environment::start(options).await?;
+    let mut flags = env.operator_flags();
+    flags.retain(|flag| !flag.starts_with("--metrics-bind-address"));
+    flags.push("--metrics-bind-address=0".to_owned());
+    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
+    let log = operator.log()?;
+    let start = log.lines().find(|line| line.contains("azwib starts"));
+    assert!(
+        start.is_some_and(|line| !line.contains(" metrics=")),
+        "{start:?}"
+    );
+    Ok(())
+}
