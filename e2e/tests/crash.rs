@@ -70,6 +70,43 @@ async fn puts(shop: &Namespace<'_>) -> anyhow::Result<(usize, usize)> {
 }
 
 #[tokio::test]
+async fn an_operator_killed_while_it_signs_in_signs_in_again() -> anyhow::Result<()> {
+    let (env, _turn) = environment().await?;
+    for (purpose, when) in [
+        ("killed-before-sign-in", When::BeforeEffect),
+        ("killed-after-sign-in", When::AfterEffect),
+    ] {
+        let shop = env.namespace(purpose).await?;
+        let orders = shop.identity("orders").await?;
+        killed_while_it_signs_in(env, when, async || shop.bind_to("orders", &orders).await).await?;
+        is_whole(&shop, &orders).await?;
+        killed_while_it_signs_in(env, when, async || {
+            let parameters = DeleteParams::default();
+            shop.bindings().delete("orders", &parameters).await?;
+            Ok(())
+        })
+        .await?;
+        is_cleaned_up(&shop, &orders).await?;
+    }
+    Ok(())
+}
+
+/// Starts an operator that finds this done, kills it while it signs in, and starts another.
+async fn killed_while_it_signs_in(
+    env: &Environment,
+    when: When,
+    done: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    env.kill_operator().await?;
+    done().await?;
+    let sign_in = env.hold_sign_in(when).await?;
+    env.start_operator().await?;
+    sign_in.reached().await?;
+    env.kill_operator().await?;
+    env.start_operator().await
+}
+
+#[tokio::test]
 async fn an_operator_killed_before_its_write_took_effect_writes_again() -> anyhow::Result<()> {
     let (env, _turn) = environment().await?;
     let shop = env.namespace("killed-before-put").await?;

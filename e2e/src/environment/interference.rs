@@ -1,7 +1,9 @@
 //! What a test puts between the operator and Azure: held requests and outages, of one namespace's resource group only.
 
 use azure_simulator::control::ControlClient;
-use azure_simulator::control::api::{Fault, FaultAction, Hold, HoldState, Matcher, RuleId, When};
+use azure_simulator::control::api::{
+    Fault, FaultAction, Hold, HoldState, Matcher, RuleId, Service, When,
+};
 
 use super::{Environment, Namespace, PATIENCE};
 
@@ -80,6 +82,32 @@ impl Environment {
         let id = control.add_fault(&fault).await?;
         Ok(Outage { control, id })
     }
+
+    /// The next sign-in will be held, whoever signs in.
+    ///
+    /// # Errors
+    /// The control API does not answer.
+    pub async fn hold_sign_in(&self, when: When) -> anyhow::Result<HeldRequest> {
+        let matcher = Matcher {
+            service: Some(Service::Entra),
+            method: Some("POST".to_owned()),
+            path: Some(format!("/{}/**", self.simulator.tenant())),
+            ..Matcher::default()
+        };
+        self.hold_matching(matcher, 1, when).await
+    }
+
+    async fn hold_matching(
+        &self,
+        matcher: Matcher,
+        nth: u64,
+        when: When,
+    ) -> anyhow::Result<HeldRequest> {
+        let control = self.control();
+        let hold = Hold { matcher, nth, when };
+        let id = control.add_hold(&hold).await?;
+        Ok(HeldRequest { control, id })
+    }
 }
 
 impl Namespace<'_> {
@@ -94,7 +122,7 @@ impl Namespace<'_> {
         when: When,
     ) -> anyhow::Result<HeldRequest> {
         let matcher = self.requests_to(method, identity);
-        self.hold_matching(matcher, 1, when).await
+        self.environment().hold_matching(matcher, 1, when).await
     }
 
     /// The nth such operation (from 1; named as in the simulator's log) in this namespace's resource group will be held.
@@ -112,19 +140,7 @@ impl Namespace<'_> {
             path: Some(format!("{}/**", self.resource_group_id())),
             ..Matcher::default()
         };
-        self.hold_matching(matcher, nth, when).await
-    }
-
-    async fn hold_matching(
-        &self,
-        matcher: Matcher,
-        nth: u64,
-        when: When,
-    ) -> anyhow::Result<HeldRequest> {
-        let control = self.environment().control();
-        let hold = Hold { matcher, nth, when };
-        let id = control.add_hold(&hold).await?;
-        Ok(HeldRequest { control, id })
+        self.environment().hold_matching(matcher, nth, when).await
     }
 
     /// All requests to this namespace's resource group fail like this from now on.
