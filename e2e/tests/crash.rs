@@ -54,8 +54,7 @@ async fn is_cleaned_up(shop: &Namespace<'_>, orders: &ManagedIdentity) -> anyhow
     Ok(())
 }
 
-/// The account follows its binding, by the cluster's garbage collector. That takes half a minute to learn of a new kind,
-/// in which the operator is not needed.
+/// The account follows its binding, by the cluster's garbage collector, for which the operator is not needed.
 async fn account_is_gone(shop: &Namespace<'_>) -> anyhow::Result<()> {
     shop.account_until("orders", "gone", |account| account.is_none())
         .await

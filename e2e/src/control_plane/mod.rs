@@ -56,6 +56,9 @@ pub struct ControlPlaneOptions {
     pub service_account_keys: ServiceAccountKeys,
     /// Let the API server take several times the memory, and less time to collect its garbage.
     pub generous_memory: bool,
+    /// CustomResourceDefinitions, a file, to be there before the controllers start: the garbage collector and the deletion
+    /// of namespaces learn of kinds that come later within half a minute only.
+    pub crds: Option<PathBuf>,
 }
 
 impl ControlPlaneOptions {
@@ -66,6 +69,7 @@ impl ControlPlaneOptions {
             jwks_uri: format!("{}/openid/v1/jwks", issuer.trim_end_matches('/')),
             service_account_keys,
             generous_memory: false,
+            crds: None,
         }
     }
 
@@ -108,6 +112,10 @@ impl ControlPlane {
         let api_server = supervisor.spawn(layout.api_server()).await?;
         let client = client(&layout.admin_kubeconfig()).await?;
         await_api_server(&client, &[&etcd, &api_server]).await?;
+        if let Some(crds) = &options.crds {
+            let file = crds.to_string_lossy();
+            kubectl(&supervisor, &layout, &["apply", "-f", &file], None).await?;
+        }
         let controller_manager = supervisor.spawn(layout.controller_manager()).await?;
         await_controllers(&client, &[&etcd, &api_server, &controller_manager]).await?;
         Ok(Self {
@@ -235,19 +243,7 @@ impl ControlPlane {
     }
 
     async fn run_kubectl(&self, args: &[&str], stdin: Option<PathBuf>) -> anyhow::Result<String> {
-        let command = self.layout.kubectl(args, stdin, Uuid::new_v4());
-        let (stdout, stderr) = (
-            command.stdout.clone().unwrap_or_default(),
-            command.log.clone(),
-        );
-        let exit = self.supervisor.spawn(command).await?.wait_exit().await?;
-        let (output, errors) = (fs::read_to_string(&stdout)?, fs::read_to_string(&stderr)?);
-        fs::remove_file(stdout)?;
-        fs::remove_file(stderr)?;
-        if !exit.is_success() {
-            bail!("kubectl {}: {exit}: {}", args.join(" "), errors.trim_end());
-        }
-        Ok(output)
+        kubectl(&self.supervisor, &self.layout, args, stdin).await
     }
 
     /// Ends the API server at once, as an outage does: connections break, new ones are refused.
@@ -300,6 +296,27 @@ impl ControlPlane {
     pub(crate) fn command(&self, program: &Path, name: &str, args: Vec<String>) -> Command {
         self.layout.command(program, name, args)
     }
+}
+
+async fn kubectl(
+    supervisor: &Supervisor,
+    layout: &Layout,
+    args: &[&str],
+    stdin: Option<PathBuf>,
+) -> anyhow::Result<String> {
+    let command = layout.kubectl(args, stdin, Uuid::new_v4());
+    let (stdout, stderr) = (
+        command.stdout.clone().unwrap_or_default(),
+        command.log.clone(),
+    );
+    let exit = supervisor.spawn(command).await?.wait_exit().await?;
+    let (output, errors) = (fs::read_to_string(&stdout)?, fs::read_to_string(&stderr)?);
+    fs::remove_file(stdout)?;
+    fs::remove_file(stderr)?;
+    if !exit.is_success() {
+        bail!("kubectl {}: {exit}: {}", args.join(" "), errors.trim_end());
+    }
+    Ok(output)
 }
 
 async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {

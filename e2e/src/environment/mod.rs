@@ -134,6 +134,7 @@ impl Environment {
         begin("starting etcd, kube-apiserver and kube-controller-manager");
         let control_plane = ControlPlane::start(ControlPlaneOptions {
             generous_memory: options.for_measurements,
+            crds: options.install_crd.then(crds),
             ..ControlPlaneOptions::with_issuer(&issuer, keys)
         })
         .await?;
@@ -283,6 +284,10 @@ async fn install(control_plane: &ControlPlane, crd: bool) -> anyhow::Result<()> 
             .await?;
     }
     Ok(())
+}
+
+fn crds() -> PathBuf {
+    repository().join("config/crd/azwib.dev_workloadidentitybindings.yaml")
 }
 
 /// The checkout that this package was built from.

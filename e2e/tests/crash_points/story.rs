@@ -302,7 +302,7 @@ async fn nothing_more_comes(
     Ok(())
 }
 
-/// What the operator made goes with its binding. The garbage collector takes half a minute to learn of a new kind.
+/// What the operator made goes with its binding.
 async fn garbage_is_collected(case: &Case, end: End) -> anyhow::Result<()> {
     if end == End::Ready {
         return Ok(());
