@@ -43,6 +43,8 @@ pub struct Books {
     sent_by: BTreeMap<u64, u32>,
     /// Until when a process may not ask for this on an identity.
     told_to_wait: BTreeMap<(u32, String, &'static str), Timestamp>,
+    /// Whether what a process was last shown under a credential's name is its own to delete, by identity and name.
+    shown: BTreeMap<(u32, String, String), bool>,
     /// When somebody else has last changed something about an identity.
     touched: BTreeMap<String, Timestamp>,
     /// Who has ever waited for a slot or for another binding.
@@ -147,6 +149,7 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
         operation(request),
         response.status.as_u16()
     ));
+    shown(process, request, response);
     let header = response
         .headers
         .get("retry-after")
@@ -160,6 +163,34 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
     let place = (process.number, identity_of(request), operation(request));
     let until = shared.time.now() + jiff::SignedDuration::from_secs(seconds);
     lock(&shared.books).told_to_wait.insert(place, until);
+}
+
+/// Remembers what a process is shown of a credential before it deletes it. That nothing is there may come from a read that
+/// lags.
+fn shown(process: &Process, request: &Request, response: &Response) {
+    let Some(name) = credential_of(request).filter(|_| operation(request) == "GET") else {
+        return;
+    };
+    let shared = &process.shared;
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let properties = &body["properties"];
+    let ours = response.status.as_u16() == 404
+        || shared
+            .accounts
+            .get(&name)
+            .is_some_and(|(namespace, account)| {
+                properties["issuer"] == ISSUER
+                    && properties["subject"] == subject(namespace, account)
+            });
+    let place = (process.number, identity_of(request), name);
+    lock(&shared.books).shown.insert(place, ours);
+}
+
+/// The lower-cased name of the credential that a request is about.
+fn credential_of(request: &Request) -> Option<String> {
+    let path = request.path.to_ascii_lowercase();
+    let (_, name) = path.split_once("/federatedidentitycredentials/")?;
+    Some(name.to_owned())
 }
 
 fn identity_of(request: &Request) -> String {
@@ -220,10 +251,6 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
         short(&request.path)
     ));
     shared.count(format!("effect {}", request.method));
-    if azure.settings().tunables.read_lag_seconds > 0 {
-        // A process that has just begun cannot know what a read does not show yet.
-        lock(&shared.books).touch(&before.identity, shared.time.now());
-    }
     let account = shared.accounts.get(name).cloned();
     let Some((namespace, account)) = account else {
         return shared.violated(
@@ -283,7 +310,11 @@ fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {
     let ours = gone.is_some_and(|it| {
         it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
     });
-    if !ours {
+    // Azure has no deletion with a condition: what somebody changes after the look goes as well.
+    let name = before.name.clone().unwrap_or_default();
+    let looked = (process.number, before.identity.clone(), name);
+    let seemed_ours = lock(&shared.books).shown.remove(&looked).unwrap_or(false);
+    if !ours && !seemed_ours {
         shared.violated(
             OURS,
             format!("a credential of {namespace}/{account} whose subject is not ours was deleted"),

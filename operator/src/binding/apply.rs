@@ -114,6 +114,7 @@ async fn carry_out(
             Ok(Taken::Place(place)) => {
                 if !Bug::RecordedAfterPut.is_on() {
                     applied.recorded = Some(record(&claim, binding, ctx).await?);
+                    ledger.recorded(&claim.contender.claim.name);
                 }
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);

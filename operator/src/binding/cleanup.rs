@@ -18,10 +18,10 @@ use super::account::configuration_after;
 use super::apply::write_status;
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
-use super::observe::{account_now, claimant, is_live_twin};
+use super::observe::{account_now, claimant, content_of, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
 use super::{Context, FINALIZER};
-use crate::azure::{AzureErrorKind, CredentialContent, ListedCredential};
+use crate::azure::{AzureErrorKind, ListedCredential};
 use crate::ledger::{Applicant, Freshness, Ledger, Operation, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
 
@@ -147,8 +147,9 @@ async fn delete_credential(
 ) -> Result<(), Error> {
     let ledger = ctx.ledgers.of(identity);
     // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
-    let pending = (recorded.origin == CredentialOrigin::Pending).then(|| content_of(recorded));
-    ledger.take_note(&recorded.name, pending);
+    if recorded.origin == CredentialOrigin::Pending {
+        ledger.take_note_of_pending(&recorded.name, content_of(recorded));
+    }
     let name = match derived_name(recorded, departing.namespace(), &departing.service_account) {
         Ok(name) => name,
         Err(why) => return leave(departing, recorded, why, ctx).await,
@@ -232,14 +233,6 @@ async fn leave(
     Ok(())
 }
 
-fn content_of(recorded: &RecordedCredential) -> CredentialContent {
-    CredentialContent {
-        issuer: recorded.issuer.clone(),
-        subject: recorded.subject.clone(),
-        audiences: vec![recorded.audience.clone()],
-    }
-}
-
 /// Leaves a credential to another binding of the same account and identity, the oldest that is not being deleted.
 ///
 /// The record goes along: without it that binding would not look for the credential when it is deleted in its turn.
@@ -317,6 +310,7 @@ async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::azure::CredentialContent;
 
     const ISSUER: &str = "https://oidc.example/";
     const NAME: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";

@@ -9,6 +9,7 @@ use azwib_crds::{
 };
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
@@ -21,7 +22,8 @@ use super::error::Error;
 use super::orphans::orphans;
 use super::reason::{ConditionType, Reason};
 use super::validate::{Defaults, Desired, identity_id};
-use crate::azure::{AzureErrorKind, Identity, ListedCredential};
+use crate::azure::{AzureErrorKind, CredentialContent, Identity, ListedCredential};
+use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::plan::{Contender, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
@@ -59,8 +61,9 @@ pub async fn observe(
     let ledger = ctx.ledgers.of(&desired.identity);
     let good = was_good(binding, desired);
     // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
-    let pending = pending_record(binding, desired).map(|_| desired.claim.content());
-    ledger.take_note(desired.claim.name.as_str(), pending);
+    if let Some(pending) = record(binding, desired, CredentialOrigin::Pending) {
+        ledger.take_note_of_pending(&pending.name, desired.claim.content());
+    }
     let (identity, listing) = match azure(binding, &ledger, desired, good, ctx).await {
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
@@ -143,6 +146,9 @@ async fn azure(
         ctx.settings.resync_period
     });
     let identity = reader.identity(resync).await?;
+    if let Some((credential, ago)) = acknowledged(binding, desired, &identity, ctx.clock.now()) {
+        ledger.take_note_of_acknowledged(&credential.name, content_of(credential), ago);
+    }
     let listing = reader.listing(&identity, resync).await?;
     if is_met(&desired.claim, &listing.credentials) {
         return Ok((identity, listing.credentials));
@@ -259,9 +265,11 @@ fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {
     credential_reason(binding) == Some(Reason::CredentialLimitReached)
 }
 
-fn pending_record<'a>(
+/// What status records of the binding's own credential, if it is of this origin.
+fn record<'a>(
     binding: &'a WorkloadIdentityBinding,
     desired: &Desired,
+    origin: CredentialOrigin,
 ) -> Option<&'a RecordedCredential> {
     binding
         .status
@@ -269,9 +277,36 @@ fn pending_record<'a>(
         .credentials
         .iter()
         .find(|credential| {
-            credential.origin == CredentialOrigin::Pending
-                && credential.name == desired.claim.name.as_str()
+            credential.origin == origin && credential.name == desired.claim.name.as_str()
         })
+}
+
+/// The credential that Azure has acknowledged, as status says, and how long ago; a time in the future (clocks differ)
+/// counts as now. None where the identity was made again since: the credential went with the one before.
+fn acknowledged<'a>(
+    binding: &'a WorkloadIdentityBinding,
+    desired: &Desired,
+    identity: &ResolvedIdentity,
+    now: Timestamp,
+) -> Option<(&'a RecordedCredential, Duration)> {
+    let created = record(binding, desired, CredentialOrigin::Created)?;
+    let status = binding.status.as_ref()?;
+    let ready = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
+    let recorded = status.identity.as_ref()?;
+    (ready.status == ConditionStatus::True.as_str() && recorded.client_id == identity.client_id)
+        .then(|| {
+            let ago = Duration::try_from(now.duration_since(ready.last_transition_time.0));
+            (created, ago.unwrap_or_default())
+        })
+}
+
+/// The content that a record tells of.
+pub(super) fn content_of(recorded: &RecordedCredential) -> CredentialContent {
+    CredentialContent {
+        issuer: recorded.issuer.clone(),
+        subject: recorded.subject.clone(),
+        audiences: vec![recorded.audience.clone()],
+    }
 }
 
 fn recorded_identity(binding: &WorkloadIdentityBinding) -> Option<ResolvedIdentity> {

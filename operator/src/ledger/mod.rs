@@ -213,7 +213,7 @@ pub struct Ledger {
     line: Mutex<Line>,
     /// Bindings that wait for a slot of the identity.
     without_slot: Mutex<BTreeSet<BindingRef>>,
-    /// Names of the credentials that this process has had to do with.
+    /// Names of the credentials whose records say nothing of an earlier process any more.
     known: Mutex<BTreeSet<String>>,
 }
 
@@ -385,14 +385,19 @@ impl Ledger {
         lock(&self.without_slot).insert(who.clone());
     }
 
-    /// Takes note of a claim on the identity. Where status records a write of it that an earlier process may have sent, it
-    /// counts as sent when this one started; what this process records itself it knows better.
-    pub fn take_note(&self, name: &str, recorded: Option<CredentialContent>) {
-        let is_new = lock(&self.known).insert(name.to_owned());
-        if let Some(content) = recorded.filter(|_| is_new) {
+    /// Takes note of a record of a write that an earlier process may have sent: it counts as sent when this one started.
+    /// What this process records itself it knows better.
+    pub fn take_note_of_pending(&self, name: &str, content: CredentialContent) {
+        if lock(&self.known).insert(name.to_owned()) {
             self.unsettled()
                 .assume(name, Effect::Put(content), self.shared.started);
         }
+    }
+
+    /// Says that this process has recorded the write that it is about to send. Not said of a record that was refused: the
+    /// store of a new process may not have shown it yet what the earlier one has recorded.
+    pub fn recorded(&self, name: &CredentialName) {
+        lock(&self.known).insert(name.to_string());
     }
 
     fn admit(&self, operation: Operation) -> Result<(), NotNow> {

@@ -31,6 +31,16 @@ impl Overlay {
             .insert(name.to_owned(), Acknowledged { effect, at });
     }
 
+    /// Notes a write that Azure has acknowledged to an earlier process, at this moment. Whether nothing later is known.
+    pub(super) fn acknowledged_earlier(&mut self, name: &str, effect: Effect, at: Instant) -> bool {
+        if self.writes.get(name).is_some_and(|later| later.at > at) {
+            return false;
+        }
+        self.writes
+            .insert(name.to_owned(), Acknowledged { effect, at });
+        true
+    }
+
     /// The listing as it is with the writes that it may lack. `asked` is when it began.
     pub(super) fn complete(
         &mut self,
@@ -78,6 +88,27 @@ mod tests {
             subject: "s".to_owned(),
             audiences: vec![],
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_process_wrote_counts_unless_something_later_is_known() {
+        let (mut overlay, at) = (Overlay::default(), Instant::now());
+        tokio::time::advance(Duration::from_secs(20)).await;
+        overlay.acknowledge("deleted", Effect::Delete);
+        for (name, counts) in [("deleted", false), ("written", true), ("written", true)] {
+            let put = Effect::Put(content("i"));
+            assert_eq!(
+                overlay.acknowledged_earlier(name, put, at),
+                counts,
+                "{name}"
+            );
+        }
+        let stale = vec![listed("deleted", "i")];
+        let completed = overlay.complete(stale, Instant::now(), SETTLE_TIME);
+        assert_eq!(completed, [listed("written", "i")]);
+        tokio::time::advance(Duration::from_secs(40)).await;
+        let later = overlay.complete(vec![], Instant::now(), SETTLE_TIME);
+        assert_eq!(later, [], "the settle time counts from the acknowledgement");
     }
 
     #[tokio::test(start_paused = true)]

@@ -183,11 +183,14 @@ impl<T: Clone> SharedRead<T> {
         self.state().last = None;
     }
 
-    /// Changes the last answer by what is known to have happened since.
-    pub(super) fn amend(&self, change: impl FnOnce(&mut T)) {
+    /// Changes the last answer, where it was asked for before this moment, by what is known to have happened.
+    pub(super) fn amend(&self, asked_before: Instant, change: impl FnOnce(&mut T)) {
         if let Some(Read {
-            answer: Ok(answer), ..
+            answer: Ok(answer),
+            asked,
+            ..
         }) = &mut self.state().last
+            && *asked < asked_before
         {
             change(answer);
         }

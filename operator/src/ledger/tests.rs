@@ -318,6 +318,44 @@ async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_to_an_earlier_process_shows_in_listings_that_may_lack_it() {
+    let azure = Azure::new(0, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let written = [ListedCredential {
+        name: name().to_string(),
+        content: Some(content()),
+    }];
+    let ago = Duration::from_secs(10);
+    assert_eq!(listed(&ledger, "a", fresh()).await, []);
+    ledger.take_note_of_acknowledged(name().as_str(), content(), ago);
+    assert_eq!(
+        listed(&ledger, "a", fresh()).await,
+        written,
+        "the listing was there first"
+    );
+    tokio::time::advance(Duration::from_secs(49)).await;
+    assert_eq!(listed(&ledger, "a", Freshness::now()).await, written);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(
+        listed(&ledger, "a", Freshness::now()).await,
+        [],
+        "somebody has deleted it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_clock_says_an_earlier_process_wrote_before_this_one_started() {
+    let azure = Azure::new(0, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    tokio::time::advance(SETTLE_TIME).await;
+    // Status says that it was a moment ago, and goes on saying so.
+    ledger.take_note_of_acknowledged(name().as_str(), content(), Duration::ZERO);
+    assert_eq!(listed(&ledger, "a", Freshness::now()).await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_lost_answer_nobody_writes_before_the_settle_time() {
     let azure = Azure::new(1, true);
     let (ledgers, mut woken) = ledgers(&azure);
@@ -440,11 +478,11 @@ async fn what_an_earlier_process_recorded_counts_as_sent_and_what_this_one_recor
     let azure = Azure::new(9, false);
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    ledger.take_note("azwib-ours", None);
+    ledger.recorded(&name());
     // The watch shows the record of our own write before it shows what came of it.
-    ledger.take_note("azwib-ours", Some(content()));
+    ledger.take_note_of_pending(name().as_str(), content());
     assert!(place(&ledger, "a").await.is_ok());
-    ledger.take_note("azwib-earlier", Some(content()));
+    ledger.take_note_of_pending("azwib-earlier", content());
     let settles_in = SETTLE_TIME;
     let unsettled = Some(NotNow::Unsettled { settles_in });
     assert_eq!(place(&ledger, "a").await.err(), unsettled);
