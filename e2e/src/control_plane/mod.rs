@@ -54,8 +54,6 @@ pub struct ControlPlaneOptions {
     /// Where the issuer publishes its keys: an https URL.
     pub jwks_uri: String,
     pub service_account_keys: ServiceAccountKeys,
-    /// Let the API server take several times the memory, and less time to collect its garbage.
-    pub generous_memory: bool,
 }
 
 impl ControlPlaneOptions {
@@ -65,7 +63,6 @@ impl ControlPlaneOptions {
             issuer: issuer.to_owned(),
             jwks_uri: format!("{}/openid/v1/jwks", issuer.trim_end_matches('/')),
             service_account_keys,
-            generous_memory: false,
         }
     }
 

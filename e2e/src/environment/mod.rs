@@ -59,7 +59,7 @@ pub struct EnvironmentOptions {
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
     /// directory otherwise, and goes with it.
     pub keep_records: bool,
-    /// Spend as little processor time around the operator as can be: no log of requests, and garbage collected less often.
+    /// Spend as little processor time around the operator as can be: no log of requests.
     pub for_measurements: bool,
 }
 
@@ -132,11 +132,8 @@ impl Environment {
         let keys = ServiceAccountKeys::generate()?;
         let issuer = control.register_issuer(keys.jwks().clone()).await?;
         begin("starting etcd, kube-apiserver and kube-controller-manager");
-        let control_plane = ControlPlane::start(ControlPlaneOptions {
-            generous_memory: options.for_measurements,
-            ..ControlPlaneOptions::with_issuer(&issuer, keys)
-        })
-        .await?;
+        let control_plane =
+            ControlPlane::start(ControlPlaneOptions::with_issuer(&issuer, keys)).await?;
         begin("installing azwib: kubectl apply -k config/default");
         install(&control_plane, options.install_crd).await?;
         begin("creating the operator's own managed identity in the simulator");
