@@ -10,10 +10,12 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use kube_runtime::controller::{self, Action, Config, ReconcileRequest, applier, trigger_with};
 use kube_runtime::reflector::{ObjectRef, Store, store};
+use kube_runtime::watcher::Event;
 use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use super::account::ExistingAccount;
 use super::context::readable;
 use super::index::{Bindings, Guarded, slim};
 use super::validate::{Defaults, service_account_name};
@@ -27,7 +29,7 @@ pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
 /// The watches of the controller.
 pub struct Watches {
     pub bindings: Bindings,
-    pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
+    pub accounts: Store<ExistingAccount>,
     /// Resolves once the first list of bindings is in the store. (`Store::wait_until_ready` wakes one waiter only, and
     /// that is the applier.)
     pub synced: oneshot::Receiver<()>,
@@ -40,7 +42,7 @@ impl Watches {
     pub fn new(client: &kube::Client, defaults: Defaults) -> Self {
         let (bindings, bindings_writer) = store::<Guarded>();
         let bindings = Bindings::new(bindings, defaults);
-        let (accounts, accounts_writer) = store::<PartialObjectMeta<ServiceAccount>>();
+        let (accounts, mut accounts_writer) = store::<ExistingAccount>();
         let changed = predicates::generation
             .combine(predicates::annotations)
             .combine(predicates::finalizers)
@@ -61,7 +63,7 @@ impl Watches {
             .reflect(bindings_writer)
             .inspect_ok(move |event| {
                 indexed.follow(event);
-                let first = sync.take_if(|_| matches!(event, watcher::Event::InitDone));
+                let first = sync.take_if(|_| matches!(event, Event::InitDone));
                 if let Some(sync) = first {
                     // Nobody waits any more once the operator is stopping.
                     let _ = sync.send(());
@@ -78,9 +80,10 @@ impl Watches {
                 watcher::Config::default(),
             )
             .default_backoff()
-            .reflect(accounts_writer)
+            .map_ok(existing)
+            .inspect_ok(move |event| accounts_writer.apply_watcher_event(event))
             .touched_objects(),
-            move |account: PartialObjectMeta<ServiceAccount>| naming(&account, &named_by),
+            move |account: ExistingAccount| naming(&account, &named_by),
         );
         let requests = stream::select(of_bindings, of_accounts).boxed();
         Self {
@@ -110,15 +113,23 @@ fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
     [own].into_iter().chain(others).map(Request::from).collect()
 }
 
-fn naming(account: &PartialObjectMeta<ServiceAccount>, bindings: &Bindings) -> Vec<Request> {
-    of_account(
-        &account.namespace().unwrap_or_default(),
-        &account.name_any(),
-        bindings,
-    )
-    .into_iter()
-    .map(Request::from)
-    .collect()
+/// What is of interest of the accounts of an event.
+fn existing(event: Event<PartialObjectMeta<ServiceAccount>>) -> Event<ExistingAccount> {
+    let cut = |account: PartialObjectMeta<_>| ExistingAccount::of(&account.metadata);
+    match event {
+        Event::Apply(account) => Event::Apply(cut(account)),
+        Event::Delete(account) => Event::Delete(cut(account)),
+        Event::Init => Event::Init,
+        Event::InitApply(account) => Event::InitApply(cut(account)),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+fn naming(account: &ExistingAccount, bindings: &Bindings) -> Vec<Request> {
+    of_account(account.namespace(), account.name(), bindings)
+        .into_iter()
+        .map(Request::from)
+        .collect()
 }
 
 fn of_account(
