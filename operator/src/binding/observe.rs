@@ -25,7 +25,7 @@ use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
 
 /// A listing that a write is decided on is no older than this.
-pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(10);
+pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
 
 /// A listing that shows no slot is believed for so long: while somebody waits, there is a new one every minute.
 const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);
