@@ -139,9 +139,8 @@ pub(super) async fn conclude(
             });
         }
         ctx.events
-            .ready_changed(binding, &before, &status.conditions)
-            .await;
-        ctx.events.identity_replaced(binding, &status).await;
+            .ready_changed(binding, &before, &status.conditions);
+        ctx.events.identity_replaced(binding, &status);
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);
@@ -157,9 +156,7 @@ pub(super) async fn conclude(
         error.finding(),
         standing.map(|standing| standing.failures),
     ) {
-        ctx.events
-            .not_looked_at(binding, reason, &error.message())
-            .await;
+        ctx.events.not_looked_at(binding, reason, &error.message());
     }
     let delay = error.pace().delay(standing.unwrap_or(Standing::FIRST));
     let until_stalled = error

@@ -1,6 +1,7 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
@@ -14,6 +15,8 @@ use kube_runtime::watcher::Event;
 use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::account::ExistingAccount;
 use super::context::readable;
@@ -97,7 +100,8 @@ impl Watches {
 
 /// The binding itself, and every other one of its account: what one of them may do depends on the others.
 fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
-    let own = ObjectRef::from_obj(binding);
+    // By its name alone: a request waits in the queue for as long as its binding is there.
+    let own = ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
     let neighbours = binding.0.as_ref().ok().map(|binding| {
         of_account(
             &binding.namespace().unwrap_or_default(),
@@ -153,12 +157,19 @@ pub async fn run(
     let config = Config::default().concurrency(ctx.settings.max_concurrent_reconciles);
     let bindings = ctx.bindings.store().clone();
     let queue = stream::select(requests, woken_requests(woken)).take_until(shutdown);
-    applier(guarded_reconcile, retry, ctx, bindings, queue, config)
-        .for_each(|outcome| {
-            log(outcome);
-            std::future::ready(())
-        })
-        .await;
+    let passes = applier(
+        pass_in_task,
+        retry,
+        Arc::clone(&ctx),
+        bindings,
+        queue,
+        config,
+    );
+    let passes = passes.for_each(|outcome| {
+        log(outcome);
+        std::future::ready(())
+    });
+    ctx.events.published_during(passes).await;
 }
 
 fn woken_requests(
@@ -185,6 +196,23 @@ pub fn guarded_reconcile(
         };
         ctx.ledgers.passed(&who);
         outcome
+    }
+    .boxed()
+}
+
+/// The same in a task of its own: of those in its own, kube-runtime polls every one whenever one of them can go on.
+fn pass_in_task(
+    binding: Arc<Guarded>,
+    ctx: Arc<Context>,
+) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {
+    let pass = AbortOnDropHandle::new(tokio::spawn(guarded_reconcile(binding, ctx)));
+    async move {
+        match pass.await.map_err(JoinError::try_into_panic) {
+            Ok(outcome) => outcome,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // Only the end of the runtime ends it otherwise, and with that this future.
+            Err(Err(_)) => std::future::pending().await,
+        }
     }
     .boxed()
 }
