@@ -14,8 +14,9 @@ pub const CRD_FILE_NAME: &str = "azwib.dev_workloadidentitybindings.yaml";
 
 /// The CustomResourceDefinition of [`WorkloadIdentityBinding`], as it is installed.
 ///
-/// It differs from what the derive gives in three things: no field is nullable (a transition rule cannot tell a null from
-/// an absent field), `status` starts as exactly `{observedGeneration: -1}`, and the recommended labels are set.
+/// It differs from what the derive gives in four things: no field is nullable (a transition rule cannot tell a null from
+/// an absent field), `status` starts as exactly `{observedGeneration: -1}` and has one owner as a whole, and the recommended
+/// labels are set.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = WorkloadIdentityBinding::crd();
     let labels = crd.metadata.labels.get_or_insert_default();
@@ -38,6 +39,9 @@ pub fn crd() -> CustomResourceDefinition {
         {
             remove_defaults(status);
             status.default = Some(JSON(json!({"observedGeneration": NOT_OBSERVED})));
+            // azwib alone writes it, and always the whole of it. An owner for each of its fifty fields would be most of
+            // what the API server has to store, decode and send with every write.
+            status.x_kubernetes_map_type = Some("atomic".to_owned());
         }
     }
     crd

@@ -149,9 +149,11 @@ fn a_status_that_nobody_wrote_does_not_pass_for_a_finished_one() {
 }
 
 #[test]
-fn lists_of_the_status_are_merged_by_their_keys() {
+fn the_status_has_one_owner_and_its_lists_hold_each_key_once() {
     let root = root_schema();
-    let status = &root["properties"]["status"]["properties"];
+    let status = &root["properties"]["status"];
+    assert_eq!(status["x-kubernetes-map-type"], "atomic");
+    let status = &status["properties"];
     for (list, key, most) in [("conditions", "type", 32), ("credentials", "name", 4)] {
         assert_eq!(status[list]["x-kubernetes-list-type"], "map", "{list}");
         assert_eq!(

@@ -85,14 +85,16 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
             at: process.shared.time.at,
         },
     };
+    let ctx = Arc::new(context);
     let mut scheduler = Scheduler {
-        ctx: Arc::new(context),
+        ctx: Arc::clone(&ctx),
         due: BTreeMap::new(),
         running: BTreeSet::new(),
         passes: JoinSet::new(),
         process,
     };
-    scheduler.run(watches.requests, watches.synced, woken).await;
+    let passes = scheduler.run(watches.requests, watches.synced, woken);
+    ctx.events.published_during(passes).await;
     Ok(())
 }
 

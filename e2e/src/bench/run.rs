@@ -21,7 +21,7 @@ use crate::demo::progress::Progress;
 use crate::environment::PATIENCE;
 use crate::{OperatorProcess, wait};
 
-/// How long things are given to come to rest: events are told after the status that they are about.
+/// How long things are at rest when nothing more comes: events are told after the status that they are about.
 const REST: Duration = Duration::from_secs(2);
 
 /// The resync period of an operator that is watched while nothing changes, and how many of them that lasts.
@@ -195,8 +195,16 @@ impl Run<'_> {
         created: &Created,
         figures: &mut Figures,
     ) -> anyhow::Result<()> {
-        sleep(REST).await;
-        figures.set_counts(count(&self.setup.environment, Window::since(created.began)).await?);
+        let counted = async || count(&self.setup.environment, Window::since(created.began)).await;
+        let mut counts = counted().await?;
+        loop {
+            sleep(REST).await;
+            let before = std::mem::replace(&mut counts, counted().await?);
+            if before.kubernetes_writes == counts.kubernetes_writes {
+                break;
+            }
+        }
+        figures.set_counts(counts);
         figures.cpu_s = seconds(created.operator_cpu);
         figures.peak_rss_mib = process::peak_memory(operator.pid())?;
         Ok(())

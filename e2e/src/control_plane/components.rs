@@ -21,9 +21,12 @@ const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 /// etcd insists on advertised addresses in host:port form; nobody dials them, it is a cluster of one.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-/// How much garbage (percent of what is alive) Go lets gather; 100 otherwise. At 400 an API server that takes many small
-/// objects at once spends a fifth less processor time.
-const GENEROUS_GOGC: &str = "400";
+/// How much garbage (percent of what is alive) the API server lets gather before it collects; Go's default is 100. At 400 it
+/// starts with an eighth less processor time, and takes many small objects at once with a fifth less; more gains nothing.
+const API_SERVER_GOGC: &str = "400";
+
+/// From here on it collects more often. Twenty thousand bindings come near it; at half of it they cost a third more processor time.
+const API_SERVER_GOMEMLIMIT: &str = "4GiB";
 
 /// What the components' command lines are made of.
 #[derive(Debug)]
@@ -32,7 +35,6 @@ pub(super) struct Layout {
     assets: ControlPlaneAssets,
     issuer: String,
     jwks_uri: String,
-    generous_memory: bool,
     port: u16,
 }
 
@@ -49,7 +51,6 @@ impl Layout {
             assets,
             issuer: options.issuer.clone(),
             jwks_uri: options.jwks_uri.clone(),
-            generous_memory: options.generous_memory,
             port,
         };
         let ca = CertificateAuthority::new("azwib local control plane")?;
@@ -157,9 +158,10 @@ impl Layout {
                 "--endpoint-reconciler-type=none".into(),
             ],
         );
-        if self.generous_memory {
-            command.env.insert("GOGC".into(), GENEROUS_GOGC.into());
-        }
+        command.env.extend([
+            ("GOGC".into(), API_SERVER_GOGC.into()),
+            ("GOMEMLIMIT".into(), API_SERVER_GOMEMLIMIT.into()),
+        ]);
         command
     }
 

@@ -54,8 +54,6 @@ pub struct ControlPlaneOptions {
     /// Where the issuer publishes its keys: an https URL.
     pub jwks_uri: String,
     pub service_account_keys: ServiceAccountKeys,
-    /// Let the API server take several times the memory, and less time to collect its garbage.
-    pub generous_memory: bool,
     /// CustomResourceDefinitions, a file, to be there before the controllers start: the garbage collector and the deletion
     /// of namespaces learn of kinds that come later within half a minute only.
     pub crds: Option<PathBuf>,
@@ -68,7 +66,6 @@ impl ControlPlaneOptions {
             issuer: issuer.to_owned(),
             jwks_uri: format!("{}/openid/v1/jwks", issuer.trim_end_matches('/')),
             service_account_keys,
-            generous_memory: false,
             crds: None,
         }
     }

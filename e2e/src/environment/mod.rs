@@ -59,7 +59,7 @@ pub struct EnvironmentOptions {
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
     /// directory otherwise, and goes with it.
     pub keep_records: bool,
-    /// Spend as little processor time around the operator as can be: no log of requests, and garbage collected less often.
+    /// Spend as little processor time around the operator as can be: no log of requests.
     pub for_measurements: bool,
 }
 
@@ -133,7 +133,6 @@ impl Environment {
         let issuer = control.register_issuer(keys.jwks().clone()).await?;
         begin("starting etcd, kube-apiserver and kube-controller-manager");
         let control_plane = ControlPlane::start(ControlPlaneOptions {
-            generous_memory: options.for_measurements,
             crds: options.install_crd.then(crds),
             ..ControlPlaneOptions::with_issuer(&issuer, keys)
         })

@@ -3,14 +3,16 @@
 //! The account may be ours or kept by somebody else (Git, Helm, a person), and that is read from the account itself:
 //! its managed fields and the marks that GitOps tools leave on what they track.
 
-use std::collections::BTreeMap;
+mod existing;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use azwib_crds::{DeletionPolicy, ServiceAccountOrigin, ServiceAccountRole};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::kubeutil::FIELD_MANAGER;
-use crate::kubeutil::field_ownership::{applied_by, other_owners_of_annotation};
+pub use existing::ExistingAccount;
 
 /// Annotation that names the client id; read by the azure-workload-identity webhook.
 pub const CLIENT_ID: &str = "azure.workload.identity/client-id";
@@ -18,6 +20,9 @@ pub const CLIENT_ID: &str = "azure.workload.identity/client-id";
 pub const TENANT_ID: &str = "azure.workload.identity/tenant-id";
 /// Annotation with the lifetime of projected tokens, in seconds; read by the webhook.
 pub const TOKEN_EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
+
+/// All of them.
+const ANNOTATIONS: [&str; 3] = [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION];
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
@@ -62,47 +67,24 @@ pub struct AccountConfiguration {
 /// Who made the account, read from the account.
 ///
 /// Ours is what carries our label under our manager and is kept nowhere else; what is not there yet will be ours.
-pub fn origin(existing: Option<&ObjectMeta>) -> ServiceAccountOrigin {
-    let Some(meta) = existing else {
-        return ServiceAccountOrigin::Created;
-    };
-    let labelled = meta
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(MANAGED_BY))
-        .is_some_and(|by| by == FIELD_MANAGER);
-    if labelled
-        && applied_by(meta, FIELD_MANAGER).labels.contains(MANAGED_BY)
-        && !kept_elsewhere(meta)
-    {
+pub fn origin(existing: Option<&ExistingAccount>) -> ServiceAccountOrigin {
+    let is_ours = existing.is_none_or(|account| {
+        account.managed_by() == Some(FIELD_MANAGER)
+            && account.applied_labels().any(|label| label == MANAGED_BY)
+            && !account.is_kept_elsewhere()
+    });
+    if is_ours {
         ServiceAccountOrigin::Created
     } else {
         ServiceAccountOrigin::Adopted
     }
 }
 
-fn kept_elsewhere(meta: &ObjectMeta) -> bool {
-    let marked = |fields: &Option<BTreeMap<String, String>>| {
-        fields
-            .as_ref()
-            .is_some_and(|fields| TRACKING_MARKS.iter().any(|mark| fields.contains_key(*mark)))
-    };
-    marked(&meta.labels)
-        || marked(&meta.annotations)
-        || [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION]
-            .iter()
-            .any(|annotation| {
-                other_owners_of_annotation(meta, FIELD_MANAGER, annotation, true)
-                    .next()
-                    .is_some()
-            })
-}
-
 /// The binding whose identity the annotations name: of those with the role Default, the one whose client id the account
 /// already carries under our manager, otherwise the oldest.
 pub fn holder<'a>(
     claimants: &'a [Claimant],
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
 ) -> Option<&'a Claimant> {
     let carried = existing
         .map(carried_annotations)
@@ -121,19 +103,17 @@ pub fn holder<'a>(
 }
 
 /// Those of our annotations that the account carries under our manager, as they are.
-fn carried_annotations(existing: &ObjectMeta) -> BTreeMap<&'static str, String> {
-    let owned = applied_by(existing, FIELD_MANAGER).annotations;
-    [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION]
-        .into_iter()
-        .filter(|key| owned.contains(*key))
-        .filter_map(|key| Some((key, existing.annotations.as_ref()?.get(key)?.clone())))
+fn carried_annotations(existing: &ExistingAccount) -> BTreeMap<&'static str, String> {
+    existing
+        .carried_annotations()
+        .map(|(key, value)| (key, value.to_owned()))
         .collect()
 }
 
 /// What the account should carry for these bindings, which are all that count for it.
 pub fn configuration(
     claimants: &[Claimant],
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
 ) -> AccountConfiguration {
     let origin = origin(existing);
     let (annotations, note) = match holder(claimants, existing) {
@@ -161,7 +141,7 @@ pub fn configuration(
         },
         origin,
         note,
-        uid: existing.and_then(|meta| meta.uid.clone()),
+        uid: existing.and_then(|account| account.uid().map(str::to_owned)),
     }
 }
 
@@ -169,7 +149,7 @@ pub fn configuration(
 /// name an identity that is none of the claimants'.
 fn retained_annotations(
     claimants: &[Claimant],
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
 ) -> BTreeMap<&'static str, String> {
     let carried = existing.map(carried_annotations).unwrap_or_default();
     let of_claimant = |client_id: &String| {
@@ -186,7 +166,7 @@ fn retained_annotations(
 fn annotations(
     holder: &Claimant,
     origin: ServiceAccountOrigin,
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
 ) -> (BTreeMap<&'static str, String>, Option<String>) {
     let mut annotations = BTreeMap::from([
         (CLIENT_ID, holder.client_id.clone()),
@@ -204,7 +184,7 @@ fn annotations(
 pub fn configuration_after(
     leaving: &Claimant,
     remaining: &[Claimant],
-    existing: &ObjectMeta,
+    existing: &ExistingAccount,
 ) -> AccountConfiguration {
     if leaving.deletion_policy == DeletionPolicy::Retain {
         // It stays as if its binding were still there; a binding that remains and wants it otherwise says so itself.
@@ -230,53 +210,50 @@ pub fn configuration_after(
 
 impl AccountConfiguration {
     /// Whether the account carries exactly this under our field manager, so that nothing needs to be written.
-    pub fn is_in_place(&self, existing: &ObjectMeta) -> bool {
-        let owned = applied_by(existing, FIELD_MANAGER);
-        let references = existing.owner_references.as_deref().unwrap_or_default();
-        holds(existing.annotations.as_ref(), &self.annotations)
-            && holds(existing.labels.as_ref(), &self.labels)
+    pub fn is_in_place(&self, existing: &ExistingAccount) -> bool {
+        holds(|key| existing.annotation(key), &self.annotations)
+            && holds(
+                |key| existing.managed_by().filter(|_| key == MANAGED_BY),
+                &self.labels,
+            )
             && self
                 .owner_references
                 .iter()
-                .all(|reference| references.contains(reference))
-            && owned
-                .annotations
-                .iter()
-                .map(String::as_str)
+                .all(|reference| existing.refers_to(reference))
+            && existing
+                .applied_annotations()
                 .eq(self.annotations.keys().copied())
-            && owned
-                .labels
-                .iter()
-                .map(String::as_str)
-                .eq(self.labels.keys().copied())
-            && owned.owner_references
-                == self
-                    .owner_references
-                    .iter()
-                    .map(|reference| reference.uid.clone())
-                    .collect()
+            && existing.applied_labels().eq(self.labels.keys().copied())
+            && existing.applied_owners().eq(self.owner_uids())
+    }
+
+    fn owner_uids(&self) -> BTreeSet<&str> {
+        self.owner_references
+            .iter()
+            .map(|reference| reference.uid.as_str())
+            .collect()
     }
 
     /// The field of an account that is not ours which another manager holds with another value, and that manager.
     ///
     /// The API server would refuse the apply for it; what is known beforehand needs no try, and no record of one.
-    pub fn conflict<'a>(&self, existing: &'a ObjectMeta) -> Option<(&'static str, &'a str)> {
+    pub fn conflict<'a>(&self, existing: &'a ExistingAccount) -> Option<(&'static str, &'a str)> {
         if self.force() {
             return None;
         }
         [CLIENT_ID, TENANT_ID].into_iter().find_map(|field| {
             let wanted = self.annotations.get(field)?;
-            let carried = existing.annotations.as_ref()?.get(field)?;
-            let other = other_owners_of_annotation(existing, FIELD_MANAGER, field, false).next()?;
+            let carried = existing.annotation(field)?;
+            let other = existing.other_owner(field)?;
             (carried != wanted).then_some((field, other))
         })
     }
 
     /// What is applied where there is such a conflict: label and references go, or the end of a binding would take along
     /// what somebody else keeps; no annotation comes or changes. None where nothing is left to give up.
-    pub fn given_up(&self, existing: &ObjectMeta) -> Option<Self> {
-        let owned = applied_by(existing, FIELD_MANAGER);
-        (!owned.labels.is_empty() || !owned.owner_references.is_empty()).then(|| Self {
+    pub fn given_up(&self, existing: &ExistingAccount) -> Option<Self> {
+        let mut owned = existing.applied_labels().chain(existing.applied_owners());
+        owned.next().is_some().then(|| Self {
             annotations: carried_annotations(existing),
             note: None,
             ..self.clone()
@@ -289,39 +266,40 @@ impl AccountConfiguration {
     }
 }
 
-fn holds(
-    existing: Option<&BTreeMap<String, String>>,
+fn holds<'a>(
+    existing: impl Fn(&str) -> Option<&'a str>,
     wanted: &BTreeMap<&'static str, String>,
 ) -> bool {
     wanted
         .iter()
-        .all(|(key, value)| existing.and_then(|fields| fields.get(*key)) == Some(value))
+        .all(|(key, value)| existing(key) == Some(value.as_str()))
 }
 
 fn foreign_expiration(
     origin: ServiceAccountOrigin,
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
     wanted: &str,
 ) -> Option<String> {
-    let meta = existing.filter(|_| origin == ServiceAccountOrigin::Adopted)?;
-    let value = meta
-        .annotations
-        .as_ref()?
-        .get(TOKEN_EXPIRATION)
+    let account = existing.filter(|_| origin == ServiceAccountOrigin::Adopted)?;
+    let value = account
+        .annotation(TOKEN_EXPIRATION)
         .filter(|value| *value != wanted)?;
-    let manager =
-        other_owners_of_annotation(meta, FIELD_MANAGER, TOKEN_EXPIRATION, false).next()?;
+    let manager = account.other_owner(TOKEN_EXPIRATION)?;
     Some(format!(
         "the token lifetime of {value} s set by \"{manager}\" is left as it is"
     ))
 }
 
 fn owner_reference(claimant: &Claimant) -> OwnerReference {
+    owner_reference_to(&claimant.name, &claimant.uid)
+}
+
+fn owner_reference_to(binding: &str, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: "azwib.dev/v1alpha1".to_owned(),
         kind: "WorkloadIdentityBinding".to_owned(),
-        name: claimant.name.clone(),
-        uid: claimant.uid.clone(),
+        name: binding.to_owned(),
+        uid: uid.to_owned(),
         controller: None,
         block_owner_deletion: None,
     }

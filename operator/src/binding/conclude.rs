@@ -139,9 +139,8 @@ pub(super) async fn conclude(
             });
         }
         ctx.events
-            .ready_changed(binding, &before, &status.conditions)
-            .await;
-        ctx.events.identity_replaced(binding, &status).await;
+            .ready_changed(binding, &before, &status.conditions);
+        ctx.events.identity_replaced(binding, &status);
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);
@@ -155,9 +154,7 @@ pub(super) async fn conclude(
     if let (true, Some((_, reason))) = (kept && !error.is_not_now(), error.finding()) {
         ctx.metrics.unverified(reason);
         if standing.is_some_and(|standing| standing.failures == 1) {
-            ctx.events
-                .not_looked_at(binding, reason, &error.message())
-                .await;
+            ctx.events.not_looked_at(binding, reason, &error.message());
         }
     }
     let delay = error.pace().delay(standing.unwrap_or(Standing::FIRST));

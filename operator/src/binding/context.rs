@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
-use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::ResourceExt;
-use kube::core::PartialObjectMeta;
 use kube_runtime::reflector::Store;
 use tokio::time::Instant;
 
 use super::Failed;
+use super::account::ExistingAccount;
 use super::error::Error;
 use super::events::Events;
 use super::index::{Bindings, Found};
@@ -59,7 +58,7 @@ pub struct Context {
     pub client: kube::Client,
     pub ledgers: Arc<Ledgers>,
     pub bindings: Bindings,
-    pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
+    pub accounts: Store<ExistingAccount>,
     pub settings: Settings,
     pub attempts: Attempts,
     /// The last request for fresh reads, and when it was seen, by UID.

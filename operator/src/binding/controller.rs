@@ -1,6 +1,7 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
@@ -10,10 +11,14 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use kube_runtime::controller::{self, Action, Config, ReconcileRequest, applier, trigger_with};
 use kube_runtime::reflector::{ObjectRef, Store, store};
+use kube_runtime::watcher::Event;
 use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::account::ExistingAccount;
 use super::context::readable;
 use super::index::{Bindings, Guarded, slim};
 use super::validate::{Defaults, service_account_name};
@@ -27,7 +32,7 @@ pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
 /// The watches of the controller.
 pub struct Watches {
     pub bindings: Bindings,
-    pub accounts: Store<PartialObjectMeta<ServiceAccount>>,
+    pub accounts: Store<ExistingAccount>,
     /// Resolves once the first list of bindings is in the store. (`Store::wait_until_ready` wakes one waiter only, and
     /// that is the applier.)
     pub synced: oneshot::Receiver<()>,
@@ -40,7 +45,7 @@ impl Watches {
     pub fn new(client: &kube::Client, defaults: Defaults) -> Self {
         let (bindings, bindings_writer) = store::<Guarded>();
         let bindings = Bindings::new(bindings, defaults);
-        let (accounts, accounts_writer) = store::<PartialObjectMeta<ServiceAccount>>();
+        let (accounts, mut accounts_writer) = store::<ExistingAccount>();
         let changed = predicates::generation
             .combine(predicates::annotations)
             .combine(predicates::finalizers)
@@ -61,7 +66,7 @@ impl Watches {
             .reflect(bindings_writer)
             .inspect_ok(move |event| {
                 indexed.follow(event);
-                let first = sync.take_if(|_| matches!(event, watcher::Event::InitDone));
+                let first = sync.take_if(|_| matches!(event, Event::InitDone));
                 if let Some(sync) = first {
                     // Nobody waits any more once the operator is stopping.
                     let _ = sync.send(());
@@ -78,9 +83,10 @@ impl Watches {
                 watcher::Config::default(),
             )
             .default_backoff()
-            .reflect(accounts_writer)
+            .map_ok(existing)
+            .inspect_ok(move |event| accounts_writer.apply_watcher_event(event))
             .touched_objects(),
-            move |account: PartialObjectMeta<ServiceAccount>| naming(&account, &named_by),
+            move |account: ExistingAccount| naming(&account, &named_by),
         );
         let requests = stream::select(of_bindings, of_accounts).boxed();
         Self {
@@ -94,7 +100,8 @@ impl Watches {
 
 /// The binding itself, and every other one of its account: what one of them may do depends on the others.
 fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
-    let own = ObjectRef::from_obj(binding);
+    // By its name alone: a request waits in the queue for as long as its binding is there.
+    let own = ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
     let neighbours = binding.0.as_ref().ok().map(|binding| {
         of_account(
             &binding.namespace().unwrap_or_default(),
@@ -110,15 +117,23 @@ fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
     [own].into_iter().chain(others).map(Request::from).collect()
 }
 
-fn naming(account: &PartialObjectMeta<ServiceAccount>, bindings: &Bindings) -> Vec<Request> {
-    of_account(
-        &account.namespace().unwrap_or_default(),
-        &account.name_any(),
-        bindings,
-    )
-    .into_iter()
-    .map(Request::from)
-    .collect()
+/// What is of interest of the accounts of an event.
+fn existing(event: Event<PartialObjectMeta<ServiceAccount>>) -> Event<ExistingAccount> {
+    let cut = |account: PartialObjectMeta<_>| ExistingAccount::of(&account.metadata);
+    match event {
+        Event::Apply(account) => Event::Apply(cut(account)),
+        Event::Delete(account) => Event::Delete(cut(account)),
+        Event::Init => Event::Init,
+        Event::InitApply(account) => Event::InitApply(cut(account)),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+fn naming(account: &ExistingAccount, bindings: &Bindings) -> Vec<Request> {
+    of_account(account.namespace(), account.name(), bindings)
+        .into_iter()
+        .map(Request::from)
+        .collect()
 }
 
 fn of_account(
@@ -142,12 +157,19 @@ pub async fn run(
     let config = Config::default().concurrency(ctx.settings.max_concurrent_reconciles);
     let bindings = ctx.bindings.store().clone();
     let queue = stream::select(requests, woken_requests(woken)).take_until(shutdown);
-    applier(guarded_reconcile, retry, ctx, bindings, queue, config)
-        .for_each(|outcome| {
-            log(outcome);
-            std::future::ready(())
-        })
-        .await;
+    let passes = applier(
+        pass_in_task,
+        retry,
+        Arc::clone(&ctx),
+        bindings,
+        queue,
+        config,
+    );
+    let passes = passes.for_each(|outcome| {
+        log(outcome);
+        std::future::ready(())
+    });
+    ctx.events.published_during(passes).await;
 }
 
 fn woken_requests(
@@ -176,6 +198,23 @@ pub fn guarded_reconcile(
         pass.ended(&outcome);
         ctx.ledgers.passed(&who);
         outcome
+    }
+    .boxed()
+}
+
+/// The same in a task of its own: of those in its own, kube-runtime polls every one whenever one of them can go on.
+fn pass_in_task(
+    binding: Arc<Guarded>,
+    ctx: Arc<Context>,
+) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {
+    let pass = AbortOnDropHandle::new(tokio::spawn(guarded_reconcile(binding, ctx)));
+    async move {
+        match pass.await.map_err(JoinError::try_into_panic) {
+            Ok(outcome) => outcome,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // Only the end of the runtime ends it otherwise, and with that this future.
+            Err(Err(_)) => std::future::pending().await,
+        }
     }
     .boxed()
 }

@@ -1,6 +1,11 @@
 //! Events about bindings: transitions only. A failed event is logged and never fails a pass.
+//!
+//! They are published one after the other, beside the passes: when many bindings come at once, what the API server can do
+//! goes into their status first. Only what is told of a binding's end is published before that.
 
 use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use k8s_controller::events::{Event, EventRecorder, EventType, PublishError, Reporter};
@@ -8,12 +13,24 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::sleep;
 
 use super::reason::{ConditionType, Reason};
 use crate::kubeutil::conditions::find;
 
 /// Name under which events are reported.
 const CONTROLLER: &str = "azwib.dev/workloadidentitybinding";
+
+/// Events that wait to be published. One more is lost: who makes a hundred bindings a second for minutes reads no events.
+const QUEUE: usize = 10_000;
+
+/// How long the operator goes on publishing when it stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The recorder knows what it has published in the last ten minutes, to count what comes again, and goes through all of it
+/// for each event. It begins anew after so many, or many bindings would cost more than their number.
+const REMEMBERED: usize = 256;
 
 /// Why an event is published: the closed set of reasons, a stable interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +106,28 @@ impl EventReason {
     }
 }
 
-/// Publishes what happens to bindings.
+/// Tells what happens to bindings.
 pub struct Events {
     client: Client,
-    recorder: EventRecorder,
+    reporter: Reporter,
+    recorder: Mutex<Remembering>,
+    queue: Mutex<Option<Sender<Told>>>,
+    told: tokio::sync::Mutex<Receiver<Told>>,
+}
+
+/// Something that is to be published about a binding.
+struct Told {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    reason: EventReason,
+    note: String,
+}
+
+/// A recorder, and how much it knows.
+struct Remembering {
+    recorder: Arc<EventRecorder>,
+    published: usize,
 }
 
 impl Events {
@@ -101,14 +136,42 @@ impl Events {
             controller: CONTROLLER.to_owned(),
             instance,
         };
+        let recorder = Arc::new(EventRecorder::new(client.clone(), reporter.clone()));
+        let (queue, told) = mpsc::channel(QUEUE);
         Self {
-            recorder: EventRecorder::new(client.clone(), reporter),
             client,
+            reporter,
+            recorder: Mutex::new(Remembering {
+                recorder,
+                published: 0,
+            }),
+            queue: Mutex::new(Some(queue)),
+            told: tokio::sync::Mutex::new(told),
+        }
+    }
+
+    /// Publishes what is told while this work goes on, and then what is left, as far as that takes no time.
+    pub async fn published_during(&self, work: impl Future<Output = ()>) {
+        let work = async {
+            work.await;
+            lock(&self.queue).take();
+            sleep(LAST_WORDS).await;
+        };
+        // Ends when the queue is closed and empty.
+        let publishing = async {
+            let mut told = self.told.lock().await;
+            while let Some(told) = told.recv().await {
+                self.publish(told).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = publishing => {}
         }
     }
 
     /// Tells of a change of `Ready`, from its conditions before and after a pass.
-    pub async fn ready_changed(
+    pub fn ready_changed(
         &self,
         binding: &WorkloadIdentityBinding,
         before: &[Condition],
@@ -123,23 +186,17 @@ impl Events {
         }
         if let Some(reason) = Reason::named(&now.reason) {
             let reason = EventReason::Ready(reason);
-            self.publish(&binding.metadata, reason, &now.message).await;
+            self.tell(&binding.metadata, reason, &now.message);
         }
     }
 
     /// Tells that a good binding could not be looked at; its status stays as it is.
-    pub async fn not_looked_at(
-        &self,
-        binding: &WorkloadIdentityBinding,
-        reason: Reason,
-        message: &str,
-    ) {
-        self.publish(&binding.metadata, EventReason::Ready(reason), message)
-            .await;
+    pub fn not_looked_at(&self, binding: &WorkloadIdentityBinding, reason: Reason, message: &str) {
+        self.tell(&binding.metadata, EventReason::Ready(reason), message);
     }
 
     /// Tells that the identity is another one under the same id, from what was resolved before and what is now.
-    pub async fn identity_replaced(
+    pub fn identity_replaced(
         &self,
         binding: &WorkloadIdentityBinding,
         now: &WorkloadIdentityBindingStatus,
@@ -157,34 +214,69 @@ impl Events {
                 "the managed identity was made again: its client id was {before} and is {now}; restart the pods that use \
                  its service account, which keep the old one"
             );
-            self.publish(&binding.metadata, EventReason::IdentityReplaced, &note)
-                .await;
+            self.tell(&binding.metadata, EventReason::IdentityReplaced, &note);
         }
     }
 
-    /// Tells that a credential was not deleted with its binding.
+    /// Tells that a credential was not deleted with its binding, while that and its namespace are there.
     pub async fn credential_left(&self, binding: &ObjectMeta, credential: &str, why: &str) {
         let note =
             format!("the federated identity credential {credential} is left in Azure: {why}");
-        self.publish(binding, EventReason::CredentialLeft, &note)
+        self.publish(Told::new(binding, EventReason::CredentialLeft, &note))
             .await;
     }
 
-    /// Tells that a binding was let go although its cleanup failed.
+    /// Tells that a binding was let go although its cleanup failed, while that and its namespace are there.
     pub async fn detached(&self, binding: &ObjectMeta, why: &str) {
         let note = format!("let go as asked; what it made in Azure may be left: {why}");
-        self.publish(binding, EventReason::ForceDetached, &note)
+        self.publish(Told::new(binding, EventReason::ForceDetached, &note))
             .await;
     }
 
     /// Tells a binding that it cannot be read.
-    pub async fn unreadable(&self, binding: &ObjectMeta, message: &str) {
-        self.publish(binding, EventReason::Ready(Reason::InvalidSpec), message)
-            .await;
+    pub fn unreadable(&self, binding: &ObjectMeta, message: &str) {
+        self.tell(binding, EventReason::Ready(Reason::InvalidSpec), message);
+    }
+
+    fn tell(&self, binding: &ObjectMeta, reason: EventReason, note: &str) {
+        let told = Told::new(binding, reason, note);
+        let queued = lock(&self.queue).as_ref().map(|queue| queue.try_send(told));
+        if !matches!(queued, Some(Ok(()))) {
+            tracing::debug!(
+                reason = reason.as_str(),
+                "the event is not published: too many wait, or the operator is stopping"
+            );
+        }
+    }
+
+    fn recorder(&self) -> Arc<EventRecorder> {
+        let mut remembering = lock(&self.recorder);
+        remembering.published += 1;
+        if remembering.published > REMEMBERED {
+            let recorder = EventRecorder::new(self.client.clone(), self.reporter.clone());
+            *remembering = Remembering {
+                recorder: Arc::new(recorder),
+                published: 1,
+            };
+        }
+        Arc::clone(&remembering.recorder)
     }
 
     /// In a namespace that is being deleted nothing can be created, events neither: they are then about the Namespace.
-    async fn publish(&self, binding: &ObjectMeta, reason: EventReason, note: &str) {
+    async fn publish(&self, told: Told) {
+        let Told {
+            namespace,
+            name,
+            uid,
+            reason,
+            note,
+        } = told;
+        let binding = ObjectMeta {
+            namespace,
+            name,
+            uid,
+            ..ObjectMeta::default()
+        };
         let event = |note: String| Event {
             type_: reason.type_(),
             reason: reason.as_str().to_owned(),
@@ -193,11 +285,12 @@ impl Events {
             related: None,
         };
         let about = metadata::<WorkloadIdentityBinding>(binding.clone());
-        let outcome = match self.recorder.publish(&about, &event(note.to_owned())).await {
+        let recorder = self.recorder();
+        let outcome = match recorder.publish(&about, &event(note.clone())).await {
             Err(PublishError::Kube(error)) if is_terminating(&error) => {
                 let name = binding.name.as_deref().unwrap_or_default();
                 let note = format!("binding {name}: {note}");
-                self.publish_about_namespace(binding, &event(note)).await
+                self.publish_about_namespace(&binding, &event(note)).await
             }
             outcome => outcome,
         };
@@ -220,11 +313,28 @@ impl Events {
         match namespaces.get_metadata_opt(name).await? {
             Some(namespace) => {
                 let about = metadata::<Namespace>(namespace.metadata);
-                self.recorder.publish(&about, event).await
+                self.recorder().publish(&about, event).await
             }
             None => Ok(()),
         }
     }
+}
+
+impl Told {
+    fn new(binding: &ObjectMeta, reason: EventReason, note: &str) -> Self {
+        Self {
+            namespace: binding.namespace.clone(),
+            name: binding.name.clone(),
+            uid: binding.uid.clone(),
+            reason,
+            note: note.to_owned(),
+        }
+    }
+}
+
+/// A panic elsewhere while the lock was held leaves these usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn metadata<K>(metadata: ObjectMeta) -> PartialObjectMeta<K>

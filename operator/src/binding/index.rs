@@ -1,6 +1,7 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
@@ -27,11 +28,15 @@ pub struct Bindings {
 /// An account, by namespace and name.
 type Account = (String, String);
 
+/// Bindings in order.
+type References = Vec<Arc<BindingRef>>;
+
+/// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
 #[derive(Debug, Default)]
 struct Index {
-    keys: HashMap<BindingRef, Keys>,
-    by_account: HashMap<Account, BTreeSet<BindingRef>>,
-    by_identity: HashMap<String, BTreeSet<BindingRef>>,
+    keys: HashMap<Arc<BindingRef>, Keys>,
+    by_account: HashMap<Arc<Account>, References>,
+    by_identity: HashMap<Arc<str>, References>,
     /// Our last writes that the watch has not shown yet, by UID.
     written: HashMap<String, Written>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
@@ -64,9 +69,9 @@ impl Found {
 /// What one binding is found by.
 #[derive(Debug, PartialEq, Eq)]
 struct Keys {
-    account: Account,
+    account: Arc<Account>,
     /// What its spec names, what its status has resolved, and where its credentials are.
-    identities: BTreeSet<String>,
+    identities: Vec<Arc<str>>,
 }
 
 impl Bindings {
@@ -107,7 +112,15 @@ impl Bindings {
         let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {
             return;
         };
+        let key =
+            ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
         let mut index = self.index();
+        let seen = self.store.get(&key);
+        if seen.is_some_and(|seen| seen.resource_version() == after.resource_version()) {
+            // The watch was faster than the answer, and will not show it again.
+            index.written.remove(&uid);
+            return;
+        }
         let mut outdated = match index.written.remove(&uid) {
             Some(written) if written.latest.resource_version().as_ref() == Some(&version) => {
                 written.outdated
@@ -116,7 +129,7 @@ impl Bindings {
         };
         outdated.push(version);
         let mut latest = after.clone();
-        slim(&mut latest);
+        latest.metadata.managed_fields = None;
         let latest = Arc::new(latest);
         index.written.insert(uid, Written { outdated, latest });
     }
@@ -148,12 +161,13 @@ impl Bindings {
         self.get(found)
     }
 
-    fn get(&self, found: Option<BTreeSet<BindingRef>>) -> Vec<Found> {
+    fn get(&self, found: Option<References>) -> Vec<Found> {
         let stored: Vec<_> = found
             .into_iter()
             .flatten()
-            .filter_map(|BindingRef { namespace, name }| {
-                self.store.get(&ObjectRef::new(&name).within(&namespace))
+            .filter_map(|found| {
+                let BindingRef { namespace, name } = &*found;
+                self.store.get(&ObjectRef::new(name).within(namespace))
             })
             .collect();
         let index = self.index();
@@ -177,20 +191,15 @@ impl Index {
         let Ok(binding) = &binding.0 else {
             return self.remove(&reference);
         };
-        let keys = keys(binding, defaults);
+        let mut keys = keys(binding, defaults);
         if self.keys.get(&reference) == Some(&keys) {
             return;
         }
         self.remove(&reference);
-        self.by_account
-            .entry(keys.account.clone())
-            .or_default()
-            .insert(reference.clone());
-        for identity in &keys.identities {
-            self.by_identity
-                .entry(identity.clone())
-                .or_default()
-                .insert(reference.clone());
+        let reference = Arc::new(reference);
+        keys.account = file_under(&mut self.by_account, keys.account, &reference);
+        for identity in &mut keys.identities {
+            *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
         }
         self.keys.insert(reference, keys);
     }
@@ -236,7 +245,7 @@ impl Index {
         let gone: Vec<_> = self
             .keys
             .keys()
-            .filter(|known| !listed.contains(known))
+            .filter(|known| !listed.contains(&***known))
             .cloned()
             .collect();
         for reference in gone {
@@ -245,24 +254,51 @@ impl Index {
     }
 }
 
-fn take_out<K: std::hash::Hash + Eq>(
-    map: &mut HashMap<K, BTreeSet<BindingRef>>,
-    key: &K,
+/// Files a binding under a key; gives the key as the map has it.
+fn file_under<K: Hash + Eq + ?Sized>(
+    map: &mut HashMap<Arc<K>, References>,
+    key: Arc<K>,
+    reference: &Arc<BindingRef>,
+) -> Arc<K> {
+    let entry = map.entry(key);
+    let key = Arc::clone(entry.key());
+    let found = entry.or_default();
+    if let Err(place) = found.binary_search(reference) {
+        found.insert(place, Arc::clone(reference));
+    }
+    key
+}
+
+fn take_out<K: Hash + Eq + ?Sized>(
+    map: &mut HashMap<Arc<K>, References>,
+    key: &Arc<K>,
     reference: &BindingRef,
 ) {
     if let Some(found) = map.get_mut(key) {
-        found.remove(reference);
+        found.retain(|found| **found != *reference);
         if found.is_empty() {
             map.remove(key);
         }
     }
 }
 
-/// Without the record of who wrote which field, which is most of a binding's size and of no use here.
-///
-/// None, not an empty list: written back, that would have the API server forget it.
-pub fn slim<K: Resource>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
+/// As it is kept: without the record of who wrote which field, which is of no use here, and without the room for more
+/// that lists are given while they are read.
+pub fn slim(binding: &mut Guarded) {
+    let metadata = binding.meta_mut();
+    // None, not an empty list: written back, that would have the API server forget it.
+    metadata.managed_fields = None;
+    if let Some(finalizers) = &mut metadata.finalizers {
+        finalizers.shrink_to_fit();
+    }
+    if let Ok(WorkloadIdentityBinding {
+        status: Some(status),
+        ..
+    }) = &mut binding.0
+    {
+        status.conditions.shrink_to_fit();
+        status.credentials.shrink_to_fit();
+    }
 }
 
 fn reference(binding: &Guarded) -> BindingRef {
@@ -283,17 +319,18 @@ fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
         .into_iter()
         .chain(recorded.map(|credential| &credential.resource_id))
         .filter_map(|id| ManagedIdentityId::parse(id).ok());
+    let identities: BTreeSet<_> = identity_id(&binding.spec.identity, defaults)
+        .ok()
+        .into_iter()
+        .chain(in_status)
+        .map(|id| Arc::from(id.key()))
+        .collect();
     Keys {
-        account: (
+        account: Arc::new((
             binding.namespace().unwrap_or_default(),
             service_account_name(binding),
-        ),
-        identities: identity_id(&binding.spec.identity, defaults)
-            .ok()
-            .into_iter()
-            .chain(in_status)
-            .map(|id| id.key().to_owned())
-            .collect(),
+        )),
+        identities: identities.into_iter().collect(),
     }
 }
 

@@ -8,14 +8,12 @@ use azwib_crds::{
     WorkloadIdentityBinding,
 };
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::account::Claimant;
+use super::account::{Claimant, ExistingAccount};
 use super::claims::{contender, contenders, credential_reason};
 use super::context::readable;
 use super::error::Error;
@@ -29,7 +27,7 @@ use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
 
 /// A listing that a write is decided on is no older than this.
-pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(10);
+pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
 
 /// A listing that shows no slot is believed for so long: while somebody waits, there is a new one every minute.
 const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);
@@ -43,7 +41,7 @@ pub struct Observed {
     /// The claim of this binding among those on the identity.
     pub contender: Contender,
     pub contenders: Vec<Contender>,
-    pub account: Option<ObjectMeta>,
+    pub account: Option<ExistingAccount>,
     /// The bindings that count for the account, this one included.
     pub claimants: Vec<Claimant>,
     /// An older binding with the same account and identity.
@@ -343,10 +341,10 @@ async fn account(
     namespace: &str,
     name: &str,
     ctx: &Context,
-) -> Result<Option<ObjectMeta>, kube::Error> {
-    let key = ObjectRef::<PartialObjectMeta<ServiceAccount>>::new(name).within(namespace);
+) -> Result<Option<ExistingAccount>, kube::Error> {
+    let key = ObjectRef::<ExistingAccount>::new(name).within(namespace);
     match ctx.accounts.get(&key) {
-        Some(account) => Ok(Some(account.metadata.clone())),
+        Some(account) => Ok(Some(ExistingAccount::clone(&account))),
         None => account_now(namespace, name, ctx).await,
     }
 }
@@ -356,10 +354,10 @@ pub(super) async fn account_now(
     namespace: &str,
     name: &str,
     ctx: &Context,
-) -> Result<Option<ObjectMeta>, kube::Error> {
+) -> Result<Option<ExistingAccount>, kube::Error> {
     let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
     let account = accounts.get_metadata_opt(name).await?;
-    Ok(account.map(|account| account.metadata))
+    Ok(account.map(|account| ExistingAccount::of(&account.metadata)))
 }
 
 fn claimants(

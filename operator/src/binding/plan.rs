@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use azwib_crds::{ResolvedIdentity, ServiceAccountCreation, ServiceAccountRole};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::account::{AccountConfiguration, Claimant, configuration, holder};
+use super::account::{AccountConfiguration, Claimant, ExistingAccount, configuration, holder};
 use super::error::Error;
 use super::observe::Observed;
 use super::service_account::ServiceAccountError;
@@ -113,7 +112,7 @@ fn credential_step(
 
 fn account_step(
     claimants: &[Claimant],
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
     identity: &ResolvedIdentity,
     desired: &Desired,
     credential_works: bool,

@@ -137,7 +137,7 @@ async fn tell(
             &Patch::Merge(&status),
         )
         .await?;
-    ctx.events.unreadable(&raw.metadata, &message).await;
+    ctx.events.unreadable(&raw.metadata, &message);
     Ok(())
 }
 

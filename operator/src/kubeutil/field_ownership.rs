@@ -41,18 +41,19 @@ pub fn applied_by(meta: &ObjectMeta, manager: &str) -> OwnedMetadata {
         .unwrap_or_default()
 }
 
-/// The other managers that own this annotation; with `only_applied`, those that own it by server-side apply.
-pub fn other_owners_of_annotation<'a>(
+/// The other managers that own this annotation, and whether by server-side apply.
+pub fn other_owners<'a>(
     meta: &'a ObjectMeta,
     manager: &'a str,
     annotation: &'a str,
-    only_applied: bool,
-) -> impl Iterator<Item = &'a str> {
+) -> impl Iterator<Item = (&'a str, bool)> {
     entries(meta)
-        .filter(move |entry| !only_applied || is_apply(entry))
         .filter(move |entry| !(is_apply(entry) && entry.manager.as_deref() == Some(manager)))
         .filter(move |entry| OwnedMetadata::of(entry).annotations.contains(annotation))
-        .map(|entry| entry.manager.as_deref().unwrap_or("unknown"))
+        .map(|entry| {
+            let manager = entry.manager.as_deref().unwrap_or("unknown");
+            (manager, is_apply(entry))
+        })
 }
 
 fn entries(meta: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
@@ -136,20 +137,14 @@ mod tests {
     #[test]
     fn other_owners_are_told_apart_by_operation() {
         let meta = meta();
-        let owners = |annotation, only_applied| {
-            other_owners_of_annotation(&meta, "azwib", annotation, only_applied).collect::<Vec<_>>()
-        };
+        let owners = |annotation| other_owners(&meta, "azwib", annotation).collect::<Vec<_>>();
         assert_eq!(
-            owners("azure.workload.identity/client-id", true),
-            ["argocd-controller"]
+            owners("azure.workload.identity/client-id"),
+            [("argocd-controller", true)]
         );
         assert_eq!(
-            owners("azure.workload.identity/tenant-id", true),
-            Vec::<&str>::new()
-        );
-        assert_eq!(
-            owners("azure.workload.identity/tenant-id", false),
-            ["kubectl-edit"]
+            owners("azure.workload.identity/tenant-id"),
+            [("kubectl-edit", false)]
         );
     }
 }

@@ -24,9 +24,12 @@ struct Acknowledged {
 }
 
 impl Overlay {
-    /// Notes a write that Azure has acknowledged just now.
-    pub(super) fn acknowledge(&mut self, name: &str, effect: Effect) {
+    /// Notes a write that Azure has acknowledged just now. Forgotten are those so old that no listing that began within
+    /// the settle time of them is under way any more.
+    pub(super) fn acknowledge(&mut self, name: &str, effect: Effect, settle_time: Duration) {
         let at = Instant::now();
+        self.writes
+            .retain(|_, write| at < write.at + 2 * settle_time);
         self.writes
             .insert(name.to_owned(), Acknowledged { effect, at });
     }
@@ -94,7 +97,7 @@ mod tests {
     async fn what_an_earlier_process_wrote_counts_unless_something_later_is_known() {
         let (mut overlay, at) = (Overlay::default(), Instant::now());
         tokio::time::advance(Duration::from_secs(20)).await;
-        overlay.acknowledge("deleted", Effect::Delete);
+        overlay.acknowledge("deleted", Effect::Delete, SETTLE_TIME);
         for (name, counts) in [("deleted", false), ("written", true), ("written", true)] {
             let put = Effect::Put(content("i"));
             assert_eq!(
@@ -114,9 +117,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_acknowledged_write_counts_for_more_than_a_listing_that_began_shortly_after() {
         let mut overlay = Overlay::default();
-        overlay.acknowledge("new", Effect::Put(content("i")));
-        overlay.acknowledge("gone", Effect::Delete);
-        overlay.acknowledge("changed", Effect::Put(content("after")));
+        overlay.acknowledge("new", Effect::Put(content("i")), SETTLE_TIME);
+        overlay.acknowledge("gone", Effect::Delete, SETTLE_TIME);
+        overlay.acknowledge("changed", Effect::Put(content("after")), SETTLE_TIME);
         let stale = || {
             vec![
                 listed("gone", "i"),
@@ -139,5 +142,17 @@ mod tests {
             stale(),
             "later the listing is believed again"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_that_no_listing_can_lack_any_more_are_forgotten_with_the_next() {
+        let mut overlay = Overlay::default();
+        overlay.acknowledge("old", Effect::Delete, SETTLE_TIME);
+        tokio::time::advance(SETTLE_TIME).await;
+        overlay.acknowledge("newer", Effect::Delete, SETTLE_TIME);
+        assert_eq!(overlay.writes.len(), 2, "a listing may still be under way");
+        tokio::time::advance(SETTLE_TIME).await;
+        overlay.acknowledge("newest", Effect::Delete, SETTLE_TIME);
+        assert!(overlay.writes.keys().eq(["newer", "newest"]));
     }
 }

@@ -222,7 +222,8 @@ impl Ledger {
     fn acknowledged(&self, name: &str, effect: Effect) {
         self.amend_listing(Instant::now(), name, &effect);
         let frees_slot = !matches!(effect, Effect::Put(_));
-        lock(&self.overlay).acknowledge(name, effect);
+        let settle_time = self.shared.settings.write_settle_time;
+        lock(&self.overlay).acknowledge(name, effect, settle_time);
         if frees_slot {
             self.wake_without_slot();
         }

@@ -22,8 +22,8 @@ fn retained(name: &str, seconds: i64, client_id: &str) -> Claimant {
 }
 
 /// An account with these labels and annotations, and entries of managedFields as `manager/operation: [annotations]`.
-fn account(yaml: &str) -> ObjectMeta {
-    serde_yaml_ng::from_str(yaml).unwrap()
+fn account(yaml: &str) -> ExistingAccount {
+    ExistingAccount::of(&serde_yaml_ng::from_str(yaml).unwrap())
 }
 
 /// What the API server shows once azwib has made an account for one binding.

@@ -126,3 +126,14 @@ fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
     }
     assert!(bindings.index().written.is_empty());
 }
+
+#[test]
+fn a_write_of_ours_that_the_watch_has_shown_already_is_not_kept() {
+    let (bindings, mut writer) = bindings();
+    let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
+    bindings.wrote(&at("1"), &at("2"));
+    let event = Event::Apply(DeserializeGuard(Ok(at("3"))));
+    see(&bindings, &mut writer, event);
+    bindings.wrote(&at("2"), &at("3"));
+    assert!(bindings.index().written.is_empty());
+}

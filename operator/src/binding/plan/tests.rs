@@ -49,12 +49,12 @@ fn identity(name: &str) -> ResolvedIdentity {
     }
 }
 
-fn account(yaml: &str) -> ObjectMeta {
-    serde_yaml_ng::from_str(yaml).unwrap()
+fn account(yaml: &str) -> ExistingAccount {
+    ExistingAccount::of(&serde_yaml_ng::from_str(yaml).unwrap())
 }
 
 /// An account of somebody's, which names another client id.
-fn kept_elsewhere(label_of_ours: &str) -> ObjectMeta {
+fn kept_elsewhere(label_of_ours: &str) -> ExistingAccount {
     account(&format!(
         "{{labels: {{app.kubernetes.io/managed-by: azwib}}, annotations: {{{CLIENT_ID}: client-x}}, managedFields: [\
          {{manager: platform, operation: Apply, fieldsV1: {{f:metadata: {{f:annotations: {{'f:{CLIENT_ID}': {{}}}}}}}}}}, \
@@ -66,7 +66,7 @@ const LABEL_OF_OURS: &str = "'f:app.kubernetes.io/managed-by': {}";
 
 fn step(
     claimants: &[Claimant],
-    existing: Option<&ObjectMeta>,
+    existing: Option<&ExistingAccount>,
     of: &Claimant,
     creation: ServiceAccountCreation,
     works: bool,
