@@ -1,13 +1,16 @@
 //! Events about bindings: transitions only. A failed event is logged and never fails a pass.
 //!
-//! They are published one after the other, beside the passes: when many bindings come at once, what the API server can do
-//! goes into their status first. Only what is told of a binding's end is published before that.
+//! They are published beside the passes, a few at a time: when many bindings come at once, what the API server can do goes
+//! into their status first. Only what is told of a binding's end is published before that.
+
+mod in_order;
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use futures::FutureExt;
 use k8s_controller::events::{Event, EventRecorder, EventType, PublishError, Reporter};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -16,6 +19,7 @@ use kube::{Api, Client, Resource};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::sleep;
 
+use self::in_order::for_each_in_order;
 use super::reason::{ConditionType, Reason};
 use crate::kubeutil::conditions::find;
 
@@ -24,6 +28,9 @@ const CONTROLLER: &str = "azwib.dev/workloadidentitybinding";
 
 /// Events that wait to be published. One more is lost: who makes a hundred bindings a second for minutes reads no events.
 const QUEUE: usize = 10_000;
+
+/// Bindings whose events are published at once: a call that hangs must not hold up those of all others.
+const AT_ONCE: usize = 8;
 
 /// How long the operator goes on publishing when it stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -160,9 +167,9 @@ impl Events {
         // Ends when the queue is closed and empty.
         let publishing = async {
             let mut told = self.told.lock().await;
-            while let Some(told) = told.recv().await {
-                self.publish(told).await;
-            }
+            let binding = |told: &Told| told.uid.clone();
+            let publish = |told| self.publish(told).boxed();
+            for_each_in_order(&mut told, AT_ONCE, binding, publish).await;
         };
         tokio::select! {
             () = work => {}
