@@ -59,8 +59,9 @@ pub async fn observe(
     let ledger = ctx.ledgers.of(&desired.identity);
     let good = was_good(binding, desired);
     // An earlier process may have sent it a moment before it ended. A listing that shows it settles that.
-    let pending = pending_record(binding, desired).map(|_| desired.claim.content());
-    ledger.take_note(desired.claim.name.as_str(), pending);
+    if pending_record(binding, desired).is_some() {
+        ledger.take_note(desired.claim.name.as_str(), desired.claim.content());
+    }
     let (identity, listing) = match azure(binding, &ledger, desired, good, ctx).await {
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {

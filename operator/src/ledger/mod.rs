@@ -15,6 +15,7 @@ mod turn;
 mod unsettled;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -24,8 +25,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
-use crate::runtime::deliberate::Bug;
+use crate::azure::{
+    AzureError, AzureErrorKind, CredentialContent, Identity, IdentityService, ListedCredential,
+};
+use crate::runtime::deliberate::{Bug, keep_listing, kept_listing};
 use gate::Gate;
 use line::Line;
 pub use line::{Applicant, Urgency};
@@ -171,6 +174,7 @@ impl Ledgers {
                 line: Mutex::default(),
                 without_slot: Mutex::default(),
                 known: Mutex::default(),
+                in_doubt: AtomicBool::new(false),
             })
         });
         Arc::clone(ledger)
@@ -206,8 +210,10 @@ pub struct Ledger {
     line: Mutex<Line>,
     /// Bindings that wait for a slot of the identity.
     without_slot: Mutex<BTreeSet<BindingRef>>,
-    /// Names of the credentials that this process has had to do with.
+    /// Names of the credentials whose writes this process has recorded, or has taken note of.
     known: Mutex<BTreeSet<String>>,
+    /// A request about a credential has said that the identity is not there, and no read of the identity has answered since.
+    in_doubt: AtomicBool,
 }
 
 impl Ledger {
@@ -238,6 +244,14 @@ impl Ledger {
         who: &BindingRef,
         freshness: Freshness,
     ) -> Result<Listing, ReadError> {
+        let started = self.shared.started;
+        if let Some(credentials) = kept_listing(self.id.key(), started.elapsed()) {
+            return Ok(Listing {
+                credentials,
+                asked: started,
+                first_seen: false,
+            });
+        }
         let request = async |asked| {
             let listing = self.shared.service.list_credentials(&self.id).await?;
             Ok(self.listed(listing, asked))
@@ -304,6 +318,7 @@ impl Ledger {
         }
         let settle_time = self.shared.settings.write_settle_time;
         let listing = lock(&self.overlay).complete(listing, asked, settle_time);
+        keep_listing(self.id.key(), &listing);
         if listing.len() < self.shared.settings.credential_limit {
             self.wake_without_slot();
         }
@@ -359,14 +374,40 @@ impl Ledger {
         lock(&self.without_slot).insert(who.clone());
     }
 
-    /// Takes note of a claim on the identity. Where status records a write of it that an earlier process may have sent, it
-    /// counts as sent when this one started; what this process records itself it knows better.
-    pub fn take_note(&self, name: &str, recorded: Option<CredentialContent>) {
-        let is_new = lock(&self.known).insert(name.to_owned());
-        if let Some(content) = recorded.filter(|_| is_new) {
+    /// Takes note of a record in status. An earlier process may have sent what it announces: that counts as sent when this
+    /// one started. What this process has recorded itself it knows better.
+    pub fn take_note(&self, name: &str, recorded: CredentialContent) {
+        if lock(&self.known).insert(name.to_owned()) {
             self.unsettled()
-                .assume(name, Effect::Put(content), self.shared.started);
+                .assume(name, Effect::Put(recorded), self.shared.started);
         }
+    }
+
+    /// Notes that this process has recorded in status that it is about to write this credential.
+    pub fn has_recorded(&self, name: &CredentialName) {
+        lock(&self.known).insert(name.to_string());
+    }
+
+    /// Whether the identity is gone, as a request about one of its credentials has said; Azure says so of one that was made
+    /// a moment ago as well, so the identity itself is asked for. Until it has answered it stays in doubt.
+    pub async fn is_gone(self: &Arc<Self>, who: &BindingRef) -> Result<bool, NotNow> {
+        self.in_doubt.store(true, Ordering::Relaxed);
+        match self.identity(who, Freshness::now()).await {
+            Err(ReadError::NotNow(why)) => Err(why),
+            Err(ReadError::Azure(source)) if source.kind() == AzureErrorKind::ParentNotFound => {
+                Ok(true)
+            }
+            Ok(_) | Err(ReadError::Azure(_)) => {
+                self.in_doubt.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the identity is to be asked for before its credentials: where Azure sets the pace of reads, the one that
+    /// comes second might never be made.
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     fn admit(&self, operation: Operation) -> Result<(), NotNow> {

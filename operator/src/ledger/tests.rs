@@ -22,6 +22,8 @@ struct Azure {
     /// Whether what fails is the answer only.
     lost: AtomicBool,
     throttles: AtomicBool,
+    /// Whether the identity is gone.
+    gone: AtomicBool,
 }
 
 impl Azure {
@@ -35,6 +37,7 @@ impl Azure {
             fails: AtomicBool::new(fails),
             lost: AtomicBool::new(false),
             throttles: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         })
     }
 
@@ -55,6 +58,10 @@ impl Azure {
             let kind = AzureErrorKind::Throttled { retry_after: None };
             let throttled = AzureError::local(kind, "slow down");
             return Err(throttled.with_retry_after(Duration::from_secs(17)));
+        }
+        if self.gone.load(Ordering::SeqCst) {
+            let kind = AzureErrorKind::ParentNotFound;
+            return Err(AzureError::local(kind, "no such identity"));
         }
         Ok(outcome)
     }
@@ -423,16 +430,37 @@ async fn what_an_earlier_process_recorded_counts_as_sent_and_what_this_one_recor
     let azure = Azure::new(9, false);
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    ledger.take_note("azwib-ours", None);
+    ledger.has_recorded(&name());
     // The watch shows the record of our own write before it shows what came of it.
-    ledger.take_note("azwib-ours", Some(content()));
+    ledger.take_note(name().as_str(), content());
     assert!(place(&ledger, "a").await.is_ok());
-    ledger.take_note("azwib-earlier", Some(content()));
+    ledger.take_note("azwib-earlier", content());
     let settles_in = SETTLE_TIME;
     let unsettled = Some(NotNow::Unsettled { settles_in });
     assert_eq!(place(&ledger, "a").await.err(), unsettled);
     tokio::time::advance(SETTLE_TIME).await;
     assert!(place(&ledger, "a").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_a_throttled_read_has_put_in_doubt_stays_so_until_it_has_answered() {
+    let azure = Azure::new(1, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let who = binding("a");
+    assert!(!ledger.is_in_doubt());
+    azure.throttles.store(true, Ordering::SeqCst);
+    assert!(ledger.credential(&name()).await.is_err());
+    azure.throttles.store(false, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(17);
+    assert_eq!(ledger.is_gone(&who).await, Err(NotNow::Paced { until }));
+    assert!(ledger.is_in_doubt(), "it comes before its credentials");
+    tokio::time::advance(Duration::from_secs(17)).await;
+    assert_eq!(ledger.is_gone(&who).await, Ok(false));
+    assert!(!ledger.is_in_doubt());
+    tokio::time::advance(Duration::from_secs(17)).await;
+    azure.gone.store(true, Ordering::SeqCst);
+    assert_eq!(ledger.is_gone(&who).await, Ok(true));
 }
 
 #[tokio::test]
