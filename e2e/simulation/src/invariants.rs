@@ -15,6 +15,7 @@ use crate::network::short;
 use crate::process::Process;
 use crate::setup::ISSUER;
 use crate::shared::Shared;
+use crate::slots;
 use crate::trace::lock;
 use crate::world::subject;
 
@@ -47,6 +48,12 @@ pub struct Books {
     touched: BTreeMap<String, Timestamp>,
     /// Who has ever waited for a slot or for another binding.
     pub waited: BTreeSet<String>,
+    /// What a process has last seen of a credential is from this time, by process and name.
+    seen: BTreeMap<(u32, String), Timestamp>,
+    /// Whose record of a credential that stood was replaced by that of a write to put it back, by UID.
+    repaired: BTreeSet<String>,
+    /// Since when an identity has as many credentials as it may have.
+    pub full_since: BTreeMap<String, Timestamp>,
     /// Since when a binding says that it waits for a slot, by UID.
     limit_since: BTreeMap<String, Timestamp>,
     /// The status of a binding as last written.
@@ -79,9 +86,9 @@ impl Books {
 /// The credential that a request is about, as it is before the request's effect.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
-    identity: String,
+    pub identity: String,
     name: Option<String>,
-    credential: Option<FederatedCredential>,
+    pub credential: Option<FederatedCredential>,
 }
 
 impl Target {
@@ -202,9 +209,19 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
         return;
     }
     within_the_limit(shared, azure);
+    slots::look(shared, azure);
     let (Some(name), Some(record)) = (&before.name, azure.request(id)) else {
         return;
     };
+    if *request.method.as_str() == *"GET" {
+        let lag = jiff::SignedDuration::from_secs(
+            i64::try_from(azure.settings().tunables.read_lag_seconds).unwrap_or_default(),
+        );
+        let seen = (process.number, name.clone());
+        lock(&shared.books)
+            .seen
+            .insert(seen, shared.time.now() - lag);
+    }
     if record.effect.is_none() {
         return;
     }
@@ -234,11 +251,10 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
     match after {
         None => deleted(process, before, &namespace, &account),
         Some(after) => {
-            let limit = azure.settings().tunables.credential_limit;
             let used = azure
                 .identity(&before.identity)
                 .map_or(0, |it| it.credentials.len());
-            let free = limit.saturating_sub(used);
+            let free = shared.limit.saturating_sub(used);
             written(process, before, after, free, &namespace, &account);
         }
     }
@@ -277,13 +293,21 @@ pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
     id.is_some_and(|id| id.eq_ignore_ascii_case(identity))
 }
 
+/// Whether somebody else has changed the identity since the process looked at the credential: it cannot know.
+fn changed_since_seen(process: &Process, target: &Target) -> bool {
+    let books = lock(&process.shared.books);
+    let name = target.name.clone().unwrap_or_default();
+    let seen = books.seen.get(&(process.number, name)).copied();
+    books.touched(&target.identity) >= seen
+}
+
 fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {
     let shared = &process.shared;
     let gone = before.credential.as_ref();
     let ours = gone.is_some_and(|it| {
         it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
     });
-    if !ours {
+    if !ours && !changed_since_seen(process, before) {
         shared.violated(
             OURS,
             format!("a credential of {namespace}/{account} whose subject is not ours was deleted"),
@@ -359,7 +383,8 @@ fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIde
         return;
     };
     // Who had a credential before comes first.
-    if holds_credential(first) {
+    let uid = first.metadata.uid.as_deref().unwrap_or_default();
+    if holds_credential(first) || lock(&shared.books).repaired.contains(uid) {
         return;
     }
     let mut waiting = Vec::new();
@@ -533,7 +558,20 @@ pub fn kubernetes_call(
     }
     let before = lock(&shared.books)
         .statuses
-        .insert(uid, object["status"].clone());
+        .insert(uid.clone(), object["status"].clone());
+    let origin = |status: &Value| status["credentials"][0]["origin"].clone();
+    match (
+        before.as_ref().map(origin).unwrap_or_default().as_str(),
+        origin(&object["status"]).as_str(),
+    ) {
+        (Some("Created"), Some("Pending")) => {
+            lock(&shared.books).repaired.insert(uid);
+        }
+        (_, Some("Pending")) => {}
+        _ => {
+            lock(&shared.books).repaired.remove(&uid);
+        }
+    }
     let Ok(binding) = serde_json::from_value::<WorkloadIdentityBinding>(object.clone()) else {
         return;
     };

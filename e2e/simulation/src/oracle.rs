@@ -406,6 +406,7 @@ fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBindi
     is_for(other, id)
         && other.metadata.uid != binding.metadata.uid
         && other.metadata.deletion_timestamp.is_none()
+        && !other.spec.suspend
         && condition(other, "CredentialReady")
             .is_some_and(|it| it.reason == "CredentialLimitReached")
         && (!holds_credential(other), age(other)) < (!holds_credential(binding), age(binding))
