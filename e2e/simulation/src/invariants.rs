@@ -376,10 +376,8 @@ fn age(binding: &WorkloadIdentityBinding) -> (Option<Timestamp>, Option<String>,
 
 /// Whether somebody older waits for a slot of this identity while a younger binding has got one.
 fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIdentityBinding]) {
-    let alive = served
-        .iter()
-        .filter(|it| it.metadata.deletion_timestamp.is_none());
-    let Some(first) = alive.min_by_key(|it| age(it)) else {
+    // One that is being deleted may have sent it: of several for the same account the oldest does.
+    let Some(first) = served.iter().min_by_key(|it| age(it)) else {
         return;
     };
     // Who had a credential before comes first.

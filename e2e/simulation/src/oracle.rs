@@ -433,8 +433,8 @@ fn costs(shared: &Shared) {
             continue;
         }
         let whose = format!("{namespace}/{name}");
-        // Waiting for somebody else is said, and that it is over.
-        let waits = if books.waited.contains(&whose) { 2 } else { 0 };
+        // Waiting for somebody else is said, with how many slots are used, that it has stalled, and that it is over.
+        let waits = if books.waited.contains(&whose) { 4 } else { 0 };
         let credential = our_name(namespace, account).unwrap_or_default();
         let limits = [
             (whose.clone(), "finalizer", 2),
