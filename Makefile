@@ -109,8 +109,8 @@ simulation: ## The proof by simulation: SEEDS=n runs (2,000) of the operator's o
 	$(CARGO) test $(SIMULATION)
 
 .PHONY: soak
-soak: ## As many runs of the simulation as wanted (SEEDS=n, FROM=n), or one with its trace (SEED=n).
-	$(CARGO) run --quiet $(SIMULATION) --bin soak -- $(if $(SEED),--seed $(SEED),--counts --seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
+soak: ## As many runs of the simulation as wanted (SEEDS=n, FROM=n), or one with its trace (SEED=n). BUG=NAME: with that bug.
+	$(CARGO) run --quiet $(SIMULATION) --bin soak -- $(if $(BUG),--bug $(BUG)) $(if $(SEED),--seed $(SEED),--counts --seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.

@@ -15,6 +15,7 @@ use crate::network::short;
 use crate::process::Process;
 use crate::setup::ISSUER;
 use crate::shared::Shared;
+use crate::slots;
 use crate::trace::lock;
 use crate::world::subject;
 
@@ -43,12 +44,16 @@ pub struct Books {
     sent_by: BTreeMap<u64, u32>,
     /// Until when a process may not ask for this on an identity.
     told_to_wait: BTreeMap<(u32, String, &'static str), Timestamp>,
-    /// Whether what a process was last shown under a credential's name is its own to delete, by identity and name.
-    shown: BTreeMap<(u32, String, String), bool>,
     /// When somebody else has last changed something about an identity.
     touched: BTreeMap<String, Timestamp>,
     /// Who has ever waited for a slot or for another binding.
     pub waited: BTreeSet<String>,
+    /// What a process has last seen of a credential is from this time, by process and name.
+    seen: BTreeMap<(u32, String), Timestamp>,
+    /// Whose record of a credential that stood was replaced by that of a write to put it back, by UID.
+    repaired: BTreeSet<String>,
+    /// Since when an identity has as many credentials as it may have.
+    pub full_since: BTreeMap<String, Timestamp>,
     /// Since when a binding says that it waits for a slot, by UID.
     limit_since: BTreeMap<String, Timestamp>,
     /// The status of a binding as last written.
@@ -81,9 +86,9 @@ impl Books {
 /// The credential that a request is about, as it is before the request's effect.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
-    identity: String,
+    pub identity: String,
     name: Option<String>,
-    credential: Option<FederatedCredential>,
+    pub credential: Option<FederatedCredential>,
 }
 
 impl Target {
@@ -149,7 +154,6 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
         operation(request),
         response.status.as_u16()
     ));
-    shown(process, request, response);
     let header = response
         .headers
         .get("retry-after")
@@ -163,34 +167,6 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
     let place = (process.number, identity_of(request), operation(request));
     let until = shared.time.now() + jiff::SignedDuration::from_secs(seconds);
     lock(&shared.books).told_to_wait.insert(place, until);
-}
-
-/// Remembers what a process is shown of a credential before it deletes it. That nothing is there may come from a read that
-/// lags.
-fn shown(process: &Process, request: &Request, response: &Response) {
-    let Some(name) = credential_of(request).filter(|_| operation(request) == "GET") else {
-        return;
-    };
-    let shared = &process.shared;
-    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    let properties = &body["properties"];
-    let ours = response.status.as_u16() == 404
-        || shared
-            .accounts
-            .get(&name)
-            .is_some_and(|(namespace, account)| {
-                properties["issuer"] == ISSUER
-                    && properties["subject"] == subject(namespace, account)
-            });
-    let place = (process.number, identity_of(request), name);
-    lock(&shared.books).shown.insert(place, ours);
-}
-
-/// The lower-cased name of the credential that a request is about.
-fn credential_of(request: &Request) -> Option<String> {
-    let path = request.path.to_ascii_lowercase();
-    let (_, name) = path.split_once("/federatedidentitycredentials/")?;
-    Some(name.to_owned())
 }
 
 fn identity_of(request: &Request) -> String {
@@ -233,9 +209,19 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
         return;
     }
     within_the_limit(shared, azure);
+    slots::look(shared, azure);
     let (Some(name), Some(record)) = (&before.name, azure.request(id)) else {
         return;
     };
+    if *request.method.as_str() == *"GET" {
+        let lag = jiff::SignedDuration::from_secs(
+            i64::try_from(azure.settings().tunables.read_lag_seconds).unwrap_or_default(),
+        );
+        let seen = (process.number, name.clone());
+        lock(&shared.books)
+            .seen
+            .insert(seen, shared.time.now() - lag);
+    }
     if record.effect.is_none() {
         return;
     }
@@ -261,11 +247,10 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
     match after {
         None => deleted(process, before, &namespace, &account),
         Some(after) => {
-            let limit = azure.settings().tunables.credential_limit;
             let used = azure
                 .identity(&before.identity)
                 .map_or(0, |it| it.credentials.len());
-            let free = limit.saturating_sub(used);
+            let free = shared.limit.saturating_sub(used);
             written(process, before, after, free, &namespace, &account);
         }
     }
@@ -304,17 +289,21 @@ pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
     id.is_some_and(|id| id.eq_ignore_ascii_case(identity))
 }
 
+/// Whether somebody else has changed the identity since the process looked at the credential: it cannot know.
+fn changed_since_seen(process: &Process, target: &Target) -> bool {
+    let books = lock(&process.shared.books);
+    let name = target.name.clone().unwrap_or_default();
+    let seen = books.seen.get(&(process.number, name)).copied();
+    books.touched(&target.identity) >= seen
+}
+
 fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {
     let shared = &process.shared;
     let gone = before.credential.as_ref();
     let ours = gone.is_some_and(|it| {
         it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
     });
-    // Azure has no deletion with a condition: what somebody changes after the look goes as well.
-    let name = before.name.clone().unwrap_or_default();
-    let looked = (process.number, before.identity.clone(), name);
-    let seemed_ours = lock(&shared.books).shown.remove(&looked).unwrap_or(false);
-    if !ours && !seemed_ours {
+    if !ours && !changed_since_seen(process, before) {
         shared.violated(
             OURS,
             format!("a credential of {namespace}/{account} whose subject is not ours was deleted"),
@@ -383,14 +372,13 @@ fn age(binding: &WorkloadIdentityBinding) -> (Option<Timestamp>, Option<String>,
 
 /// Whether somebody older waits for a slot of this identity while a younger binding has got one.
 fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIdentityBinding]) {
-    let alive = served
-        .iter()
-        .filter(|it| it.metadata.deletion_timestamp.is_none());
-    let Some(first) = alive.min_by_key(|it| age(it)) else {
+    // One that is being deleted may have sent it: of several for the same account the oldest does.
+    let Some(first) = served.iter().min_by_key(|it| age(it)) else {
         return;
     };
     // Who had a credential before comes first.
-    if holds_credential(first) {
+    let uid = first.metadata.uid.as_deref().unwrap_or_default();
+    if holds_credential(first) || lock(&shared.books).repaired.contains(uid) {
         return;
     }
     let mut waiting = Vec::new();
@@ -564,7 +552,20 @@ pub fn kubernetes_call(
     }
     let before = lock(&shared.books)
         .statuses
-        .insert(uid, object["status"].clone());
+        .insert(uid.clone(), object["status"].clone());
+    let origin = |status: &Value| status["credentials"][0]["origin"].clone();
+    match (
+        before.as_ref().map(origin).unwrap_or_default().as_str(),
+        origin(&object["status"]).as_str(),
+    ) {
+        (Some("Created"), Some("Pending")) => {
+            lock(&shared.books).repaired.insert(uid);
+        }
+        (_, Some("Pending")) => {}
+        _ => {
+            lock(&shared.books).repaired.remove(&uid);
+        }
+    }
     let Ok(binding) = serde_json::from_value::<WorkloadIdentityBinding>(object.clone()) else {
         return;
     };

@@ -4,6 +4,7 @@
 //! A run has a time of disturbances, in which [`world`] changes things, requests meet faults and processes die, and a quiet
 //! time, after which all must be as it should be. [`invariants`] judge while it runs, [`oracle`] judges the end.
 
+pub mod finalizers;
 pub mod invariants;
 pub mod kubernetes;
 pub mod network;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod run;
 pub mod setup;
 pub mod shared;
+pub mod slots;
 #[cfg(feature = "paused-time")]
 pub mod sweep;
 pub mod time;

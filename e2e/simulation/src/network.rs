@@ -11,6 +11,8 @@ use tokio::time::sleep_until;
 
 use crate::invariants;
 use crate::process::Process;
+use crate::shared::Fate;
+use crate::slots;
 use crate::trace::lock;
 
 /// How long a request may take, as `--request-timeout` says.
@@ -40,6 +42,7 @@ impl Exchange for Network {
         let what = format!("Azure {} {}", request.method, short(&request.path));
         process.crash_point(&format!("before {what}")).await;
         invariants::azure_sent(process, &request);
+        slots::sent(process, &request);
         let (fault, refused) = draw_fault(process, &request);
         if refused {
             process.shared.sleep(1..=20).await;
@@ -136,7 +139,9 @@ async fn carry(
 /// What goes wrong with a request, and whether it cannot even be sent.
 fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultAction)>, bool) {
     let shared = &process.shared;
-    if !shared.is_disturbing() || !shared.chance(shared.faults_per_mille) {
+    let write = matches!(request.method.as_str(), "PUT" | "DELETE");
+    let fate = write.then(|| shared.take_fate()).flatten();
+    if !shared.is_disturbing() || fate.is_none() && !shared.chance(shared.faults_per_mille) {
         return (None, false);
     }
     let respond = |status: u16, code: &str, headers: &[(&str, &str)]| FaultAction::Respond {
@@ -149,7 +154,6 @@ fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultActio
             .collect(),
         body: None,
     };
-    let write = matches!(request.method.as_str(), "PUT" | "DELETE");
     let when = if shared.chance(500) {
         When::BeforeEffect
     } else {
@@ -161,7 +165,13 @@ fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultActio
         "after"
     };
     let late = shared.draw(1_000..=45_000);
-    let (name, action) = match shared.draw(0..=15) {
+    let kind = match fate {
+        None => shared.draw(0..=15),
+        Some(Fate::AnswerLost) => 1,
+        Some(Fate::Throttled) => 10,
+        Some(Fate::EffectLate) => 15,
+    };
+    let (name, action) = match kind {
         0 => ("connection refused", None),
         1 | 2 => ("connection dropped", Some(FaultAction::DropConnection)),
         3 => ("answer cut off", Some(FaultAction::CutOff)),

@@ -406,6 +406,7 @@ fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBindi
     is_for(other, id)
         && other.metadata.uid != binding.metadata.uid
         && other.metadata.deletion_timestamp.is_none()
+        && !other.spec.suspend
         && condition(other, "CredentialReady")
             .is_some_and(|it| it.reason == "CredentialLimitReached")
         && (!holds_credential(other), age(other)) < (!holds_credential(binding), age(binding))
@@ -432,8 +433,8 @@ fn costs(shared: &Shared) {
             continue;
         }
         let whose = format!("{namespace}/{name}");
-        // Waiting for somebody else is said, and that it is over.
-        let waits = if books.waited.contains(&whose) { 2 } else { 0 };
+        // Waiting for somebody else is said, with how many slots are used, that it has stalled, and that it is over.
+        let waits = if books.waited.contains(&whose) { 4 } else { 0 };
         let credential = our_name(namespace, account).unwrap_or_default();
         let limits = [
             (whose.clone(), "finalizer", 2),

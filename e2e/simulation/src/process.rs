@@ -7,8 +7,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
+use crate::finalizers;
 use crate::invariants;
-use crate::kubernetes::{Key, Refusal};
+use crate::kubernetes::{Key, Kind, Refusal};
 use crate::shared::Shared;
 
 /// The process that a call is made by.
@@ -85,11 +86,20 @@ impl Process {
         self.shared
             .sleep(if late { 200..=3000 } else { 1..=30 })
             .await;
+        if let Some(until) = self.shared.stalled_until() {
+            tokio::time::sleep_until(until).await;
+        }
         self.stay_if_dead().await;
     }
 
     /// The version that a list shows: while there are disturbances it may be an older one.
-    pub fn list_version(&self, newest: u64) -> u64 {
+    pub fn list_version(&self, kind: Kind, newest: u64) -> u64 {
+        if kind == Kind::Binding
+            && let Some(version) = self.shared.take_version_of_list()
+        {
+            self.shared.count("stale list");
+            return version;
+        }
         if self.number > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
             self.shared.count("stale list");
             return newest.saturating_sub(self.shared.draw(1..=8));
@@ -111,6 +121,7 @@ impl Process {
         body: &Value,
         outcome: &Result<Value, Refusal>,
     ) {
+        finalizers::written(self, method, key, outcome);
         invariants::kubernetes_call(self, method, key, status, body, outcome);
     }
 

@@ -45,13 +45,10 @@ async fn live(seed: u64) -> anyhow::Result<Outcome> {
     }
     let mut operator = Operator::start(&shared, &world);
     let script = world::disturb(Arc::clone(&shared), world.clone());
-    tokio::pin!(script);
-    loop {
-        tokio::select! {
-            biased;
-            () = shared.crashed.notified() => operator.restart(&shared, &world).await,
-            () = &mut script => break,
-        }
+    tokio::select! {
+        biased;
+        () = operator.keep_running(&shared, &world) => {}
+        () = script => {}
     }
     shared.be_quiet();
     shared.trace.note("quiet");
@@ -97,6 +94,14 @@ impl Operator {
         shared.trace.note(format!("process {number} starts"));
         let task = tokio::spawn(operator::run(process.clone(), world.clone()));
         Self { process, task }
+    }
+
+    /// Starts the next process whenever one has died; the world goes on meanwhile.
+    async fn keep_running(&mut self, shared: &Arc<Shared>, world: &World) {
+        loop {
+            shared.crashed.notified().await;
+            self.restart(shared, world).await;
+        }
     }
 
     /// The next process, after the dead one.

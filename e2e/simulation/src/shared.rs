@@ -10,6 +10,7 @@ use azure_simulator::core::Azure;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::invariants::Books;
 use crate::kubernetes::Cluster;
@@ -28,6 +29,17 @@ pub struct Violation {
     pub what: String,
 }
 
+/// What the next write to Azure meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The connection is dropped, before or after the effect.
+    AnswerLost,
+    /// It is carried out later.
+    EffectLate,
+    /// 429 with a `Retry-After`.
+    Throttled,
+}
+
 /// One run's world.
 #[derive(Debug)]
 pub struct Shared {
@@ -42,6 +54,11 @@ pub struct Shared {
     counts: Mutex<Counts>,
     violations: Mutex<Vec<Violation>>,
     disturbing: AtomicBool,
+    /// Credentials that one identity may have, as the operator is told.
+    pub limit: usize,
+    fate: Mutex<Option<Fate>>,
+    stalled_until: Mutex<Option<Instant>>,
+    version_of_list: Mutex<Option<u64>>,
     /// Nothing goes wrong at all.
     pub calm: bool,
     /// How many of a thousand requests to Azure meet a fault while there are disturbances.
@@ -65,6 +82,10 @@ impl Shared {
             counts: Mutex::default(),
             violations: Mutex::default(),
             disturbing: AtomicBool::new(true),
+            limit: world.limit,
+            fate: Mutex::default(),
+            stalled_until: Mutex::default(),
+            version_of_list: Mutex::default(),
             calm: world.calm,
             faults_per_mille: world.faults_per_mille,
             crashes_per_mille: world.crashes_per_mille,
@@ -78,6 +99,36 @@ impl Shared {
 
     pub fn be_quiet(&self) {
         self.disturbing.store(false, Ordering::Relaxed);
+    }
+
+    /// Decides what the next write to Azure meets.
+    pub fn let_next_write_meet(&self, fate: Fate) {
+        *lock(&self.fate) = Some(fate);
+    }
+
+    pub fn take_fate(&self) -> Option<Fate> {
+        lock(&self.fate).take()
+    }
+
+    /// Lets the watches show nothing for a while.
+    pub fn stall_watches(&self, time: Duration) {
+        self.count("watch stalls");
+        self.trace.note(format!("watches stall for {time:?}"));
+        *lock(&self.stalled_until) = Some(Instant::now() + time);
+    }
+
+    /// Until when the watches show nothing.
+    pub fn stalled_until(&self) -> Option<Instant> {
+        *lock(&self.stalled_until)
+    }
+
+    /// Lets the next list of bindings show how they were at this version.
+    pub fn let_next_list_show(&self, version: u64) {
+        *lock(&self.version_of_list) = Some(version);
+    }
+
+    pub fn take_version_of_list(&self) -> Option<u64> {
+        lock(&self.version_of_list).take()
     }
 
     /// A number within these bounds.

@@ -40,12 +40,12 @@ impl Swept {
     }
 }
 
-/// Runs these seeds. `before` is called on the thread of each run; `seen` may end it all by saying false.
+/// Runs these seeds; `seen` may end it all by saying false.
 pub fn sweep(seeds: Range<u64>, seen: impl Fn(&Outcome) -> bool + Sync) -> Swept {
     sweep_after(seeds, || (), seen)
 }
 
-/// The same, with something that each thread does first.
+/// The same, with something that is done first, on the thread of each run.
 pub fn sweep_after(
     seeds: Range<u64>,
     first: impl Fn() + Sync,
@@ -57,12 +57,12 @@ pub fn sweep_after(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                first();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }
+                    first();
                     let outcome = run(seed);
                     let mut swept = swept.lock().unwrap_or_else(PoisonError::into_inner);
                     match outcome {

@@ -19,7 +19,7 @@ use super::validate::Desired;
 use super::{Context, status};
 use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::kubeutil::FIELD_MANAGER;
-use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
+use crate::ledger::plan::{Contender, Decision, Refusal, Situation, Standing, decide};
 use crate::ledger::{BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn};
 use crate::runtime::deliberate::Bug;
 
@@ -28,6 +28,8 @@ use crate::runtime::deliberate::Bug;
 pub struct Applied {
     pub identity: ResolvedIdentity,
     pub account: Option<AppliedAccount>,
+    /// The account is missing, and made only once the credential works.
+    pub account_waits: bool,
     pub credential: AppliedCredential,
     /// The binding as it was last written, when a record was written.
     pub recorded: Option<WorkloadIdentityBinding>,
@@ -65,6 +67,7 @@ pub async fn apply(
     let mut applied = Applied {
         identity: plan.identity.clone(),
         account: None,
+        account_waits: false,
         credential: AppliedCredential::NotReached,
         recorded: None,
         error: None,
@@ -95,8 +98,9 @@ async fn carry_out(
     } = plan;
     let account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
-    let waiting = account
-        .is_none()
+    applied.account_waits = account.is_none();
+    let waiting = applied
+        .account_waits
         .then_some(Error::from(ServiceAccountError::WaitingForCredential));
     let claim = Claimed {
         contender,
@@ -107,8 +111,8 @@ async fn carry_out(
         CredentialStep::Keep => Ok(claim.recorded(CredentialOrigin::Created)),
         CredentialStep::Adopt { name } => Ok(claim.adopted(name)),
         CredentialStep::Stop(error) => Err(error),
-        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &BindingRef::of(binding))),
-        CredentialStep::Write => match take_place(&ledger, &claim, binding, ctx).await {
+        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &claim.contender)),
+        CredentialStep::Write => match take_place(&ledger, &claim, ctx).await {
             Ok(Taken::InPlace(credential)) => Ok(credential),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
@@ -183,21 +187,11 @@ enum Taken {
 
 /// Takes a place among those who write to the identity and decides again from a listing that no write of ours can have
 /// outdated since: one that is under way has its slot.
-async fn take_place(
-    ledger: &Arc<Ledger>,
-    claim: &Claimed,
-    binding: &WorkloadIdentityBinding,
-    ctx: &Context,
-) -> Result<Taken, Error> {
+async fn take_place(ledger: &Arc<Ledger>, claim: &Claimed, ctx: &Context) -> Result<Taken, Error> {
     let applicant = claim.contender.applicant();
     let mut place = ledger.place(&applicant, Operation::Put).await?;
-    let freshness = Freshness::within(if Bug::OldListing.is_on() {
-        ctx.settings.resync_period
-    } else {
-        LISTING_FOR_WRITES
-    });
     let listing = ledger
-        .listing(applicant.binding(), freshness)
+        .listing(applicant.binding(), Freshness::within(LISTING_FOR_WRITES))
         .await
         .map_err(|error| unlisted(error, ledger))?;
     let name = &claim.contender.claim.name;
@@ -213,15 +207,19 @@ async fn take_place(
         }
         Decision::Refuse(refusal) => {
             drop(place);
-            Err(refused(refusal, ledger, &BindingRef::of(binding)))
+            Err(refused(refusal, ledger, &claim.contender))
         }
     }
 }
 
-/// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one.
-fn refused(refusal: Refusal, ledger: &Ledger, who: &BindingRef) -> Error {
-    if matches!(refusal, Refusal::LimitReached { .. }) {
-        ledger.wait_for_slot(who);
+/// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one. Not so where
+/// Azure has refused the claim for a reason of its own and there is a slot: it is tried at its own pace. Claims that are
+/// refused would wake one another for ever, and keep their identity throttled.
+fn refused(refusal: Refusal, ledger: &Ledger, contender: &Contender) -> Error {
+    let is_limit = matches!(refusal, Refusal::LimitReached { .. });
+    let is_put_off = contender.standing == Standing::Refused && refusal.leaves_slot_to_others();
+    if is_limit && !is_put_off {
+        ledger.wait_for_slot(&contender.rank.binding);
     }
     Error::Claim(refusal)
 }
@@ -317,7 +315,7 @@ async fn explain(
                     if let Decision::Refuse(refusal) =
                         claim.decide(&listing.credentials, &ledger.promised(), ctx)
                     {
-                        return refused(refusal, ledger, &who);
+                        return refused(refusal, ledger, &claim.contender);
                     }
                 }
                 // Whether there was no slot is not known, and so not what to say: the next pass finds out.

@@ -72,18 +72,28 @@ fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
             credential.name == claim.name.as_str() && credential.origin == CredentialOrigin::Created
         })
     });
-    match credential_reason(binding) {
-        // Also one that held a credential and lost it: what Azure refuses keeps no slot from others.
+    // Also one that held a credential and lost it: what Azure refuses keeps no slot from others.
+    if is_refused(binding) {
+        Standing::Refused
+    } else if held {
+        Standing::Holder
+    } else {
+        Standing::Waiter
+    }
+}
+
+/// Whether status says that Azure has refused the credential for a reason of its own.
+pub fn is_refused(binding: &WorkloadIdentityBinding) -> bool {
+    matches!(
+        credential_reason(binding),
         Some(
             Reason::PolicyDenied
-            | Reason::RegionNotSupported
-            | Reason::AuthorizationFailed
-            | Reason::ScopeLocked
-            | Reason::RequestRefused,
-        ) => Standing::Refused,
-        _ if held => Standing::Holder,
-        _ => Standing::Waiter,
-    }
+                | Reason::RegionNotSupported
+                | Reason::AuthorizationFailed
+                | Reason::ScopeLocked
+                | Reason::RequestRefused
+        )
+    )
 }
 
 /// What status says of a credential that is not in place.

@@ -21,8 +21,8 @@ use super::error::Error;
 use super::observe::{account_now, claimant, content_of, is_live_twin};
 use super::service_account::{ServiceAccountError, apply_account};
 use super::{Context, FINALIZER};
-use crate::azure::{AzureErrorKind, ListedCredential};
-use crate::ledger::{Applicant, Freshness, Ledger, Operation, ReadError, Urgency};
+use crate::azure::ListedCredential;
+use crate::ledger::{Applicant, Ledger, Operation, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
 
 /// The name of a recorded credential where this binding can have made it, or why it stays.
@@ -60,23 +60,34 @@ pub fn is_ours(
         })
 }
 
-/// Cleans up after a binding that is being deleted; when it returns, the finalizer may go.
-pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<(), Error> {
+/// What came of a cleanup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleaned {
+    /// Nothing is left: the finalizer may go.
+    Up,
+    /// The binding is not there any more. Another may bear its name, and the finalizer of that one has to stay.
+    Gone,
+}
+
+/// Cleans up after a binding that is being deleted.
+pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Cleaned, Error> {
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     if Bug::StaleBindingAtCleanup.is_on() {
         let shown =
             ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
         if let Some(Ok(shown)) = ctx.bindings.store().get(&shown).as_deref().map(|it| &it.0) {
-            return cleanup_departing(&Departing::from(shown), ctx).await;
+            cleanup_departing(&Departing::from(shown), ctx).await?;
+            return Ok(Cleaned::Up);
         }
     }
     // The watch may lag behind: a record that was written a moment ago must not be missed.
     match bindings.get_opt(&binding.name_any()).await? {
         Some(read) if read.uid() == binding.uid() => {
-            cleanup_departing(&Departing::from(&read), ctx).await
+            cleanup_departing(&Departing::from(&read), ctx).await?;
+            Ok(Cleaned::Up)
         }
-        _ => Ok(()),
+        _ => Ok(Cleaned::Gone),
     }
 }
 
@@ -164,6 +175,12 @@ async fn delete_credential(
     if handed_over(recorded, departing, identity, ctx).await? {
         return Ok(());
     }
+    if ledger.is_in_doubt() {
+        let is_gone = ledger.is_gone(applicant.binding()).await;
+        if is_gone.inspect_err(|why| place.wait_for_pace(*why))? {
+            return Ok(());
+        }
+    }
     let found = match ledger.credential(&name).await {
         Ok(found) => found,
         Err(ReadError::Azure(source)) => {
@@ -203,8 +220,7 @@ async fn delete_credential(
     }
 }
 
-/// With the identity, its group or its subscription went the credential. That it does not find the identity is what Azure
-/// says of one that was made a moment ago as well, so the identity itself is asked for.
+/// With the identity, its group or its subscription went the credential.
 async fn unless_identity_is_gone(
     error: Error,
     departing: &Departing,
@@ -213,10 +229,10 @@ async fn unless_identity_is_gone(
     if !error.says_identity_is_gone() || Bug::GoneIdentityWedges.is_on() {
         return Err(error);
     }
-    let who = departing.rank().binding;
-    match ledger.identity(&who, Freshness::now()).await {
-        Err(ReadError::Azure(source)) if source.kind() == AzureErrorKind::ParentNotFound => Ok(()),
-        _ => Err(error),
+    if ledger.is_gone(&departing.rank().binding).await? {
+        Ok(())
+    } else {
+        Err(error)
     }
 }
 

@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt};
 use kube_runtime::controller::Action;
 
 use super::apply::write_status;
+use super::claims::{credential_reason, is_refused};
 use super::error::Error;
 use super::status::{self, Report};
 use super::validate::validate;
@@ -70,6 +71,12 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// Whether status speaks of the spec as it is.
+fn is_observed(binding: &WorkloadIdentityBinding) -> bool {
+    let observed = binding.status.as_ref().map(|it| it.observed_generation);
+    observed == binding.metadata.generation
+}
+
 /// Writes what a pass has to say, also to a binding whose spec or metadata has changed since it was read: the status
 /// carries the generation that it speaks of, and a record that is to be withdrawn must not stay for the cleanup.
 async fn store_status(
@@ -105,7 +112,18 @@ pub(super) async fn conclude(
         kept,
     } = pass;
     let uid = binding.uid().unwrap_or_default();
-    let standing = error.as_ref().map(|error| ctx.note_failure(&uid, error));
+    // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
+    // refused would hold up the line for as long as it waits.
+    let refused = credential_reason(latest).filter(|_| is_refused(latest) && is_observed(latest));
+    let stays_refused = refused.filter(|_| {
+        error
+            .as_ref()
+            .is_some_and(|error| error.leaves_slot_to_others())
+    });
+    let standing = error.as_ref().map(|error| match stays_refused {
+        Some(reason) => ctx.attempts.failed(&uid, reason.as_str()),
+        None => ctx.note_failure(&uid, error),
+    });
     let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
     // What one of our own deletions may cure is not stalled while that is under way.
     let moment = ctx.moment(if error.is_some() && ctx.is_deletion_pending(binding) {
@@ -119,6 +137,8 @@ pub(super) async fn conclude(
     let silent = match &error {
         Some(Error::Kubernetes(_)) => true,
         Some(error) if error.is_not_now() && kept => true,
+        Some(_) if stays_refused.is_some() => true,
+        Some(error) if error.is_wait() && refused.is_some() => true,
         Some(error) if error.is_short_wait() => stood < QUIET_WAIT,
         Some(error @ Error::NotNow { .. }) => {
             error.pace().delay(Standing::FIRST) < QUIET_WAIT && error.settles_in().is_none()
@@ -157,7 +177,12 @@ pub(super) async fn conclude(
             ctx.events.not_looked_at(binding, reason, &error.message());
         }
     }
-    let delay = error.pace().delay(standing.unwrap_or(Standing::FIRST));
+    let pace = if stays_refused.is_some() {
+        Pace::WaitForChange
+    } else {
+        error.pace()
+    };
+    let delay = pace.delay(standing.unwrap_or(Standing::FIRST));
     let until_stalled = error
         .finding()
         .and_then(|(_, reason)| status::stalls_after(reason, &moment))

@@ -142,10 +142,11 @@ impl Context {
         Failed { error, retry_in }
     }
 
-    /// Notes one more failure of this object. A wait is counted by itself: what stood against the object before it stands
-    /// on.
+    /// Notes one more failure of this object. A wait is counted by itself, and so is Azure's wish for one: what stood
+    /// against the object before it stands on. Were it forgotten, its tries would begin anew at their quickest, and a few
+    /// claims that Azure refuses would keep their identity throttled for ever.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
-        if error.is_not_now() {
+        if error.is_wait() {
             return self.attempts.failed(&waiting_key(uid), error.attempt_key());
         }
         self.attempts.forget(&waiting_key(uid));

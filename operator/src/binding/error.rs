@@ -210,6 +210,17 @@ impl Error {
         matches!(self, Self::NotNow { .. })
     }
 
+    /// Whether there is a slot, and it is left to another claim.
+    pub fn leaves_slot_to_others(&self) -> bool {
+        matches!(self, Self::Claim(refusal) if refusal.leaves_slot_to_others())
+    }
+
+    /// Whether it only puts off what stands against the binding or for it: the ledger had it wait, or Azure did.
+    pub fn is_wait(&self) -> bool {
+        let is_throttled = matches!(self.finding(), Some((_, Reason::Throttled)));
+        self.is_not_now() || is_throttled
+    }
+
     /// Whether it waits for another binding of its identity, which is short as a rule.
     pub fn is_short_wait(&self) -> bool {
         matches!(

@@ -32,7 +32,9 @@ use kube::{Api, ResourceExt};
 use kube_runtime::controller::Action;
 use kube_runtime::finalizer::{self, Event, finalizer};
 
+use crate::runtime::deliberate::Bug;
 use apply::Applied;
+use cleanup::Cleaned;
 use conclude::{Pass, conclude};
 pub use context::{Context, Settings};
 use error::Error;
@@ -50,6 +52,15 @@ pub struct Failed {
     pub retry_in: Duration,
 }
 
+/// Why the finalizer is left as it is.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    #[error("the binding is gone")]
+    Gone,
+}
+
 /// One pass over a binding, whatever state it is in.
 pub async fn reconcile(
     binding: Arc<WorkloadIdentityBinding>,
@@ -61,15 +72,18 @@ pub async fn reconcile(
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     let outcome = finalizer(&bindings, FINALIZER, binding, |event| async {
         match event {
-            Event::Apply(binding) => converge(&binding, &ctx).await,
+            Event::Apply(binding) => Ok(converge(&binding, &ctx).await?),
             Event::Cleanup(binding) => remove(&binding, &ctx).await,
         }
     })
     .await;
     match outcome {
         Ok(action) => Ok(action),
-        Err(finalizer::Error::ApplyFailed(failed) | finalizer::Error::CleanupFailed(failed)) => {
-            Err(failed)
+        Err(finalizer::Error::ApplyFailed(halt) | finalizer::Error::CleanupFailed(halt)) => {
+            match halt {
+                Halt::Failed(failed) => Err(failed),
+                Halt::Gone => Ok(Action::await_change()),
+            }
         }
         Err(finalizer::Error::AddFinalizer(error) | finalizer::Error::RemoveFinalizer(error)) => {
             // 404: it is gone. 422: the finalizers changed since they were read, and that change comes as an event.
@@ -122,10 +136,18 @@ async fn pass(
 }
 
 /// Undoes what the binding made; an error keeps the finalizer and shows in status.
-async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
-    let Err(error) = cleanup::cleanup(binding, ctx).await else {
-        ctx.forget(&binding.uid().unwrap_or_default());
-        return Ok(Action::await_change());
+async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Halt> {
+    let cleaned = match cleanup::cleanup(binding, ctx).await {
+        Ok(cleaned) => cleaned,
+        Err(error) => {
+            let pass = Pass::departing(binding, &error, ctx);
+            return Ok(conclude(pass, Some(error), ctx).await?);
+        }
     };
-    conclude(Pass::departing(binding, &error, ctx), Some(error), ctx).await
+    ctx.forget(&binding.uid().unwrap_or_default());
+    match cleaned {
+        Cleaned::Gone if Bug::AnothersFinalizer.is_on() => Ok(Action::await_change()),
+        Cleaned::Up => Ok(Action::await_change()),
+        Cleaned::Gone => Err(Halt::Gone),
+    }
 }

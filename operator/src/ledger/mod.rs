@@ -15,6 +15,7 @@ mod turn;
 mod unsettled;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -25,8 +26,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::azure::{AzureError, CredentialContent, Identity, IdentityService, ListedCredential};
-use crate::runtime::deliberate::Bug;
+use crate::azure::{
+    AzureError, AzureErrorKind, CredentialContent, Identity, IdentityService, ListedCredential,
+};
+use crate::runtime::deliberate::{Bug, keep_listing, kept_listing};
 use gate::Gate;
 use line::Line;
 pub use line::{Applicant, Urgency};
@@ -172,6 +175,7 @@ impl Ledgers {
                 line: Mutex::default(),
                 without_slot: Mutex::default(),
                 known: Mutex::default(),
+                in_doubt: AtomicBool::new(false),
             })
         });
         Arc::clone(ledger)
@@ -215,6 +219,8 @@ pub struct Ledger {
     without_slot: Mutex<BTreeSet<BindingRef>>,
     /// Names of the credentials whose records say nothing of an earlier process any more.
     known: Mutex<BTreeSet<String>>,
+    /// A request about a credential has said that the identity is not there, and no read of the identity has answered since.
+    in_doubt: AtomicBool,
 }
 
 impl Ledger {
@@ -246,6 +252,14 @@ impl Ledger {
         who: &BindingRef,
         freshness: Freshness,
     ) -> Result<Listing, ReadError> {
+        let started = self.shared.started;
+        if let Some(credentials) = kept_listing(self.id.key(), started.elapsed()) {
+            return Ok(Listing {
+                credentials,
+                asked: started,
+                first_seen: false,
+            });
+        }
         let request = async |asked| {
             let listing = self.all_pages().await?;
             Ok(self.listed(listing, asked))
@@ -330,6 +344,7 @@ impl Ledger {
         }
         let settle_time = self.shared.settings.write_settle_time;
         let listing = lock(&self.overlay).complete(listing, asked, settle_time);
+        keep_listing(self.id.key(), &listing);
         if listing.len() < self.shared.settings.credential_limit {
             self.wake_without_slot();
         }
@@ -398,6 +413,28 @@ impl Ledger {
     /// store of a new process may not have shown it yet what the earlier one has recorded.
     pub fn recorded(&self, name: &CredentialName) {
         lock(&self.known).insert(name.to_string());
+    }
+
+    /// Whether the identity is gone, as a request about one of its credentials has said; Azure says so of one that was made
+    /// a moment ago as well, so the identity itself is asked for. Until it has answered it stays in doubt.
+    pub async fn is_gone(self: &Arc<Self>, who: &BindingRef) -> Result<bool, NotNow> {
+        self.in_doubt.store(true, Ordering::Relaxed);
+        match self.identity(who, Freshness::now()).await {
+            Err(ReadError::NotNow(why)) => Err(why),
+            Err(ReadError::Azure(source)) if source.kind() == AzureErrorKind::ParentNotFound => {
+                Ok(true)
+            }
+            Ok(_) | Err(ReadError::Azure(_)) => {
+                self.in_doubt.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the identity is to be asked for before its credentials: where Azure sets the pace of reads, the one that
+    /// comes second might never be made.
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     fn admit(&self, operation: Operation) -> Result<(), NotNow> {

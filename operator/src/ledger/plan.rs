@@ -123,7 +123,22 @@ pub enum Refusal {
         limit: usize,
         /// Whether a free slot is for somebody else who stands before this claim.
         before: bool,
+        /// Whether one that is counted is free yet: somebody else is about to take it.
+        promised: bool,
     },
+}
+
+impl Refusal {
+    /// Whether there is a slot, and it is left to another claim.
+    pub fn leaves_slot_to_others(&self) -> bool {
+        let Self::LimitReached {
+            before, promised, ..
+        } = self
+        else {
+            return false;
+        };
+        *before || *promised
+    }
 }
 
 fn what_to_do(identical: bool) -> &'static str {
@@ -235,6 +250,7 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
         used,
         limit,
         before: used < limit,
+        promised: used >= limit && used - promised_to_others < limit,
     })
 }
 

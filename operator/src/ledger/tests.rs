@@ -29,6 +29,8 @@ struct Azure {
     throttles: AtomicBool,
     /// How many pages a listing has.
     pages: AtomicUsize,
+    /// Whether the identity is gone.
+    gone: AtomicBool,
 }
 
 impl Azure {
@@ -43,6 +45,7 @@ impl Azure {
             lost: AtomicBool::new(false),
             throttles: AtomicBool::new(false),
             pages: AtomicUsize::new(1),
+            gone: AtomicBool::new(false),
         })
     }
 
@@ -63,6 +66,10 @@ impl Azure {
             let kind = AzureErrorKind::Throttled { retry_after: None };
             let throttled = AzureError::local(kind, "slow down");
             return Err(throttled.with_retry_after(Duration::from_secs(17)));
+        }
+        if self.gone.load(Ordering::SeqCst) {
+            let kind = AzureErrorKind::ParentNotFound;
+            return Err(AzureError::local(kind, "no such identity"));
         }
         Ok(outcome)
     }
@@ -488,6 +495,27 @@ async fn what_an_earlier_process_recorded_counts_as_sent_and_what_this_one_recor
     assert_eq!(place(&ledger, "a").await.err(), unsettled);
     tokio::time::advance(SETTLE_TIME).await;
     assert!(place(&ledger, "a").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_a_throttled_read_has_put_in_doubt_stays_so_until_it_has_answered() {
+    let azure = Azure::new(1, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let who = binding("a");
+    assert!(!ledger.is_in_doubt());
+    azure.throttles.store(true, Ordering::SeqCst);
+    assert!(ledger.credential(&name()).await.is_err());
+    azure.throttles.store(false, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(17);
+    assert_eq!(ledger.is_gone(&who).await, Err(NotNow::Paced { until }));
+    assert!(ledger.is_in_doubt(), "it comes before its credentials");
+    tokio::time::advance(Duration::from_secs(17)).await;
+    assert_eq!(ledger.is_gone(&who).await, Ok(false));
+    assert!(!ledger.is_in_doubt());
+    tokio::time::advance(Duration::from_secs(17)).await;
+    azure.gone.store(true, Ordering::SeqCst);
+    assert_eq!(ledger.is_gone(&who).await, Ok(true));
 }
 
 #[tokio::test]

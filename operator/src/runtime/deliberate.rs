@@ -3,6 +3,10 @@
 //! Only the cargo feature `deliberate-bugs` can switch one on, and nothing that ships is built with it; without it every
 //! question below is a constant no.
 
+use std::time::Duration;
+
+use crate::azure::ListedCredential;
+
 /// A bug that can be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bug {
@@ -30,7 +34,7 @@ pub enum Bug {
     RecordWithdrawn,
     /// Cleanup goes by the binding as the watch showed it.
     StaleBindingAtCleanup,
-    /// A slot is given on the word of an old listing.
+    /// Just after its start a process gives slots on the word of a listing that the one before it has read.
     OldListing,
     /// A waiter believes the listing that once showed no slot.
     FullForEver,
@@ -60,11 +64,13 @@ pub enum Bug {
     StatusAlwaysWritten,
     /// What stands as it should is written again.
     WritesWhatStands,
+    /// The finalizer is taken from whoever bears the name now.
+    AnothersFinalizer,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -92,6 +98,7 @@ impl Bug {
         Self::TwinsBothCount,
         Self::StatusAlwaysWritten,
         Self::WritesWhatStands,
+        Self::AnothersFinalizer,
     ];
 
     /// Whether this thread has it.
@@ -110,10 +117,34 @@ impl Bug {
 #[cfg(feature = "deliberate-bugs")]
 thread_local! {
     static ACTIVE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    static LISTINGS: std::cell::RefCell<std::collections::HashMap<String, Vec<ListedCredential>>> =
+        std::cell::RefCell::default();
 }
 
-/// Gives this thread a bug, or none.
+/// Gives this thread a bug, or none, and no memory of earlier processes.
 #[cfg(feature = "deliberate-bugs")]
 pub fn switch(bug: Option<Bug>) {
     ACTIVE.set(bug);
+    LISTINGS.take();
+}
+
+/// Keeps a listing beyond the end of the process, as a file would: only a bug reads it.
+pub(crate) fn keep_listing(_identity: &str, _listing: &[ListedCredential]) {
+    #[cfg(feature = "deliberate-bugs")]
+    if Bug::OldListing.is_on() {
+        let (identity, listing) = (_identity.to_owned(), _listing.to_vec());
+        LISTINGS.with_borrow_mut(|listings| listings.insert(identity, listing));
+    }
+}
+
+/// What an earlier process has listed, for a process that has run for so long.
+pub(crate) fn kept_listing(
+    _identity: &str,
+    _since_start: Duration,
+) -> Option<Vec<ListedCredential>> {
+    #[cfg(feature = "deliberate-bugs")]
+    if Bug::OldListing.is_on() && _since_start < Duration::from_secs(60) {
+        return LISTINGS.with_borrow(|listings| listings.get(_identity).cloned());
+    }
+    None
 }

@@ -3,7 +3,9 @@
 
 use std::process::ExitCode;
 
-use azwib_simulation::{run, sweep};
+#[cfg(feature = "deliberate-bugs")]
+use azwib_operator::runtime::deliberate::{Bug, switch};
+use azwib_simulation::{Outcome, run, sweep_after};
 use clap::Parser;
 
 /// Runs the operator against simulated services from seeds.
@@ -18,14 +20,34 @@ struct Arguments {
     /// One seed, with its trace.
     #[arg(long)]
     seed: Option<u64>,
+    /// The operator gets this bug on purpose, by its name in `deliberate.rs`.
+    #[cfg(feature = "deliberate-bugs")]
+    #[arg(long, value_parser = bug)]
+    bug: Option<Bug>,
     /// Says what has happened how often.
     #[arg(long)]
     counts: bool,
 }
 
+#[cfg(feature = "deliberate-bugs")]
+fn bug(name: &str) -> Result<Bug, String> {
+    let named = |bug: &Bug| format!("{bug:?}") == name;
+    let found = Bug::ALL.into_iter().find(named);
+    found.ok_or_else(|| format!("one of {:?}", Bug::ALL))
+}
+
+impl Arguments {
+    /// Gives this thread the bug that is asked for.
+    fn prepare(&self) {
+        #[cfg(feature = "deliberate-bugs")]
+        switch(self.bug);
+    }
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
+        arguments.prepare();
         let outcome = run(seed)?;
         for line in &outcome.trace {
             println!("{line}");
@@ -36,7 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(exit_code(outcome.violations.is_empty()));
     }
     let seeds = arguments.from..arguments.from + arguments.seeds;
-    let swept = sweep(seeds, |outcome| {
+    let seen = |outcome: &Outcome| {
         for violation in &outcome.violations {
             println!(
                 "seed {}: {}: {}",
@@ -44,7 +66,8 @@ fn main() -> anyhow::Result<ExitCode> {
             );
         }
         true
-    });
+    };
+    let swept = sweep_after(seeds, || arguments.prepare(), seen);
     for error in &swept.errors {
         println!("{error}");
     }

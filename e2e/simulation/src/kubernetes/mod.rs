@@ -9,6 +9,7 @@ mod service;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingSpec};
 use serde_json::{Value, json};
@@ -178,6 +179,41 @@ impl Cluster {
             }
         }
         objects.into_values().collect()
+    }
+
+    /// Waits until this holds of a binding, at the most for so long. Whether it does.
+    pub async fn until(
+        &self,
+        binding: &Key,
+        patience: Duration,
+        holds: impl Fn(&WorkloadIdentityBinding) -> bool,
+    ) -> bool {
+        self.until_found(binding, patience, |found| found.is_some_and(&holds))
+            .await
+    }
+
+    /// Waits until a binding is gone, at the most for so long. Whether it is.
+    pub async fn until_gone(&self, binding: &Key, patience: Duration) -> bool {
+        self.until_found(binding, patience, |found| found.is_none())
+            .await
+    }
+
+    async fn until_found(
+        &self,
+        binding: &Key,
+        patience: Duration,
+        holds: impl Fn(Option<&WorkloadIdentityBinding>) -> bool,
+    ) -> bool {
+        let mut changed = self.subscribe();
+        let wait = async {
+            loop {
+                let found = self.binding(&binding.namespace, &binding.name);
+                if holds(found.as_ref()) || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(patience, wait).await.is_ok()
     }
 
     fn subscribe(&self) -> watch::Receiver<u64> {
@@ -367,6 +403,12 @@ impl Cluster {
     }
 
     fn store(&self, state: &mut State, key: &Key, mut object: Value, type_: &'static str) -> Value {
+        if object["metadata"]["finalizers"] == json!([])
+            && let Some(metadata) = object["metadata"].as_object_mut()
+        {
+            // The API server leaves out what is empty.
+            metadata.remove("finalizers");
+        }
         state.version += 1;
         object["metadata"]["resourceVersion"] = json!(state.version.to_string());
         if type_ == "DELETED" {

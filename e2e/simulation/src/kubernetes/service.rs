@@ -102,7 +102,7 @@ impl ApiServer {
             return Ok(self.watch(kind, after.unwrap_or(0)));
         }
         self.process.travel("LIST", head.uri.path()).await;
-        let version = self.process.list_version(self.cluster.version());
+        let version = self.process.list_version(kind, self.cluster.version());
         let items = self.cluster.at_version(kind, version);
         let (api_version, name) = kind.type_();
         self.process.arrive("LIST", head.uri.path()).await;

@@ -165,3 +165,11 @@ fn a_deletion_that_azure_refuses_says_how_to_let_go_and_a_wait_does_not() {
     let waiting = Error::from(NotNow::UnderWay);
     assert_eq!(waiting.message_of_departing(true), waiting.message());
 }
+
+#[test]
+fn what_the_ledger_or_azure_puts_off_is_a_wait_and_what_azure_refuses_is_none() {
+    assert!(Error::from(NotNow::UnderWay).is_wait());
+    assert!(write(AzureErrorKind::Throttled { retry_after: None }).is_wait());
+    assert!(!write(AzureErrorKind::PolicyDenied).is_wait());
+    assert!(!write(AzureErrorKind::Unavailable).is_wait());
+}

@@ -190,6 +190,7 @@ fn the_credential_is_kept_adopted_written_or_refused() {
         used: 20,
         limit: 20,
         before: false,
+        promised: false,
     };
     let refused = stepped(None, Decision::Refuse(full));
     assert!(matches!(refused, CredentialStep::Refuse(_)), "{refused:?}");

@@ -72,6 +72,7 @@ fn done() -> Applied {
             },
             note: None,
         }),
+        account_waits: false,
         credential: AppliedCredential::InPlace(credential(CredentialOrigin::Created)),
         recorded: None,
         error: None,
@@ -349,6 +350,7 @@ fn what_something_else_can_cure_is_stalled_after_a_while_and_stays_so_over_a_res
     let full = || {
         Error::Claim(Refusal::LimitReached {
             before: false,
+            promised: false,
             used: 20,
             limit: 20,
         })
@@ -414,6 +416,7 @@ fn messages_say_what_to_do() {
         (
             Error::Claim(Refusal::LimitReached {
                 before: false,
+                promised: false,
                 used: 20,
                 limit: 20,
             }),
@@ -536,6 +539,37 @@ fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else
     );
     assert_eq!(shown(&denied)[0], "Ready=False(PolicyDenied)");
     assert!(shown(&denied).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
+}
+
+#[test]
+fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
+    let held = ServiceAccountError::HeldByBinding {
+        binding: "older".to_owned(),
+        client_id: "c".to_owned(),
+    };
+    let conflict = compute(&binding(), of_error(&held.into(), ISSUER), &at(0));
+    assert!(
+        shown(&conflict).contains(&"ServiceAccountReady=False(ServiceAccountConflict)".to_owned())
+    );
+    let gone = |keep| {
+        let applied = Applied {
+            account: None,
+            account_waits: true,
+            credential: AppliedCredential::NotReached,
+            error: Some(Error::Duplicate {
+                older: "older".to_owned(),
+            }),
+            ..done()
+        };
+        let report = of_applied(&binding(), &applied, ISSUER, keep);
+        shown(&compute(&with(conflict.clone()), report, &at(5)))
+    };
+    assert_eq!(gone(false)[0], "Ready=False(DuplicateBinding)");
+    assert!(gone(false).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
+    assert!(
+        gone(true).contains(&"ServiceAccountReady=False(ServiceAccountConflict)".to_owned()),
+        "nothing is said by a pass that could not look"
+    );
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn full(used: usize) -> Decision {
         used,
         limit: LIMIT,
         before: used < LIMIT,
+        promised: false,
     })
 }
 
@@ -225,6 +226,7 @@ fn the_twenty_first_is_refused_and_flexible_credentials_count() {
         used: 3,
         limit: 3,
         before: false,
+        promised: false,
     };
     assert_eq!(
         decide_alone(&foreign(3), claim(), 3),
@@ -290,9 +292,16 @@ fn those_who_need_no_slot_stand_before_nobody() {
 fn a_promised_slot_is_taken_and_is_counted_once() {
     let line = [waiter("a", 1), waiter("b", 2)];
     // "a" is about to be written: its slot is promised, and it stands in the line no more.
+    let promised = Refusal::LimitReached {
+        used: 20,
+        limit: LIMIT,
+        before: false,
+        promised: true,
+    };
+    assert!(promised.leaves_slot_to_others());
     assert_eq!(
         decide_among(&foreign(19), &line, &["a"], &line[1]),
-        full(20)
+        Decision::Refuse(promised)
     );
     assert_eq!(
         decide_among(&foreign(18), &line, &["a"], &line[1]),

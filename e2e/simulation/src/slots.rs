@@ -1,0 +1,61 @@
+//! Nobody asks for a slot that has not been there for long.
+//!
+//! Azure's own refusal of one credential too many would hide a process that decides by an old listing; and where the
+//! operator's limit is a lower one, nobody refuses.
+
+use azure_simulator::core::Azure;
+use azure_simulator::core::http::Request;
+use jiff::SignedDuration;
+
+use crate::invariants::Target;
+use crate::network::short;
+use crate::process::Process;
+use crate::shared::Shared;
+use crate::trace::lock;
+
+/// No new credential is sent on the word of an old listing.
+pub const SLOT_SEEN: &str = "no-slot-on-the-word-of-an-old-listing";
+
+/// How long a listing that a write is decided on may be outdated when that write is sent: it was asked for up to 10 s
+/// before, a read lags by up to 15 s, and the write before it may take as long as a request may.
+const OUTDATED: SignedDuration = SignedDuration::from_secs(75);
+
+/// Notes which identities are full: since when.
+pub fn look(shared: &Shared, azure: &Azure) {
+    let now = shared.time.now();
+    let full: Vec<_> = azure
+        .identities()
+        .filter(|(_, identity)| identity.credentials.len() >= shared.limit)
+        .map(|(id, _)| id.to_ascii_lowercase())
+        .collect();
+    let since = &mut lock(&shared.books).full_since;
+    since.retain(|id, _| full.contains(id));
+    for id in full {
+        since.entry(id).or_insert(now);
+    }
+}
+
+/// A process is about to send a request.
+pub fn sent(process: &Process, request: &Request) {
+    if *request.method.as_str() != *"PUT" {
+        return;
+    }
+    let shared = &process.shared;
+    let target = Target::of(&lock(&shared.azure), request);
+    if target.credential.is_some() {
+        return;
+    }
+    let since = lock(&shared.books)
+        .full_since
+        .get(&target.identity)
+        .copied();
+    if let Some(since) = since
+        && shared.time.now().duration_since(since) > OUTDATED
+    {
+        let what = format!(
+            "{} is sent, and the identity has been full since {since}",
+            short(&request.path)
+        );
+        shared.violated(SLOT_SEEN, what);
+    }
+}

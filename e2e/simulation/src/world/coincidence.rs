@@ -1,0 +1,294 @@
+//! Things that come together within a moment: each of them alone proves little.
+
+use std::time::Duration;
+
+use azwib_crds::{CredentialOrigin, DeletionPolicy, WorkloadIdentityBinding};
+
+use super::azure::{
+    changed, credentials, delete_identity, fill, grant_role, is_ours, our_name, remove,
+    revoke_role, write,
+};
+use super::bindings::{ask_for_fresh_reads, create, create_for};
+use super::crash;
+use crate::invariants::{condition, holds_credential, is_for, is_ready};
+use crate::kubernetes::{Key, Kind};
+use crate::setup::{IdentityName, World};
+use crate::shared::{Fate, Shared};
+
+/// How long something that the operator should do soon is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Several bindings come, and the first write meets Azure's wish for a pause.
+pub(super) async fn bindings_at_once(shared: &Shared, world: &World) {
+    let Some(identity) = shared.pick(&world.identities) else {
+        return;
+    };
+    if shared.chance(500) {
+        shared.let_next_write_meet(Fate::Throttled);
+    }
+    for (namespace, account) in free_accounts(5, shared, world) {
+        create_for(&namespace, &account, &identity, shared, world);
+        shared.sleep(0..=100).await;
+    }
+}
+
+/// A binding goes just after its credential was sent, while the watch lags and the answer may be lost.
+pub(super) async fn deletion_at_write(shared: &Shared, world: &World) {
+    let free = free_accounts(1, shared, world).pop();
+    let (Some(identity), Some((namespace, account))) = (shared.pick(&world.identities), free)
+    else {
+        return;
+    };
+    let created = create_for(&namespace, &account, &identity, shared, world);
+    let Some(binding) = created else {
+        return;
+    };
+    match shared.draw(0..=3) {
+        0 => {}
+        1 => shared.let_next_write_meet(Fate::AnswerLost),
+        _ => shared.let_next_write_meet(Fate::EffectLate),
+    }
+    let recorded = shared.cluster.until(&binding, PATIENCE, is_recorded).await;
+    if recorded && shared.chance(600) {
+        let stall = shared.draw(1..=15);
+        shared.stall_watches(Duration::from_secs(stall));
+    }
+    if shared.chance(500) {
+        shared.sleep(0..=200).await;
+    } else {
+        shared.sleep(0..=4000).await;
+    }
+    delete(&binding, shared);
+    if shared.chance(200) {
+        crash(shared);
+    }
+}
+
+/// Somebody changes a credential, and its binding goes before that is noticed.
+pub(super) async fn change_at_deletion(shared: &Shared, world: &World) {
+    let Some((binding, identity)) = holder(shared, world).await else {
+        return;
+    };
+    let account = account_of(&binding, shared);
+    let name = our_name(&binding.namespace, &account).unwrap_or_default();
+    let present = credentials(&identity, shared);
+    let Some(one) = present
+        .into_iter()
+        .find(|it| it.name.eq_ignore_ascii_case(&name))
+    else {
+        return;
+    };
+    // Its subject mostly, which makes it somebody else's.
+    let number = 2 * shared.draw(0..=99) + u64::from(shared.chance(200));
+    write(&identity, vec![changed(one, number)], shared);
+    shared.sleep(0..=300).await;
+    delete(&binding, shared);
+}
+
+/// The process ends while several wait for a slot of an identity, and a slot becomes free.
+pub(super) async fn slot_freed_at_restart(shared: &Shared, world: &World) {
+    let Some(identity) = shared.pick(&world.identities) else {
+        return;
+    };
+    fill(&identity, shared, world);
+    let mut waiting = 0;
+    for (namespace, account) in free_accounts(3, shared, world) {
+        let created = create_for(&namespace, &account, &identity, shared, world);
+        if let Some(binding) = created {
+            let waits = shared.cluster.until(&binding, PATIENCE, waits_for_slot);
+            waiting += u32::from(waits.await);
+        }
+    }
+    if waiting < 2 {
+        return;
+    }
+    // The order is judged among those that have waited for long enough.
+    shared.sleep(91_000..=130_000).await;
+    crash(shared);
+    shared.sleep(0..=500).await;
+    let foreign = credentials(&identity, shared);
+    let foreign: Vec<_> = foreign.into_iter().filter(|it| !is_ours(it)).collect();
+    if let Some(one) = shared.pick(&foreign) {
+        remove(&identity, &one.name, shared);
+    }
+}
+
+/// Somebody takes the free slots, and after a while the process ends and a binding wants one.
+pub(super) async fn slots_taken_at_restart(shared: &Shared, world: &World) {
+    let Some((_, identity)) = holder(shared, world).await else {
+        return;
+    };
+    fill(&identity, shared, world);
+    shared.sleep(80_000..=200_000).await;
+    if shared.chance(700) {
+        crash(shared);
+    }
+    for (namespace, account) in free_accounts(1, shared, world) {
+        create_for(&namespace, &account, &identity, shared, world);
+    }
+}
+
+/// The operator loses its role, and somebody asks for fresh reads of bindings that are Ready.
+pub(super) async fn fresh_reads_without_role(shared: &Shared, world: &World) {
+    let Some((_, identity)) = holder(shared, world).await else {
+        return;
+    };
+    revoke_role(&identity, shared);
+    for _ in 0..3 {
+        shared.sleep(1_000..=120_000).await;
+        for binding in bindings_on(&identity, shared) {
+            ask_for_fresh_reads(&key(&binding), shared);
+        }
+    }
+    if shared.chance(700) {
+        grant_role(&identity, shared);
+    }
+}
+
+/// An identity goes, and bindings of it go in the same moment.
+pub(super) async fn identity_gone_at_deletion(shared: &Shared, world: &World) {
+    let Some((binding, identity)) = holder(shared, world).await else {
+        return;
+    };
+    let identity_first = shared.chance(500);
+    if identity_first {
+        delete_identity(&identity, shared);
+        shared.sleep(0..=300).await;
+    }
+    delete(&binding, shared);
+    for other in bindings_on(&identity, shared) {
+        if shared.chance(300) {
+            delete(&key(&other), shared);
+        }
+    }
+    if !identity_first {
+        shared.sleep(0..=300).await;
+        delete_identity(&identity, shared);
+    }
+}
+
+/// Two bindings for the same go, and the watch may show of the first alone that it does.
+pub(super) async fn twins_go_together(shared: &Shared, world: &World) {
+    let Some((older, identity)) = holder(shared, world).await else {
+        return;
+    };
+    let account = account_of(&older, shared);
+    let created = create_for(&older.namespace, &account, &identity, shared, world);
+    let Some(younger) = created else {
+        return;
+    };
+    shared.cluster.until(&younger, PATIENCE, is_duplicate).await;
+    delete(&older, shared);
+    shared.sleep(0..=100).await;
+    if shared.chance(500) {
+        let stall = shared.draw(1..=10);
+        shared.stall_watches(Duration::from_secs(stall));
+    }
+    shared.sleep(0..=100).await;
+    delete(&younger, shared);
+}
+
+/// A binding goes and comes back under its name, and the next process begins with a list that shows it going.
+pub(super) async fn recreation_at_restart(shared: &Shared, world: &World) {
+    let Some((binding, _)) = holder(shared, world).await else {
+        return;
+    };
+    let Some(before) = shared.cluster.binding(&binding.namespace, &binding.name) else {
+        return;
+    };
+    delete(&binding, shared);
+    let version = shared.cluster.version();
+    if !shared.cluster.until_gone(&binding, PATIENCE).await
+        || !create(&binding, &before.spec, shared)
+        || !shared.cluster.until(&binding, PATIENCE, is_ready).await
+    {
+        return;
+    }
+    crash(shared);
+    shared.let_next_list_show(version);
+    shared.stall_watches(Duration::from_secs(25));
+}
+
+fn delete(binding: &Key, shared: &Shared) {
+    shared.trace.note(format!(
+        "world: {}/{} goes",
+        binding.namespace, binding.name
+    ));
+    shared.cluster.delete(binding);
+}
+
+fn key(binding: &WorkloadIdentityBinding) -> Key {
+    let metadata = &binding.metadata;
+    Key::new(
+        Kind::Binding,
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
+}
+
+fn account_of(binding: &Key, shared: &Shared) -> String {
+    let found = shared.cluster.binding(&binding.namespace, &binding.name);
+    let account = found.and_then(|it| it.spec.service_account.name);
+    account.unwrap_or_default()
+}
+
+fn is_recorded(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.iter();
+    let mut credentials = status.flat_map(|status| &status.credentials);
+    credentials.any(|it| it.origin == CredentialOrigin::Pending)
+}
+
+fn is_duplicate(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "CredentialReady").is_some_and(|it| it.reason == "DuplicateBinding")
+}
+
+fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "CredentialReady").is_some_and(|it| it.reason == "CredentialLimitReached")
+}
+
+/// At most so many accounts that no binding is for, in an order that the seed decides.
+fn free_accounts(most: usize, shared: &Shared, world: &World) -> Vec<(String, String)> {
+    let taken: Vec<_> = shared
+        .cluster
+        .bindings()
+        .into_iter()
+        .filter_map(|it| Some((it.metadata.namespace?, it.spec.service_account.name?)))
+        .collect();
+    let pairs = world.namespaces.iter().flat_map(|namespace| {
+        let accounts = world.accounts.iter();
+        accounts.map(move |account| (namespace.clone(), account.clone()))
+    });
+    let mut free: Vec<_> = pairs.filter(|pair| !taken.contains(pair)).collect();
+    let mut drawn = Vec::new();
+    while drawn.len() < most
+        && let Some(one) = shared.pick(&free)
+    {
+        free.retain(|it| *it != one);
+        drawn.push(one);
+    }
+    drawn
+}
+
+fn bindings_on(identity: &IdentityName, shared: &Shared) -> Vec<WorkloadIdentityBinding> {
+    let mut bindings = shared.cluster.bindings();
+    bindings.retain(|it| {
+        is_for(it, &identity.id()) && it.metadata.deletion_timestamp.is_none() && !it.spec.suspend
+    });
+    bindings
+}
+
+/// A binding whose credential stands and goes with it: one that there is, or a new one.
+async fn holder(shared: &Shared, world: &World) -> Option<(Key, IdentityName)> {
+    let identity = shared.pick(&world.identities)?;
+    let mut there = bindings_on(&identity, shared);
+    there.retain(|it| {
+        is_ready(it) && holds_credential(it) && it.spec.deletion_policy == DeletionPolicy::Delete
+    });
+    if let Some(binding) = shared.pick(&there) {
+        return Some((key(&binding), identity));
+    }
+    let (namespace, account) = free_accounts(1, shared, world).pop()?;
+    let binding = create_for(&namespace, &account, &identity, shared, world)?;
+    let good = shared.cluster.until(&binding, PATIENCE, is_ready).await;
+    good.then_some((binding, identity))
+}

@@ -1,0 +1,185 @@
+//! Everybody but the operator: who makes, changes and deletes bindings, and what others do in Azure.
+
+//!
+//! Most steps come one by one. What only a coincidence shows, such as a deletion in the moment of a write, is a step too.
+
+mod azure;
+mod bindings;
+mod coincidence;
+
+use std::sync::Arc;
+
+use crate::kubernetes::{Key, Kind};
+use crate::setup::World;
+use crate::shared::Shared;
+use azure::{clear_obstructions, in_azure};
+pub use azure::{our_name, subject};
+use bindings::{change_binding, create_binding, on_binding};
+
+/// Disturbs the world until its time is over, then takes away most of what stands in the way.
+pub async fn disturb(shared: Arc<Shared>, world: World) {
+    let pause = world.disturbed.as_millis() as u64 / world.steps.max(1);
+    for _ in 0..world.steps {
+        let step = if world.calm {
+            calm_step(&shared)
+        } else {
+            any_step(&shared)
+        };
+        take(step, &shared, &world).await;
+        shared.cluster.sweep();
+        // Some steps come together.
+        let wait = if shared.chance(250) {
+            0..=200
+        } else {
+            1..=2 * pause
+        };
+        shared.sleep(wait).await;
+    }
+    if shared.chance(700) {
+        clear_obstructions(&shared, &world);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    CreateBinding,
+    ChangeAudience,
+    ChangeAdoption,
+    ToggleSuspend,
+    ChangePolicy,
+    DeleteBinding,
+    DeleteNamespace,
+    AskForFreshReads,
+    ForceDetach,
+    ForeignAdd,
+    ForeignAddIdentical,
+    ForeignFill,
+    ForeignChangeOurs,
+    ForeignRemoveOurs,
+    ForeignRemove,
+    RecreateIdentity,
+    DeleteIdentity,
+    RevokeRole,
+    GrantRole,
+    Lock,
+    Deny,
+    RegionWithout,
+    ClearObstructions,
+    Crash,
+    BindingsAtOnce,
+    DeletionAtWrite,
+    ChangeAtDeletion,
+    SlotFreedAtRestart,
+    SlotsTakenAtRestart,
+    FreshReadsWithoutRole,
+    IdentityGoneAtDeletion,
+    TwinsGoTogether,
+    RecreationAtRestart,
+}
+
+fn calm_step(shared: &Shared) -> Step {
+    if shared.chance(300) {
+        Step::DeleteBinding
+    } else {
+        Step::CreateBinding
+    }
+}
+
+fn any_step(shared: &Shared) -> Step {
+    use Step::*;
+    let steps = [
+        CreateBinding,
+        CreateBinding,
+        CreateBinding,
+        CreateBinding,
+        CreateBinding,
+        CreateBinding,
+        CreateBinding,
+        CreateBinding,
+        ChangeAudience,
+        ChangeAudience,
+        ChangeAdoption,
+        ToggleSuspend,
+        ChangePolicy,
+        DeleteBinding,
+        DeleteBinding,
+        DeleteBinding,
+        DeleteBinding,
+        DeleteNamespace,
+        AskForFreshReads,
+        ForceDetach,
+        ForeignAdd,
+        ForeignAddIdentical,
+        ForeignAddIdentical,
+        ForeignFill,
+        ForeignChangeOurs,
+        ForeignRemoveOurs,
+        ForeignRemoveOurs,
+        ForeignRemove,
+        ForeignRemove,
+        RecreateIdentity,
+        DeleteIdentity,
+        RevokeRole,
+        GrantRole,
+        Lock,
+        Deny,
+        RegionWithout,
+        ClearObstructions,
+        ClearObstructions,
+        Crash,
+        BindingsAtOnce,
+        BindingsAtOnce,
+        DeletionAtWrite,
+        DeletionAtWrite,
+        DeletionAtWrite,
+        ChangeAtDeletion,
+        SlotFreedAtRestart,
+        SlotsTakenAtRestart,
+        FreshReadsWithoutRole,
+        IdentityGoneAtDeletion,
+        TwinsGoTogether,
+        RecreationAtRestart,
+    ];
+    shared.pick(&steps).unwrap_or(CreateBinding)
+}
+
+async fn take(step: Step, shared: &Shared, world: &World) {
+    shared.count(format!("step {step:?}"));
+    match step {
+        Step::CreateBinding => create_binding(shared, world),
+        Step::ChangeAudience | Step::ChangeAdoption | Step::ToggleSuspend | Step::ChangePolicy => {
+            change_binding(step, shared);
+        }
+        Step::DeleteBinding | Step::AskForFreshReads | Step::ForceDetach => {
+            on_binding(step, shared);
+        }
+        Step::DeleteNamespace => {
+            if let Some(namespace) = shared.pick(&world.namespaces) {
+                shared
+                    .trace
+                    .note(format!("world: namespace {namespace} goes"));
+                shared
+                    .cluster
+                    .delete(&Key::new(Kind::Namespace, "", &namespace));
+            }
+        }
+        Step::Crash => crash(shared),
+        Step::BindingsAtOnce => coincidence::bindings_at_once(shared, world).await,
+        Step::DeletionAtWrite => coincidence::deletion_at_write(shared, world).await,
+        Step::ChangeAtDeletion => coincidence::change_at_deletion(shared, world).await,
+        Step::SlotFreedAtRestart => coincidence::slot_freed_at_restart(shared, world).await,
+        Step::SlotsTakenAtRestart => coincidence::slots_taken_at_restart(shared, world).await,
+        Step::FreshReadsWithoutRole => coincidence::fresh_reads_without_role(shared, world).await,
+        Step::IdentityGoneAtDeletion => {
+            coincidence::identity_gone_at_deletion(shared, world).await;
+        }
+        Step::RecreationAtRestart => coincidence::recreation_at_restart(shared, world).await,
+        Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
+        _ => in_azure(step, shared, world),
+    }
+}
+
+fn crash(shared: &Shared) {
+    shared.trace.note("world: the process is killed");
+    shared.crashed.notify_one();
+}
