@@ -37,6 +37,8 @@ pub(super) async fn for_each_in_order<'a, T, K: Hash + Eq + Clone>(
             });
         }
         tokio::select! {
+            // Nothing here is left to chance: a simulation has to come out the same again.
+            biased;
             Some(object) = running.next() => {
                 busy.remove(&object);
             }
