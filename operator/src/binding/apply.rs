@@ -28,6 +28,8 @@ use crate::runtime::deliberate::Bug;
 pub struct Applied {
     pub identity: ResolvedIdentity,
     pub account: Option<AppliedAccount>,
+    /// The account is made only once the credential works.
+    pub account_waits: bool,
     pub credential: AppliedCredential,
     /// The binding as it was last written, when a record was written.
     pub recorded: Option<WorkloadIdentityBinding>,
@@ -65,6 +67,7 @@ pub async fn apply(
     let mut applied = Applied {
         identity: plan.identity.clone(),
         account: None,
+        account_waits: false,
         credential: AppliedCredential::NotReached,
         recorded: None,
         error: None,
@@ -95,8 +98,9 @@ async fn carry_out(
     } = plan;
     let account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
-    let waiting = account
-        .is_none()
+    applied.account_waits = account.is_none();
+    let waiting = applied
+        .account_waits
         .then_some(Error::from(ServiceAccountError::WaitingForCredential));
     let claim = Claimed {
         contender,

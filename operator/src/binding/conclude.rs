@@ -117,7 +117,7 @@ pub(super) async fn conclude(
     let propagation_left = status::propagation_left(&status.conditions, &moment);
     // Waits for a turn are short: saying so at once would cost a write for each.
     let silent = match &error {
-        Some(Error::Kubernetes(_)) => true,
+        Some(Error::Kubernetes(_) | Error::MadeAgain) => true,
         Some(error) if error.is_not_now() && kept => true,
         Some(error) if error.is_short_wait() => stood < QUIET_WAIT,
         Some(error @ Error::NotNow { .. }) => {

@@ -68,6 +68,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    #[error("the binding was made again since the operator read it")]
+    MadeAgain,
     #[error("the API server did not answer as it should")]
     Kubernetes(#[from] kube::Error),
 }
@@ -120,7 +122,7 @@ impl Error {
             // Another binding is reading, and both will know soon.
             Self::NotNow { reading: true, .. } => return None,
             Self::NotNow { step, .. } => (*step, Reason::WaitingForTurn),
-            Self::Unreadable(_) | Self::Kubernetes(_) => return None,
+            Self::Unreadable(_) | Self::MadeAgain | Self::Kubernetes(_) => return None,
         })
     }
 
@@ -140,7 +142,7 @@ impl Error {
                 why: NotNow::Paced { until },
                 ..
             } => Pace::Until(*until),
-            Self::Kubernetes(_) | Self::NotNow { .. } => Pace::Backoff,
+            Self::Kubernetes(_) | Self::MadeAgain | Self::NotNow { .. } => Pace::Backoff,
             Self::Claim(Refusal::LimitReached { .. }) => Pace::WaitForSlot,
             Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
                 Pace::WaitForChange

@@ -15,6 +15,7 @@ use super::Context;
 use super::apply::{Applied, AppliedCredential};
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
+use super::service_account::ServiceAccountError;
 use super::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, transition};
 use verdict::Verdict;
@@ -145,6 +146,7 @@ pub fn of_applied(
     let Applied {
         identity,
         account,
+        account_waits,
         credential,
         recorded: _,
         error,
@@ -169,6 +171,12 @@ pub fn of_applied(
         }
         report.met(ConditionType::ServiceAccountReady, Reason::Applied, message);
         report.service_account = Some(account.status.clone());
+    }
+    // Whatever else stops the pass: what was said of the account before is not so any more.
+    if *account_waits && !keep {
+        let message = ServiceAccountError::WaitingForCredential.to_string();
+        let step = ConditionType::ServiceAccountReady;
+        report.unmet(step, Reason::WaitingForCredential, message);
     }
     match credential {
         AppliedCredential::InPlace(credential) => {

@@ -72,6 +72,7 @@ fn done() -> Applied {
             },
             note: None,
         }),
+        account_waits: false,
         credential: AppliedCredential::InPlace(credential(CredentialOrigin::Created)),
         recorded: None,
         error: None,
@@ -507,6 +508,7 @@ fn a_suspended_binding_that_is_not_good_says_so_and_is_neither_reconciling_nor_s
 fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else_fails() {
     let waiting = |credential, error| Applied {
         account: None,
+        account_waits: true,
         credential,
         error: Some(error),
         ..done()
@@ -536,6 +538,27 @@ fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else
     );
     assert_eq!(shown(&denied)[0], "Ready=False(PolicyDenied)");
     assert!(shown(&denied).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
+}
+
+#[test]
+fn an_account_that_waits_says_so_where_the_credential_fails_and_not_what_stopped_it_before() {
+    let held = Error::ServiceAccount(ServiceAccountError::HeldByBinding {
+        binding: "older".to_owned(),
+        client_id: "c".to_owned(),
+    });
+    let before = failed(held, &at(0));
+    let applied = Applied {
+        account: None,
+        account_waits: true,
+        credential: AppliedCredential::NotReached,
+        error: Some(Error::Duplicate {
+            older: "older".to_owned(),
+        }),
+        ..done()
+    };
+    let status = after(&with(before), &applied, &at(5));
+    assert_eq!(shown(&status)[0], "Ready=False(DuplicateBinding)");
+    assert!(shown(&status).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
 }
 
 #[test]
