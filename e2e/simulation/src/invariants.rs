@@ -56,6 +56,8 @@ pub struct Books {
     pub full_since: BTreeMap<String, Timestamp>,
     /// Since when a binding says that it waits for a slot, by UID.
     limit_since: BTreeMap<String, Timestamp>,
+    /// Bindings whose credential was in place, before what they last recorded for a write, by UID.
+    holders: BTreeSet<String>,
     /// The status of a binding as last written.
     statuses: BTreeMap<String, Value>,
     /// When the operator has last written anything.
@@ -378,7 +380,11 @@ fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIde
     };
     // Who had a credential before comes first.
     let uid = first.metadata.uid.as_deref().unwrap_or_default();
-    if holds_credential(first) || lock(&shared.books).repaired.contains(uid) {
+    let is_repair = {
+        let books = lock(&shared.books);
+        books.holders.contains(uid) || books.repaired.contains(uid)
+    };
+    if is_repair {
         return;
     }
     let mut waiting = Vec::new();
@@ -548,6 +554,15 @@ pub fn kubernetes_call(
             books.limit_since.entry(uid.clone()).or_insert(now);
         } else {
             books.limit_since.remove(&uid);
+        }
+        let records = |origin: &str| {
+            let credentials = object["status"]["credentials"].as_array();
+            credentials.is_some_and(|all| all.iter().any(|it| it["origin"] == origin))
+        };
+        if records("Created") {
+            books.holders.insert(uid.clone());
+        } else if !records("Pending") {
+            books.holders.remove(&uid);
         }
     }
     let before = lock(&shared.books)

@@ -286,12 +286,7 @@ async fn handed_over(
             continue;
         };
         let mut status = fresh.status.clone().unwrap_or_default();
-        if !status
-            .credentials
-            .iter()
-            .any(|other| other.name == recorded.name)
-        {
-            status.credentials.push(recorded.clone());
+        if take_over(&mut status.credentials, recorded) {
             write_status(&fresh, status, ctx).await?;
         }
         return Ok(true);
@@ -320,6 +315,24 @@ async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Err
         // What another manager holds is not ours to take away.
         Err(ServiceAccountError::HeldByManager { .. }) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts the record of a credential that is handed over among those of its new owner. Whether that changed anything.
+///
+/// What the new owner has recorded for a write of its own is withdrawn if Azure refuses that; the credential that stands
+/// would then be in nobody's record.
+fn take_over(credentials: &mut Vec<RecordedCredential>, handed: &RecordedCredential) -> bool {
+    match credentials.iter_mut().find(|it| it.name == handed.name) {
+        Some(own) if own.origin == CredentialOrigin::Pending => {
+            own.origin = CredentialOrigin::Created;
+            true
+        }
+        Some(_) => false,
+        None => {
+            credentials.push(handed.clone());
+            true
+        }
     }
 }
 
@@ -394,6 +407,23 @@ mod tests {
             assert!(!is_ours(Some(&found), &created, &subject()), "{found:?}");
         }
         assert!(name_of(&recorded(NAME, CredentialOrigin::Adopted)).is_err());
+    }
+
+    #[test]
+    fn what_is_handed_over_stays_recorded_whatever_becomes_of_a_write_of_its_new_owner() {
+        use CredentialOrigin::{Created, Pending};
+        for (own, handed, origin, changes) in [
+            (None, Created, Created, true),
+            (None, Pending, Pending, true),
+            (Some(Created), Created, Created, false),
+            (Some(Pending), Created, Created, true),
+            (Some(Pending), Pending, Created, true),
+        ] {
+            let mut credentials: Vec<_> = own.map(|own| recorded(NAME, own)).into_iter().collect();
+            let changed = take_over(&mut credentials, &recorded(NAME, handed));
+            assert_eq!(changed, changes, "{own:?} {handed:?}");
+            assert_eq!(credentials, [recorded(NAME, origin)], "{own:?} {handed:?}");
+        }
     }
 
     #[test]

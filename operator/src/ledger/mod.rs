@@ -297,14 +297,24 @@ impl Ledger {
     }
 
     /// One credential as it is now; None where there is none of this name.
+    ///
+    /// Where it is other than what Azure has acknowledged within the settle time, either the read lags or somebody has
+    /// changed it since: which of the two, a read after that time shows.
     pub async fn credential(
         &self,
         name: &CredentialName,
     ) -> Result<Option<ListedCredential>, ReadError> {
         self.admit(Operation::Get).map_err(ReadError::NotNow)?;
+        let asked = Instant::now();
         let request = self.shared.service.get_credential(&self.id, name);
         let read = self.shared.gate.send(&self.id, Operation::Get, request);
-        read.await.map_err(ReadError::Azure)
+        let found = read.await.map_err(ReadError::Azure)?;
+        let settle_time = self.shared.settings.write_settle_time;
+        let doubt = lock(&self.overlay).doubt(name.as_str(), found.as_ref(), asked, settle_time);
+        match doubt {
+            Some(settles_in) => Err(ReadError::NotNow(NotNow::Unsettled { settles_in })),
+            None => Ok(found),
+        }
     }
 
     async fn read<T: Clone, F>(

@@ -58,6 +58,23 @@ impl Overlay {
         }
         listing
     }
+
+    /// For how long what a read at `asked` has found under this name may be from before a write of ours. That nothing is
+    /// there raises no doubt: to delete it is right in any case.
+    pub(super) fn doubt(
+        &self,
+        name: &str,
+        found: Option<&ListedCredential>,
+        asked: Instant,
+        settle_time: Duration,
+    ) -> Option<Duration> {
+        let write = self.writes.get(name)?;
+        let content = found?.content.as_ref();
+        let is_as_written =
+            matches!(&write.effect, Effect::Put(written) if content == Some(written));
+        let settled = write.at + settle_time;
+        (!is_as_written && asked < settled).then(|| settled.duration_since(asked))
+    }
 }
 
 /// What the listing is after this effect.
@@ -90,6 +107,32 @@ mod tests {
             issuer: issuer.to_owned(),
             subject: "s".to_owned(),
             audiences: vec![],
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_contradicts_what_was_acknowledged_is_in_doubt_for_the_settle_time() {
+        let mut overlay = Overlay::default();
+        overlay.acknowledge("written", Effect::Put(content("i")), SETTLE_TIME);
+        overlay.acknowledge("deleted", Effect::Delete, SETTLE_TIME);
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let doubt = |name: &str, shown: Option<&str>, later| {
+            let found = shown.map(|issuer| listed(name, issuer));
+            let asked = Instant::now() + Duration::from_secs(later);
+            let doubt = overlay.doubt(name, found.as_ref(), asked, SETTLE_TIME);
+            doubt.map(|left| left.as_secs())
+        };
+        for (name, shown, later, expected) in [
+            ("written", Some("i"), 0, None),
+            ("written", Some("other"), 0, Some(40)),
+            ("written", Some("other"), 39, Some(1)),
+            ("written", Some("other"), 40, None),
+            ("written", None, 0, None),
+            ("deleted", Some("i"), 0, Some(40)),
+            ("deleted", None, 0, None),
+            ("foreign", Some("other"), 0, None),
+        ] {
+            assert_eq!(doubt(name, shown, later), expected, "{name} {shown:?}");
         }
     }
 

@@ -65,6 +65,10 @@ impl Cluster {
                 _ => return Err(invalid()),
             }
         }
+        // As the API server: an empty list is none.
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.retain(|field, value| field != "finalizers" || *value != json!([]));
+        }
         self.update(key, object)
     }
 

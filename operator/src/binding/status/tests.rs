@@ -510,6 +510,7 @@ fn a_suspended_binding_that_is_not_good_says_so_and_is_neither_reconciling_nor_s
 fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else_fails() {
     let waiting = |credential, error| Applied {
         account: None,
+        account_waits: true,
         credential,
         error: Some(error),
         ..done()
