@@ -172,6 +172,8 @@ impl Events {
             for_each_in_order(&mut told, AT_ONCE, binding, publish).await;
         };
         tokio::select! {
+            // In this order, and not by chance: a simulation has to come out the same again.
+            biased;
             () = work => {}
             () = publishing => {}
         }
