@@ -141,10 +141,10 @@ impl Context {
         Failed { error, retry_in }
     }
 
-    /// Notes one more failure of this object. A wait is counted by itself: what stood against the object before it stands
-    /// on.
+    /// Notes one more failure of this object. A wait is counted by itself, and so is a 429: what stood against the object
+    /// before it stands on, and is not tried faster again.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
-        if error.is_not_now() {
+        if error.is_not_now() || error.is_throttled() {
             return self.attempts.failed(&waiting_key(uid), error.attempt_key());
         }
         self.attempts.forget(&waiting_key(uid));

@@ -212,6 +212,30 @@ impl Error {
         matches!(self, Self::NotNow { .. })
     }
 
+    /// Whether it waits for the time that Azure's pace sets.
+    pub fn is_paced(&self) -> bool {
+        matches!(
+            self,
+            Self::NotNow {
+                why: NotNow::Paced { .. },
+                ..
+            }
+        )
+    }
+
+    /// Whether Azure asks for fewer requests, which says nothing about the binding.
+    pub fn is_throttled(&self) -> bool {
+        matches!(
+            self,
+            Self::ReadIdentity { source, .. }
+                | Self::ListCredentials { source, .. }
+                | Self::WriteCredential { source, .. }
+                | Self::ReadCredential { source, .. }
+                | Self::DeleteCredential { source, .. }
+                if matches!(source.kind(), AzureErrorKind::Throttled { .. })
+        )
+    }
+
     /// Whether it waits for another binding of its identity, which is short as a rule.
     pub fn is_short_wait(&self) -> bool {
         matches!(

@@ -15,6 +15,7 @@ mod turn;
 mod unsettled;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -167,6 +168,7 @@ impl Ledgers {
                 overlay: Mutex::default(),
                 identity: SharedRead::default(),
                 listing: SharedRead::default(),
+                doubted: AtomicBool::new(false),
                 turn: Arc::default(),
                 line: Mutex::default(),
                 without_slot: Mutex::default(),
@@ -202,6 +204,8 @@ pub struct Ledger {
     overlay: Mutex<Overlay>,
     identity: SharedRead<Identity>,
     listing: SharedRead<Vec<ListedCredential>>,
+    /// A request about a credential did not find the identity, and it could not be asked for itself then.
+    doubted: AtomicBool,
     turn: Arc<tokio::sync::Mutex<()>>,
     line: Mutex<Line>,
     /// Bindings that wait for a slot of the identity.
@@ -230,6 +234,16 @@ impl Ledger {
         let request = self.shared.service.get_identity(&self.id);
         let read = self.read(&self.identity, who, freshness, Operation::Get, |_| request);
         read.await.map(|seen| seen.answer)
+    }
+
+    /// Says that a request about a credential did not find the identity, and that it could not be asked for itself.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was said; whoever asks is to ask for the identity.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// All credentials of the identity, foreign ones included; all bindings share one request, also one that fails.
