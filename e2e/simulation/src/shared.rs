@@ -78,6 +78,8 @@ impl Shared {
 
     pub fn be_quiet(&self) {
         self.disturbing.store(false, Ordering::Relaxed);
+        let version = self.cluster.version();
+        lock(&self.books).costs.be_quiet(version);
     }
 
     /// A number within these bounds.

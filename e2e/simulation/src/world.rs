@@ -10,6 +10,7 @@ use azwib_crds::{
     ServiceAccountCreation, ServiceAccountRole, ServiceAccountSpec, WorkloadIdentityBindingSpec,
 };
 
+use crate::costs;
 use crate::kubernetes::{Key, Kind};
 use crate::setup::{CLIENT, GROUP, ISSUER, IdentityName, World};
 use crate::shared::Shared;
@@ -288,6 +289,11 @@ fn in_azure(step: Step, shared: &Shared, world: &World) {
         .trace
         .note(format!("world: {step:?} on {}", identity.name));
     lock(&shared.books).touch(&id, shared.time.now());
+    let everywhere = matches!(
+        step,
+        Step::RevokeRole | Step::GrantRole | Step::RegionWithout
+    );
+    costs::changed(shared, (!everywhere).then_some(&id));
     let now = shared.time.now();
     let mut azure = lock(&shared.azure);
     azure.advance(now);
@@ -451,6 +457,7 @@ fn foreign_write(step: Step, identity: &IdentityName, shared: &Shared, world: &W
 
 fn clear_obstructions(shared: &Shared, world: &World) {
     shared.trace.note("world: obstructions go");
+    costs::changed(shared, None);
     let now = shared.time.now();
     let mut azure = lock(&shared.azure);
     for lock in azure.locks().to_vec() {
