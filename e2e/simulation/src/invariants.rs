@@ -10,6 +10,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::costs::{self, Concerns, Costs};
 use crate::kubernetes::{Key, Kind, Refusal};
 use crate::network::short;
 use crate::process::Process;
@@ -62,8 +63,8 @@ pub struct Books {
     statuses: BTreeMap<String, Value>,
     /// When the operator has last written anything.
     pub last_write: Option<Timestamp>,
-    /// Kubernetes writes and Azure requests, by what they are for.
-    pub costs: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// What was spent for bindings, and what went wrong.
+    pub costs: Costs,
 }
 
 impl Books {
@@ -73,15 +74,6 @@ impl Books {
 
     pub fn touched(&self, identity: &str) -> Option<Timestamp> {
         self.touched.get(&identity.to_ascii_lowercase()).copied()
-    }
-
-    fn cost(&mut self, whose: String, what: &'static str) {
-        *self
-            .costs
-            .entry(whose)
-            .or_default()
-            .entry(what)
-            .or_default() += 1;
     }
 }
 
@@ -111,7 +103,7 @@ impl Target {
     }
 }
 
-fn operation(request: &Request) -> &'static str {
+pub(crate) fn operation(request: &Request) -> &'static str {
     let list = request
         .path
         .to_ascii_lowercase()
@@ -130,6 +122,7 @@ pub fn azure_sent(process: &Process, request: &Request) {
         return;
     }
     let shared = &process.shared;
+    costs::sent(process, request);
     let place = (process.number, identity_of(request), operation(request));
     let until = lock(&shared.books).told_to_wait.get(&place).copied();
     if until.is_some_and(|until| shared.time.now() < until) {
@@ -171,7 +164,14 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
     lock(&shared.books).told_to_wait.insert(place, until);
 }
 
-fn identity_of(request: &Request) -> String {
+/// The lower-cased name of the credential that a request is about.
+pub(crate) fn credential_of(request: &Request) -> Option<String> {
+    let path = request.path.to_ascii_lowercase();
+    let (_, name) = path.split_once("/federatedidentitycredentials/")?;
+    Some(name.to_owned())
+}
+
+pub(crate) fn identity_of(request: &Request) -> String {
     let path = request.path.to_ascii_lowercase();
     let end = path
         .find("/federatedidentitycredentials")
@@ -452,19 +452,9 @@ pub fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
 
 /// A request has ended at Azure.
 pub fn azure_ended(process: &Process, request: &Request) {
-    let Some(name) = request
-        .path
-        .rsplit('/')
-        .next()
-        .filter(|it| it.starts_with("azwib-"))
-    else {
-        return;
-    };
-    let mut books = lock(&process.shared.books);
-    if *request.method.as_str() != *"GET" {
-        books.last_write = Some(process.shared.time.now());
+    if credential_of(request).is_some() && operation(request) != "GET" {
+        lock(&process.shared.books).last_write = Some(process.shared.time.now());
     }
-    books.cost(name.to_owned(), operation(request));
 }
 
 /// The operator has written to the API server, or tried to.
@@ -490,13 +480,19 @@ pub fn kubernetes_call(
     let object = match outcome {
         Ok(object) => object,
         Err(refusal) => {
+            let (namespace, name) = (key.namespace.clone(), key.name.clone());
+            let concerns = match key.kind {
+                Kind::Account => Concerns::Account(namespace, name),
+                _ => Concerns::Binding(namespace, name),
+            };
+            costs::fault(shared, concerns);
             shared.count(format!("kubernetes {what} {}", refusal.code));
             return shared
                 .trace
                 .note(format!("kubernetes {what} of {whose}: {}", refusal.message));
         }
     };
-    lock(&shared.books).cost(whose.clone(), what);
+    costs::written(shared, key.kind, status, object);
     if !status {
         return shared.trace.note(format!("kubernetes {what} of {whose}"));
     }

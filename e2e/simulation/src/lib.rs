@@ -4,6 +4,7 @@
 //! A run has a time of disturbances, in which [`world`] changes things, requests meet faults and processes die, and a quiet
 //! time, after which all must be as it should be. [`invariants`] judge while it runs, [`oracle`] judges the end.
 
+pub mod costs;
 pub mod finalizers;
 pub mod invariants;
 pub mod kubernetes;

@@ -9,6 +9,7 @@ use azwib_operator::azure::{Exchange, NoReply, Reply};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
+use crate::costs;
 use crate::invariants;
 use crate::process::Process;
 use crate::shared::Fate;
@@ -44,7 +45,9 @@ impl Exchange for Network {
         invariants::azure_sent(process, &request);
         slots::sent(process, &request);
         let (fault, refused) = draw_fault(process, &request);
+        let disturbed = fault.is_some();
         if refused {
+            costs::answered(process, &request, true, None);
             process.shared.sleep(1..=20).await;
             process.stay_if_dead().await;
             return Err(lost("cannot connect", true));
@@ -55,6 +58,8 @@ impl Exchange for Network {
         tokio::spawn(carry(process.clone(), request, fault, answer));
         let outcome = tokio::time::timeout(REQUEST_TIMEOUT, answered).await;
         process.crash_point(&format!("after {what}")).await;
+        let response = outcome.as_ref().ok().and_then(|it| it.as_ref().ok());
+        costs::answered(process, &sent, disturbed, response);
         match outcome {
             Err(_) => Err(lost("no answer in time", false)),
             Ok(Err(_)) => Err(lost("lost the connection", false)),

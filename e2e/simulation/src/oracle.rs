@@ -5,6 +5,7 @@ use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::state::{FederatedCredential, Identity};
 use azwib_crds::{CredentialAdoption, DeletionPolicy, ServiceAccountRole, WorkloadIdentityBinding};
 
+use crate::costs;
 use crate::invariants::{condition, holds_credential, is_for, is_ready};
 use crate::kubernetes::{Key, Kind};
 use crate::network::short;
@@ -17,9 +18,6 @@ use crate::world::{our_name, subject};
 pub const NOTHING_LEFT: &str = "nothing-left-behind";
 /// Every binding is Ready, or says truly why not.
 pub const TRUE_REASON: &str = "ready-or-the-true-reason";
-/// A binding costs no more than it must.
-pub const COSTS: &str = "requests-within-their-number";
-
 /// Where every binding is Ready, nothing is written.
 pub const STILL: &str = "still-when-all-is-well";
 
@@ -34,9 +32,7 @@ pub fn judge(shared: &Shared, world: &World) {
         true_reason(shared, world, &binding);
     }
     still(shared);
-    if world.calm {
-        costs(shared);
-    }
+    costs::judge(shared);
 }
 
 /// Longer than any resync.
@@ -410,46 +406,4 @@ fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBindi
         && condition(other, "CredentialReady")
             .is_some_and(|it| it.reason == "CredentialLimitReached")
         && (!holds_credential(other), age(other)) < (!holds_credential(binding), age(binding))
-}
-
-/// Without a fault: at most one finalizer, three status and one account write and one PUT for a binding that comes, and one
-/// of each, one GET and one DELETE for one that goes. Judged by bindings that were alone with their name and account.
-fn costs(shared: &Shared) {
-    let books = lock(&shared.books);
-    let changes = shared.cluster.changes(Kind::Binding, 0).0;
-    let made: Vec<_> = changes
-        .iter()
-        .filter(|it| it.type_ == "ADDED")
-        .map(|it| {
-            let account = it.object["spec"]["serviceAccount"]["name"].as_str();
-            (&it.key.namespace, &it.key.name, account.unwrap_or_default())
-        })
-        .collect();
-    for (namespace, name, account) in &made {
-        let alike = made.iter().filter(|(other, its_name, its_account)| {
-            other == namespace && (its_name == name || its_account == account)
-        });
-        if alike.count() > 1 {
-            continue;
-        }
-        let whose = format!("{namespace}/{name}");
-        // Waiting for somebody else is said, with how many slots are used, that it has stalled, and that it is over.
-        let waits = if books.waited.contains(&whose) { 4 } else { 0 };
-        let credential = our_name(namespace, account).unwrap_or_default();
-        let limits = [
-            (whose.clone(), "finalizer", 2),
-            (whose.clone(), "status", 4 + waits),
-            (format!("{namespace}/{account}"), "account", 2),
-            (credential.clone(), "PUT", 1),
-            (credential.clone(), "GET", 1),
-            (credential, "DELETE", 1),
-        ];
-        for (what, kind, most) in limits {
-            let count = books.costs.get(&what).and_then(|costs| costs.get(kind));
-            let count = count.copied().unwrap_or(0);
-            if count > most {
-                shared.violated(COSTS, format!("{count} times {kind} for {whose}"));
-            }
-        }
-    }
 }

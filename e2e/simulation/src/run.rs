@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::costs::{self, Concerns};
 use crate::operator;
 use crate::oracle;
 use crate::process::Process;
@@ -92,6 +93,9 @@ impl Operator {
     fn start_as(number: u32, shared: &Arc<Shared>, world: &World) -> Self {
         let process = Process::new(Arc::clone(shared), number);
         shared.trace.note(format!("process {number} starts"));
+        if number > 1 {
+            costs::fault(shared, Concerns::Everybody);
+        }
         let task = tokio::spawn(operator::run(process.clone(), world.clone()));
         Self { process, task }
     }

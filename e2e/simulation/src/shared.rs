@@ -99,6 +99,8 @@ impl Shared {
 
     pub fn be_quiet(&self) {
         self.disturbing.store(false, Ordering::Relaxed);
+        let version = self.cluster.version();
+        lock(&self.books).costs.be_quiet(version);
     }
 
     /// Decides what the next write to Azure meets.

@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use azwib_operator::runtime::deliberate::{Bug, switch};
+use azwib_simulation::costs::COSTS;
 use azwib_simulation::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::{IN_ORDER, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY};
-use azwib_simulation::oracle::{COSTS, NOTHING_LEFT, TRUE_REASON};
+use azwib_simulation::oracle::{NOTHING_LEFT, TRUE_REASON};
 use azwib_simulation::run;
 use azwib_simulation::slots::SLOT_SEEN;
 

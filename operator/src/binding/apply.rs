@@ -96,7 +96,7 @@ async fn carry_out(
         contender,
         contenders,
     } = plan;
-    let account = Account::planned(account, desired, ctx).await?;
+    let mut account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
     applied.account_waits = account.is_none();
     let waiting = applied
@@ -116,6 +116,12 @@ async fn carry_out(
             Ok(Taken::InPlace(credential)) => Ok(credential),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
+                // An account that was refused is tried first: each try would record a write and withdraw that again.
+                if status::account_failed(binding)
+                    && let Some(account) = account.take()
+                {
+                    applied.account = Some(account.apply().await?);
+                }
                 if !Bug::RecordedAfterPut.is_on() {
                     applied.recorded = Some(record(&claim, binding, ctx).await?);
                     ledger.recorded(&claim.contender.claim.name);

@@ -140,8 +140,11 @@ pub(super) async fn conclude(
         Some(_) if stays_refused.is_some() => true,
         Some(error) if error.is_wait() && refused.is_some() => true,
         Some(error) if error.is_short_wait() => stood < QUIET_WAIT,
-        Some(error @ Error::NotNow { .. }) => {
-            error.pace().delay(Standing::FIRST) < QUIET_WAIT && error.settles_in().is_none()
+        // Nor does one for Azure's pace say more than what went wrong before it: each try would be told as two failures.
+        Some(error) if error.is_paced() => {
+            let withdraws = latest.status != binding.status;
+            error.pace().delay(Standing::FIRST) < QUIET_WAIT
+                || status::is_failing(latest) && !withdraws
         }
         _ => false,
     };

@@ -210,6 +210,17 @@ impl Error {
         matches!(self, Self::NotNow { .. })
     }
 
+    /// Whether it waits for the time that Azure's pace sets.
+    pub fn is_paced(&self) -> bool {
+        matches!(
+            self,
+            Self::NotNow {
+                why: NotNow::Paced { .. },
+                ..
+            }
+        )
+    }
+
     /// Whether there is a slot, and it is left to another claim.
     pub fn leaves_slot_to_others(&self) -> bool {
         matches!(self, Self::Claim(refusal) if refusal.leaves_slot_to_others())

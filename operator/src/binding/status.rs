@@ -124,13 +124,25 @@ pub fn recording(
 }
 
 /// Whether status says of this very generation that its credential failed.
-fn is_failing(binding: &WorkloadIdentityBinding) -> bool {
-    binding.status.as_ref().is_some_and(|status| {
-        Some(status.observed_generation) == binding.metadata.generation
-            && status.identity.is_some()
-            && find(&status.conditions, ConditionType::CredentialReady.as_str())
-                .is_some_and(|condition| condition.status == ConditionStatus::False.as_str())
-    })
+pub fn is_failing(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    failed(binding, ConditionType::CredentialReady).is_some()
+        && status.is_some_and(|status| status.identity.is_some())
+}
+
+/// Whether status says of this very generation that its account was refused.
+pub fn account_failed(binding: &WorkloadIdentityBinding) -> bool {
+    failed(binding, ConditionType::ServiceAccountReady)
+        .is_some_and(|condition| condition.reason != Reason::WaitingForCredential.as_str())
+}
+
+/// This step, where status says of this very generation that it failed.
+fn failed(binding: &WorkloadIdentityBinding, step: ConditionType) -> Option<&Condition> {
+    let status = binding.status.as_ref()?;
+    let condition = find(&status.conditions, step.as_str())?;
+    (Some(status.observed_generation) == binding.metadata.generation
+        && condition.status == ConditionStatus::False.as_str())
+    .then_some(condition)
 }
 
 /// What a pass that came as far as `applied` has to say.

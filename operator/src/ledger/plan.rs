@@ -114,9 +114,10 @@ pub enum Refusal {
     },
     /// All slots are taken, or promised to claims that have waited longer; foreign credentials count.
     #[error(
-        "{used} of {limit} federated identity credentials of the identity are used{}: remove one, or use another managed \
+        "{} of {limit} federated identity credentials of the identity are used{}: remove one, or use another managed \
          identity",
-        kept_free(*.before)
+        if *before { limit } else { used },
+        or_kept(*.before)
     )]
     LimitReached {
         used: usize,
@@ -150,9 +151,10 @@ fn what_to_do(identical: bool) -> &'static str {
     }
 }
 
-fn kept_free(before: bool) -> &'static str {
+/// How many are used and how many kept changes with every write for another binding. Whoever waits need not be told.
+fn or_kept(before: bool) -> &'static str {
     if before {
-        " and the free ones are for bindings that have waited longer"
+        " or kept for bindings that have waited longer"
     } else {
         ""
     }

@@ -7,6 +7,7 @@ use azure_simulator::core::state::{ClaimsMatchingExpression, FederatedCredential
 use azwib_crds::{CredentialName, Issuer};
 
 use super::Step;
+use crate::costs;
 use crate::setup::{CLIENT, GROUP, ISSUER, IdentityName, World};
 use crate::shared::Shared;
 use crate::slots;
@@ -34,7 +35,7 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
     let now = shared.time.now();
     match step {
         Step::RecreateIdentity => {
-            lock(&shared.books).touch(&id, now);
+            touched(&id, shared);
             now_in_azure(shared, |azure| {
                 // The group is there.
                 let _ = azure.recreate_identity(identity.subscription, GROUP, &identity.name, now);
@@ -49,16 +50,21 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
             } else {
                 LockLevel::CanNotDelete
             };
+            costs::changed(shared, Some(&id));
             now_in_azure(shared, |azure| azure.lock(&id, level));
         }
         Step::Deny => {
+            costs::changed(shared, Some(&id));
             now_in_azure(shared, |azure| azure.deny_by_policy(&id));
         }
-        Step::RegionWithout => now_in_azure(shared, |azure| {
-            let mut tunables = azure.settings().tunables.clone();
-            tunables.regions_without_credentials = vec!["westeurope".to_owned()];
-            azure.set_tunables(tunables);
-        }),
+        Step::RegionWithout => {
+            costs::changed(shared, None);
+            now_in_azure(shared, |azure| {
+                let mut tunables = azure.settings().tunables.clone();
+                tunables.regions_without_credentials = vec!["westeurope".to_owned()];
+                azure.set_tunables(tunables);
+            });
+        }
         Step::ClearObstructions => clear_obstructions(shared, world),
         _ => {
             lock(&shared.books).touch(&id, now);
@@ -67,8 +73,14 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
     }
 }
 
+/// Notes that somebody else changes something about an identity.
+fn touched(identity: &str, shared: &Shared) {
+    lock(&shared.books).touch(identity, shared.time.now());
+    costs::changed(shared, Some(identity));
+}
+
 pub(super) fn delete_identity(identity: &IdentityName, shared: &Shared) {
-    lock(&shared.books).touch(&identity.id(), shared.time.now());
+    touched(&identity.id(), shared);
     now_in_azure(shared, |azure| {
         // It may be gone already.
         let _ = azure.delete_identity(identity.subscription, GROUP, &identity.name);
@@ -77,6 +89,7 @@ pub(super) fn delete_identity(identity: &IdentityName, shared: &Shared) {
 
 /// Takes the operator's role on the subscription away.
 pub(super) fn revoke_role(identity: &IdentityName, shared: &Shared) {
+    costs::changed(shared, None);
     let (scope, now) = (identity.scope_of_subscription(), shared.time.now());
     now_in_azure(shared, |azure| {
         let roles = azure.role_assignments();
@@ -87,6 +100,7 @@ pub(super) fn revoke_role(identity: &IdentityName, shared: &Shared) {
 }
 
 pub(super) fn grant_role(identity: &IdentityName, shared: &Shared) {
+    costs::changed(shared, None);
     let (scope, now) = (identity.scope_of_subscription(), shared.time.now());
     now_in_azure(shared, |azure| {
         azure.assign_role_at(&scope, Role::Owner, CLIENT, now);
@@ -151,7 +165,7 @@ pub(super) fn write(
     shared: &Shared,
 ) {
     let now = shared.time.now();
-    lock(&shared.books).touch(&identity.id(), now);
+    touched(&identity.id(), shared);
     for one in credentials {
         shared.trace.note(format!(
             "world: {} is written on {}",
@@ -167,7 +181,7 @@ pub(super) fn write(
 /// Somebody else removes this one.
 pub(super) fn remove(identity: &IdentityName, credential: &str, shared: &Shared) {
     let now = shared.time.now();
-    lock(&shared.books).touch(&identity.id(), now);
+    touched(&identity.id(), shared);
     shared.trace.note(format!(
         "world: {credential} is removed from {}",
         identity.name
@@ -252,6 +266,7 @@ fn foreign_write(step: Step, identity: &IdentityName, shared: &Shared, world: &W
 
 pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
     shared.trace.note("world: obstructions go");
+    costs::changed(shared, None);
     let now = shared.time.now();
     let mut azure = lock(&shared.azure);
     for lock in azure.locks().to_vec() {

@@ -610,3 +610,16 @@ fn an_additional_identity_does_not_claim_to_be_named_by_the_account() {
         "{message}"
     );
 }
+
+#[test]
+fn an_account_counts_as_refused_until_the_spec_changes_and_not_while_it_waits() {
+    let account = |error| failed(Error::ServiceAccount(error), &at(0));
+    let refused = account(ServiceAccountError::Refused("quota".to_owned()));
+    assert!(account_failed(&with(refused.clone())));
+    let waits = account(ServiceAccountError::WaitingForCredential);
+    assert!(!account_failed(&with(waits)));
+    assert!(!account_failed(&with(after(&binding(), &done(), &at(0)))));
+    let mut changed = with(refused);
+    changed.metadata.generation = Some(4);
+    assert!(!account_failed(&changed));
+}
