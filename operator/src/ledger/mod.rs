@@ -304,17 +304,20 @@ impl Ledger {
         &self,
         name: &CredentialName,
     ) -> Result<Option<ListedCredential>, ReadError> {
+        let settle_time = self.shared.settings.write_settle_time;
+        let certain = || match lock(&self.overlay).doubt(name.as_str(), settle_time) {
+            Some(settles_in) => Err(ReadError::NotNow(NotNow::Unsettled { settles_in })),
+            None => Ok(()),
+        };
+        certain()?;
         self.admit(Operation::Get).map_err(ReadError::NotNow)?;
         let asked = Instant::now();
         let request = self.shared.service.get_credential(&self.id, name);
         let read = self.shared.gate.send(&self.id, Operation::Get, request);
         let found = read.await.map_err(ReadError::Azure)?;
-        let settle_time = self.shared.settings.write_settle_time;
-        let doubt = lock(&self.overlay).doubt(name.as_str(), found.as_ref(), asked, settle_time);
-        match doubt {
-            Some(settles_in) => Err(ReadError::NotNow(NotNow::Unsettled { settles_in })),
-            None => Ok(found),
-        }
+        lock(&self.overlay).look(name.as_str(), found.as_ref(), asked, settle_time);
+        certain()?;
+        Ok(found)
     }
 
     async fn read<T: Clone, F>(

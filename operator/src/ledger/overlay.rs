@@ -21,6 +21,18 @@ pub(super) struct Overlay {
 struct Acknowledged {
     effect: Effect,
     at: Instant,
+    /// A read within the settle time has shown something else.
+    contradicted: bool,
+}
+
+impl Acknowledged {
+    fn new(effect: Effect, at: Instant) -> Self {
+        Self {
+            effect,
+            at,
+            contradicted: false,
+        }
+    }
 }
 
 impl Overlay {
@@ -31,7 +43,7 @@ impl Overlay {
         self.writes
             .retain(|_, write| at < write.at + 2 * settle_time);
         self.writes
-            .insert(name.to_owned(), Acknowledged { effect, at });
+            .insert(name.to_owned(), Acknowledged::new(effect, at));
     }
 
     /// Notes a write that Azure has acknowledged to an earlier process, at this moment. Whether nothing later is known.
@@ -40,7 +52,7 @@ impl Overlay {
             return false;
         }
         self.writes
-            .insert(name.to_owned(), Acknowledged { effect, at });
+            .insert(name.to_owned(), Acknowledged::new(effect, at));
         true
     }
 
@@ -59,21 +71,27 @@ impl Overlay {
         listing
     }
 
-    /// For how long what a read at `asked` has found under this name may be from before a write of ours. That nothing is
-    /// there raises no doubt: to delete it is right in any case.
-    pub(super) fn doubt(
-        &self,
+    /// For how long it is in doubt what stands under this name, because a read has contradicted a write of ours.
+    pub(super) fn doubt(&self, name: &str, settle_time: Duration) -> Option<Duration> {
+        let write = self.writes.get(name).filter(|it| it.contradicted)?;
+        let left = (write.at + settle_time).saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Notes what a read at `asked` has found under this name: within the settle time of a write of ours it may be from
+    /// before that. That nothing is there raises no doubt: to delete it is right in any case.
+    pub(super) fn look(
+        &mut self,
         name: &str,
         found: Option<&ListedCredential>,
         asked: Instant,
         settle_time: Duration,
-    ) -> Option<Duration> {
-        let write = self.writes.get(name)?;
-        let content = found?.content.as_ref();
-        let is_as_written =
-            matches!(&write.effect, Effect::Put(written) if content == Some(written));
-        let settled = write.at + settle_time;
-        (!is_as_written && asked < settled).then(|| settled.duration_since(asked))
+    ) {
+        let (Some(write), Some(found)) = (self.writes.get_mut(name), found) else {
+            return;
+        };
+        let is_as_written = matches!(&write.effect, Effect::Put(written) if found.content.as_ref() == Some(written));
+        write.contradicted = !is_as_written && asked < write.at + settle_time;
     }
 }
 
@@ -116,23 +134,24 @@ mod tests {
         overlay.acknowledge("written", Effect::Put(content("i")), SETTLE_TIME);
         overlay.acknowledge("deleted", Effect::Delete, SETTLE_TIME);
         tokio::time::advance(Duration::from_secs(20)).await;
-        let doubt = |name: &str, shown: Option<&str>, later| {
-            let found = shown.map(|issuer| listed(name, issuer));
-            let asked = Instant::now() + Duration::from_secs(later);
-            let doubt = overlay.doubt(name, found.as_ref(), asked, SETTLE_TIME);
-            doubt.map(|left| left.as_secs())
-        };
-        for (name, shown, later, expected) in [
-            ("written", Some("i"), 0, None),
-            ("written", Some("other"), 0, Some(40)),
-            ("written", Some("other"), 39, Some(1)),
-            ("written", Some("other"), 40, None),
-            ("written", None, 0, None),
-            ("deleted", Some("i"), 0, Some(40)),
-            ("deleted", None, 0, None),
-            ("foreign", Some("other"), 0, None),
+        for (name, shown, doubt) in [
+            ("written", Some("i"), None),
+            ("written", Some("other"), Some(40)),
+            ("deleted", None, None),
+            ("deleted", Some("i"), Some(40)),
+            ("foreign", Some("other"), None),
         ] {
-            assert_eq!(doubt(name, shown, later), expected, "{name} {shown:?}");
+            let found = shown.map(|issuer| listed(name, issuer));
+            overlay.look(name, found.as_ref(), Instant::now(), SETTLE_TIME);
+            let left = overlay.doubt(name, SETTLE_TIME).map(|left| left.as_secs());
+            assert_eq!(left, doubt, "{name} {shown:?}");
+        }
+        tokio::time::advance(Duration::from_secs(40)).await;
+        for name in ["written", "deleted"] {
+            assert_eq!(overlay.doubt(name, SETTLE_TIME), None, "{name}");
+            let other = listed(name, "other");
+            overlay.look(name, Some(&other), Instant::now(), SETTLE_TIME);
+            assert_eq!(overlay.doubt(name, SETTLE_TIME), None, "{name}");
         }
     }
 
