@@ -75,11 +75,7 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         };
         decide(&contender, &situation)
     });
-    let works = credential_works
-        && matches!(
-            credential,
-            CredentialStep::Keep | CredentialStep::Adopt { .. }
-        );
+    let works = credential_works && is_good(&credential);
     Plan {
         ledger,
         account: account_step(&claimants, account.as_ref(), &identity, desired, works),
@@ -87,6 +83,15 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         credential,
         contender,
         contenders,
+    }
+}
+
+/// Whether the credential stands as claimed, or did when last seen and cannot be looked at now.
+fn is_good(credential: &CredentialStep) -> bool {
+    match credential {
+        CredentialStep::Keep | CredentialStep::Adopt { .. } => true,
+        CredentialStep::Stop(error) => error.is_disturbance(),
+        CredentialStep::Write | CredentialStep::Refuse(_) => false,
     }
 }
 

@@ -218,3 +218,22 @@ fn nothing_is_decided_without_a_listing() {
         "{stopped:?}"
     );
 }
+
+#[test]
+fn a_credential_that_was_good_works_for_its_account_while_it_cannot_be_looked_at() {
+    let unread = |kind| {
+        CredentialStep::Stop(Error::ListCredentials {
+            identity: "/subscriptions/x".to_owned(),
+            source: AzureError::local(kind, "no"),
+        })
+    };
+    for (step, good) in [
+        (CredentialStep::Keep, true),
+        (CredentialStep::Write, false),
+        (unread(AzureErrorKind::AuthorizationFailed), true),
+        (unread(AzureErrorKind::Unavailable), true),
+        (unread(AzureErrorKind::ParentNotFound), false),
+    ] {
+        assert_eq!(is_good(&step), good, "{step:?}");
+    }
+}
