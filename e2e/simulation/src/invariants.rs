@@ -38,6 +38,9 @@ pub const RECORDED: &str = "recorded-before-it-is-sent";
 /// How long somebody has to have waited before it counts as overtaken: decisions and statuses take their time.
 const WAITED: i64 = 90;
 
+/// How many seconds a process has to catch up with what an old list has not shown.
+const CATCHES_UP: i64 = 30;
+
 /// What the invariants remember.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -45,6 +48,10 @@ pub struct Books {
     sent_by: BTreeMap<u64, u32>,
     /// Until when a process may not ask for this on an identity.
     told_to_wait: BTreeMap<(u32, String, &'static str), Timestamp>,
+    /// Requests whose token was refused.
+    token_refused: BTreeSet<(u32, String, &'static str)>,
+    /// The version that the last list of bindings of a process has shown, where that was an old one, and when.
+    pub old_list: BTreeMap<u32, (u64, Timestamp)>,
     /// When somebody else has last changed something about an identity.
     touched: BTreeMap<String, Timestamp>,
     /// Who has ever waited for a slot or for another binding.
@@ -56,7 +63,7 @@ pub struct Books {
     /// Since when an identity has as many credentials as it may have.
     pub full_since: BTreeMap<String, Timestamp>,
     /// Since when a binding says that it waits for a slot, by UID.
-    limit_since: BTreeMap<String, Timestamp>,
+    limit_since: BTreeMap<String, (Timestamp, u64)>,
     /// Bindings whose credential was in place, before what they last recorded for a write, by UID.
     holders: BTreeSet<String>,
     /// The status of a binding as last written.
@@ -124,7 +131,13 @@ pub fn azure_sent(process: &Process, request: &Request) {
     let shared = &process.shared;
     costs::sent(process, request);
     let place = (process.number, identity_of(request), operation(request));
-    let until = lock(&shared.books).told_to_wait.get(&place).copied();
+    let until = {
+        let mut books = lock(&shared.books);
+        // Sent again with another token, it is the request that was sent before, whatever another has been told meanwhile.
+        let is_sent_again = books.token_refused.remove(&place);
+        let until = books.told_to_wait.get(&place).copied();
+        until.filter(|_| !is_sent_again)
+    };
     if until.is_some_and(|until| shared.time.now() < until) {
         let what = format!(
             "{} of {} before the time that Azure set",
@@ -149,6 +162,10 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
         operation(request),
         response.status.as_u16()
     ));
+    if response.status.as_u16() == 401 {
+        let place = (process.number, identity_of(request), operation(request));
+        lock(&shared.books).token_refused.insert(place);
+    }
     let header = response
         .headers
         .get("retry-after")
@@ -362,7 +379,7 @@ fn written(
         );
     }
     if before.credential.is_none() && !process.is_dead() {
-        overtaken(shared, &before.identity, free, &bindings);
+        overtaken(process, &before.identity, free, &bindings);
     }
 }
 
@@ -373,7 +390,8 @@ fn age(binding: &WorkloadIdentityBinding) -> (Option<Timestamp>, Option<String>,
 }
 
 /// Whether somebody older waits for a slot of this identity while a younger binding has got one.
-fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIdentityBinding]) {
+fn overtaken(process: &Process, identity: &str, free: usize, served: &[WorkloadIdentityBinding]) {
+    let shared = &process.shared;
     // One that is being deleted may have sent it: of several for the same account the oldest does.
     let Some(first) = served.iter().min_by_key(|it| age(it)) else {
         return;
@@ -392,10 +410,11 @@ fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIde
     for waiter in shared.cluster.bindings() {
         let uid = waiter.metadata.uid.as_deref().unwrap_or_default();
         let since = lock(&shared.books).limit_since.get(uid).copied();
+        let since = since.filter(|(_, version)| is_shown(process, *version));
         let waits = condition(&waiter, "CredentialReady").is_some_and(|condition| {
             condition.reason == "CredentialLimitReached"
                 && condition.observed_generation == waiter.metadata.generation
-                && since.is_some_and(|since| now.duration_since(since).as_secs() > WAITED)
+                && since.is_some_and(|(since, _)| now.duration_since(since).as_secs() > WAITED)
         });
         if waits
             && is_for(&waiter, identity)
@@ -413,6 +432,15 @@ fn overtaken(shared: &Shared, identity: &str, free: usize, served: &[WorkloadIde
         let what = format!("{waiting:?} wait, and the younger {served:?} is served");
         shared.violated(IN_ORDER, what);
     }
+}
+
+/// Whether a process can know of this version: its list may have been an old one, which its watch makes up for.
+fn is_shown(process: &Process, version: u64) -> bool {
+    let books = lock(&process.shared.books);
+    let old = books.old_list.get(&process.number);
+    old.is_none_or(|(shown, at)| {
+        version <= *shown || process.shared.time.now().duration_since(*at).as_secs() > CATCHES_UP
+    })
 }
 
 /// Neither the condition nor the account stands in its way.
@@ -547,7 +575,11 @@ pub fn kubernetes_call(
         let mut books = lock(&shared.books);
         if waits {
             let now = shared.time.now();
-            books.limit_since.entry(uid.clone()).or_insert(now);
+            let version = shared.cluster.version();
+            books
+                .limit_since
+                .entry(uid.clone())
+                .or_insert((now, version));
         } else {
             books.limit_since.remove(&uid);
         }

@@ -11,6 +11,7 @@ use crate::finalizers;
 use crate::invariants;
 use crate::kubernetes::{Key, Kind, Refusal};
 use crate::shared::Shared;
+use crate::trace::lock;
 
 /// The process that a call is made by.
 #[derive(Debug, Clone)]
@@ -97,14 +98,21 @@ impl Process {
         if kind == Kind::Binding
             && let Some(version) = self.shared.take_version_of_list()
         {
-            self.shared.count("stale list");
-            return version;
+            return self.shown_of_old(kind, version);
         }
         if self.number > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
-            self.shared.count("stale list");
-            return newest.saturating_sub(self.shared.draw(1..=8));
+            return self.shown_of_old(kind, newest.saturating_sub(self.shared.draw(1..=8)));
         }
         newest
+    }
+
+    fn shown_of_old(&self, kind: Kind, version: u64) -> u64 {
+        self.shared.count("stale list");
+        if kind == Kind::Binding {
+            let list = (version, self.shared.time.now());
+            lock(&self.shared.books).old_list.insert(self.number, list);
+        }
+        version
     }
 
     /// Time for a client that waits.
