@@ -77,7 +77,7 @@ check-generated: ## Fail when a generated file differs from what its source says
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen -- --check
 
 # End-to-end tests wait more than they compute, and each program has clusters of its own: several run side by side.
-E2E_JOBS ?= 2
+E2E_JOBS ?= 3
 test-names = $(sort $(patsubst $(1)/tests/%.rs,%,$(wildcard $(1)/tests/*.rs)) $(patsubst $(1)/tests/%/main.rs,%,$(wildcard $(1)/tests/*/main.rs)))
 E2E_TESTS := $(call test-names,e2e)
 OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator,$(call test-names,$(package)))
