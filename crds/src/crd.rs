@@ -15,8 +15,8 @@ pub const CRD_FILE_NAME: &str = "azwib.dev_workloadidentitybindings.yaml";
 /// The CustomResourceDefinition of [`WorkloadIdentityBinding`], as it is installed.
 ///
 /// It differs from what the derive gives in four things: no field is nullable (a transition rule cannot tell a null from
-/// an absent field), `status` starts as exactly `{observedGeneration: -1}` and has one owner as a whole, and the recommended
-/// labels are set.
+/// an absent field), `status` starts as exactly `{observedGeneration: -1}`, each of its objects has one owner as a whole, and
+/// the recommended labels are set.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = WorkloadIdentityBinding::crd();
     let labels = crd.metadata.labels.get_or_insert_default();
@@ -39,9 +39,7 @@ pub fn crd() -> CustomResourceDefinition {
         {
             remove_defaults(status);
             status.default = Some(JSON(json!({"observedGeneration": NOT_OBSERVED})));
-            // azwib alone writes it, and always the whole of it. An owner for each of its fifty fields would be most of
-            // what the API server has to store, decode and send with every write.
-            status.x_kubernetes_map_type = Some("atomic".to_owned());
+            for_each_child(status, own_as_a_whole);
         }
     }
     crd
@@ -63,6 +61,16 @@ pub fn crd_yaml() -> Result<String, serde_yaml_ng::Error> {
 fn remove_nullable(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     for_each_child(schema, remove_nullable);
+}
+
+/// Gives an object, or each of a list, one owner. An owner for each of the fifty fields of a status would be most of what the
+/// API server has to store, decode and send with every write; conditions of several writers stay side by side.
+fn own_as_a_whole(schema: &mut JSONSchemaProps) {
+    match (schema.type_.as_deref(), &mut schema.items) {
+        (Some("object"), _) => schema.x_kubernetes_map_type = Some("atomic".to_owned()),
+        (_, Some(JSONSchemaPropsOrArray::Schema(items))) => own_as_a_whole(items),
+        _ => {}
+    }
 }
 
 /// Leaves it to the controller alone what a structural schema's fields are.

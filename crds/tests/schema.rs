@@ -149,11 +149,12 @@ fn a_status_that_nobody_wrote_does_not_pass_for_a_finished_one() {
 }
 
 #[test]
-fn the_status_has_one_owner_and_its_lists_hold_each_key_once() {
+fn each_object_of_the_status_has_one_owner_and_the_lists_are_merged_by_their_keys() {
     let root = root_schema();
-    let status = &root["properties"]["status"];
-    assert_eq!(status["x-kubernetes-map-type"], "atomic");
-    let status = &status["properties"];
+    let status = &root["properties"]["status"]["properties"];
+    for object in ["identity", "serviceAccount"] {
+        assert_eq!(status[object]["x-kubernetes-map-type"], "atomic");
+    }
     for (list, key, most) in [("conditions", "type", 32), ("credentials", "name", 4)] {
         assert_eq!(status[list]["x-kubernetes-list-type"], "map", "{list}");
         assert_eq!(
@@ -162,6 +163,7 @@ fn the_status_has_one_owner_and_its_lists_hold_each_key_once() {
             "{list}"
         );
         assert_eq!(status[list]["maxItems"], most, "{list}");
+        assert_eq!(status[list]["items"]["x-kubernetes-map-type"], "atomic");
     }
 }
 

@@ -194,6 +194,38 @@ async fn a_namespace_whose_credential_azure_keeps_waits_and_is_let_go_by_its_ann
 }
 
 #[tokio::test]
+async fn a_binding_that_azure_has_wait_for_an_hour_is_let_go_at_once() -> anyhow::Result<()> {
+    let (env, _turn) = environment().await?;
+    let operator = operator(env, None).await?;
+    let shop = env.namespace("throttled").await?;
+    let throttled = FaultAction::Respond {
+        status: 429,
+        code: "TooManyRequests".to_owned(),
+        message: "Too many requests.".to_owned(),
+        headers: vec![("Retry-After".to_owned(), "3600".to_owned())],
+        body: None,
+    };
+    let orders = undeletable(&shop, throttled).await?;
+    let parameters = DeleteParams::default();
+    shop.bindings().delete("orders", &parameters).await?;
+    let paced = shop
+        .failing("orders", "CredentialReady", "Throttled")
+        .await?;
+    assert!(paced.message.ends_with(ON_NAMESPACE), "{}", paced.message);
+    // Deletions have a budget of their own: the identity is written to meanwhile.
+    shop.bind_to("other", &orders).await?;
+    shop.ready("other").await?;
+
+    annotate_namespace(&shop, "true").await?;
+    annotate_binding(&shop, "azwib.dev/reconcile-requested-at", "now").await?;
+    shop.until_gone("orders").await?;
+    assert_eq!(shop.operator_requests("DELETE", "orders").await?.len(), 1);
+    assert_eq!(shop.credentials(&orders).await?.len(), 2);
+    operator.kill().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_namespace_that_waits_ends_by_itself_once_azure_deletes() -> anyhow::Result<()> {
     let (env, _turn) = environment().await?;
     let operator = operator(env, None).await?;

@@ -87,6 +87,12 @@ async fn an_adopted_credential_that_is_changed_is_not_put_back() -> anyhow::Resu
         .await?;
     assert!(exists.message.contains("\"by-hand\""), "{}", exists.message);
     assert_eq!(shop.operator_writes("orders").await?, 0);
+    let binding = shop.bindings().get("orders").await?;
+    assert_eq!(
+        binding.status.unwrap().credentials,
+        [],
+        "it is not ours to record"
+    );
     Ok(())
 }
 

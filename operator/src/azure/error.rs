@@ -160,6 +160,17 @@ impl AzureError {
         }
     }
 
+    /// A request that was not sent, since Azure has asked for a pause that is not over.
+    pub(crate) fn held_back(left: Duration) -> Self {
+        let kind = AzureErrorKind::Throttled {
+            retry_after: Some(left),
+        };
+        Self {
+            retry_after: Some(left),
+            ..Self::local(kind, "azure has asked for a pause")
+        }
+    }
+
     /// Notes how long Azure asks us to wait.
     #[cfg(test)]
     pub(crate) fn with_retry_after(self, delay: Duration) -> Self {

@@ -225,7 +225,8 @@ fn refused(refusal: Refusal, ledger: &Ledger, contender: &Contender) -> Error {
     let is_limit = matches!(refusal, Refusal::LimitReached { .. });
     let is_put_off = contender.standing == Standing::Refused && refusal.leaves_slot_to_others();
     if is_limit && !is_put_off {
-        ledger.wait_for_slot(&contender.rank.binding);
+        let all_in_use = matches!(refusal, Refusal::LimitReached { before: false, .. });
+        ledger.wait_for_slot(&contender.rank.binding, all_in_use);
     }
     Error::Claim(refusal)
 }

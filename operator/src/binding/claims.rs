@@ -1,6 +1,6 @@
 //! The claims on an identity: which bindings ask for a credential on it, and where each stands.
 
-use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
+use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use kube::ResourceExt;
 
 use super::Context;
@@ -84,8 +84,13 @@ fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
 
 /// Whether status says that Azure has refused the credential for a reason of its own.
 pub fn is_refused(binding: &WorkloadIdentityBinding) -> bool {
+    binding.status.as_ref().is_some_and(tells_of_refusal)
+}
+
+/// The same of a status.
+pub fn tells_of_refusal(status: &WorkloadIdentityBindingStatus) -> bool {
     matches!(
-        credential_reason(binding),
+        reason_of_credential(status),
         Some(
             Reason::PolicyDenied
                 | Reason::RegionNotSupported
@@ -98,7 +103,10 @@ pub fn is_refused(binding: &WorkloadIdentityBinding) -> bool {
 
 /// What status says of a credential that is not in place.
 pub fn credential_reason(binding: &WorkloadIdentityBinding) -> Option<Reason> {
-    let status = binding.status.as_ref()?;
+    reason_of_credential(binding.status.as_ref()?)
+}
+
+fn reason_of_credential(status: &WorkloadIdentityBindingStatus) -> Option<Reason> {
     let condition = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
     Reason::named(&condition.reason)
 }

@@ -96,7 +96,9 @@ pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
             Err(error) if error.is_azure() && Bug::FailedCleanupLetsGo.is_on() => {}
-            Err(error) if error.is_azure() && let_go(&departing.metadata, ctx).await? => {
+            Err(error)
+                if error.is_held_up_by_azure() && let_go(&departing.metadata, ctx).await? =>
+            {
                 tracing::warn!(
                     binding = departing.name(),
                     namespace = departing.namespace(),

@@ -7,7 +7,7 @@ use kube::{Api, ResourceExt};
 use kube_runtime::controller::Action;
 
 use super::apply::write_status;
-use super::claims::{credential_reason, is_refused};
+use super::claims::{credential_reason, is_refused, tells_of_refusal};
 use super::error::Error;
 use super::status::{self, Report};
 use super::validate::validate;
@@ -160,6 +160,10 @@ pub(super) async fn conclude(
                     retry_in: Pace::Backoff.delay(standing),
                 },
             });
+        }
+        if tells_of_refusal(&status) && !is_refused(latest) {
+            // It stands before nobody any more.
+            ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
         }
         ctx.events
             .ready_changed(binding, &before, &status.conditions);

@@ -16,7 +16,7 @@ use super::events::Events;
 use super::index::{Bindings, Found};
 use super::metrics::ReconcileMetrics;
 use super::status::Moment;
-use super::validate::Defaults;
+use super::validate::{Defaults, identity_id};
 use crate::kubeutil::attempts::{Attempts, Standing};
 use crate::ledger::Ledgers;
 use crate::runtime::chance;
@@ -72,6 +72,18 @@ impl Context {
     /// The issuer as configured.
     pub fn issuer(&self) -> &str {
         self.settings.defaults.issuer.as_str()
+    }
+
+    /// Does something for the identity that a binding names, where it can be told.
+    pub fn with_identity(
+        &self,
+        binding: &WorkloadIdentityBinding,
+        act: impl FnOnce(&ManagedIdentityId),
+    ) {
+        let identity = identity_id(&binding.spec.identity, &self.settings.defaults);
+        if let Ok(identity) = identity {
+            act(&identity);
+        }
     }
 
     /// Now, for a reason that has stood for so long.

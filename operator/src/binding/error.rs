@@ -194,6 +194,12 @@ impl Error {
         )
     }
 
+    /// Whether Azure refused, or has to be waited for: its pace, or what becomes of a write whose answer was lost. Another
+    /// binding that is under way is none of these.
+    pub fn is_held_up_by_azure(&self) -> bool {
+        self.is_azure() || self.is_paced() || self.settles_in().is_some()
+    }
+
     /// How long a lost write keeps the turn at the most.
     pub fn settles_in(&self) -> Option<Duration> {
         match self {
@@ -274,7 +280,7 @@ impl Error {
     /// The same for a binding that is being deleted; it says how to let go as well, where that ends what is wrong.
     pub fn message_of_departing(&self, allow_force_detach: bool) -> String {
         let message = self.message();
-        if self.is_azure() || matches!(self, Self::Unreadable(_)) {
+        if self.is_held_up_by_azure() || matches!(self, Self::Unreadable(_)) {
             format!("{message}; {}", how_to_let_go(allow_force_detach))
         } else {
             message

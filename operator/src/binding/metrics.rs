@@ -228,17 +228,17 @@ impl State {
 }
 
 fn labels(binding: &Guarded) -> Vec<ConditionLabels> {
-    let Ok(readable) = &binding.0 else {
-        return vec![label(
-            ConditionType::Ready.as_str(),
-            "False",
-            Reason::InvalidSpec.as_str(),
-        )];
-    };
     // One that is on its way out says nothing of the state of the cluster.
     if binding.meta().deletion_timestamp.is_some() {
         return vec![];
     }
+    let Ok(readable) = &binding.0 else {
+        let invalid = Reason::InvalidSpec.as_str();
+        return vec![
+            label(ConditionType::Ready.as_str(), "False", invalid),
+            label(ConditionType::Stalled.as_str(), "True", invalid),
+        ];
+    };
     let conditions = readable.status.iter().flat_map(|status| &status.conditions);
     conditions
         .filter_map(|condition| {

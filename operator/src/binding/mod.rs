@@ -40,6 +40,8 @@ pub use context::{Context, Settings};
 use error::Error;
 use validate::Desired;
 
+use crate::ledger::BindingRef;
+
 /// Finalizer that keeps a deleted binding until its credential is gone.
 pub const FINALIZER: &str = "azwib.dev/cleanup";
 
@@ -145,6 +147,8 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Acti
         }
     };
     ctx.forget(&binding.uid().unwrap_or_default());
+    let who = BindingRef::of(binding);
+    ctx.with_identity(binding, |identity| ctx.ledgers.gone(identity, &who));
     match cleaned {
         Cleaned::Gone if Bug::AnothersFinalizer.is_on() => Ok(Action::await_change()),
         Cleaned::Up => Ok(Action::await_change()),

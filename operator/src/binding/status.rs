@@ -211,6 +211,12 @@ pub fn of_applied(
                 "the federated identity credential is written once the other steps are done";
             report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
         }
+        // What was adopted is gone, or not as it was, or is not to be adopted any more.
+        AppliedCredential::NotReached if matches!(error, Some(Error::Claim(_))) => {
+            let mut left = recorded_credentials(binding);
+            left.retain(|record| record.origin != CredentialOrigin::Adopted);
+            report.credentials = Some(left);
+        }
         AppliedCredential::NotReached | AppliedCredential::Unknown => {}
     }
     if let Some(error) = error.as_ref().filter(|_| !keep) {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::pacing::{Operation, Pacing};
 use crate::azure::AzureError;
+use crate::runtime::deliberate::Bug;
 
 /// How much later than admitted a request goes at the most: the writes to Kubernetes before it take this long.
 const LATENESS: Duration = Duration::from_secs(1);
@@ -72,6 +73,12 @@ impl Gate {
         if let Some(earliest) = earliest {
             // What is left of an interval where the request before was admitted in time and went late.
             sleep_until(earliest.min(Instant::now() + LATENESS)).await;
+        }
+        if let Some(until) = self.told_to_wait(identity, operation)
+            && !Bug::AdmittedForGood.is_on()
+        {
+            // Azure said so while this one waited for others to come back.
+            return Err(AzureError::held_back(until.duration_since(Instant::now())));
         }
         self.pacing().sent(identity, operation, Instant::now());
         let outcome = request.await;

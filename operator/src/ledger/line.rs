@@ -39,6 +39,13 @@ impl Applicant {
     pub fn binding(&self) -> &BindingRef {
         &self.rank.binding
     }
+
+    fn budget(&self) -> Budget {
+        match self.urgency {
+            Urgency::Deletion => Budget::Deletion,
+            Urgency::Repair | Urgency::Creation => Budget::Put,
+        }
+    }
 }
 
 /// The places that are taken, and who waits for one.
@@ -49,8 +56,15 @@ pub(super) struct Line {
     waiting: BTreeSet<Applicant>,
     /// Woken because a place is free, and expected to take it; and since when.
     called: Option<(BindingRef, Instant)>,
-    /// Azure's pace lets nobody write before this: whoever holds the first place in the line comes back by itself.
-    paced_until: Option<Instant>,
+    /// Azure's pace lets nobody write so before this: whoever of them comes first in the line comes back by itself.
+    paced_until: BTreeMap<Budget, Instant>,
+}
+
+/// Deletions have a budget of their own with Azure: what puts off the others does not put off them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Budget {
+    Deletion,
+    Put,
 }
 
 /// What a place is for.
@@ -68,18 +82,30 @@ impl Line {
     /// Gives `who` a place, or lets it wait.
     pub(super) fn take(&mut self, who: &Applicant, now: Instant) -> bool {
         self.forget_who_does_not_come(now);
-        let before = self.waiting.iter().next();
+        let before = self.first(now);
         let overtaken = before.is_some_and(|first| first < who && first.binding() != who.binding());
-        let paced = self.paced_until.is_some_and(|until| now < until);
+        let paced = self.paced(who, now).is_some();
         self.leave(who.binding());
         let taken = self.taken.contains_key(who.binding());
         if overtaken || paced || taken || self.taken.len() >= PLACES {
             self.wait(who);
             return false;
         }
-        self.paced_until = None;
+        self.paced_until.remove(&who.budget());
         self.taken.insert(who.binding().clone(), Intent::Other);
         true
+    }
+
+    /// Until when Azure's pace does not let `who` write.
+    pub(super) fn paced(&self, who: &Applicant, now: Instant) -> Option<Instant> {
+        let until = self.paced_until.get(&who.budget()).copied();
+        until.filter(|until| now < *until)
+    }
+
+    /// Who comes first of those whom Azure's pace lets write.
+    fn first(&self, now: Instant) -> Option<&Applicant> {
+        let mut waiting = self.waiting.iter();
+        waiting.find(|it| self.paced(it, now).is_none())
     }
 
     /// Says what the place of `who` is for.
@@ -94,7 +120,7 @@ impl Line {
 
     /// `who` keeps its place in the line until Azure's pace lets it write.
     pub(super) fn pace(&mut self, who: &Applicant, until: Instant) {
-        self.paced_until = Some(until);
+        self.paced_until.insert(who.budget(), until);
         self.wait(who);
     }
 
@@ -105,7 +131,7 @@ impl Line {
     }
 
     /// `who` wants nothing any more.
-    fn leave(&mut self, who: &BindingRef) {
+    pub(super) fn leave(&mut self, who: &BindingRef) {
         self.waiting.retain(|waiting| waiting.binding() != who);
         self.called.take_if(|(called, _)| called == who);
     }
@@ -113,12 +139,16 @@ impl Line {
     fn forget_who_does_not_come(&mut self, now: Instant) {
         self.called
             .take_if(|(_, since)| *since + CALL_PATIENCE <= now);
-        if self
-            .paced_until
-            .take_if(|until| *until + CALL_PATIENCE <= now)
-            .is_some()
-        {
-            self.waiting.pop_first();
+        for budget in [Budget::Deletion, Budget::Put] {
+            let until = self.paced_until.get(&budget);
+            if until.is_some_and(|until| *until + CALL_PATIENCE <= now) {
+                self.paced_until.remove(&budget);
+                let mut waiting = self.waiting.iter();
+                let first = waiting.find(|it| it.budget() == budget).cloned();
+                if let Some(first) = first {
+                    self.waiting.remove(&first);
+                }
+            }
         }
     }
 
@@ -130,11 +160,12 @@ impl Line {
     /// Who is to be woken because a place is free.
     pub(super) fn call(&mut self, now: Instant) -> Option<BindingRef> {
         self.forget_who_does_not_come(now);
-        let paced = self.paced_until.is_some_and(|until| now < until);
-        if paced || self.taken.len() >= PLACES || self.called.is_some() {
+        if self.taken.len() >= PLACES || self.called.is_some() {
             return None;
         }
-        let first = self.waiting.pop_first()?.rank.binding;
+        let first = self.first(now)?.clone();
+        self.waiting.remove(&first);
+        let first = first.rank.binding;
         self.called = Some((first.clone(), now));
         Some(first)
     }

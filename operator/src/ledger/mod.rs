@@ -187,6 +187,23 @@ impl Ledgers {
         ledger?.listing.last()
     }
 
+    /// Forgets a binding that is gone: nobody waits for it, and who waited behind it is called.
+    pub fn gone(&self, id: &ManagedIdentityId, who: &BindingRef) {
+        lock(&self.shared.called).remove(who);
+        let ledger = lock(&self.entries).get(id.key()).cloned();
+        let Some(ledger) = ledger else { return };
+        lock(&ledger.without_slot).remove(who);
+        ledger.line().leave(who);
+        ledger.wake_without_slot();
+        ledger.call_next();
+    }
+
+    /// Wakes who waits for a slot of this identity: somebody who stood before them does not any more.
+    pub fn wake_waiters(&self, id: &ManagedIdentityId) {
+        let ledger = lock(&self.entries).get(id.key()).cloned();
+        ledger.inspect(|ledger| ledger.wake_without_slot());
+    }
+
     /// Notes the end of a pass over `who`. Where it was woken to take a place and did not, the next is.
     pub fn passed(&self, who: &BindingRef) {
         let called = lock(&self.shared.called).remove(who);
@@ -384,12 +401,17 @@ impl Ledger {
             self.line().wait(who);
             return Err(NotNow::Unsettled { settles_in });
         }
-        let granted = self.line().take(who, Instant::now());
+        let now = Instant::now();
+        let granted = self.line().take(who, now);
         self.call_next();
         if granted {
-            Ok(Place::new(Arc::clone(self), who.clone(), operation))
-        } else {
-            Err(NotNow::UnderWay)
+            return Ok(Place::new(Arc::clone(self), who.clone(), operation));
+        }
+        // What keeps a namespace from going should be known.
+        let paced = self.line().paced(who, now);
+        match paced.filter(|_| who.urgency == Urgency::Deletion) {
+            Some(until) => Err(NotNow::Paced { until }),
+            None => Err(NotNow::UnderWay),
         }
     }
 
@@ -408,9 +430,25 @@ impl Ledger {
         going
     }
 
-    /// Notes that `who` finds no slot: it is woken when one may be free.
-    pub fn wait_for_slot(&self, who: &BindingRef) {
+    /// Notes that `who` finds no slot: it is woken when one may be free. Where all were in use, and one has been freed since
+    /// that was looked at, that is now.
+    pub fn wait_for_slot(&self, who: &BindingRef, all_in_use: bool) {
         lock(&self.without_slot).insert(who.clone());
+        if all_in_use && self.has_room() {
+            self.wake_without_slot();
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let promised = self.promised();
+        let used = self.listing.peek(|listing| {
+            let listed = |name: &String| {
+                let mut names = listing.iter().map(|it| &it.name);
+                names.any(|it| it.eq_ignore_ascii_case(name))
+            };
+            listing.len() + promised.iter().filter(|name| !listed(name)).count()
+        });
+        used.is_some_and(|used| used < self.shared.settings.credential_limit)
     }
 
     /// Takes note of a record of a write that an earlier process may have sent: it counts as sent when this one started.

@@ -86,6 +86,8 @@ pub(super) struct SharedRead<T>(Mutex<State<T>>);
 #[derive(Debug)]
 struct State<T> {
     last: Option<Read<T>>,
+    /// The last answer that was not a failure, where `last` is one or is forgotten.
+    before: Option<T>,
     /// Who waits for the request that is under way, if one is.
     waiting: Option<BTreeSet<BindingRef>>,
     /// Since when every answer was the same kind of failure, and who has to know when it is over.
@@ -130,9 +132,19 @@ impl<T> Default for SharedRead<T> {
     fn default() -> Self {
         Self(Mutex::new(State {
             last: None,
+            before: None,
             waiting: None,
             failing: None,
         }))
+    }
+}
+
+impl<T> State<T> {
+    /// Keeps an answer that is not the last any more, if it was not a failure.
+    fn keep(&mut self, read: Option<Read<T>>) {
+        if let Some(Ok(answer)) = read.map(|read| read.answer) {
+            self.before = Some(answer);
+        }
     }
 }
 
@@ -150,6 +162,7 @@ impl<T: Clone> SharedRead<T> {
             last,
             waiting,
             failing,
+            ..
         } = &mut *state;
         if let Some(read) = last
             && read.serves(who, freshness, failing.as_ref())
@@ -172,15 +185,28 @@ impl<T: Clone> SharedRead<T> {
         })
     }
 
-    /// The last answer, if it was none of failure, however old.
+    /// The last answer that was not a failure, however old.
     pub(super) fn last(&self) -> Option<T> {
         let state = self.state();
-        state.last.as_ref()?.answer.as_ref().ok().cloned()
+        let last = state.last.as_ref().map(|read| read.answer.as_ref());
+        match last {
+            Some(Ok(answer)) => Some(answer.clone()),
+            _ => state.before.clone(),
+        }
+    }
+
+    /// Looks at the last answer, if it was not a failure.
+    pub(super) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        let state = self.state();
+        let answer = state.last.as_ref()?.answer.as_ref().ok()?;
+        Some(look(answer))
     }
 
     /// Forgets the last answer.
     pub(super) fn forget(&self) {
-        self.state().last = None;
+        let mut state = self.state();
+        let last = state.last.take();
+        state.keep(last);
     }
 
     /// Changes the last answer, where it was asked for before this moment, by what is known to have happened.
@@ -259,12 +285,16 @@ impl<T: Clone> Asking<'_, T> {
                 state.failing = Some(failing);
             }
         }
-        state.last = Some(Read {
+        let last = state.last.replace(Read {
             asked: self.asked,
             answered,
             answer: answer.clone(),
             shared_with,
         });
+        state.keep(last);
+        if answer.is_ok() {
+            state.before = None;
+        }
         concerned.remove(&self.who);
         concerned
     }

@@ -10,6 +10,7 @@ use crate::azure::{
     AzureErrorKind, CredentialContent, CredentialPage, CredentialPages, Deleted, Put,
 };
 
+mod gone;
 mod pages;
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
@@ -415,7 +416,7 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     listed(&ledger, "a", fresh()).await;
-    ledger.wait_for_slot(&binding("w"));
+    ledger.wait_for_slot(&binding("w"), false);
     let mut promised = place(&ledger, "a").await.unwrap();
     let create = promised.decide(&name(), |promised| {
         assert!(promised.is_empty());
@@ -426,7 +427,7 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     drop(promised);
     assert_eq!(woken.recv().await, Some(binding("w")));
     assert!(ledger.promised().is_empty());
-    ledger.wait_for_slot(&binding("w"));
+    ledger.wait_for_slot(&binding("w"), false);
     turn(&ledger, "a")
         .await
         .delete(&name(), true)

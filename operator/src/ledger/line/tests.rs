@@ -131,3 +131,21 @@ async fn who_does_not_come_is_not_waited_for_long() {
     assert!(!line.take(&creation("b", 2), now));
     assert!(line.take(&creation("b", 2), now + CALL_PATIENCE));
 }
+
+#[tokio::test]
+async fn what_puts_off_deletions_does_not_put_off_the_others() {
+    let (now, until) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+    for (paced, free) in [
+        (applicant("x", Urgency::Deletion, 0), creation("y", 1)),
+        (creation("x", 0), applicant("y", Urgency::Deletion, 1)),
+    ] {
+        let mut line = Line::default();
+        assert!(line.take(&paced, now));
+        line.pace(&paced, until);
+        line.give_back(paced.binding());
+        assert_eq!(line.call(now), None, "who is paced comes back by itself");
+        assert_eq!(line.paced(&paced, now), Some(until));
+        assert_eq!(line.paced(&free, now), None);
+        assert!(line.take(&free, now), "{free:?}");
+    }
+}
