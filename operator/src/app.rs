@@ -89,6 +89,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         accounts,
         settings: config.settings,
         attempts: Attempts::default(),
+        waits: Attempts::default(),
         requests: Mutex::default(),
         metrics: ReconcileMetrics::default(),
         clock: Clock::Wall,

@@ -4,8 +4,8 @@
 //! A run has a time of disturbances, in which [`world`] changes things, requests meet faults and processes die, and a quiet
 //! time, after which all must be as it should be. [`invariants`] judge while it runs, [`oracle`] judges the end.
 
+pub mod bindings;
 pub mod costs;
-pub mod finalizers;
 pub mod invariants;
 pub mod kubernetes;
 pub mod network;
@@ -16,7 +16,6 @@ pub mod process;
 pub mod run;
 pub mod setup;
 pub mod shared;
-pub mod slots;
 #[cfg(feature = "paused-time")]
 pub mod sweep;
 pub mod time;

@@ -13,7 +13,6 @@ use crate::costs;
 use crate::invariants;
 use crate::process::Process;
 use crate::shared::Fate;
-use crate::slots;
 use crate::trace::lock;
 
 /// How long a request may take, as `--request-timeout` says.
@@ -43,7 +42,7 @@ impl Exchange for Network {
         let what = format!("Azure {} {}", request.method, short(&request.path));
         process.crash_point(&format!("before {what}")).await;
         invariants::azure_sent(process, &request);
-        slots::sent(process, &request);
+        invariants::slots::sent(process, &request);
         let (fault, refused) = draw_fault(process, &request);
         let disturbed = fault.is_some();
         if refused {

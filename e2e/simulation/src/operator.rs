@@ -78,6 +78,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
             max_concurrent_reconciles: 8,
         },
         attempts: Attempts::default(),
+        waits: Attempts::default(),
         requests: Mutex::default(),
         metrics: ReconcileMetrics::default(),
         clock: Clock::Tokio {

@@ -5,8 +5,8 @@ use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::state::{FederatedCredential, Identity};
 use azwib_crds::{CredentialAdoption, DeletionPolicy, ServiceAccountRole, WorkloadIdentityBinding};
 
+use crate::bindings::{age, condition, holds_credential, is_for, is_ready};
 use crate::costs;
-use crate::invariants::{condition, holds_credential, is_for, is_ready};
 use crate::kubernetes::{Key, Kind};
 use crate::network::short;
 use crate::setup::{CLIENT, ISSUER, World};
@@ -293,17 +293,6 @@ fn account_conflict(
     } else {
         vec![]
     }
-}
-
-fn age(
-    binding: &WorkloadIdentityBinding,
-) -> (Option<jiff::Timestamp>, Option<String>, Option<String>) {
-    let metadata = &binding.metadata;
-    (
-        metadata.creation_timestamp.as_ref().map(|it| it.0),
-        metadata.namespace.clone(),
-        metadata.name.clone(),
-    )
 }
 
 fn has_older_twin(

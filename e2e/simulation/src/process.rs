@@ -7,8 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use crate::finalizers;
-use crate::invariants;
+use crate::invariants::{self, finalizers};
 use crate::kubernetes::{Key, Kind, Refusal};
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -126,11 +125,10 @@ impl Process {
         method: &Method,
         key: &Key,
         status: bool,
-        body: &Value,
         outcome: &Result<Value, Refusal>,
     ) {
         finalizers::written(self, method, key, outcome);
-        invariants::kubernetes_call(self, method, key, status, body, outcome);
+        invariants::kubernetes_call(self, method, key, status, outcome);
     }
 
     pub fn told(&self, reason: &str, note: &str) {

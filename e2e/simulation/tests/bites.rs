@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
-use azwib_simulation::finalizers::FINALIZER_STAYS;
+use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
+use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::{IN_ORDER, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY};
 use azwib_simulation::oracle::{NOTHING_LEFT, TRUE_REASON};
 use azwib_simulation::run;
-use azwib_simulation::slots::SLOT_SEEN;
 
 /// A bug has to be caught by one of so many seeds.
 const SEEDS: u64 = 600;

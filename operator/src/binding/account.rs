@@ -3,6 +3,7 @@
 //! The account may be ours or kept by somebody else (Git, Helm, a person), and that is read from the account itself:
 //! its managed fields and the marks that GitOps tools leave on what they track.
 
+mod claimants;
 mod existing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::kubeutil::FIELD_MANAGER;
+pub use claimants::{claimant, claimant_of, claimants};
 pub use existing::ExistingAccount;
 
 /// Annotation that names the client id; read by the azure-workload-identity webhook.

@@ -5,8 +5,8 @@ use kube::ResourceExt;
 
 use super::Context;
 use super::context::readable;
-use super::observe::is_live_twin;
 use super::reason::{ConditionType, Reason};
+use super::twins::is_live_twin;
 use super::validate::validate;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::plan::{Claim, Contender, Rank, Standing};

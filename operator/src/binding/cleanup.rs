@@ -3,62 +3,30 @@
 //! It skips validation: what was recorded is what is cleaned up, and nothing is deleted that cannot be proven to be
 //! ours. The subject is computed from the namespace and the account, never read from status.
 
+mod hand_over;
+mod ownership;
+
 use std::sync::Arc;
 
 use azwib_crds::{
-    CredentialName, CredentialOrigin, DeletionPolicy, Issuer, ManagedIdentityId,
-    RecordedCredential, Subject, WorkloadIdentityBinding,
+    CredentialOrigin, DeletionPolicy, ManagedIdentityId, RecordedCredential, Subject,
+    WorkloadIdentityBinding,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 
-use super::account::configuration_after;
-use super::apply::write_status;
+use super::Context;
+use super::account::{claimant, configuration_after};
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
-use super::observe::{account_now, claimant, content_of, is_live_twin};
-use super::service_account::{ServiceAccountError, apply_account};
-use super::{Context, FINALIZER};
-use crate::azure::ListedCredential;
+use super::records::content_of;
+use super::service_account::{ServiceAccountError, account_now, apply_account};
 use crate::ledger::{Applicant, Ledger, Operation, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
-
-/// The name of a recorded credential where this binding can have made it, or why it stays.
-///
-/// The name is derived, never believed: somebody who can write status cannot have another credential deleted.
-pub fn derived_name(
-    recorded: &RecordedCredential,
-    namespace: &str,
-    service_account: &str,
-) -> Result<CredentialName, &'static str> {
-    if recorded.origin == CredentialOrigin::Adopted {
-        return Err("it was there before the binding");
-    }
-    let issuer =
-        Issuer::parse(&recorded.issuer).map_err(|_| "its recorded issuer cannot be read")?;
-    let name = CredentialName::derive(&issuer, namespace, service_account);
-    if recorded.name == name.as_str() {
-        Ok(name)
-    } else {
-        Err("its recorded name is not the one that this binding gives")
-    }
-}
-
-/// Whether what was found under the derived name may be deleted: it is ours, or nothing is there (a read may lag behind).
-pub fn is_ours(
-    found: Option<&ListedCredential>,
-    recorded: &RecordedCredential,
-    subject: &Subject,
-) -> bool {
-    Bug::SubjectUnchecked.is_on()
-        || found.is_none_or(|credential| {
-            credential.content.as_ref().is_some_and(|content| {
-                content.issuer == recorded.issuer && content.subject == subject.as_str()
-            })
-        })
-}
+use hand_over::handed_over;
+use ownership::{derived_name, is_ours};
 
 /// What came of a cleanup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +98,11 @@ pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> Result<bool, kube::
 
 async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), Error> {
     for recorded in &departing.credentials {
+        // It was there before the binding.
+        if recorded.origin == CredentialOrigin::Adopted {
+            tracing::info!(credential = recorded.name, "an adopted credential stays");
+            continue;
+        }
         // A record is written by the operator with an id that was parsed: another one is not from us.
         let Ok(identity) = ManagedIdentityId::parse(&recorded.resource_id) else {
             let why = "its recorded resource id cannot be read";
@@ -138,9 +111,7 @@ async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), 
                 .await;
             continue;
         };
-        if recorded.origin != CredentialOrigin::Adopted
-            && handed_over(recorded, departing, &identity, ctx).await?
-        {
+        if handed_over(recorded, departing, &identity, ctx).await? {
             tracing::info!(
                 credential = recorded.name,
                 "the credential stays for another binding"
@@ -251,51 +222,6 @@ async fn leave(
     Ok(())
 }
 
-/// Leaves a credential to another binding of the same account and identity, the oldest that is not being deleted.
-///
-/// The record goes along: without it that binding would not look for the credential when it is deleted in its turn.
-async fn handed_over(
-    recorded: &RecordedCredential,
-    departing: &Departing,
-    identity: &ManagedIdentityId,
-    ctx: &Context,
-) -> Result<bool, kube::Error> {
-    if Bug::NoHandOver.is_on() {
-        return Ok(false);
-    }
-    let uid = departing.metadata.uid.as_deref();
-    let mut twins = ctx.siblings(departing.namespace(), &departing.service_account);
-    twins.retain(|sibling| is_live_twin(sibling, uid, identity, &ctx.settings.defaults));
-    twins.sort_by_key(|twin| {
-        (
-            twin.creation_timestamp().map(|time| time.0),
-            twin.name_any(),
-        )
-    });
-    let bindings: Api<WorkloadIdentityBinding> =
-        Api::namespaced(ctx.client.clone(), departing.namespace());
-    for twin in twins {
-        // The watch may lag behind, and what is being deleted or has no finalizer may be gone before it cleans up.
-        let fresh = bindings.get_opt(&twin.name_any()).await?;
-        let Some(fresh) = fresh.filter(|fresh| {
-            fresh.uid() == twin.uid()
-                && fresh.metadata.deletion_timestamp.is_none()
-                && fresh
-                    .finalizers()
-                    .iter()
-                    .any(|finalizer| finalizer == FINALIZER)
-        }) else {
-            continue;
-        };
-        let mut status = fresh.status.clone().unwrap_or_default();
-        if take_over(&mut status.credentials, recorded) {
-            write_status(&fresh, status, ctx).await?;
-        }
-        return Ok(true);
-    }
-    Ok(false)
-}
-
 /// Gives the account the state that the remaining bindings ask for.
 async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Error> {
     let (namespace, name) = (departing.namespace(), &departing.service_account);
@@ -317,120 +243,5 @@ async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Err
         // What another manager holds is not ours to take away.
         Err(ServiceAccountError::HeldByManager { .. }) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Puts the record of a credential that is handed over among those of its new owner. Whether that changed anything.
-///
-/// What the new owner has recorded for a write of its own is withdrawn if Azure refuses that; the credential that stands
-/// would then be in nobody's record.
-fn take_over(credentials: &mut Vec<RecordedCredential>, handed: &RecordedCredential) -> bool {
-    match credentials.iter_mut().find(|it| it.name == handed.name) {
-        Some(own) if own.origin == CredentialOrigin::Pending => {
-            own.origin = CredentialOrigin::Created;
-            true
-        }
-        Some(_) => false,
-        None => {
-            credentials.push(handed.clone());
-            true
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::azure::CredentialContent;
-
-    const ISSUER: &str = "https://oidc.example/";
-    const NAME: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";
-    const SUBJECT: &str = "system:serviceaccount:shop:orders";
-
-    fn recorded(name: &str, origin: CredentialOrigin) -> RecordedCredential {
-        RecordedCredential {
-            name: name.to_owned(),
-            resource_id: "/subscriptions/s".to_owned(),
-            issuer: ISSUER.to_owned(),
-            // Whatever status says about the subject does not count.
-            subject: "system:serviceaccount:kube-system:admin".to_owned(),
-            audience: "a".to_owned(),
-            origin,
-        }
-    }
-
-    fn listed(name: &str, issuer: &str, subject: &str, audience: &str) -> ListedCredential {
-        let content = CredentialContent {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            audiences: vec![audience.to_owned()],
-        };
-        ListedCredential {
-            name: name.to_owned(),
-            content: Some(content),
-        }
-    }
-
-    fn subject() -> Subject {
-        Subject::of_service_account("shop", "orders")
-    }
-
-    fn name_of(recorded: &RecordedCredential) -> Result<CredentialName, &'static str> {
-        derived_name(recorded, "shop", "orders")
-    }
-
-    #[test]
-    fn our_credential_is_deleted_whatever_its_audience_and_also_when_it_is_not_found() {
-        for origin in [CredentialOrigin::Pending, CredentialOrigin::Created] {
-            let recorded = recorded(NAME, origin);
-            assert_eq!(name_of(&recorded).unwrap().as_str(), NAME);
-            for audience in ["a", "b"] {
-                let found = listed(NAME, ISSUER, SUBJECT, audience);
-                assert!(is_ours(Some(&found), &recorded, &subject()));
-            }
-            assert!(
-                is_ours(None, &recorded, &subject()),
-                "a read may lag behind"
-            );
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_proven_to_be_ours_is_left() {
-        let created = recorded(NAME, CredentialOrigin::Created);
-        for found in [
-            listed(NAME, "https://oidc.example", SUBJECT, "a"),
-            listed(NAME, ISSUER, "system:serviceaccount:shop:other", "a"),
-            ListedCredential {
-                name: NAME.to_owned(),
-                content: None,
-            },
-        ] {
-            assert!(!is_ours(Some(&found), &created, &subject()), "{found:?}");
-        }
-        assert!(name_of(&recorded(NAME, CredentialOrigin::Adopted)).is_err());
-    }
-
-    #[test]
-    fn what_is_handed_over_stays_recorded_whatever_becomes_of_a_write_of_its_new_owner() {
-        use CredentialOrigin::{Created, Pending};
-        for (own, handed, origin, changes) in [
-            (None, Created, Created, true),
-            (None, Pending, Pending, true),
-            (Some(Created), Created, Created, false),
-            (Some(Pending), Created, Created, true),
-            (Some(Pending), Pending, Created, true),
-        ] {
-            let mut credentials: Vec<_> = own.map(|own| recorded(NAME, own)).into_iter().collect();
-            let changed = take_over(&mut credentials, &recorded(NAME, handed));
-            assert_eq!(changed, changes, "{own:?} {handed:?}");
-            assert_eq!(credentials, [recorded(NAME, origin)], "{own:?} {handed:?}");
-        }
-    }
-
-    #[test]
-    fn a_recorded_name_that_this_binding_does_not_give_is_left() {
-        let forged = recorded("aks-identity-binding", CredentialOrigin::Created);
-        assert!(name_of(&forged).is_err());
     }
 }

@@ -167,7 +167,7 @@ pub(super) async fn conclude(
         }
         ctx.events
             .ready_changed(binding, &before, &status.conditions);
-        ctx.events.identity_replaced(binding, &status);
+        ctx.events.identity_replaced(latest, &status);
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);

@@ -61,6 +61,8 @@ pub struct Context {
     pub accounts: Store<ExistingAccount>,
     pub settings: Settings,
     pub attempts: Attempts,
+    /// Of those that wait for somebody else, and of Azure's wish for a pause.
+    pub waits: Attempts,
     /// The last request for fresh reads, and when it was seen, by UID.
     pub requests: Mutex<HashMap<String, (Request, Instant)>>,
     pub events: Events,
@@ -144,7 +146,7 @@ impl Context {
     /// Forgets what stood against an object that is as it should be.
     pub fn succeeded(&self, uid: &str) {
         self.attempts.forget(uid);
-        self.attempts.forget(&waiting_key(uid));
+        self.waits.forget(uid);
     }
 
     /// Notes one more failure of this object and says when it is tried again.
@@ -159,9 +161,9 @@ impl Context {
     /// claims that Azure refuses would keep their identity throttled for ever.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
         if error.is_wait() {
-            return self.attempts.failed(&waiting_key(uid), error.attempt_key());
+            return self.waits.failed(uid, error.attempt_key());
         }
-        self.attempts.forget(&waiting_key(uid));
+        self.waits.forget(uid);
         self.attempts.failed(uid, error.attempt_key())
     }
 
@@ -171,10 +173,6 @@ impl Context {
             .cloned()
             .collect()
     }
-}
-
-fn waiting_key(uid: &str) -> String {
-    format!("{uid}/waiting")
 }
 
 /// Those of the bindings that can be read.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::account::Claimant;
-use super::observe::claimant_of;
+use super::account::claimant_of;
 use super::validate::service_account_name;
 use crate::ledger::BindingRef;
 use crate::ledger::plan::Rank;

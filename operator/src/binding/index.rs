@@ -39,6 +39,8 @@ struct Index {
     by_identity: HashMap<Arc<str>, References>,
     /// Our last writes that the watch has not shown yet, by UID.
     written: HashMap<String, Written>,
+    /// Those that cannot be read.
+    unreadable: BTreeSet<BindingRef>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
     listed: BTreeSet<BindingRef>,
 }
@@ -161,6 +163,13 @@ impl Bindings {
         self.get(found)
     }
 
+    /// The namespaces in which a binding cannot be read.
+    pub fn namespaces_with_unreadable(&self) -> BTreeSet<String> {
+        let index = self.index();
+        let namespaces = index.unreadable.iter();
+        namespaces.map(|it| it.namespace.clone()).collect()
+    }
+
     fn get(&self, found: Option<References>) -> Vec<Found> {
         let stored: Vec<_> = found
             .into_iter()
@@ -189,8 +198,11 @@ impl Index {
         self.see(binding);
         // One that cannot be read any more counts for nothing.
         let Ok(binding) = &binding.0 else {
-            return self.remove(&reference);
+            self.remove(&reference);
+            self.unreadable.insert(reference);
+            return;
         };
+        self.unreadable.remove(&reference);
         let mut keys = keys(binding, defaults);
         if self.keys.get(&reference) == Some(&keys) {
             return;
@@ -227,6 +239,7 @@ impl Index {
     }
 
     fn remove(&mut self, reference: &BindingRef) {
+        self.unreadable.remove(reference);
         let Some(Keys {
             account,
             identities,
@@ -242,6 +255,7 @@ impl Index {
 
     fn keep_listed(&mut self) {
         let listed = std::mem::take(&mut self.listed);
+        self.unreadable.retain(|known| listed.contains(known));
         let gone: Vec<_> = self
             .keys
             .keys()

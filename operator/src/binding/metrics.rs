@@ -210,6 +210,7 @@ impl State {
 
     /// The identities that bindings have to do with, as far as they were listed.
     fn identities(&self) -> Vec<(ManagedIdentityId, Slots)> {
+        let unreadable = self.bindings.namespaces_with_unreadable();
         let slots = |identity: ManagedIdentityId| {
             let listing = self.ledgers.last_listing(&identity)?;
             let bindings = self.bindings.of_identity(&identity);
@@ -218,7 +219,7 @@ impl State {
             let slots = Slots {
                 used: listing.len(),
                 limit: self.settings.credential_limit,
-                orphans: orphans(&listing, issuer, &bindings).len(),
+                orphans: orphans(&listing, issuer, &bindings, &unreadable).len(),
             };
             Some((identity, slots))
         };

@@ -13,14 +13,18 @@ pub mod controller;
 pub mod departing;
 pub mod error;
 pub mod events;
+#[cfg(test)]
+mod fixtures;
 pub mod index;
 pub mod metrics;
 pub mod observe;
 pub mod orphans;
 pub mod plan;
 pub mod reason;
+pub mod records;
 pub mod service_account;
 pub mod status;
+pub mod twins;
 pub mod unreadable;
 pub mod validate;
 

@@ -3,25 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{
-    CredentialOrigin, ManagedIdentityId, RecordedCredential, ResolvedIdentity,
-    WorkloadIdentityBinding,
-};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::jiff::Timestamp;
-use kube::{Api, ResourceExt};
-use kube_runtime::reflector::ObjectRef;
+use azwib_crds::{CredentialOrigin, ResolvedIdentity, WorkloadIdentityBinding};
 
 use super::Context;
-use super::account::{Claimant, ExistingAccount};
+use super::account::{Claimant, ExistingAccount, claimants};
 use super::claims::{contender, contenders, credential_reason};
 use super::context::readable;
 use super::error::Error;
 use super::orphans::orphans;
 use super::reason::{ConditionType, Reason};
-use super::validate::{Defaults, Desired, identity_id};
-use crate::azure::{AzureErrorKind, CredentialContent, Identity, ListedCredential};
-use crate::kubeutil::conditions::{ConditionStatus, find};
+use super::records::{acknowledged, content_of, record, recorded_identity};
+use super::service_account::account;
+use super::twins::older_twin;
+use super::validate::Desired;
+use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::ledger::plan::{Contender, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
@@ -131,11 +126,9 @@ async fn azure(
         ctx,
     };
     let requested = ctx.fresh_reads_since(binding);
-    // A moment is asked for with what was asked for at that moment included.
-    let requested = requested.and_then(|since| since.checked_sub(Duration::from_nanos(1)));
     let fresh = |max_age| {
         Freshness::within(max_age)
-            .and_newer_than(requested)
+            .and_since(requested)
             .of_newcomer(binding.status.is_none() || is_unobserved(binding))
     };
     let resync = fresh(if waits_for_slot(binding) && Bug::FullForEver.is_on() {
@@ -206,7 +199,7 @@ impl Reader<'_> {
     ) -> Result<Listing, Unread> {
         let source = match self.ledger.listing(self.who, freshness).await {
             Ok(listing) => {
-                if listing.first_seen {
+                if self.ledger.is_news(&listing) {
                     log_orphans(&listing.credentials, self.ledger, self.ctx);
                 }
                 return Ok(listing);
@@ -241,7 +234,13 @@ impl Reader<'_> {
 fn log_orphans(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
     let bindings = ctx.bindings.of_identity(ledger.id());
     let bindings: Vec<_> = readable(&bindings).collect();
-    let orphans = orphans(listing, &ctx.settings.defaults.issuer, &bindings);
+    let unreadable = ctx.bindings.namespaces_with_unreadable();
+    let orphans = orphans(
+        listing,
+        &ctx.settings.defaults.issuer,
+        &bindings,
+        &unreadable,
+    );
     if !orphans.is_empty() {
         tracing::warn!(
             identity = %ledger.id(),
@@ -261,54 +260,6 @@ fn is_unobserved(binding: &WorkloadIdentityBinding) -> bool {
 
 fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {
     credential_reason(binding) == Some(Reason::CredentialLimitReached)
-}
-
-/// What status records of the binding's own credential, if it is of this origin.
-fn record<'a>(
-    binding: &'a WorkloadIdentityBinding,
-    desired: &Desired,
-    origin: CredentialOrigin,
-) -> Option<&'a RecordedCredential> {
-    binding
-        .status
-        .as_ref()?
-        .credentials
-        .iter()
-        .find(|credential| {
-            credential.origin == origin && credential.name == desired.claim.name.as_str()
-        })
-}
-
-/// The credential that Azure has acknowledged, as status says, and how long ago; a time in the future (clocks differ)
-/// counts as now. None where the identity was made again since: the credential went with the one before.
-fn acknowledged<'a>(
-    binding: &'a WorkloadIdentityBinding,
-    desired: &Desired,
-    identity: &ResolvedIdentity,
-    now: Timestamp,
-) -> Option<(&'a RecordedCredential, Duration)> {
-    let created = record(binding, desired, CredentialOrigin::Created)?;
-    let status = binding.status.as_ref()?;
-    let ready = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
-    let recorded = status.identity.as_ref()?;
-    (ready.status == ConditionStatus::True.as_str() && recorded.client_id == identity.client_id)
-        .then(|| {
-            let ago = Duration::try_from(now.duration_since(ready.last_transition_time.0));
-            (created, ago.unwrap_or_default())
-        })
-}
-
-/// The content that a record tells of.
-pub(super) fn content_of(recorded: &RecordedCredential) -> CredentialContent {
-    CredentialContent {
-        issuer: recorded.issuer.clone(),
-        subject: recorded.subject.clone(),
-        audiences: vec![recorded.audience.clone()],
-    }
-}
-
-fn recorded_identity(binding: &WorkloadIdentityBinding) -> Option<ResolvedIdentity> {
-    binding.status.as_ref()?.identity.clone()
 }
 
 fn propagated(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
@@ -334,103 +285,3 @@ fn resolved(desired: &Desired, identity: Identity) -> ResolvedIdentity {
         tenant_id: identity.tenant_id,
     }
 }
-
-/// The account's metadata from the watch; where it shows none, from the API server, so that an account that somebody
-/// has just made is not taken for ours.
-async fn account(
-    namespace: &str,
-    name: &str,
-    ctx: &Context,
-) -> Result<Option<ExistingAccount>, kube::Error> {
-    let key = ObjectRef::<ExistingAccount>::new(name).within(namespace);
-    match ctx.accounts.get(&key) {
-        Some(account) => Ok(Some(ExistingAccount::clone(&account))),
-        None => account_now(namespace, name, ctx).await,
-    }
-}
-
-/// The account's metadata from the API server.
-pub(super) async fn account_now(
-    namespace: &str,
-    name: &str,
-    ctx: &Context,
-) -> Result<Option<ExistingAccount>, kube::Error> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
-    let account = accounts.get_metadata_opt(name).await?;
-    Ok(account.map(|account| ExistingAccount::of(&account.metadata)))
-}
-
-fn claimants(
-    binding: &WorkloadIdentityBinding,
-    identity: &ResolvedIdentity,
-    siblings: &[WorkloadIdentityBinding],
-) -> Vec<Claimant> {
-    siblings
-        .iter()
-        .filter(|sibling| sibling.uid() != binding.uid())
-        .filter_map(claimant)
-        .chain([claimant_of(binding, identity)])
-        .collect()
-}
-
-/// A binding that counts for its account; None while it is being deleted or its identity was never resolved.
-pub fn claimant(binding: &WorkloadIdentityBinding) -> Option<Claimant> {
-    if binding.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let identity = binding.status.as_ref()?.identity.as_ref()?;
-    Some(claimant_of(binding, identity))
-}
-
-/// This binding as a claimant with that identity.
-pub fn claimant_of(binding: &WorkloadIdentityBinding, identity: &ResolvedIdentity) -> Claimant {
-    Claimant {
-        name: binding.name_any(),
-        uid: binding.uid().unwrap_or_default(),
-        created: binding.creation_timestamp().map(|time| time.0),
-        role: binding.spec.service_account.role,
-        suspended: binding.spec.suspend,
-        client_id: identity.client_id.clone(),
-        tenant_id: identity.tenant_id.clone(),
-        token_expiration_seconds: binding.spec.service_account.token_expiration_seconds,
-        deletion_policy: binding.spec.deletion_policy,
-    }
-}
-
-/// The oldest of the older bindings with the same account and identity: it alone makes the claim.
-fn older_twin(
-    binding: &WorkloadIdentityBinding,
-    identity: &ManagedIdentityId,
-    siblings: &[WorkloadIdentityBinding],
-    defaults: &Defaults,
-) -> Option<String> {
-    let age = |binding: &WorkloadIdentityBinding| {
-        (
-            binding.creation_timestamp().map(|time| time.0),
-            binding.name_any(),
-        )
-    };
-    siblings
-        .iter()
-        .filter(|sibling| is_live_twin(sibling, binding.uid().as_deref(), identity, defaults))
-        .map(age)
-        .filter(|other| *other < age(binding) && !Bug::TwinsBothCount.is_on())
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Whether `sibling`, a binding of the same account, is another than the one with this UID, is for that identity, and is
-/// not being deleted.
-pub fn is_live_twin(
-    sibling: &WorkloadIdentityBinding,
-    uid: Option<&str>,
-    identity: &ManagedIdentityId,
-    defaults: &Defaults,
-) -> bool {
-    sibling.uid().as_deref() != uid
-        && sibling.metadata.deletion_timestamp.is_none()
-        && identity_id(&sibling.spec.identity, defaults).is_ok_and(|other| other == *identity)
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! Credentials that bear one of our names and belong to no binding: left by a binding that was let go, or by one that
 //! retained its credential. They are told of, never touched.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
 use kube::ResourceExt;
@@ -14,11 +14,12 @@ const PREFIX: &str = "azwib-";
 const HASH_DIGITS: usize = 32;
 
 /// The names of the credentials in a listing that have the form of ours and our issuer, and that none of the bindings
-/// of this identity records or would give.
+/// of this identity records or would give. Where a namespace has a binding that cannot be read, nobody can say.
 pub fn orphans<'a>(
     listing: &'a [ListedCredential],
     issuer: &Issuer,
     bindings: &[&WorkloadIdentityBinding],
+    unreadable: &BTreeSet<String>,
 ) -> Vec<&'a str> {
     let owned: HashSet<_> = bindings
         .iter()
@@ -27,7 +28,11 @@ pub fn orphans<'a>(
     let candidates = listing.iter().filter(|credential| {
         let content = credential.content.as_ref();
         has_derived_form(&credential.name)
-            && content.is_some_and(|content| content.issuer == issuer.as_str())
+            && content.is_some_and(|content| {
+                let namespace = namespace_of(&content.subject);
+                content.issuer == issuer.as_str()
+                    && !namespace.is_some_and(|namespace| unreadable.contains(namespace))
+            })
     });
     candidates
         .map(|credential| credential.name.as_str())
@@ -43,6 +48,12 @@ fn names(binding: &WorkloadIdentityBinding, issuer: &Issuer) -> impl Iterator<It
     recorded
         .map(|credential| credential.name.to_ascii_lowercase())
         .chain([derived.as_str().to_ascii_lowercase()])
+}
+
+/// The namespace of the service account that a subject names.
+fn namespace_of(subject: &str) -> Option<&str> {
+    let account = subject.strip_prefix("system:serviceaccount:")?;
+    account.split_once(':').map(|(namespace, _)| namespace)
 }
 
 fn has_derived_form(name: &str) -> bool {
@@ -67,7 +78,7 @@ mod tests {
             name: name.to_owned(),
             content: Some(CredentialContent {
                 issuer: issuer.to_owned(),
-                subject: "s".to_owned(),
+                subject: "system:serviceaccount:shop:orders".to_owned(),
                 audiences: vec![],
             }),
         }
@@ -84,7 +95,7 @@ mod tests {
 
     fn found(listing: &[ListedCredential], bindings: &[&WorkloadIdentityBinding]) -> Vec<String> {
         let issuer = Issuer::parse(ISSUER).unwrap();
-        let found = orphans(listing, &issuer, bindings);
+        let found = orphans(listing, &issuer, bindings, &BTreeSet::new());
         found.into_iter().map(str::to_owned).collect()
     }
 
@@ -97,6 +108,16 @@ mod tests {
             "{{name: {OTHER}, resourceId: r, issuer: i, subject: s, audience: a, origin: Created}}"
         );
         assert_eq!(found(&listing, &[&binding("api", &recorded)]), [OURS]);
+    }
+
+    #[test]
+    fn what_a_binding_that_cannot_be_read_may_have_made_is_none() {
+        let (listing, issuer) = ([listed(OURS, ISSUER)], Issuer::parse(ISSUER).unwrap());
+        for (namespace, expected) in [("shop", 0), ("other", 1)] {
+            let unreadable = BTreeSet::from([namespace.to_owned()]);
+            let found = orphans(&listing, &issuer, &[], &unreadable);
+            assert_eq!(found.len(), expected, "{namespace}");
+        }
     }
 
     #[test]

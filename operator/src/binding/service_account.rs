@@ -1,12 +1,13 @@
-//! Writes of a ServiceAccount, by server-side apply.
+//! Reads of a ServiceAccount, and writes by server-side apply.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kube_runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::Context;
-use super::account::{AccountConfiguration, TOKEN_EXPIRATION};
+use super::account::{AccountConfiguration, ExistingAccount, TOKEN_EXPIRATION};
 use super::reason::Reason;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::attempts::Pace;
@@ -78,6 +79,31 @@ impl ServiceAccountError {
             _ => Self::Kubernetes(error),
         }
     }
+}
+
+/// The account's metadata from the watch; where it shows none, from the API server, so that an account that somebody
+/// has just made is not taken for ours.
+pub async fn account(
+    namespace: &str,
+    name: &str,
+    ctx: &Context,
+) -> Result<Option<ExistingAccount>, kube::Error> {
+    let key = ObjectRef::<ExistingAccount>::new(name).within(namespace);
+    match ctx.accounts.get(&key) {
+        Some(account) => Ok(Some(ExistingAccount::clone(&account))),
+        None => account_now(namespace, name, ctx).await,
+    }
+}
+
+/// The account's metadata from the API server.
+pub async fn account_now(
+    namespace: &str,
+    name: &str,
+    ctx: &Context,
+) -> Result<Option<ExistingAccount>, kube::Error> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
+    let account = accounts.get_metadata_opt(name).await?;
+    Ok(account.map(|account| ExistingAccount::of(&account.metadata)))
 }
 
 /// Applies the account's configuration, by force only to an account that is ours.

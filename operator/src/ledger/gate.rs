@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use azwib_crds::ManagedIdentityId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,9 +10,6 @@ use tokio::time::{Instant, sleep_until};
 use super::pacing::{Operation, Pacing};
 use crate::azure::AzureError;
 use crate::runtime::deliberate::Bug;
-
-/// How much later than admitted a request goes at the most: the writes to Kubernetes before it take this long.
-const LATENESS: Duration = Duration::from_secs(1);
 
 /// The one gate of a process.
 pub(super) struct Gate {
@@ -68,12 +64,7 @@ impl Gate {
         operation: Operation,
         request: impl Future<Output = Result<T, AzureError>>,
     ) -> Result<T, AzureError> {
-        let permit = self.permit(identity).await;
-        let earliest = self.pacing().earliest(identity, operation);
-        if let Some(earliest) = earliest {
-            // What is left of an interval where the request before was admitted in time and went late.
-            sleep_until(earliest.min(Instant::now() + LATENESS)).await;
-        }
+        let permit = self.permit_in_time(identity, operation).await;
         if let Some(until) = self.told_to_wait(identity, operation)
             && !Bug::AdmittedForGood.is_on()
         {
@@ -88,6 +79,26 @@ impl Gate {
                 .failed(identity, operation, error, Instant::now());
         }
         outcome
+    }
+
+    /// A permit, when the identity may send its next request: where the one before was admitted in time and went late,
+    /// an interval is left to wait for. That is done without a permit, which others could use.
+    async fn permit_in_time(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+    ) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let permit = self.permit(identity).await;
+            let earliest = self.pacing().earliest(identity, operation);
+            match earliest.filter(|earliest| *earliest > Instant::now()) {
+                None => return permit,
+                Some(earliest) => {
+                    drop(permit);
+                    sleep_until(earliest).await;
+                }
+            }
+        }
     }
 
     async fn permit(&self, identity: &ManagedIdentityId) -> Option<OwnedSemaphorePermit> {
@@ -108,5 +119,47 @@ impl Gate {
 
     fn pacing(&self) -> MutexGuard<'_, Pacing> {
         self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::azure::AzureErrorKind;
+
+    const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
+
+    /// Between two writes to a throttled identity, as published.
+    const INTERVAL: Duration = Duration::from_secs(4);
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_goes_late_puts_off_the_next_that_was_admitted_in_time_and_holds_up_nobody_else()
+     {
+        let gate = Gate::new(1);
+        let id = ManagedIdentityId::parse(ID).unwrap();
+        let throttled = async {
+            let kind = AzureErrorKind::Throttled { retry_after: None };
+            Err::<(), _>(AzureError::local(kind, "slow down"))
+        };
+        gate.send(&id, Operation::Put, throttled).await.unwrap_err();
+        for _ in ["the late one", "the next one"] {
+            gate.admitted(&id, Operation::Put).await;
+        }
+        // Only now is the record of the first one written.
+        let sent = async || {
+            gate.send(&id, Operation::Put, async { Ok(Instant::now()) })
+                .await
+                .unwrap()
+        };
+        let late = sent().await;
+        let other = async {
+            let request = async { Ok(Instant::now()) };
+            gate.send(&id, Operation::Get, request).await.unwrap()
+        };
+        let (next, other) = tokio::join!(sent(), other);
+        assert!(next >= late + INTERVAL, "{:?}", next - late);
+        assert_eq!(other, late, "the only permit is free meanwhile");
     }
 }

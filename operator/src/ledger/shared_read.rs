@@ -45,7 +45,7 @@ impl Freshness {
 
     /// Asked for at this moment or later.
     pub fn since(moment: Instant) -> Self {
-        Self::within(Duration::MAX).and_newer_than(moment.checked_sub(Duration::from_nanos(1)))
+        Self::within(Duration::MAX).and_since(Some(moment))
     }
 
     /// And asked for within this time.
@@ -54,6 +54,11 @@ impl Freshness {
             max_age: self.max_age.min(max_age),
             ..self
         }
+    }
+
+    /// And asked for at this moment or later, where there is one.
+    pub fn and_since(self, moment: Option<Instant>) -> Self {
+        self.and_newer_than(moment.and_then(|it| it.checked_sub(Duration::from_nanos(1))))
     }
 
     /// And asked for after this moment, where there is one.

@@ -143,7 +143,7 @@ impl ApiServer {
                     }
                     _ => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
                 };
-                self.process.wrote(method, &key, status, body, &outcome);
+                self.process.wrote(method, &key, status, &outcome);
                 outcome
             }
         };

@@ -8,9 +8,9 @@ use azwib_crds::{CredentialName, Issuer};
 
 use super::Step;
 use crate::costs;
+use crate::invariants::slots;
 use crate::setup::{CLIENT, GROUP, ISSUER, IdentityName, World};
 use crate::shared::Shared;
-use crate::slots;
 use crate::trace::lock;
 
 pub(super) const AUDIENCES: [&str; 2] = ["api://AzureADTokenExchange", "api://other"];

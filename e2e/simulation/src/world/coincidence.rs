@@ -10,7 +10,7 @@ use super::azure::{
 };
 use super::bindings::{ask_for_fresh_reads, create, create_for};
 use super::crash;
-use crate::invariants::{condition, holds_credential, is_for, is_ready};
+use crate::bindings::{condition, holds_credential, is_for, is_ready};
 use crate::kubernetes::{Key, Kind};
 use crate::setup::{IdentityName, World};
 use crate::shared::{Fate, Shared};

@@ -137,3 +137,28 @@ fn a_write_of_ours_that_the_watch_has_shown_already_is_not_kept() {
     bindings.wrote(&at("2"), &at("3"));
     assert!(bindings.index().written.is_empty());
 }
+
+#[test]
+fn it_is_known_where_a_binding_cannot_be_read_and_until_when() {
+    let (bindings, mut writer) = bindings();
+    let unreadable = || {
+        serde_yaml_ng::from_str(
+            "{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {name: a, namespace: shop}, \
+             spec: {identity: 7}}",
+        )
+        .unwrap()
+    };
+    let known = |bindings: &Bindings| Vec::from_iter(bindings.namespaces_with_unreadable());
+    let readable = || binding("a", "orders", "one", "null");
+    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    assert_eq!(known(&bindings), ["shop"]);
+    see(&bindings, &mut writer, Event::Apply(readable()));
+    assert!(known(&bindings).is_empty());
+    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    see(&bindings, &mut writer, Event::Delete(unreadable()));
+    assert!(known(&bindings).is_empty());
+    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    see(&bindings, &mut writer, Event::Init);
+    see(&bindings, &mut writer, Event::InitDone);
+    assert!(known(&bindings).is_empty(), "a new list does not name it");
+}

@@ -1,5 +1,7 @@
 //! Bindings that go while others wait.
 
+use futures::StreamExt;
+
 use super::*;
 
 #[tokio::test]
@@ -61,4 +63,22 @@ async fn who_waits_for_others_to_come_back_is_not_sent_into_a_pause_that_azure_h
     let held_back = sent.await.unwrap_err();
     assert_eq!(held_back.retry_after(), Some(Duration::from_secs(17)));
     assert_eq!(azure.lists.load(Ordering::SeqCst), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_of_an_identity_that_nobody_has_to_do_with_is_forgotten() {
+    let azure = Azure::new(9, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let other = |name: &str| ManagedIdentityId::parse(&ID.replace("/orders", name)).unwrap();
+    let held = ledgers.of(&other("/held"));
+    let known = || lock(&ledgers.entries).ledgers.len();
+    for name in ["/kept", "/left"] {
+        ledgers.of(&other(name));
+    }
+    tokio::time::advance(UNUSED / 2).await;
+    assert!(ledgers.last_listing(&other("/kept")).is_none());
+    tokio::time::advance(UNUSED / 2).await;
+    ledgers.of(&other("/new"));
+    assert_eq!(known(), 3, "one was left");
+    assert!(Arc::ptr_eq(&held, &ledgers.of(&other("/held"))));
 }

@@ -7,7 +7,7 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::http::Request;
 use jiff::SignedDuration;
 
-use crate::invariants::Target;
+use super::Target;
 use crate::network::short;
 use crate::process::Process;
 use crate::shared::Shared;

@@ -1,0 +1,39 @@
+//! What a binding says of itself.
+
+use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// Whether a binding is for this identity.
+pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
+    let id = binding.spec.identity.resource_id.as_deref();
+    id.is_some_and(|id| id.eq_ignore_ascii_case(identity))
+}
+
+/// By which of several comes first.
+pub fn age(
+    binding: &WorkloadIdentityBinding,
+) -> (Option<Timestamp>, Option<String>, Option<String>) {
+    let metadata = &binding.metadata;
+    let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+    (created, metadata.namespace.clone(), metadata.name.clone())
+}
+
+/// Whether its status records a credential that was made for it.
+pub fn holds_credential(binding: &WorkloadIdentityBinding) -> bool {
+    let credentials = binding.status.iter().flat_map(|status| &status.credentials);
+    credentials
+        .into_iter()
+        .any(|it| it.origin == CredentialOrigin::Created)
+}
+
+/// A condition of a binding.
+pub fn condition<'a>(binding: &'a WorkloadIdentityBinding, type_: &str) -> Option<&'a Condition> {
+    let status = binding.status.as_ref()?;
+    status.conditions.iter().find(|it| it.type_ == type_)
+}
+
+/// Whether it says that it is Ready.
+pub fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "Ready").is_some_and(|it| it.status == "True")
+}

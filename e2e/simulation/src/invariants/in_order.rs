@@ -1,0 +1,91 @@
+//! Who has waited longest is served first.
+
+use azwib_crds::WorkloadIdentityBinding;
+
+use crate::bindings::{age, condition, is_for};
+use crate::process::Process;
+use crate::shared::Shared;
+use crate::trace::lock;
+
+/// Who has waited longest for a slot gets it.
+pub const IN_ORDER: &str = "served-in-order";
+
+/// How long somebody has to have waited before it counts as overtaken: decisions and statuses take their time.
+const WAITED: i64 = 90;
+
+/// How many seconds a process has to catch up with what an old list has not shown.
+const CATCHES_UP: i64 = 30;
+
+/// Whether somebody older waits for a slot of this identity while a younger binding has got one.
+pub(super) fn overtaken(
+    process: &Process,
+    identity: &str,
+    free: usize,
+    served: &[WorkloadIdentityBinding],
+) {
+    let shared = &process.shared;
+    // One that is being deleted may have sent it: of several for the same account the oldest does.
+    let Some(first) = served.iter().min_by_key(|it| age(it)) else {
+        return;
+    };
+    // Who had a credential before comes first.
+    let uid = first.metadata.uid.as_deref().unwrap_or_default();
+    let is_repair = {
+        let books = lock(&shared.books);
+        books.holders.contains(uid) || books.repaired.contains(uid)
+    };
+    if is_repair {
+        return;
+    }
+    let mut waiting = Vec::new();
+    let now = shared.time.now();
+    for waiter in shared.cluster.bindings() {
+        let uid = waiter.metadata.uid.as_deref().unwrap_or_default();
+        let since = lock(&shared.books).limit_since.get(uid).copied();
+        let since = since.filter(|(_, version)| is_shown(process, *version));
+        let waits = condition(&waiter, "CredentialReady").is_some_and(|condition| {
+            condition.reason == "CredentialLimitReached"
+                && condition.observed_generation == waiter.metadata.generation
+                && since.is_some_and(|(since, _)| now.duration_since(since).as_secs() > WAITED)
+        });
+        if waits
+            && is_for(&waiter, identity)
+            && waiter.metadata.deletion_timestamp.is_none()
+            && !waiter.spec.suspend
+            && age(&waiter) < age(first)
+            && is_next_of_its_account(shared, &waiter)
+        {
+            waiting.push(waiter.metadata.name.clone().unwrap_or_default());
+        }
+    }
+    // Where there is room for all of them, who comes first does not matter.
+    if waiting.len() > free {
+        let served = &first.metadata.name;
+        let what = format!("{waiting:?} wait, and the younger {served:?} is served");
+        shared.violated(IN_ORDER, what);
+    }
+}
+
+/// Whether a process can know of this version: its list may have been an old one, which its watch makes up for.
+fn is_shown(process: &Process, version: u64) -> bool {
+    let books = lock(&process.shared.books);
+    let old = books.old_list.get(&process.number);
+    old.is_none_or(|(shown, at)| {
+        version <= *shown || process.shared.time.now().duration_since(*at).as_secs() > CATCHES_UP
+    })
+}
+
+/// Neither the condition nor the account stands in its way.
+fn is_next_of_its_account(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
+    let step = |name| {
+        condition(binding, name)
+            .is_some_and(|it| it.status == "True" || it.reason == "WaitingForCredential")
+    };
+    let others = shared.cluster.bindings();
+    let twin = others.iter().any(|other| {
+        other.metadata.namespace == binding.metadata.namespace
+            && other.spec.service_account.name == binding.spec.service_account.name
+            && other.metadata.uid != binding.metadata.uid
+    });
+    !twin && step("IdentityResolved") && step("ServiceAccountReady")
+}

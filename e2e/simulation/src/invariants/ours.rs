@@ -1,0 +1,108 @@
+//! Only what is ours is changed, and only what status records.
+
+use azure_simulator::core::state::FederatedCredential;
+use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
+
+use super::in_order::overtaken;
+use super::requests::Target;
+use crate::bindings::{is_for, is_ready};
+use crate::process::Process;
+use crate::setup::ISSUER;
+use crate::shared::Shared;
+use crate::trace::lock;
+use crate::world::subject;
+
+/// What others made is never changed or deleted.
+pub const OURS: &str = "only-ours-is-changed";
+/// Nothing is sent to Azure that status does not record.
+pub const RECORDED: &str = "recorded-before-it-is-sent";
+
+fn bindings_of(
+    shared: &Shared,
+    namespace: &str,
+    account: &str,
+    identity: &str,
+) -> Vec<WorkloadIdentityBinding> {
+    let mut bindings = shared.cluster.bindings();
+    bindings.retain(|it| {
+        it.metadata.namespace.as_deref() == Some(namespace)
+            && it.spec.service_account.name.as_deref() == Some(account)
+            && is_for(it, identity)
+    });
+    bindings
+}
+
+/// Whether somebody else has changed the identity since the process looked at the credential: it cannot know.
+fn changed_since_seen(process: &Process, target: &Target) -> bool {
+    let books = lock(&process.shared.books);
+    let name = target.name.clone().unwrap_or_default();
+    let seen = books.seen.get(&(process.number, name)).copied();
+    books.touched(&target.identity) >= seen
+}
+
+pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {
+    let shared = &process.shared;
+    let gone = before.credential.as_ref();
+    let ours = gone.is_some_and(|it| {
+        it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
+    });
+    if !ours && !changed_since_seen(process, before) {
+        shared.violated(
+            OURS,
+            format!("a credential of {namespace}/{account} whose subject is not ours was deleted"),
+        );
+    }
+    // A process that has died may have sent it long ago.
+    if process.is_dead() {
+        return;
+    }
+    let bindings = bindings_of(shared, namespace, account, &before.identity);
+    let leaves = bindings.iter().any(|it| {
+        it.metadata.deletion_timestamp.is_some()
+            && it.spec.deletion_policy == DeletionPolicy::Delete
+    });
+    let stays = bindings
+        .iter()
+        .any(|it| it.metadata.deletion_timestamp.is_none() && is_ready(it));
+    if !leaves && !bindings.is_empty() || stays {
+        shared.violated(
+            OURS,
+            format!(
+                "the credential of {namespace}/{account} was deleted under a binding that needs it"
+            ),
+        );
+    }
+}
+
+pub(super) fn written(
+    process: &Process,
+    before: &Target,
+    after: &FederatedCredential,
+    free: usize,
+    namespace: &str,
+    account: &str,
+) {
+    let shared = &process.shared;
+    if after.issuer != ISSUER || after.subject.as_deref() != Some(&subject(namespace, account)) {
+        shared.violated(
+            OURS,
+            format!("a credential for {:?} was written", after.subject),
+        );
+    }
+    let bindings = bindings_of(shared, namespace, account, &before.identity);
+    let recorded = bindings.iter().any(|it| {
+        let credentials = it.status.iter().flat_map(|status| &status.credentials);
+        credentials
+            .into_iter()
+            .any(|credential| credential.name.eq_ignore_ascii_case(&after.name))
+    });
+    if !recorded && !bindings.is_empty() && !process.is_dead() {
+        shared.violated(
+            RECORDED,
+            format!("{} was written, and no status records it", after.name),
+        );
+    }
+    if before.credential.is_none() && !process.is_dead() {
+        overtaken(process, &before.identity, free, &bindings);
+    }
+}

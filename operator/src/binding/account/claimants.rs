@@ -1,0 +1,75 @@
+//! The bindings that count for an account.
+
+use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
+use kube::ResourceExt;
+
+use super::Claimant;
+
+/// All of them: this binding, and of its siblings those that count.
+pub fn claimants(
+    binding: &WorkloadIdentityBinding,
+    identity: &ResolvedIdentity,
+    siblings: &[WorkloadIdentityBinding],
+) -> Vec<Claimant> {
+    siblings
+        .iter()
+        .filter(|sibling| sibling.uid() != binding.uid())
+        .filter_map(claimant)
+        .chain([claimant_of(binding, identity)])
+        .collect()
+}
+
+/// A binding that counts for its account; None while it is being deleted or its identity was never resolved.
+pub fn claimant(binding: &WorkloadIdentityBinding) -> Option<Claimant> {
+    if binding.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let identity = binding.status.as_ref()?.identity.as_ref()?;
+    Some(claimant_of(binding, identity))
+}
+
+/// This binding as a claimant with that identity.
+pub fn claimant_of(binding: &WorkloadIdentityBinding, identity: &ResolvedIdentity) -> Claimant {
+    Claimant {
+        name: binding.name_any(),
+        uid: binding.uid().unwrap_or_default(),
+        created: binding.creation_timestamp().map(|time| time.0),
+        role: binding.spec.service_account.role,
+        suspended: binding.spec.suspend,
+        client_id: identity.client_id.clone(),
+        tenant_id: identity.tenant_id.clone(),
+        token_expiration_seconds: binding.spec.service_account.token_expiration_seconds,
+        deletion_policy: binding.spec.deletion_policy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::fixtures::{DELETED, binding};
+
+    #[test]
+    fn a_binding_counts_once_its_identity_was_resolved_and_until_it_is_deleted() {
+        assert!(claimant(&binding("a", 1, "")).is_some());
+        assert!(claimant(&binding("a", 1, DELETED)).is_none());
+        let mut unresolved = binding("a", 1, "");
+        unresolved.status.as_mut().unwrap().identity = None;
+        assert!(claimant(&unresolved).is_none());
+        unresolved.status = None;
+        assert!(claimant(&unresolved).is_none());
+    }
+
+    #[test]
+    fn a_binding_counts_with_what_was_just_read_and_its_siblings_with_what_they_recorded() {
+        let a = binding("a", 1, "");
+        let siblings = [a.clone(), binding("b", 2, ""), binding("c", 3, DELETED)];
+        let read = ResolvedIdentity {
+            client_id: "client-new".to_owned(),
+            ..a.status.clone().unwrap().identity.unwrap()
+        };
+        let counted = claimants(&a, &read, &siblings);
+        let mut client_ids: Vec<_> = counted.iter().map(|it| it.client_id.as_str()).collect();
+        client_ids.sort_unstable();
+        assert_eq!(client_ids, ["client-b", "client-new"]);
+    }
+}

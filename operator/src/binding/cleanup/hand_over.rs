@@ -1,0 +1,104 @@
+//! A credential that another binding needs goes over to that one, with its record.
+
+use azwib_crds::{
+    CredentialOrigin, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding,
+};
+use kube::{Api, ResourceExt};
+
+use crate::binding::apply::write_status;
+use crate::binding::claims::rank;
+use crate::binding::departing::Departing;
+use crate::binding::twins::is_live_twin;
+use crate::binding::{Context, FINALIZER};
+use crate::runtime::deliberate::Bug;
+
+/// Leaves a credential to another binding of the same account and identity, the oldest that is not being deleted.
+///
+/// The record goes along: without it that binding would not look for the credential when it is deleted in its turn.
+pub(super) async fn handed_over(
+    recorded: &RecordedCredential,
+    departing: &Departing,
+    identity: &ManagedIdentityId,
+    ctx: &Context,
+) -> Result<bool, kube::Error> {
+    if Bug::NoHandOver.is_on() {
+        return Ok(false);
+    }
+    let uid = departing.metadata.uid.as_deref();
+    let mut twins = ctx.siblings(departing.namespace(), &departing.service_account);
+    twins.retain(|sibling| is_live_twin(sibling, uid, identity, &ctx.settings.defaults));
+    twins.sort_by_key(rank);
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), departing.namespace());
+    for twin in twins {
+        // The watch may lag behind, and what is being deleted or has no finalizer may be gone before it cleans up.
+        let fresh = bindings.get_opt(&twin.name_any()).await?;
+        let Some(fresh) = fresh.filter(|fresh| {
+            fresh.uid() == twin.uid()
+                && fresh.metadata.deletion_timestamp.is_none()
+                && fresh
+                    .finalizers()
+                    .iter()
+                    .any(|finalizer| finalizer == FINALIZER)
+        }) else {
+            continue;
+        };
+        let mut status = fresh.status.clone().unwrap_or_default();
+        if take_over(&mut status.credentials, recorded) {
+            write_status(&fresh, status, ctx).await?;
+        }
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Puts the record of a credential that is handed over among those of its new owner. Whether that changed anything.
+///
+/// What the new owner has recorded for a write of its own is withdrawn if Azure refuses that; the credential that stands
+/// would then be in nobody's record.
+fn take_over(credentials: &mut Vec<RecordedCredential>, handed: &RecordedCredential) -> bool {
+    match credentials.iter_mut().find(|it| it.name == handed.name) {
+        Some(own) if own.origin == CredentialOrigin::Pending => {
+            own.origin = CredentialOrigin::Created;
+            true
+        }
+        Some(_) => false,
+        None => {
+            credentials.push(handed.clone());
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(origin: CredentialOrigin) -> RecordedCredential {
+        RecordedCredential {
+            name: "azwib-shop-orders".to_owned(),
+            resource_id: "/subscriptions/s".to_owned(),
+            issuer: "https://oidc.example/".to_owned(),
+            subject: "system:serviceaccount:shop:orders".to_owned(),
+            audience: "a".to_owned(),
+            origin,
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_stays_recorded_whatever_becomes_of_a_write_of_its_new_owner() {
+        use CredentialOrigin::{Created, Pending};
+        for (own, handed, origin, changes) in [
+            (None, Created, Created, true),
+            (None, Pending, Pending, true),
+            (Some(Created), Created, Created, false),
+            (Some(Pending), Created, Created, true),
+            (Some(Pending), Pending, Created, true),
+        ] {
+            let mut credentials: Vec<_> = own.map(|own| recorded(own)).into_iter().collect();
+            let changed = take_over(&mut credentials, &recorded(handed));
+            assert_eq!(changed, changes, "{own:?} {handed:?}");
+            assert_eq!(credentials, [recorded(origin)], "{own:?} {handed:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a binding's status records of its credential.
+
+use std::time::Duration;
+
+use azwib_crds::{CredentialOrigin, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
+use k8s_openapi::jiff::Timestamp;
+
+use super::reason::ConditionType;
+use super::validate::Desired;
+use crate::azure::CredentialContent;
+use crate::kubeutil::conditions::{ConditionStatus, find};
+
+/// What status records of the binding's own credential, if it is of this origin.
+pub fn record<'a>(
+    binding: &'a WorkloadIdentityBinding,
+    desired: &Desired,
+    origin: CredentialOrigin,
+) -> Option<&'a RecordedCredential> {
+    binding
+        .status
+        .as_ref()?
+        .credentials
+        .iter()
+        .find(|credential| {
+            credential.origin == origin && credential.name == desired.claim.name.as_str()
+        })
+}
+
+/// The credential that Azure has acknowledged, as status says, and how long ago; a time in the future (clocks differ)
+/// counts as now. None where the identity was made again since: the credential went with the one before.
+pub fn acknowledged<'a>(
+    binding: &'a WorkloadIdentityBinding,
+    desired: &Desired,
+    identity: &ResolvedIdentity,
+    now: Timestamp,
+) -> Option<(&'a RecordedCredential, Duration)> {
+    let created = record(binding, desired, CredentialOrigin::Created)?;
+    let status = binding.status.as_ref()?;
+    let ready = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
+    let recorded = status.identity.as_ref()?;
+    (ready.status == ConditionStatus::True.as_str() && recorded.client_id == identity.client_id)
+        .then(|| {
+            let ago = Duration::try_from(now.duration_since(ready.last_transition_time.0));
+            (created, ago.unwrap_or_default())
+        })
+}
+
+/// The content that a record tells of.
+pub fn content_of(recorded: &RecordedCredential) -> CredentialContent {
+    CredentialContent {
+        issuer: recorded.issuer.clone(),
+        subject: recorded.subject.clone(),
+        audiences: vec![recorded.audience.clone()],
+    }
+}
+
+pub fn recorded_identity(binding: &WorkloadIdentityBinding) -> Option<ResolvedIdentity> {
+    binding.status.as_ref()?.identity.clone()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What status says of the account.
+
+use super::*;
+
+#[test]
+fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else_fails() {
+    let waiting = |credential, error| Applied {
+        account: None,
+        account_waits: true,
+        credential,
+        error: Some(error),
+        ..done()
+    };
+    let waits = || Error::ServiceAccount(ServiceAccountError::WaitingForCredential);
+    let in_place = AppliedCredential::InPlace(credential(CredentialOrigin::Created));
+    let status = after(&binding(), &waiting(in_place, waits()), &at(0));
+    assert_eq!(
+        shown(&status)[..2],
+        [
+            "Ready=False(WaitingForCredential)",
+            "Reconciling=True(WaitingForCredential)"
+        ]
+    );
+    let denied = compute(
+        &with(status),
+        of_applied(
+            &binding(),
+            &waiting(
+                AppliedCredential::NotReached,
+                write_failed(AzureErrorKind::PolicyDenied),
+            ),
+            ISSUER,
+            false,
+        ),
+        &at(5),
+    );
+    assert_eq!(shown(&denied)[0], "Ready=False(PolicyDenied)");
+    assert!(shown(&denied).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
+}
+
+#[test]
+fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
+    let held = ServiceAccountError::HeldByBinding {
+        binding: "older".to_owned(),
+        client_id: "c".to_owned(),
+    };
+    let conflict = compute(&binding(), of_error(&held.into(), ISSUER), &at(0));
+    assert!(
+        shown(&conflict).contains(&"ServiceAccountReady=False(ServiceAccountConflict)".to_owned())
+    );
+    let gone = |keep| {
+        let applied = Applied {
+            account: None,
+            account_waits: true,
+            credential: AppliedCredential::NotReached,
+            error: Some(Error::Duplicate {
+                older: "older".to_owned(),
+            }),
+            ..done()
+        };
+        let report = of_applied(&binding(), &applied, ISSUER, keep);
+        shown(&compute(&with(conflict.clone()), report, &at(5)))
+    };
+    assert_eq!(gone(false)[0], "Ready=False(DuplicateBinding)");
+    assert!(gone(false).contains(&"ServiceAccountReady=False(WaitingForCredential)".to_owned()));
+    assert!(
+        gone(true).contains(&"ServiceAccountReady=False(ServiceAccountConflict)".to_owned()),
+        "nothing is said by a pass that could not look"
+    );
+}
+
+#[test]
+fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespace() {
+    let ended = Error::ServiceAccount(ServiceAccountError::NamespaceTerminating);
+    let terminating = compute(&binding(), of_error(&ended, ISSUER), &at(0));
+    assert_eq!(terminating.conditions[0].reason, "NamespaceTerminating");
+
+    let locked = Error::DeleteCredential {
+        identity: ID.to_owned(),
+        name: azwib_crds::CredentialName::parse("azwib-x").unwrap(),
+        source: AzureError::local(AzureErrorKind::ScopeLocked, "locked"),
+    };
+    let report = of_departing(&locked, ISSUER, false);
+    let status = compute(&with(terminating), report, &at(0));
+    for type_ in ["Ready", "Stalled", "CredentialReady"] {
+        let found = find(&status.conditions, type_).unwrap();
+        assert_eq!(found.reason, "ScopeLocked", "{type_}");
+        assert!(found.message.contains("force-detach"), "{}", found.message);
+    }
+}
+
+#[test]
+fn an_additional_identity_does_not_claim_to_be_named_by_the_account() {
+    let said = |role| {
+        let mut binding = binding();
+        binding.spec.service_account.role = role;
+        let report = of_applied(&binding, &done(), "https://oidc.example/", false);
+        let finding = report.finding(ConditionType::ServiceAccountReady).unwrap();
+        finding.message.clone()
+    };
+    let message = said(ServiceAccountRole::Default);
+    assert!(message.contains("names the client id"), "{message}");
+    let message = said(ServiceAccountRole::Additional);
+    assert!(
+        message.contains("the workload names the client id"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_account_counts_as_refused_until_the_spec_changes_and_not_while_it_waits() {
+    let account = |error| failed(Error::ServiceAccount(error), &at(0));
+    let refused = account(ServiceAccountError::Refused("quota".to_owned()));
+    assert!(account_failed(&with(refused.clone())));
+    let waits = account(ServiceAccountError::WaitingForCredential);
+    assert!(!account_failed(&with(waits)));
+    assert!(!account_failed(&with(after(&binding(), &done(), &at(0)))));
+    let mut changed = with(refused);
+    changed.metadata.generation = Some(4);
+    assert!(!account_failed(&changed));
+}
