@@ -1,6 +1,6 @@
 //! What a binding may delete: what is proven to be its own.
 
-use azwib_crds::{CredentialName, CredentialOrigin, Issuer, RecordedCredential, Subject};
+use azwib_crds::{CredentialName, Issuer, RecordedCredential, Subject};
 
 use crate::azure::ListedCredential;
 use crate::runtime::deliberate::Bug;
@@ -41,6 +41,7 @@ pub(super) fn is_ours(
 mod tests {
     use super::*;
     use crate::azure::CredentialContent;
+    use azwib_crds::CredentialOrigin;
 
     const ISSUER: &str = "https://oidc.example/";
     const NAME: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";
