@@ -10,8 +10,10 @@ use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
-use azwib_simulation::invariants::{IN_ORDER, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY};
-use azwib_simulation::oracle::{NOTHING_LEFT, TRUE_REASON};
+use azwib_simulation::invariants::{
+    IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY,
+};
+use azwib_simulation::oracle::{NOTHING_LEFT, STILL, TRUE_REASON};
 use azwib_simulation::run;
 
 /// A bug has to be caught by one of so many seeds.
@@ -24,8 +26,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::NewestFirst | Bug::LineForgottenAtRestart => &[IN_ORDER],
         Bug::OldListing => &[SLOT_SEEN],
         Bug::RetryAfterIgnored | Bug::AdmittedForGood => &[RETRY_AFTER],
-        Bug::OnlyOursCounted
-        | Bug::FullForEver
+        Bug::OnlyOursCounted => &[LIMIT],
+        Bug::FullForEver
         | Bug::AdoptsUnderNever
         | Bug::GoneIdentityWedges
         | Bug::ContentUnchecked
@@ -41,7 +43,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::RecordWithdrawn | Bug::FailedCleanupLetsGo => &[NOTHING_LEFT],
         Bug::ReadyLostOn403 | Bug::ReadyLostInOutage => &[STAYS_READY],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
-        Bug::StatusAlwaysWritten | Bug::WritesWhatStands => &[COSTS],
+        Bug::StatusAlwaysWritten => &[STILL],
+        Bug::WritesWhatStands => &[COSTS],
     }
 }
 

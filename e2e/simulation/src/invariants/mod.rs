@@ -209,6 +209,9 @@ pub fn azure_effect(process: &Process, azure: &Azure, id: u64, request: &Request
             let used = azure
                 .identity(&before.identity)
                 .map_or(0, |it| it.credentials.len());
+            if before.credential.is_none() {
+                slots::created(process, &before.identity, used);
+            }
             let free = shared.limit.saturating_sub(used);
             ours::written(process, before, after, free, &namespace, &account);
         }

@@ -7,7 +7,7 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::http::Request;
 use jiff::SignedDuration;
 
-use super::Target;
+use super::{LIMIT, Target};
 use crate::network::short;
 use crate::process::Process;
 use crate::shared::Shared;
@@ -32,6 +32,25 @@ pub fn look(shared: &Shared, azure: &Azure) {
     since.retain(|id, _| full.contains(id));
     for id in full {
         since.entry(id).or_insert(now);
+    }
+}
+
+/// A new credential of ours stands, and so many there are with it.
+///
+/// Azure refuses what goes beyond its own limit. Beyond a lower one of the operator's nobody does, so this is the judge of
+/// whether all are counted; somebody else may have been faster.
+pub(super) fn created(process: &Process, identity: &str, used: usize) {
+    let shared = &process.shared;
+    let now = shared.time.now();
+    let touched = lock(&shared.books).touched(identity);
+    let others_were_faster = touched.is_some_and(|it| now.duration_since(it) <= OUTDATED);
+    if used > shared.limit && !others_were_faster && !process.is_dead() {
+        let what = format!(
+            "{used} on {}, and {} are allowed",
+            short(identity),
+            shared.limit
+        );
+        shared.violated(LIMIT, what);
     }
 }
 
