@@ -44,7 +44,7 @@ const LISTINGS_OF_UNSETTLED: Duration = Duration::from_secs(20);
 
 /// A ledger that nobody has asked for in so long is forgotten. Bindings ask at each resync; one that comes later has its
 /// identity read anew, as it would have anyway.
-const UNUSED: Duration = Duration::from_hours(1);
+const UNUSED: Duration = Duration::from_secs(3600);
 
 /// A binding, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

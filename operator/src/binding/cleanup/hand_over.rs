@@ -95,7 +95,7 @@ mod tests {
             (Some(Pending), Created, Created, true),
             (Some(Pending), Pending, Created, true),
         ] {
-            let mut credentials: Vec<_> = own.map(|own| recorded(own)).into_iter().collect();
+            let mut credentials: Vec<_> = own.map(recorded).into_iter().collect();
             let changed = take_over(&mut credentials, &recorded(handed));
             assert_eq!(changed, changes, "{own:?} {handed:?}");
             assert_eq!(credentials, [recorded(origin)], "{own:?} {handed:?}");
