@@ -74,9 +74,13 @@ impl Gate {
         self.pacing().sent(identity, operation, Instant::now());
         let outcome = request.await;
         drop(permit);
-        if let Err(error) = &outcome {
-            self.pacing()
-                .failed(identity, operation, error, Instant::now());
+        match &outcome {
+            // Azure has counted it by now: on its way it may have taken longer than the next one will.
+            Ok(_) => self.pacing().sent(identity, operation, Instant::now()),
+            Err(error) => {
+                self.pacing()
+                    .failed(identity, operation, error, Instant::now());
+            }
         }
         outcome
     }
@@ -133,6 +137,27 @@ mod tests {
 
     /// Between two writes to a throttled identity, as published.
     const INTERVAL: Duration = Duration::from_secs(4);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interval_counts_from_the_answer() {
+        let gate = Gate::new(1);
+        let id = ManagedIdentityId::parse(ID).unwrap();
+        let throttled = async {
+            let kind = AzureErrorKind::Throttled { retry_after: None };
+            Err::<(), _>(AzureError::local(kind, "slow down"))
+        };
+        gate.send(&id, Operation::Put, throttled).await.unwrap_err();
+        gate.admitted(&id, Operation::Put).await;
+        let slow = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(Instant::now())
+        };
+        let answered = gate.send(&id, Operation::Put, slow).await.unwrap();
+        gate.admitted(&id, Operation::Put).await;
+        let request = async { Ok(Instant::now()) };
+        let next = gate.send(&id, Operation::Put, request).await.unwrap();
+        assert_eq!(next, answered + INTERVAL);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_goes_late_puts_off_the_next_that_was_admitted_in_time_and_holds_up_nobody_else()

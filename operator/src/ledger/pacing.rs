@@ -169,7 +169,8 @@ impl Pacing {
         waits.filter(|until| *until > now).max()
     }
 
-    /// Notes that a request goes now: what its identity may send next counts from here, however long ago it was admitted.
+    /// Notes that a request goes now, or was answered: what its identity may send next counts from here, however long ago
+    /// it was admitted.
     pub(super) fn sent(
         &mut self,
         identity: &ManagedIdentityId,
