@@ -10,6 +10,13 @@ pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
     id.is_some_and(|id| id.eq_ignore_ascii_case(identity))
 }
 
+/// Its namespace and its service account.
+pub fn account(binding: &WorkloadIdentityBinding) -> (&str, &str) {
+    let namespace = binding.metadata.namespace.as_deref();
+    let account = binding.spec.service_account.name.as_deref();
+    (namespace.unwrap_or_default(), account.unwrap_or_default())
+}
+
 /// By which of several comes first.
 pub fn age(
     binding: &WorkloadIdentityBinding,

@@ -5,7 +5,7 @@ use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::state::{FederatedCredential, Identity};
 use azwib_crds::{CredentialAdoption, DeletionPolicy, ServiceAccountRole, WorkloadIdentityBinding};
 
-use crate::bindings::{age, condition, holds_credential, is_for, is_ready};
+use crate::bindings::{account, age, condition, holds_credential, is_for, is_ready};
 use crate::costs;
 use crate::kubernetes::{Key, Kind};
 use crate::network::short;
@@ -165,9 +165,7 @@ fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
         );
     }
     let (metadata, role) = (&binding.metadata, binding.spec.service_account.role);
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    let account = binding.spec.service_account.name.as_deref();
-    let account = account.unwrap_or_default();
+    let (namespace, account) = account(binding);
     let bindings = shared.cluster.bindings();
     let sharing = bindings.iter().filter(|other| {
         other.metadata.namespace == metadata.namespace
@@ -209,13 +207,7 @@ fn expected(
         .unwrap_or_default();
     let now = shared.time.now();
     let permitted = azure.is_permitted(CLIENT, WRITE, id, now);
-    let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-    let account = binding
-        .spec
-        .service_account
-        .name
-        .as_deref()
-        .unwrap_or_default();
+    let (namespace, account) = account(binding);
     let identity = azure.identity(id);
     let locked = |level: Option<LockLevel>| {
         azure.locks().iter().any(|it| {
@@ -319,13 +311,7 @@ fn credential(
     bindings: &[WorkloadIdentityBinding],
     locked: bool,
 ) -> &'static str {
-    let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-    let account = binding
-        .spec
-        .service_account
-        .name
-        .as_deref()
-        .unwrap_or_default();
+    let (namespace, account) = account(binding);
     let name = our_name(namespace, account).unwrap_or_default();
     let subject = subject(namespace, account);
     let audience = &binding.spec.credential.audience;

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::Context;
 use super::context::readable;
 use super::reason::{ConditionType, Reason};
-use super::twins::is_live_twin;
+use super::twins::is_older_twin;
 use super::validate::validate;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::plan::{Claim, Contender, Rank, Standing};
@@ -25,13 +25,7 @@ pub fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Contender> {
         bindings.iter().any(|other| {
             other.namespace() == binding.namespace()
                 && super::validate::service_account_name(other) == account
-                && is_live_twin(
-                    other,
-                    binding.uid().as_deref(),
-                    ledger.id(),
-                    &ctx.settings.defaults,
-                )
-                && rank(other) < rank(binding)
+                && is_older_twin(other, binding, ledger.id(), &ctx.settings.defaults)
         })
     };
     bindings

@@ -26,7 +26,7 @@ use super::service_account::{ServiceAccountError, account_now, apply_account};
 use crate::ledger::{Applicant, Ledger, Operation, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
 use hand_over::handed_over;
-use ownership::{derived_name, is_ours};
+use ownership::{derived_name, is_ours, may_have_made};
 
 /// What came of a cleanup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +98,7 @@ pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> Result<bool, kube::
 
 async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), Error> {
     for recorded in &departing.credentials {
-        // It was there before the binding.
-        if recorded.origin == CredentialOrigin::Adopted {
+        if !may_have_made(recorded) {
             tracing::info!(credential = recorded.name, "an adopted credential stays");
             continue;
         }

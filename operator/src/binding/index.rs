@@ -202,7 +202,6 @@ impl Index {
             self.unreadable.insert(reference);
             return;
         };
-        self.unreadable.remove(&reference);
         let mut keys = keys(binding, defaults);
         if self.keys.get(&reference) == Some(&keys) {
             return;

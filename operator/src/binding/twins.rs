@@ -14,14 +14,24 @@ pub fn older_twin(
     siblings: &[WorkloadIdentityBinding],
     defaults: &Defaults,
 ) -> Option<String> {
-    let mine = rank(binding);
     siblings
         .iter()
-        .filter(|sibling| is_live_twin(sibling, binding.uid().as_deref(), identity, defaults))
+        .filter(|sibling| is_older_twin(sibling, binding, identity, defaults))
+        .filter(|_| !Bug::TwinsBothCount.is_on())
         .map(rank)
-        .filter(|other| *other < mine && !Bug::TwinsBothCount.is_on())
         .min()
         .map(|oldest| oldest.binding.name)
+}
+
+/// Whether `sibling`, a binding of the same account, comes before this one with the same identity.
+pub fn is_older_twin(
+    sibling: &WorkloadIdentityBinding,
+    binding: &WorkloadIdentityBinding,
+    identity: &ManagedIdentityId,
+    defaults: &Defaults,
+) -> bool {
+    is_live_twin(sibling, binding.uid().as_deref(), identity, defaults)
+        && rank(sibling) < rank(binding)
 }
 
 /// Whether `sibling`, a binding of the same account, is another than the one with this UID, is for that identity, and is

@@ -138,15 +138,21 @@ mod tests {
     /// Between two writes to a throttled identity, as published.
     const INTERVAL: Duration = Duration::from_secs(4);
 
-    #[tokio::test(start_paused = true)]
-    async fn an_interval_counts_from_the_answer() {
+    /// A gate with one permit, and an identity whose writes Azure has just throttled.
+    async fn throttled() -> (Gate, ManagedIdentityId) {
         let gate = Gate::new(1);
         let id = ManagedIdentityId::parse(ID).unwrap();
-        let throttled = async {
+        let refused = async {
             let kind = AzureErrorKind::Throttled { retry_after: None };
             Err::<(), _>(AzureError::local(kind, "slow down"))
         };
-        gate.send(&id, Operation::Put, throttled).await.unwrap_err();
+        gate.send(&id, Operation::Put, refused).await.unwrap_err();
+        (gate, id)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interval_counts_from_the_answer() {
+        let (gate, id) = throttled().await;
         gate.admitted(&id, Operation::Put).await;
         let slow = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -162,13 +168,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_goes_late_puts_off_the_next_that_was_admitted_in_time_and_holds_up_nobody_else()
      {
-        let gate = Gate::new(1);
-        let id = ManagedIdentityId::parse(ID).unwrap();
-        let throttled = async {
-            let kind = AzureErrorKind::Throttled { retry_after: None };
-            Err::<(), _>(AzureError::local(kind, "slow down"))
-        };
-        gate.send(&id, Operation::Put, throttled).await.unwrap_err();
+        let (gate, id) = throttled().await;
         for _ in ["the late one", "the next one"] {
             gate.admitted(&id, Operation::Put).await;
         }

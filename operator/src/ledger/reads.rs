@@ -128,22 +128,19 @@ impl Ledger {
     where
         F: Future<Output = Result<T, AzureError>>,
     {
-        let asking = match read.look(who, freshness) {
-            Lookup::Answer(answer, asked) => {
-                return answer
-                    .map(|answer| (answer, asked))
-                    .map_err(ReadError::Azure);
-            }
+        let (answer, asked) = match read.look(who, freshness) {
+            Lookup::Answer(answer, asked) => (answer, asked),
             Lookup::UnderWay => return Err(ReadError::NotNow(NotNow::UnderWay)),
-            Lookup::Ask(asking) => asking,
+            Lookup::Ask(asking) => {
+                self.admit(operation).map_err(ReadError::NotNow)?;
+                let asked = asking.asked();
+                let answer = request(asked).await;
+                self.wake(asking.answer(&answer));
+                (answer, asked)
+            }
         };
-        self.admit(operation).map_err(ReadError::NotNow)?;
-        let asked = asking.asked();
-        let answer = request(asked).await;
-        self.wake(asking.answer(&answer));
-        answer
-            .map(|answer| (answer, asked))
-            .map_err(ReadError::Azure)
+        let answer = answer.map_err(ReadError::Azure)?;
+        Ok((answer, asked))
     }
 
     /// What a listing that was asked for at `asked` says, with the writes that it may lack.

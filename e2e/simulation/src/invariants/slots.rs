@@ -16,7 +16,7 @@ use crate::trace::lock;
 /// No new credential is sent on the word of an old listing.
 pub const SLOT_SEEN: &str = "no-slot-on-the-word-of-an-old-listing";
 
-/// How long a listing that a write is decided on may be outdated when that write is sent: it was asked for up to 10 s
+/// How long a listing that a write is decided on may be outdated when that write is sent: it was asked for up to 30 s
 /// before, a read lags by up to 15 s, and the write before it may take as long as a request may.
 const OUTDATED: SignedDuration = SignedDuration::from_secs(75);
 

@@ -4,7 +4,7 @@ use azwib_crds::{CredentialAdoption, WorkloadIdentityBinding};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::bindings::{condition, is_ready};
+use crate::bindings::{account, condition, is_ready};
 use crate::setup::ISSUER;
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -56,13 +56,7 @@ pub(super) fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIde
     }) {
         return;
     }
-    let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-    let account = binding
-        .spec
-        .service_account
-        .name
-        .as_deref()
-        .unwrap_or_default();
+    let (namespace, account) = account(binding);
     let stands = lock(&shared.azure).identity(identity).is_some_and(|it| {
         it.credentials.values().any(|credential| {
             may_count(binding, &credential.name)

@@ -1,9 +1,14 @@
 //! What a binding may delete: what is proven to be its own.
 
-use azwib_crds::{CredentialName, Issuer, RecordedCredential, Subject};
+use azwib_crds::{CredentialName, CredentialOrigin, Issuer, RecordedCredential, Subject};
 
 use crate::azure::ListedCredential;
 use crate::runtime::deliberate::Bug;
+
+/// Whether the binding may have made what it records: an adopted credential was there before.
+pub(super) fn may_have_made(recorded: &RecordedCredential) -> bool {
+    recorded.origin != CredentialOrigin::Adopted
+}
 
 /// The name of a recorded credential where this binding can have made it, or why it stays.
 ///
@@ -41,7 +46,6 @@ pub(super) fn is_ours(
 mod tests {
     use super::*;
     use crate::azure::CredentialContent;
-    use azwib_crds::CredentialOrigin;
 
     const ISSUER: &str = "https://oidc.example/";
     const NAME: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";
@@ -83,6 +87,7 @@ mod tests {
     fn our_credential_is_deleted_whatever_its_audience_and_also_when_it_is_not_found() {
         for origin in [CredentialOrigin::Pending, CredentialOrigin::Created] {
             let recorded = recorded(NAME, origin);
+            assert!(may_have_made(&recorded));
             assert_eq!(name_of(&recorded).unwrap().as_str(), NAME);
             for audience in ["a", "b"] {
                 let found = listed(NAME, ISSUER, SUBJECT, audience);
@@ -108,6 +113,7 @@ mod tests {
         ] {
             assert!(!is_ours(Some(&found), &created, &subject()), "{found:?}");
         }
+        assert!(!may_have_made(&recorded(NAME, CredentialOrigin::Adopted)));
     }
 
     #[test]
