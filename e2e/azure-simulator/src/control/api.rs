@@ -8,7 +8,7 @@ pub use crate::core::NewIdentity;
 pub use crate::core::http::Service;
 pub use crate::core::interference::{Fault, FaultAction, Hold, Latency, Matcher, RuleId, When};
 pub use crate::core::locks::{Lock, LockLevel, PolicyDenial};
-pub use crate::core::rbac::{Role, RoleAssignment};
+pub use crate::core::rbac::{DenyAssignment, Role, RoleAssignment};
 pub use crate::core::request_log::{RequestRecord, SecretKind, SeenSecret};
 pub use crate::core::state::{ClaimsMatchingExpression, FederatedCredential};
 pub use crate::core::throttle::{
@@ -102,6 +102,16 @@ pub struct NewRoleAssignment {
     pub role: Role,
     /// Object id or client id of the principal.
     pub principal: Uuid,
+}
+
+/// A deny assignment to make.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewDenyAssignment {
+    /// ARM id of a subscription, a resource group or an identity.
+    pub scope: String,
+    /// The actions that nobody may do; `*` stands for any text.
+    pub actions: Vec<String>,
 }
 
 /// A lock to put on a scope.

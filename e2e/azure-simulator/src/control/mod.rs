@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use self::api::{
     Created, CredentialFixture, Fault, Hold, HoldState, HoldStatus, IdentityFixture, Latency,
-    LockLevel, NewIdentity, NewIssuer, NewLock, NewPolicyDenial, NewRoleAssignment,
-    NewServicePrincipal, PropagationDelay, RegisteredIssuer, RequestRecord, ResourceGroupFixture,
-    Role, RoleAssignment, RuleId, SeenSecret, ServicePrincipalFixture, SubscriptionFixture,
-    Tunables,
+    LockLevel, NewDenyAssignment, NewIdentity, NewIssuer, NewLock, NewPolicyDenial,
+    NewRoleAssignment, NewServicePrincipal, PropagationDelay, RegisteredIssuer, RequestRecord,
+    ResourceGroupFixture, Role, RoleAssignment, RuleId, SeenSecret, ServicePrincipalFixture,
+    SubscriptionFixture, Tunables,
 };
 
 /// A call that did not succeed.
@@ -153,6 +153,24 @@ impl ControlClient {
     /// Takes a role assignment away.
     pub async fn delete_role_assignment(&self, id: Uuid) -> Result<()> {
         self.command(Method::DELETE, &format!("/role-assignments/{id}"), &())
+            .await
+    }
+
+    /// Takes actions on a scope and below from everybody; returns the deny assignment's id.
+    pub async fn assign_denial(&self, scope: &str, actions: &[&str]) -> Result<Uuid> {
+        let denial = NewDenyAssignment {
+            scope: scope.to_owned(),
+            actions: actions.iter().map(ToString::to_string).collect(),
+        };
+        let made: Created<Uuid> = self
+            .query(Method::POST, "/deny-assignments", &denial)
+            .await?;
+        Ok(made.id)
+    }
+
+    /// Takes a deny assignment away.
+    pub async fn delete_denial(&self, id: Uuid) -> Result<()> {
+        self.command(Method::DELETE, &format!("/deny-assignments/{id}"), &())
             .await
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::locks::{Lock, LockLevel, PolicyDenial};
 use super::phases::after;
-use super::rbac::{Role, RoleAssignment, RoleGrant};
+use super::rbac::{DenyAssignment, Role, RoleAssignment, RoleGrant};
 use super::{Azure, FixtureError};
 
 impl Azure {
@@ -69,6 +69,24 @@ impl Azure {
     fn role_change_counts(&self, now: Timestamp) -> Timestamp {
         let seconds = self.settings.tunables.role_propagation_seconds;
         after(now, seconds.saturating_mul(1000))
+    }
+
+    /// Takes these actions on a scope and below from everybody. Returns the deny assignment's id.
+    pub fn assign_denial(&mut self, scope: &str, actions: &[&str]) -> Uuid {
+        let id = self.random.guid();
+        self.state.deny_assignments.push(DenyAssignment {
+            id,
+            scope: scope.to_owned(),
+            actions: actions.iter().map(ToString::to_string).collect(),
+        });
+        id
+    }
+
+    /// Takes a deny assignment away; whether it was there.
+    pub fn delete_denial(&mut self, id: Uuid) -> bool {
+        let before = self.state.deny_assignments.len();
+        self.state.deny_assignments.retain(|denial| denial.id != id);
+        self.state.deny_assignments.len() < before
     }
 
     /// Puts a lock on a scope. Returns its id.

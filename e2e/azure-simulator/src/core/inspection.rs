@@ -8,7 +8,7 @@ use super::Azure;
 use super::arm::ids::identity_id;
 use super::arm::route::IdentityPath;
 use super::locks::{Lock, PolicyDenial};
-use super::rbac::RoleAssignment;
+use super::rbac::{DenyAssignment, RoleAssignment};
 use super::request_log::{RequestRecord, SeenSecret};
 use super::state::{FederatedCredential, Identity};
 
@@ -37,10 +37,12 @@ impl Azure {
         self.state.visible_credentials(client_id, now)
     }
 
-    /// Whether a principal (by object id or client id) may do an action on a scope at this moment.
+    /// Whether a principal (by object id or client id) may do an action on a scope at this moment: a role allows it, and no
+    /// deny assignment forbids it.
     pub fn is_permitted(&self, principal: Uuid, action: &str, scope: &str, now: Timestamp) -> bool {
         let object_id = self.state.object_id(principal);
         self.state.is_allowed(object_id, action, scope, now)
+            && self.state.denial_of(action, scope).is_none()
     }
 
     /// All role assignments that were not taken away.
@@ -51,6 +53,11 @@ impl Azure {
             .filter(|grant| grant.until.is_none())
             .map(|grant| grant.assignment.clone())
             .collect()
+    }
+
+    /// All deny assignments.
+    pub fn deny_assignments(&self) -> &[DenyAssignment] {
+        &self.state.deny_assignments
     }
 
     /// All locks.

@@ -110,6 +110,19 @@ pub struct RoleAssignment {
     pub principal_id: Uuid,
 }
 
+/// What no role allows on a scope and all that is below it, to nobody: those that Azure makes, for deployment stacks and
+/// managed applications, exclude only who has made them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DenyAssignment {
+    /// Its id.
+    pub id: Uuid,
+    /// ARM id of a subscription, a resource group or a resource.
+    pub scope: String,
+    /// The actions; `*` stands for any text.
+    pub actions: Vec<String>,
+}
+
 /// A role assignment and the time in which it counts.
 #[derive(Debug, Clone)]
 pub(crate) struct RoleGrant {
@@ -138,7 +151,15 @@ fn normalized(scope: &str) -> String {
 }
 
 impl State {
-    /// Whether a principal may do an action on a scope.
+    /// The deny assignment that takes an action on a scope from everybody.
+    pub(crate) fn denial_of(&self, action: &str, scope: &str) -> Option<&DenyAssignment> {
+        self.deny_assignments.iter().find(|denial| {
+            let mut actions = denial.actions.iter();
+            covers(&denial.scope, scope) && actions.any(|it| action_matches(it, action))
+        })
+    }
+
+    /// Whether a principal has a role that allows an action on a scope.
     pub(crate) fn is_allowed(
         &self,
         principal_id: Uuid,

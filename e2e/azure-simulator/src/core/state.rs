@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::locks::{Lock, PolicyDenial};
-use super::rbac::RoleGrant;
+use super::rbac::{DenyAssignment, RoleGrant};
 
 /// Tags of a resource.
 pub type Tags = BTreeMap<String, String>;
@@ -131,6 +131,7 @@ pub(crate) struct State {
     pub(crate) subscriptions: BTreeMap<Uuid, Subscription>,
     pub(crate) applications: BTreeMap<Uuid, ApplicationPrincipal>,
     pub(crate) role_grants: Vec<RoleGrant>,
+    pub(crate) deny_assignments: Vec<DenyAssignment>,
     pub(crate) locks: Vec<Lock>,
     pub(crate) policy_denials: Vec<PolicyDenial>,
     /// By path below the issuer's host, without slashes at the ends.

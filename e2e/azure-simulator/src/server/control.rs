@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::pipeline::Shared;
 use crate::control::api::{
-    ControlRefusal, Created, CredentialFixture, Fault, Hold, HoldStatus, IdentityFixture, Latency,
-    Lock, NewIdentity, NewIssuer, NewLock, NewPolicyDenial, NewRoleAssignment, NewServicePrincipal,
-    PolicyDenial, PropagationDelay, RegisteredIssuer, RequestRecord, ResourceGroupFixture,
-    RoleAssignment, RuleId, SeenSecret, ServicePrincipalFixture, SubscriptionFixture, Tunables,
+    ControlRefusal, Created, CredentialFixture, DenyAssignment, Fault, Hold, HoldStatus,
+    IdentityFixture, Latency, Lock, NewDenyAssignment, NewIdentity, NewIssuer, NewLock,
+    NewPolicyDenial, NewRoleAssignment, NewServicePrincipal, PolicyDenial, PropagationDelay,
+    RegisteredIssuer, RequestRecord, ResourceGroupFixture, RoleAssignment, RuleId, SeenSecret,
+    ServicePrincipalFixture, SubscriptionFixture, Tunables,
 };
 use crate::core::interference::RuleError;
 use crate::core::state::ServicePrincipal;
@@ -68,6 +69,11 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/issuers", post(register_issuer))
         .route("/role-assignments", get(role_assignments).post(assign_role))
         .route("/role-assignments/{id}", delete(delete_role_assignment))
+        .route(
+            "/deny-assignments",
+            get(deny_assignments).post(assign_denial),
+        )
+        .route("/deny-assignments/{id}", delete(delete_denial))
         .route("/locks", get(locks).post(lock))
         .route("/locks/{id}", delete(unlock))
         .route("/policy-denials", get(policy_denials).post(deny))
@@ -210,6 +216,25 @@ async fn delete_role_assignment(
 
 async fn locks(State(shared): Core) -> Json<Vec<Lock>> {
     Json(shared.azure().locks().to_vec())
+}
+
+async fn deny_assignments(State(shared): Core) -> Json<Vec<DenyAssignment>> {
+    Json(shared.azure().deny_assignments().to_vec())
+}
+
+async fn assign_denial(
+    State(shared): Core,
+    Json(body): Json<NewDenyAssignment>,
+) -> Json<Created<Uuid>> {
+    let actions: Vec<_> = body.actions.iter().map(String::as_str).collect();
+    let id = shared.azure().assign_denial(&body.scope, &actions);
+    Json(Created { id })
+}
+
+async fn delete_denial(State(shared): Core, Path(id): Path<Uuid>) -> Result<StatusCode, Refusal> {
+    found(shared.azure().delete_denial(id), || {
+        format!("no deny assignment {id}")
+    })
 }
 
 async fn lock(State(shared): Core, Json(body): Json<NewLock>) -> Json<Created<Uuid>> {

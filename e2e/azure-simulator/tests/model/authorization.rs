@@ -5,8 +5,8 @@ use serde_json::json;
 use uuid::{Uuid, uuid};
 
 use crate::support::{
-    ARM_SCOPE, Arm, Azure, GROUP, SUBSCRIPTION, credential, credential_path, group_path,
-    identities_path, identity_path,
+    ARM_SCOPE, Arm, Azure, GROUP, SUBSCRIPTION, credential, credential_path, credentials_path,
+    group_path, identities_path, identity_path,
 };
 
 const CALLER: Uuid = uuid!("44444444-4444-4444-8444-444444444444");
@@ -266,4 +266,44 @@ async fn a_role_counts_some_time_after_it_was_given_or_taken_away() {
     // It is gone from the list at once.
     let listed = control.role_assignments().await.unwrap();
     assert!(listed.iter().all(|assignment| assignment.id != role));
+}
+
+#[tokio::test]
+async fn a_deny_assignment_takes_what_roles_give() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    let (_, stranger) = stranger(&azure).await;
+    let scope = identity_path("ORDERS");
+    let path = credential_path("orders", "rights");
+    let all = "Microsoft.ManagedIdentity/*";
+    let denial = azure.control.assign_denial(&scope, &[all]).await.unwrap();
+    for refused in [
+        owner.get(&identity_path("orders")).await,
+        owner.get(&credentials_path("orders")).await,
+        owner.put(&path, credential("https://rights/", "s")).await,
+        owner.delete(&path).await,
+    ] {
+        assert_eq!(refused.error(), (403, "DenyAssignmentAuthorizationFailed"));
+        let message = refused.message();
+        assert!(
+            message.contains("has permission to perform action"),
+            "{message}"
+        );
+        assert!(message.contains(&denial.simple().to_string()), "{message}");
+    }
+    let refused = stranger.get(&identity_path("orders")).await;
+    assert_eq!(refused.error(), (403, "AuthorizationFailed"));
+    azure.control.delete_denial(denial).await.unwrap();
+    assert_eq!(rights(&owner).await, [true, true, true]);
+    // One for writes leaves reads alone.
+    let writes = "Microsoft.ManagedIdentity/*/write";
+    azure
+        .control
+        .assign_denial(&scope, &[writes])
+        .await
+        .unwrap();
+    assert_eq!(owner.get(&identity_path("orders")).await.status, 200);
+    let refused = owner.put(&path, credential("https://rights/", "s")).await;
+    assert_eq!(refused.error(), (403, "DenyAssignmentAuthorizationFailed"));
 }

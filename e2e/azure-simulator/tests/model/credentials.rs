@@ -130,7 +130,7 @@ async fn a_write_below_a_missing_identity_names_the_parent() {
         assert!(
             reply
                 .message()
-                .contains("Parent resource 'nobody' not found.")
+                .contains("userAssignedIdentities/nobody' could not be found.")
         );
     }
 }

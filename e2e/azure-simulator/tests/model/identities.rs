@@ -207,6 +207,10 @@ async fn isolation_scope_is_shown_by_versions_that_know_it() {
     assert_eq!(created.body["properties"]["isolationScope"], "Regional");
     let old = owner.get_version(&path, "2023-01-31").await;
     assert_eq!(old.body["properties"].get("isolationScope"), None);
+    let other = identity_path("others");
+    owner.put(&other, json!({"location": "westeurope"})).await;
+    let unset = owner.get_version(&other, "2024-11-30").await;
+    assert_eq!(unset.body["properties"]["isolationScope"], "None");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
-    Azure, GROUP, Reply, SUBSCRIPTION, credentials_path, group_path, identities_path, identity_path,
+    Azure, GROUP, Reply, SUBSCRIPTION, credential, credential_path, credentials_path, group_path,
+    identities_path, identity_path,
 };
 
 #[tokio::test]
@@ -278,4 +279,53 @@ async fn a_body_that_is_no_json_is_refused() {
         let reply = Reply::of(sent.send().await.unwrap()).await;
         assert_eq!(reply.error(), (400, "InvalidRequestContent"), "{body}");
     }
+}
+
+#[tokio::test]
+async fn what_resource_manager_does_not_find_itself_says_so() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    let cause = |reply: &Reply| reply.header("x-ms-failure-cause").to_owned();
+    let body = json!({"properties": {}});
+    let other_group = identity_path("orders").replace(GROUP, "rg-none");
+    for (reply, code) in [
+        (owner.get(&other_group).await, "ResourceGroupNotFound"),
+        (owner.get(&identity_path("none")).await, "ResourceNotFound"),
+        (
+            owner.delete(&credential_path("none", "shop")).await,
+            "ParentResourceNotFound",
+        ),
+        (
+            owner
+                .put(
+                    &credential_path("none", "shop"),
+                    credential("https://i/", "s"),
+                )
+                .await,
+            "ParentResourceNotFound",
+        ),
+        (
+            owner
+                .put(&format!("{}/things/x", identity_path("orders")), body)
+                .await,
+            "InvalidResourceType",
+        ),
+    ] {
+        assert_eq!(reply.error(), (404, code));
+        assert_eq!(cause(&reply), "gateway", "{reply:?}");
+        if code == "ParentResourceNotFound" {
+            let parent = identity_path("none");
+            assert!(reply.message().ends_with(&format!(
+                "because the parent resource '{parent}' could not be found."
+            )));
+        }
+    }
+    let provider = owner.get(&credential_path("orders", "shop")).await;
+    assert_eq!(provider.error(), (404, "NotFound"));
+    assert_eq!(cause(&provider), "");
+    assert_eq!(
+        provider.message(),
+        "Federated Identity Credential 'shop' was not found."
+    );
 }

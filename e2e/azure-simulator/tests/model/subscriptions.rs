@@ -5,6 +5,7 @@ use uuid::uuid;
 
 use crate::support::{
     ARM_SCOPE, Azure, GROUP, OWNER, SUBSCRIPTION, TENANT, group_path, identities_path,
+    identity_path,
 };
 
 #[tokio::test]
@@ -183,4 +184,13 @@ async fn the_locations_of_a_subscription_are_listed() {
         .unwrap();
     assert_eq!(found["id"], json!(format!("{path}/westeurope")));
     assert_eq!(found["displayName"], "West Europe");
+    // Recordings of clients use these two.
+    let owner = azure.owner().await;
+    for name in ["westcentralus", "eastus2euap"] {
+        assert!(value.iter().any(|entry| entry["name"] == name), "{name}");
+        let body = json!({"location": name});
+        let made = owner.put(&identity_path(name), body).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        assert_eq!(made.body["location"], name);
+    }
 }

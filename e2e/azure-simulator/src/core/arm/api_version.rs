@@ -197,8 +197,7 @@ fn no_registered_provider(kind: &str, version: &str, versions: &[&str]) -> ArmEr
 }
 
 fn no_such_type(version: &str) -> ArmError {
-    ArmError::new(
-        StatusCode::NOT_FOUND,
+    ArmError::not_found_by_gateway(
         "InvalidResourceType",
         format!(
             "The resource type 'userAssignedIdentities/federatedIdentityCredentials' could not be found in the namespace '{NAMESPACE}' for api version '{version}'. The supported api-versions are '{}'.",

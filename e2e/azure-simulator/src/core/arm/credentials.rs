@@ -1,6 +1,6 @@
 //! Federated identity credentials of managed identities.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,9 +104,7 @@ pub(crate) fn get(
     let credential = state
         .shown_credentials(identity, context.now)
         .get(&name.to_ascii_lowercase())
-        .ok_or_else(|| {
-            ArmError::credential_not_found(&id(state, path, name).unwrap_or_default())
-        })?;
+        .ok_or_else(|| ArmError::credential_not_found(name))?;
     Ok(Response::json(
         StatusCode::OK,
         &body(
@@ -146,7 +144,7 @@ pub(crate) fn put(
     let credential = read(name, parse_body(context.request)?, context.version)?;
     let identity = state
         .identity_mut(path)
-        .map_err(|error| parent_of_credential(error, path))?;
+        .map_err(|error| parent_of_credential(error, path, &context.request.method))?;
     let key = name.to_ascii_lowercase();
     let duplicate = identity.credentials.iter().any(|(other, existing)| {
         *other != key
@@ -189,7 +187,7 @@ pub(crate) fn delete(
 ) -> ArmResult<(Response, Option<Changed>)> {
     let identity = state
         .identity_mut(path)
-        .map_err(|error| parent_of_credential(error, path))?;
+        .map_err(|error| parent_of_credential(error, path, &Method::DELETE))?;
     let before = identity.credentials.clone();
     Ok(
         match identity.credentials.remove(&name.to_ascii_lowercase()) {
@@ -203,9 +201,9 @@ pub(crate) fn delete(
 }
 
 /// A write below an identity that is missing names the parent; a missing group or subscription keeps its own code.
-fn parent_of_credential(error: ArmError, path: &IdentityPath) -> ArmError {
+fn parent_of_credential(error: ArmError, path: &IdentityPath, method: &Method) -> ArmError {
     if error.code == "ResourceNotFound" {
-        ArmError::parent_not_found(&path.name)
+        ArmError::parent_not_found(&path.scope(), method)
     } else {
         error
     }

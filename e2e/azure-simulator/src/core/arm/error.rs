@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::core::http::Response;
+use crate::core::rbac::DenyAssignment;
 use crate::core::tunables::ErrorAnswer;
 
 /// An error answer.
@@ -25,6 +26,14 @@ impl ArmError {
             code: code.to_owned(),
             message: message.into(),
             headers: Vec::new(),
+        }
+    }
+
+    /// A 404 that Resource Manager gives itself, before it asks the provider, and says so in a header.
+    pub(crate) fn not_found_by_gateway(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            headers: vec![("x-ms-failure-cause", "gateway".to_owned())],
+            ..Self::new(StatusCode::NOT_FOUND, code, message)
         }
     }
 
@@ -74,25 +83,41 @@ impl ArmError {
         )
     }
 
-    pub(crate) fn subscription_not_found(subscription: Uuid) -> Self {
+    /// The caller has a role that allows it, and a deny assignment takes it away.
+    pub(crate) fn denied(
+        client_id: Uuid,
+        object_id: Uuid,
+        action: &str,
+        scope: &str,
+        by: &DenyAssignment,
+    ) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
+            StatusCode::FORBIDDEN,
+            "DenyAssignmentAuthorizationFailed",
+            format!(
+                "The client '{client_id}' with object id '{object_id}' has permission to perform action '{action}' on scope '{scope}'; however, the access is denied because of the deny assignment with name 'Deny assignment of the simulator' and Id '{}' at scope '{}'.",
+                by.id.simple(),
+                by.scope
+            ),
+        )
+    }
+
+    pub(crate) fn subscription_not_found(subscription: Uuid) -> Self {
+        Self::not_found_by_gateway(
             "SubscriptionNotFound",
             format!("The subscription '{subscription}' could not be found."),
         )
     }
 
     pub(crate) fn group_not_found(group: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
+        Self::not_found_by_gateway(
             "ResourceGroupNotFound",
             format!("Resource group '{group}' could not be found."),
         )
     }
 
     pub(crate) fn identity_not_found(group: &str, name: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
+        Self::not_found_by_gateway(
             "ResourceNotFound",
             format!(
                 "The Resource 'Microsoft.ManagedIdentity/userAssignedIdentities/{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
@@ -100,21 +125,25 @@ impl ArmError {
         )
     }
 
-    pub(crate) fn parent_not_found(name: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
+    pub(crate) fn parent_not_found(identity: &str, method: &http::Method) -> Self {
+        let operation = match *method {
+            http::Method::DELETE => "delete",
+            _ => "write",
+        };
+        Self::not_found_by_gateway(
             "ParentResourceNotFound",
             format!(
-                "Can not perform requested operation on nested resource. Parent resource '{name}' not found."
+                "Failed to perform '{operation}' on resource(s) of type 'userAssignedIdentities/federatedIdentityCredentials', because the parent resource '{identity}' could not be found."
             ),
         )
     }
 
-    pub(crate) fn credential_not_found(id: &str) -> Self {
+    /// The provider's own, in the words that its other messages have.
+    pub(crate) fn credential_not_found(name: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "NotFound",
-            format!("The federated identity credential '{id}' was not found."),
+            format!("Federated Identity Credential '{name}' was not found."),
         )
     }
 

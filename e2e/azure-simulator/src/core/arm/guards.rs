@@ -62,7 +62,7 @@ impl Azure {
                 .request_random
                 .happens(tunables.parent_not_found_per_mille)
         {
-            return Err(ArmError::parent_not_found(&path.name));
+            return Err(ArmError::parent_not_found(&path.scope(), method));
         }
         if *method == Method::PUT && is_within(tunables.directory_delay_seconds) {
             return Err((&tunables.directory_answer).into());

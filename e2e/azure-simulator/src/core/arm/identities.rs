@@ -44,8 +44,9 @@ fn body(
         "principalId": identity.principal_id,
         "clientId": identity.client_id,
     });
-    if let (true, Some(scope)) = (version.has_isolation_scope(), &identity.isolation_scope) {
-        properties["isolationScope"] = json!(scope);
+    if version.has_isolation_scope() {
+        let scope = identity.isolation_scope.as_deref();
+        properties["isolationScope"] = json!(scope.unwrap_or("None"));
     }
     json!({
         "id": identity_id(subscription, group, &identity.name),

@@ -9,13 +9,15 @@ use super::ids::subscription_id;
 use crate::core::http::Response;
 
 /// As people see them; without spaces and in lower case they are the names that resources carry.
-const DISPLAY_NAMES: [&str; 23] = [
+const DISPLAY_NAMES: [&str; 25] = [
     "East US",
     "East US 2",
+    "East US 2 EUAP",
     "West US",
     "West US 2",
     "West US 3",
     "Central US",
+    "West Central US",
     "North Central US",
     "South Central US",
     "North Europe",

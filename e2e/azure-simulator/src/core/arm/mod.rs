@@ -151,19 +151,19 @@ impl Azure {
             self.state.subscription(subscription)?;
         }
         let scope = target.scope();
-        if action.permission.is_empty()
-            || self
-                .state
-                .is_allowed(caller.object_id, action.permission, &scope, now)
-        {
+        let (client, object, permission) = (caller.client_id, caller.object_id, action.permission);
+        if permission.is_empty() {
             return Ok(());
         }
-        Err(ArmError::authorization_failed(
-            caller.client_id,
-            caller.object_id,
-            action.permission,
-            &scope,
-        ))
+        if !self.state.is_allowed(object, permission, &scope, now) {
+            return Err(ArmError::authorization_failed(
+                client, object, permission, &scope,
+            ));
+        }
+        match self.state.denial_of(permission, &scope) {
+            None => Ok(()),
+            Some(denial) => Err(ArmError::denied(client, object, permission, &scope, denial)),
+        }
     }
 
     /// Carries an admitted request out: validation against the state, change, answer.

@@ -140,8 +140,7 @@ impl Target {
                     .step_by(2)
                     .map(String::as_str)
                     .collect();
-                Err(ArmError::new(
-                    StatusCode::NOT_FOUND,
+                Err(ArmError::not_found_by_gateway(
                     "InvalidResourceType",
                     format!(
                         "The resource type '{}' could not be found in the namespace '{NAMESPACE}' for api version '{}'.",
@@ -232,7 +231,7 @@ impl IdentityPath {
         self.scope().to_ascii_lowercase()
     }
 
-    fn scope(&self) -> String {
+    pub(crate) fn scope(&self) -> String {
         format!(
             "{}/providers/{NAMESPACE}/userAssignedIdentities/{}",
             ids::group_id(self.group.subscription, &self.group.group),
@@ -245,8 +244,7 @@ fn namespace(lower: &str, as_sent: &str) -> ArmResult<()> {
     if lower == NAMESPACE.to_ascii_lowercase() {
         return Ok(());
     }
-    Err(ArmError::new(
-        StatusCode::NOT_FOUND,
+    Err(ArmError::not_found_by_gateway(
         "InvalidResourceNamespace",
         format!("The resource namespace '{as_sent}' is invalid."),
     ))
