@@ -176,6 +176,25 @@ async fn a_flag_that_is_missing_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() -> anyhow::Result<()>
+{
+    for issuer in [
+        "https://kubernetes.default.svc.cluster.local",
+        "https://localhost:6443",
+        "https://oidc.corp.internal/",
+        "https://192.168.1.1/",
+        "https://[fe80::1]/",
+        "https://oidc/",
+        "http://oidc.example/",
+    ] {
+        let mut start = Start::new()?;
+        start.flags.insert("issuer", issuer.to_owned());
+        start.is_refused(&["--issuer", "az aks show"]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_used_is_named_with_its_flag() -> anyhow::Result<()> {
     let files = tempfile::tempdir()?;
     let missing = files.path().join("missing");

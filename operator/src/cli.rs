@@ -14,6 +14,10 @@ pub struct Cli {
     #[arg(long, env = "AZWIB_ISSUER", value_name = "URL")]
     pub issuer: String,
 
+    /// Take an issuer that nobody on the internet reaches, for a cloud of your own that does
+    #[arg(long, env = "AZWIB_ALLOW_PRIVATE_ISSUER")]
+    pub allow_private_issuer: bool,
+
     /// The Azure cloud; `custom` needs the authority host, the resource manager and its audience
     #[arg(long, env = "AZWIB_CLOUD", value_enum, default_value_t = CloudName::Public)]
     pub cloud: CloudName,

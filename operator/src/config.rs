@@ -1,5 +1,7 @@
 //! Flags made sense of: plain data, checked before anything starts. Every error names the flag and what to do.
 
+mod reach;
+
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +18,15 @@ use crate::binding::validate::Defaults;
 use crate::cli::{AuthName, Cli, CloudName};
 use crate::ledger::LedgerSettings;
 use crate::ledger::plan::CREDENTIAL_LIMIT;
+use reach::{Unreachable, unreachable};
+
+/// How to come by an issuer that Microsoft Entra can read, on each platform.
+const REAL_ISSUER: &str = "give the URL that Entra can read too. AKS: `az aks show -g GROUP -n CLUSTER --query \
+                           oidcIssuerProfile.issuerUrl -o tsv` (after `az aks update --enable-oidc-issuer`); Azure Arc: \
+                           `az connectedk8s show -g GROUP -n CLUSTER --query oidcIssuerProfile.issuerUrl -o tsv` (after \
+                           `az connectedk8s update --enable-oidc-issuer`), and set it as the API server's \
+                           --service-account-issuer; other clusters: publish the discovery document and the keys at a \
+                           public https address and set that as --service-account-issuer";
 
 /// `--metrics-bind-address` without metrics, as in controller-runtime.
 const NO_METRICS: &str = "0";
@@ -39,8 +50,13 @@ pub struct Config {
 /// A flag that cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("--issuer: {0}")]
+    #[error("--issuer: {0}; {REAL_ISSUER}")]
     Issuer(#[source] InvalidIssuer),
+    #[error(
+        "--issuer: the host of {issuer} {why}: Microsoft Entra cannot read its discovery document there, and no token could \
+         be exchanged; {REAL_ISSUER}. Where a cloud of your own can read it, say so with --allow-private-issuer"
+    )]
+    UnreachableIssuer { issuer: Issuer, why: Unreachable },
     #[error("--{flag} is needed with --{with}: give the flag or set {variable}")]
     Missing {
         flag: &'static str,
@@ -155,6 +171,9 @@ fn settings(cli: &Cli) -> Result<Settings, Error> {
 
 fn defaults(cli: &Cli) -> Result<Defaults, Error> {
     let issuer = Issuer::parse(&cli.issuer).map_err(Error::Issuer)?;
+    if let Some(why) = unreachable(&issuer).filter(|_| !cli.allow_private_issuer) {
+        return Err(Error::UnreachableIssuer { issuer, why });
+    }
     let (subscription, group) = (
         given(&cli.default_subscription),
         given(&cli.default_resource_group),

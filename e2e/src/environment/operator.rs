@@ -15,6 +15,8 @@ impl Environment {
         let simulator = &self.simulator;
         let mut flags = vec![
             format!("--issuer={}", self.issuer),
+            // It is on this machine, and so is the token endpoint.
+            "--allow-private-issuer".to_owned(),
             "--cloud=custom".to_owned(),
             format!("--authority-host={}", simulator.entra()),
             format!("--resource-manager-endpoint={}", simulator.arm()),

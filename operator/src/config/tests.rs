@@ -170,3 +170,44 @@ fn a_client_secret_is_read_without_its_line_end_and_never_printed() {
     std::fs::write(&path, "\n").unwrap();
     assert!(refusal(&["--auth=client-secret", &file]).contains("is empty"));
 }
+
+#[test]
+fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() {
+    let with = |issuer: &str, more: &[&str]| {
+        let issuer = format!("--issuer={issuer}");
+        let flags = ["azwib-operator", &issuer, TENANT, CLIENT, TOKEN];
+        let cli = Cli::try_parse_from(flags.iter().chain(more)).unwrap();
+        Config::from_cli(cli).map_err(|error| error.to_string())
+    };
+    for issuer in [
+        "https://kubernetes.default.svc.cluster.local",
+        "https://kubernetes.default.svc",
+        "https://localhost:6443",
+        "https://oidc.shop.internal/",
+        "https://10.0.0.1/",
+        "https://[fd00::1]/",
+        "https://oidc/",
+    ] {
+        let refusal = with(issuer, &[]).unwrap_err();
+        for part in [
+            "--issuer",
+            issuer,
+            "az aks show",
+            "az connectedk8s show",
+            "--service-account-issuer",
+            "--allow-private-issuer",
+        ] {
+            assert!(refusal.contains(part), "{part}: {refusal}");
+        }
+        let allowed = with(issuer, &["--allow-private-issuer"]).unwrap();
+        assert_eq!(allowed.settings.defaults.issuer.as_str(), issuer);
+    }
+    // Entra reads over https, whatever is allowed.
+    let refusal = with("http://oidc.example/", &["--allow-private-issuer"]).unwrap_err();
+    assert!(
+        refusal.contains("does not begin with https://"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("az aks show"), "{refusal}");
+    with("https://oidc.example/", &[]).unwrap();
+}
