@@ -18,9 +18,9 @@ pub use binding::{
 pub use crd::crd_yaml;
 pub use crd::{CRD_FILE_NAME, crd};
 pub use names::{
-    Audience, ClientId, CredentialName, DEFAULT_AUDIENCE, InvalidAudience, InvalidClientId,
-    InvalidCredentialName, InvalidIssuer, InvalidManagedIdentityId, InvalidSubject, Issuer,
-    ManagedIdentityId, Subject,
+    Audience, ClientId, CredentialName, DEFAULT_AUDIENCE, Guid, InvalidAudience, InvalidClientId,
+    InvalidCredentialName, InvalidGuid, InvalidIssuer, InvalidManagedIdentityId, InvalidSubject,
+    Issuer, MAX_CREDENTIAL_PROPERTY_CHARS, ManagedIdentityId, Subject,
 };
 pub use status::{
     CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,

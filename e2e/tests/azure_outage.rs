@@ -11,8 +11,9 @@ use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
 use azwib_e2e::supervisor::Exit;
 use azwib_e2e::{Environment, EnvironmentOptions, wait};
 use futures::future::try_join_all;
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use kube::ResourceExt;
+use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -174,10 +175,13 @@ async fn a_ready_binding_stays_ready_while_the_operator_may_not_read() -> anyhow
 async fn azure_asking_to_be_asked_again_at_once_is_not_asked_without_a_pause() -> anyhow::Result<()>
 {
     let env = Environment::shared().await?;
-    for (purpose, retry_after) in [
+    let cases = [
         ("retry-after-zero", "0"),
         ("retry-after-past", "Wed, 21 Oct 2015 07:28:00 GMT"),
-    ] {
+        ("retry-after-negative", "-1"),
+        ("retry-after-word", "soon"),
+    ];
+    let each = cases.map(async |(purpose, retry_after)| {
         let shop = env.namespace(purpose).await?;
         let orders = shop.identity("orders").await?;
         let outage = shop
@@ -202,8 +206,187 @@ async fn azure_asking_to_be_asked_again_at_once_is_not_asked_without_a_pause() -
             assert!(apart >= SignedDuration::from_millis(900), "{apart:?}");
         }
         outage.end().await?;
-        shop.ready("orders").await?;
+        shop.ready("orders").await
+    });
+    try_join_all(each).await?;
+    Ok(())
+}
+
+/// What Azure answers, with this code and these headers.
+fn answer(status: u16, code: &str, headers: &[(&str, &str)]) -> FaultAction {
+    FaultAction::Respond {
+        status,
+        code: code.to_owned(),
+        message: "Azure's own words.".to_owned(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        body: None,
     }
+}
+
+#[tokio::test]
+async fn a_ready_binding_stays_ready_whatever_a_read_is_refused_with() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let cases = [
+        ("read-conflict", 409, "Conflict"),
+        ("read-going", 409, "ResourceGroupBeingDeleted"),
+        ("read-bad", 400, "BadRequest"),
+        ("read-untyped", 404, "InvalidResourceType"),
+        ("read-odd", 418, "NeverSeenBefore"),
+        ("read-forbidden", 403, "NeverSeenBefore"),
+    ];
+    let each = cases.map(async |(purpose, status, code)| {
+        let shop = env.namespace(purpose).await?;
+        let (orders, before) = made_ready(&shop).await?;
+        let outage = shop.outage(answer(status, code, &[])).await?;
+        wait::until("two tries", PATIENCE, async || {
+            let requests = env.control().requests().await?;
+            let failed =
+                |it: &&RequestRecord| it.path.contains(shop.name()) && it.status == Some(status);
+            Ok((requests.iter().filter(failed).count() >= 2).then_some(()))
+        })
+        .await?;
+        let during = shop.bindings().get("orders").await?;
+        assert_eq!(
+            during.resource_version(),
+            before.resource_version(),
+            "{code}"
+        );
+        outage.end().await?;
+        was_left_alone_and_is_looked_after(&shop, &orders, &before).await
+    });
+    try_join_all(each).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ready_binding_stays_ready_under_a_deny_assignment() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("denied-later").await?;
+    let (orders, before) = made_ready(&shop).await?;
+    let control = env.control();
+    let denial = control
+        .assign_denial(&shop.resource_group_id(), &["*"])
+        .await?;
+    let note = shop.event("AuthorizationFailed").await?;
+    assert!(note.contains("DenyAssignmentAuthorizationFailed"), "{note}");
+    let during = shop.bindings().get("orders").await?;
+    assert_eq!(during.resource_version(), before.resource_version());
+    control.delete_denial(denial).await?;
+    was_left_alone_and_is_looked_after(&shop, &orders, &before).await
+}
+
+#[tokio::test]
+async fn a_wait_of_years_is_told_with_the_time_of_the_next_try() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    for (purpose, retry_after) in [
+        ("retry-after-years", "315360000"),
+        ("retry-after-2-to-64", "18446744073709551615"),
+        ("retry-after-year-9999", "Fri, 31 Dec 9999 23:59:59 GMT"),
+    ] {
+        let shop = env.namespace(purpose).await?;
+        let orders = shop.identity("orders").await?;
+        let headers = [("Retry-After", retry_after)];
+        let action = answer(429, "TooManyRequests", &headers);
+        let outage = shop.outage(action).await?;
+        let asked = Timestamp::now();
+        shop.bind_to("orders", &orders).await?;
+        let first = shop
+            .failing("orders", "IdentityResolved", "Throttled")
+            .await?;
+        let (_, at) = first.message.split_once("is asked again at ").unwrap();
+        let at: Timestamp = at[..16]
+            .parse::<DateTime>()?
+            .to_zoned(TimeZone::UTC)?
+            .timestamp();
+        let wait = at.duration_since(asked);
+        assert!(
+            (SignedDuration::from_mins(14)..SignedDuration::from_mins(18)).contains(&wait),
+            "{wait:?}: {}",
+            first.message
+        );
+        assert!(
+            first.message.contains("Azure's own words"),
+            "{}",
+            first.message
+        );
+        // Whoever comes later reads the same.
+        shop.bind_to("later", &orders).await?;
+        let later = shop
+            .failing("later", "IdentityResolved", "Throttled")
+            .await?;
+        assert!(later.message.contains(" at 2"), "{}", later.message);
+        outage.end().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_with_a_part_that_cannot_be_of_azure_is_no_answer() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("malformed").await?;
+    let orders = shop.identity("orders").await?;
+    let body = json!({
+        "id": orders.resource_id(),
+        "name": "orders",
+        "location": "westeurope",
+        "properties": {
+            "tenantId": "not a tenant\u{7}",
+            "principalId": "44444444-4444-4444-8444-444444444444",
+            "clientId": "00000000-0000-0000-0000-000000000000",
+        },
+    });
+    let outage = shop
+        .outage(FaultAction::Respond {
+            status: 200,
+            code: String::new(),
+            message: String::new(),
+            headers: Vec::new(),
+            body: Some(body),
+        })
+        .await?;
+    shop.bind_to("orders", &orders).await?;
+    let unavailable = shop
+        .failing("orders", "IdentityResolved", "AzureUnavailable")
+        .await?;
+    assert!(
+        unavailable.message.contains("azure's answer lacks"),
+        "{}",
+        unavailable.message
+    );
+    let accounts = shop.service_accounts();
+    assert!(accounts.get_opt("orders").await?.is_none());
+    outage.end().await?;
+    shop.ready("orders").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_with_what_to_do() -> anyhow::Result<()> {
+    let env = Environment::start(EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    })
+    .await?;
+    let mut flags = env.operator_flags();
+    flags.retain(|flag| !flag.starts_with("--ca-file="));
+    let _operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let shop = env.namespace("untrusted").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let unavailable = shop
+        .failing("orders", "IdentityResolved", "AzureUnavailable")
+        .await?;
+    for part in ["cannot connect to 127.0.0.1", "certificate", "--ca-file"] {
+        assert!(
+            unavailable.message.contains(part),
+            "{}",
+            unavailable.message
+        );
+    }
+    assert!(!unavailable.message.contains("without you doing"));
     Ok(())
 }
 

@@ -13,17 +13,22 @@ pub enum InvalidClientId {
     /// The text is not a GUID in its usual form.
     #[error("the client id is not a GUID of the form 00000000-0000-0000-0000-000000000000")]
     NotAGuid,
+    /// The GUID of zeros, which is nobody's.
+    #[error("the client id of zeros is nobody's; give that of the managed identity or application")]
+    Nil,
 }
 
 impl ClientId {
-    /// Reads a GUID of the form `00000000-0000-0000-0000-000000000000`, in any case.
+    /// Reads a GUID of the form `00000000-0000-0000-0000-000000000000`, in any case, that is not zero.
     ///
     /// # Errors
     /// For everything else, other spellings of a GUID included.
     pub fn parse(text: &str) -> Result<Self, InvalidClientId> {
-        parse_guid(text)
-            .map(|guid| Self(guid.hyphenated().to_string()))
-            .ok_or(InvalidClientId::NotAGuid)
+        let guid = parse_guid(text).ok_or(InvalidClientId::NotAGuid)?;
+        if guid.is_nil() {
+            return Err(InvalidClientId::Nil);
+        }
+        Ok(Self(guid.hyphenated().to_string()))
     }
 
     /// The client id in lower case.

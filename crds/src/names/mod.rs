@@ -3,6 +3,7 @@
 mod audience;
 mod client_id;
 mod credential_name;
+mod guid;
 mod issuer;
 mod managed_identity_id;
 mod subject;
@@ -10,6 +11,7 @@ mod subject;
 pub use audience::{Audience, DEFAULT_AUDIENCE, InvalidAudience};
 pub use client_id::{ClientId, InvalidClientId};
 pub use credential_name::{CredentialName, InvalidCredentialName};
+pub use guid::{Guid, InvalidGuid};
 pub use issuer::{InvalidIssuer, Issuer};
 pub use managed_identity_id::{InvalidManagedIdentityId, ManagedIdentityId};
 pub use subject::{InvalidSubject, Subject};
@@ -17,7 +19,7 @@ pub use subject::{InvalidSubject, Subject};
 /// The longest issuer, subject and audience of a federated identity credential, in characters.
 ///
 /// Source: Microsoft Entra, "Important considerations and restrictions for federated identity credentials".
-pub(crate) const MAX_CREDENTIAL_PROPERTY_CHARS: usize = 600;
+pub const MAX_CREDENTIAL_PROPERTY_CHARS: usize = 600;
 
 /// What is wrong with a text that is to become a property of a federated identity credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

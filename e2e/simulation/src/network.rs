@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_simulator::core::http::{Answer, Request, Response, Service};
 use azure_simulator::core::interference::{FaultAction, When};
-use azwib_operator::azure::{Exchange, NoReply, Reply};
+use azwib_operator::azure::{Cause, Exchange, NoReply, Reply};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
@@ -27,10 +27,11 @@ pub const AUTHORITY: &str = "https://entra.simulation";
 #[derive(Debug, Clone)]
 pub struct Network(pub Process);
 
-fn lost(message: &str, never_sent: bool) -> NoReply {
+fn lost(message: &str, cause: Cause) -> NoReply {
     NoReply {
         message: message.to_owned(),
-        never_sent,
+        never_sent: cause == Cause::NoConnection,
+        cause,
     }
 }
 
@@ -47,9 +48,12 @@ impl Exchange for Network {
         let disturbed = fault.is_some();
         if refused {
             costs::answered(process, &request, true, None);
+            if request.service == Service::ResourceManager {
+                invariants::pauses::lost(process, &request);
+            }
             process.shared.sleep(1..=20).await;
             process.stay_if_dead().await;
-            return Err(lost("cannot connect", true));
+            return Err(lost("cannot connect", Cause::NoConnection));
         }
         let (answer, answered) = oneshot::channel();
         let sent = request.clone();
@@ -59,9 +63,12 @@ impl Exchange for Network {
         process.crash_point(&format!("after {what}")).await;
         let response = outcome.as_ref().ok().and_then(|it| it.as_ref().ok());
         costs::answered(process, &sent, disturbed, response);
+        if !matches!(outcome, Ok(Ok(_))) && sent.service == Service::ResourceManager {
+            invariants::pauses::lost(process, &sent);
+        }
         match outcome {
-            Err(_) => Err(lost("no answer in time", false)),
-            Ok(Err(_)) => Err(lost("lost the connection", false)),
+            Err(_) => Err(lost("no answer in time", Cause::AnswerTimeout)),
+            Ok(Err(_)) => Err(lost("lost the connection", Cause::Lost)),
             Ok(Ok(response)) => {
                 invariants::azure_answered(process, &sent, &response);
                 Ok(Reply {
@@ -145,7 +152,9 @@ fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultActio
     let shared = &process.shared;
     let write = matches!(request.method.as_str(), "PUT" | "DELETE");
     let fate = write.then(|| shared.take_fate()).flatten();
-    if !shared.is_disturbing() || fate.is_none() && !shared.chance(shared.faults_per_mille) {
+    let silenced = !write && shared.is_disturbing() && shared.take_silence(&request.path);
+    let is_faulty = || fate.is_some() || silenced || shared.chance(shared.faults_per_mille);
+    if !shared.is_disturbing() || !is_faulty() {
         return (None, false);
     }
     let respond = |status: u16, code: &str, headers: &[(&str, &str)]| FaultAction::Respond {
@@ -170,7 +179,8 @@ fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultActio
     };
     let late = shared.draw(1_000..=45_000);
     let kind = match fate {
-        None => shared.draw(0..=15),
+        None if silenced => 16,
+        None => shared.draw(0..=16),
         Some(Fate::AnswerLost) => 1,
         Some(Fate::Throttled) => 10,
         Some(Fate::EffectLate) => 15,
@@ -201,6 +211,24 @@ fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultActio
         ),
         12 => ("401", Some(respond(401, "ExpiredAuthenticationToken", &[]))),
         13 => ("408", Some(respond(408, "RequestTimeout", &[]))),
+        16 => {
+            let no_waits = ["0", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"];
+            let years = ["315360000", "18446744073709551615"];
+            if silenced || shared.chance(200) {
+                let wait = shared.pick(&years).unwrap_or(years[0]);
+                let code = if silenced || shared.chance(500) {
+                    "SubscriptionRequestsThrottled"
+                } else {
+                    "TooManyRequests"
+                };
+                let answer = respond(429, code, &[("retry-after", wait)]);
+                ("429 with a Retry-After of years", Some(answer))
+            } else {
+                let wait = shared.pick(&no_waits).unwrap_or(no_waits[0]);
+                let answer = respond(429, "TooManyRequests", &[("retry-after", wait)]);
+                ("429 with a Retry-After that is none", Some(answer))
+            }
+        }
         kind => {
             let keeps_turn = kind == 14;
             let name = if keeps_turn {

@@ -16,7 +16,7 @@ use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
 use azwib_operator::kubeutil::attempts::Attempts;
 use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
-use azwib_operator::runtime::clock::Clock;
+use azwib_operator::runtime::clock::{self, Clock};
 use futures::StreamExt;
 use kube::Client;
 use kube_runtime::controller::Action;
@@ -40,6 +40,11 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         process: process.clone(),
     };
     let client = Client::new(server, "default");
+    let clock = Clock::Tokio {
+        time: process.shared.time.epoch,
+        at: process.shared.time.at,
+    };
+    clock::follow(clock);
     let service = MsiIdentityService::simulated(
         Arc::new(Network(process.clone())),
         &Cloud::custom(AUTHORITY, RESOURCE_MANAGER, RESOURCE_MANAGER)?,
@@ -81,10 +86,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         waits: Attempts::default(),
         requests: Mutex::default(),
         metrics: ReconcileMetrics::default(),
-        clock: Clock::Tokio {
-            time: process.shared.time.epoch,
-            at: process.shared.time.at,
-        },
+        clock,
     };
     let ctx = Arc::new(context);
     let mut scheduler = Scheduler {

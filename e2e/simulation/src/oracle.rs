@@ -21,6 +21,9 @@ pub const TRUE_REASON: &str = "ready-or-the-true-reason";
 /// Where every binding is Ready, nothing is written.
 pub const STILL: &str = "still-when-all-is-well";
 
+const READ: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/read";
+const DELETE: &str =
+    "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete";
 const WRITE: &str =
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
 
@@ -146,7 +149,7 @@ fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
         .as_deref()
         .unwrap_or_default();
     // Who cannot read it keeps what it knew, and who is suspended too.
-    if binding.spec.suspend || !azure.is_permitted(CLIENT, WRITE, id, shared.time.now()) {
+    if binding.spec.suspend || !azure.is_permitted(CLIENT, READ, id, shared.time.now()) {
         return;
     }
     let Some(identity) = azure.identity(id) else {
@@ -206,7 +209,9 @@ fn expected(
         .as_deref()
         .unwrap_or_default();
     let now = shared.time.now();
-    let permitted = azure.is_permitted(CLIENT, WRITE, id, now);
+    let may = |action| azure.is_permitted(CLIENT, action, id, now);
+    // A role gives all of it; a deny assignment may take writes alone.
+    let permitted = may(READ) && may(DELETE);
     let (namespace, account) = account(binding);
     let identity = azure.identity(id);
     let locked = |level: Option<LockLevel>| {
@@ -258,7 +263,11 @@ fn expected(
         binding,
         world,
         &bindings,
-        locked(Some(LockLevel::ReadOnly)),
+        if may(WRITE) {
+            locked(Some(LockLevel::ReadOnly)).then_some("ScopeLocked")
+        } else {
+            Some("AuthorizationFailed")
+        },
     ));
     allowed
 }
@@ -309,7 +318,7 @@ fn credential(
     binding: &WorkloadIdentityBinding,
     world: &World,
     bindings: &[WorkloadIdentityBinding],
-    locked: bool,
+    refused: Option<&'static str>,
 ) -> &'static str {
     let (namespace, account) = account(binding);
     let name = our_name(namespace, account).unwrap_or_default();
@@ -339,8 +348,8 @@ fn credential(
     if ours.is_none() && identity.credentials.len() + older >= world.limit {
         return "CredentialLimitReached";
     }
-    if locked {
-        return "ScopeLocked";
+    if let Some(refused) = refused {
+        return refused;
     }
     let id = binding
         .spec

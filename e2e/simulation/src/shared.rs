@@ -57,6 +57,8 @@ pub struct Shared {
     /// Credentials that one identity may have, as the operator is told.
     pub limit: usize,
     fate: Mutex<Option<Fate>>,
+    /// The subscription whose next read is told that all of it has to be quiet for years.
+    silence: Mutex<Option<String>>,
     stalled_until: Mutex<Option<Instant>>,
     version_of_list: Mutex<Option<u64>>,
     /// Nothing goes wrong at all.
@@ -84,6 +86,7 @@ impl Shared {
             disturbing: AtomicBool::new(true),
             limit: world.limit,
             fate: Mutex::default(),
+            silence: Mutex::default(),
             stalled_until: Mutex::default(),
             version_of_list: Mutex::default(),
             calm: world.calm,
@@ -106,6 +109,19 @@ impl Shared {
     /// Decides what the next write to Azure meets.
     pub fn let_next_write_meet(&self, fate: Fate) {
         *lock(&self.fate) = Some(fate);
+    }
+
+    /// Lets the next read in this subscription be told to be quiet for years.
+    pub fn silence(&self, subscription: &str) {
+        *lock(&self.silence) = Some(subscription.to_ascii_lowercase());
+    }
+
+    /// Whether this is that read.
+    pub fn take_silence(&self, path: &str) -> bool {
+        let mut silence = lock(&self.silence);
+        let path = path.to_ascii_lowercase();
+        let is_meant = |it: &String| path.starts_with(it.as_str());
+        silence.take_if(|it| is_meant(it)).is_some()
     }
 
     pub fn take_fate(&self) -> Option<Fate> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
+use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::{
     IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY,
@@ -26,6 +27,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::NewestFirst | Bug::LineForgottenAtRestart => &[IN_ORDER],
         Bug::OldListing => &[SLOT_SEEN],
         Bug::RetryAfterIgnored | Bug::AdmittedForGood => &[RETRY_AFTER],
+        Bug::AnyRetryAfterBelieved => &[TRUE_REASON],
+        Bug::ProbesTogether => &[ONE_ASKS],
         Bug::OnlyOursCounted => &[LIMIT],
         Bug::FullForEver
         | Bug::AdoptsUnderNever
@@ -41,7 +44,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::NoReadAfterLostAnswer | Bug::NoSettleTime => &[NOTHING_LEFT, ONE_WRITE],
         Bug::RecordedAfterPut => &[RECORDED],
         Bug::RecordWithdrawn | Bug::FailedCleanupLetsGo => &[NOTHING_LEFT],
-        Bug::ReadyLostOn403 | Bug::ReadyLostInOutage => &[STAYS_READY],
+        Bug::ReadyLostOn403 | Bug::ReadyLostOnDenial | Bug::ReadyLostInOutage => &[STAYS_READY],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::StatusAlwaysWritten => &[STILL],
         Bug::WritesWhatStands => &[COSTS],

@@ -62,6 +62,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "RegionNotSupported",
             "PolicyDenied",
             "ScopeLocked",
+            "AzureConflict",
             "RequestRefused",
             "Pending",
         ],

@@ -105,6 +105,45 @@ async fn a_refusal_of_another_kind_is_passed_on() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_conflict_in_azure_is_told_as_one_and_does_not_stall_at_once() -> anyhow::Result<()> {
+    let said = "The resource group 'rg-shop' is in deprovisioning state and cannot perform this operation.";
+    for (purpose, code) in [
+        ("conflict", "Conflict"),
+        ("deprovisioning", "ResourceGroupBeingDeleted"),
+    ] {
+        refused(
+            purpose,
+            refusal(409, code, said),
+            ("AzureConflict", "Reconciling"),
+            &format!(
+                "{code}: The resource group 'rg-shop' is in deprovisioning state and cannot perform this operation; it is \
+                 tried again; if it stays so, look at what goes on with the identity, its resource group and its \
+                 subscription"
+            ),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deny_assignment_is_no_missing_role() -> anyhow::Result<()> {
+    let said = "The client 'azwib' has permission to perform action 'write' on scope 'orders'; however, the access is \
+                denied because of the deny assignment with name 'stack' and Id '1' at scope 'shop'.";
+    refused(
+        "deny-assignment",
+        refusal(403, "DenyAssignmentAuthorizationFailed", said),
+        ("AuthorizationFailed", "Reconciling"),
+        &format!(
+            "DenyAssignmentAuthorizationFailed: {}; no role of the operator helps: whoever made the deny assignment or the \
+             rule has to exclude the operator's identity, or use a managed identity outside of its scope",
+            said.trim_end_matches('.')
+        ),
+    )
+    .await
+}
+
+#[tokio::test]
 async fn a_missing_permission_to_write_is_named() -> anyhow::Result<()> {
     let said = "The client 'azwib' with object id 'azwib' does not have authorization to perform action 'write' over \
                 scope 'orders' or the scope is invalid. If access was recently granted, please refresh your credentials.";
@@ -142,7 +181,8 @@ async fn throttled_writes_are_waited_for() -> anyhow::Result<()> {
         "throttled",
         action,
         ("Throttled", "Reconciling"),
-        "Azure asks for fewer requests; it is tried again without you doing anything",
+        "Azure asks for fewer requests (TooManyRequests: Retry after … seconds); it is tried again without you doing \
+         anything",
     )
     .await
 }

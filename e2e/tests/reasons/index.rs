@@ -148,6 +148,11 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "a_lock_on_the_identity_is_named",
     ),
     (
+        "AzureConflict",
+        "reasons/credential_refused.rs",
+        "a_conflict_in_azure_is_told_as_one_and_does_not_stall_at_once",
+    ),
+    (
         "RequestRefused",
         "reasons/credential_refused.rs",
         "a_refusal_of_another_kind_is_passed_on",

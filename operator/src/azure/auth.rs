@@ -3,6 +3,7 @@
 mod cache;
 mod legacy;
 mod sign_in;
+mod token;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use super::error::AzureError;
 pub(crate) use self::{
     legacy::LegacyCredential,
     sign_in::{SignIn, SignInOptions},
+    token::BearerToken,
 };
 
 /// How the operator signs in. There is no chain of tries: what is configured is used, or fails with its own message.
@@ -73,12 +75,12 @@ impl TokenSource {
     }
 
     /// A token that is good for some time to come. Callers at the same time share one request, and its failure.
-    pub(crate) async fn token(&self) -> Result<Secret, AzureError> {
+    pub(crate) async fn token(&self) -> Result<BearerToken, AzureError> {
         self.cache.get(|| self.sign_in.sign_in()).await
     }
 
     /// Another token than `refused`, which Resource Manager did not take.
-    pub(crate) async fn replace(&self, refused: &Secret) -> Result<Secret, AzureError> {
+    pub(crate) async fn replace(&self, refused: &BearerToken) -> Result<BearerToken, AzureError> {
         self.cache.forget(refused).await;
         self.token().await
     }

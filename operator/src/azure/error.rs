@@ -2,91 +2,25 @@
 
 use std::{fmt, time::Duration};
 
+use tokio::time::Instant;
+
+use super::retry_after::RetryAfter;
+
+mod cause;
+mod kind;
 mod sanitize;
 mod setup;
 
+pub use cause::Cause;
+pub use kind::AzureErrorKind;
+use kind::kind_of;
 pub use sanitize::safe_line;
+pub(crate) use sanitize::without;
 pub use setup::SetupError;
-
-/// Two writes to the credentials of one identity at once.
-/// Source: <https://github.com/Azure/bicep-registry-modules/issues/1447>
-const CONCURRENT_WRITE: &str =
-    "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity";
-
-/// Matched as text, because Microsoft documents it as a 400 and the field reports it as a 409 with code `Conflict`.
-/// Source: <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
-const ISSUER_SUBJECT_EXISTS: &str = "issuer and subject combination already exists";
-
-/// The identity is so new that Microsoft Graph does not know it yet.
-/// Source: <https://github.com/Azure/Azure-Verified-Modules/pull/2673>
-const GRAPH_NOT_FOUND: &str = "ms graph resource not found";
 
 /// Entra's codes for a fault that passes: transient, directory unavailable, tenant throttled.
 /// Source: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
 const PASSING_SIGN_IN_FAULTS: [&str; 3] = ["AADSTS90024", "AADSTS90033", "AADSTS90055"];
-
-/// What kind of failure it was; the caller chooses condition, reason and next try by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AzureErrorKind {
-    /// Another write to the credentials of the same identity is under way.
-    ConcurrentWrite,
-    /// The identity already has a credential of another name for this issuer and subject.
-    IssuerSubjectExists,
-    /// The identity is there, the credential is not.
-    CredentialNotFound,
-    /// The identity, its resource group or its subscription does not exist.
-    ParentNotFound,
-    /// The identity was made a moment ago and has not reached the directory.
-    DirectoryNotReady,
-    /// Resource Manager does not take our token, nor a second, fresh one.
-    Unauthorized,
-    /// Entra refuses to give us a token, or there is no credential to ask with. The code, where there is one, is
-    /// an `AADSTS…` code.
-    SignInFailed,
-    /// The authority cannot be reached or has a fault that passes.
-    SignInUnavailable,
-    /// The operator has no role that allows this.
-    AuthorizationFailed,
-    /// Azure Policy denies it.
-    PolicyDenied,
-    /// A lock on the identity or above forbids it.
-    ScopeLocked,
-    /// The identity's region does not support federated identity credentials.
-    RegionNotSupported,
-    /// Too many requests.
-    Throttled {
-        /// How long Azure asks us to wait, where it says so.
-        retry_after: Option<Duration>,
-    },
-    /// No answer, or none that came from Resource Manager: 408, 5xx, a redirect, a timeout, a broken connection, a
-    /// body that is not what was asked for.
-    Unavailable,
-    /// Any other refusal.
-    Refused,
-}
-
-impl AzureErrorKind {
-    /// Whether something has to change before another try can end better; the rest passes by itself.
-    pub fn waits_for_change(self) -> bool {
-        match self {
-            Self::Throttled { .. }
-            | Self::ConcurrentWrite
-            | Self::IssuerSubjectExists
-            | Self::DirectoryNotReady
-            | Self::CredentialNotFound
-            | Self::Unavailable
-            | Self::SignInUnavailable => false,
-            Self::ParentNotFound
-            | Self::Unauthorized
-            | Self::SignInFailed
-            | Self::AuthorizationFailed
-            | Self::PolicyDenied
-            | Self::ScopeLocked
-            | Self::RegionNotSupported
-            | Self::Refused => true,
-        }
-    }
-}
 
 /// A failed call to Azure. Its Display is one short line that may be shown to anybody: Azure's code, its message
 /// (cut, without control characters and whatever looks like a token) and the request id for Azure's support.
@@ -97,7 +31,10 @@ pub struct AzureError {
     code: Option<String>,
     message: Option<String>,
     request_id: Option<String>,
-    retry_after: Option<Duration>,
+    retry_after: Option<RetryAfter>,
+    /// When the wait is over that was asked for.
+    retry_at: Option<Instant>,
+    cause: Option<Cause>,
     outcome_unknown: bool,
 }
 
@@ -111,19 +48,25 @@ impl AzureError {
             message: Some(safe_line(message)),
             request_id: None,
             retry_after: None,
+            retry_at: None,
+            cause: None,
             outcome_unknown: false,
         }
     }
 
     /// Classes an answer of Resource Manager that is not a success.
     pub(crate) fn from_answer(answer: Answer<'_>) -> Self {
+        let clean = |text: &str| safe_line(&without(text, answer.secrets));
+        let message = answer.message.map(clean).or_else(|| answer.instead());
         Self {
             kind: kind_of(&answer),
             status: Some(answer.status),
-            code: answer.code.map(safe_line),
-            message: answer.message.map(safe_line),
-            request_id: answer.request_id.map(safe_line),
+            code: answer.code.map(clean),
+            message: message.filter(|it| !it.is_empty()),
+            request_id: answer.request_id.map(clean),
             retry_after: answer.retry_after,
+            retry_at: answer.retry_after.map(|it| Instant::now() + it.wait),
+            cause: answer.cause(),
             outcome_unknown: false,
         }
     }
@@ -165,17 +108,23 @@ impl AzureError {
         let kind = AzureErrorKind::Throttled {
             retry_after: Some(left),
         };
-        Self {
-            retry_after: Some(left),
-            ..Self::local(kind, "azure has asked for a pause")
-        }
+        Self::local(kind, "azure has asked for a pause").with_retry_after(left)
     }
 
     /// Notes how long Azure asks us to wait.
-    #[cfg(test)]
     pub(crate) fn with_retry_after(self, delay: Duration) -> Self {
+        let retry_after = RetryAfter::of(delay);
         Self {
-            retry_after: Some(delay),
+            retry_after,
+            retry_at: retry_after.map(|it| Instant::now() + it.wait),
+            ..self
+        }
+    }
+
+    /// Notes why there is no usable answer.
+    pub(crate) fn with_cause(self, cause: Cause) -> Self {
+        Self {
+            cause: Some(cause),
             ..self
         }
     }
@@ -215,7 +164,22 @@ impl AzureError {
 
     /// How long Azure asks us to wait, whatever the kind: a 503 may say so as well as a 429.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.retry_after.map(|it| it.wait)
+    }
+
+    /// Whether Azure asks for a longer wait than is believed: when that is over, one request goes to ask again.
+    pub fn asks_for_too_long(&self) -> bool {
+        self.retry_after.is_some_and(|it| it.doubted)
+    }
+
+    /// When the wait is over that Azure asks for.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Why there is no usable answer, where that is so and known.
+    pub fn cause(&self) -> Option<Cause> {
+        self.cause
     }
 
     /// True for a write whose answer was lost: it may have taken effect, and only a later read tells.
@@ -254,45 +218,37 @@ pub(crate) struct Answer<'a> {
     pub(crate) code: Option<&'a str>,
     pub(crate) message: Option<&'a str>,
     pub(crate) request_id: Option<&'a str>,
-    pub(crate) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<RetryAfter>,
     /// The body was JSON, as everything is that Resource Manager itself says.
     pub(crate) is_json: bool,
+    /// The media type of a body that was none.
+    pub(crate) media_type: Option<&'a str>,
+    /// Where a redirect leads.
+    pub(crate) location: Option<&'a str>,
+    /// What was sent and must not come back in a text.
+    pub(crate) secrets: &'a [&'a str],
 }
 
-fn kind_of(answer: &Answer<'_>) -> AzureErrorKind {
-    let says = |text: &str| {
-        answer
-            .message
-            .is_some_and(|message| message.to_ascii_lowercase().contains(text))
-    };
-    let throttled = AzureErrorKind::Throttled {
-        retry_after: answer.retry_after,
-    };
-    match (answer.status, answer.code.unwrap_or_default()) {
-        (401, _) => AzureErrorKind::Unauthorized,
-        (429, _) => throttled,
-        (300..=399 | 408 | 500.., _) => AzureErrorKind::Unavailable,
-        (_, CONCURRENT_WRITE) => AzureErrorKind::ConcurrentWrite,
-        (400 | 409, _) if says(ISSUER_SUBJECT_EXISTS) => AzureErrorKind::IssuerSubjectExists,
-        _ if says(GRAPH_NOT_FOUND) => AzureErrorKind::DirectoryNotReady,
-        (404, "NotFound") => AzureErrorKind::CredentialNotFound,
-        (
-            404,
-            "ResourceNotFound"
-            | "ResourceGroupNotFound"
-            | "SubscriptionNotFound"
-            | "ParentResourceNotFound",
-        ) => AzureErrorKind::ParentNotFound,
-        (_, "AuthorizationFailed") => AzureErrorKind::AuthorizationFailed,
-        (_, "RequestDisallowedByPolicy") => AzureErrorKind::PolicyDenied,
-        (_, "ScopeLocked") => AzureErrorKind::ScopeLocked,
-        (405, "MethodNotAllowed") => AzureErrorKind::RegionNotSupported,
-        (_, "SubscriptionRequestsThrottled" | "ResourceRequestsThrottled" | "TooManyRequests") => {
-            throttled
+impl Answer<'_> {
+    fn cause(&self) -> Option<Cause> {
+        match self.status {
+            300..=399 => Some(Cause::NotAzure),
+            _ if !self.is_json => Some(Cause::NotAzure),
+            408 | 500.. => Some(Cause::Fault),
+            _ => None,
         }
-        // Something between Azure and us answered.
-        _ if !answer.is_json => AzureErrorKind::Unavailable,
-        _ => AzureErrorKind::Refused,
+    }
+
+    /// What came instead of a message of Azure, in our words.
+    fn instead(&self) -> Option<String> {
+        if let (300..=399, Some(location)) = (self.status, self.location) {
+            let host = url::Url::parse(location).ok();
+            let host = host.as_ref().and_then(url::Url::host_str);
+            let to = host.unwrap_or("another path");
+            return Some(safe_line(&format!("a redirect to {to}")));
+        }
+        let is_page = self.media_type.is_some_and(|it| it.contains("html"));
+        (is_page && !self.is_json).then(|| "a web page".to_owned())
     }
 }
 

@@ -9,13 +9,16 @@ pub mod cloud;
 pub mod error;
 pub mod metrics;
 pub mod msi;
+mod retry_after;
 mod transport;
 
 use async_trait::async_trait;
-use azwib_crds::{Audience, ClientId, CredentialName, Issuer, ManagedIdentityId, Subject};
+use azwib_crds::{Audience, ClientId, CredentialName, Guid, Issuer, ManagedIdentityId, Subject};
 use futures::stream::BoxStream;
 
-pub use error::{AzureError, AzureErrorKind};
+pub use error::{AzureError, AzureErrorKind, Cause};
+#[cfg(test)]
+pub(crate) use retry_after::RetryAfter;
 #[doc(hidden)]
 pub use transport::{Exchange, NoReply, Reply};
 
@@ -27,11 +30,9 @@ pub struct Identity {
     /// The application (client) id that a workload signs in with.
     pub client_id: ClientId,
     /// The object id of the service principal: what role assignments name.
-    pub principal_id: String,
+    pub principal_id: Guid,
     /// The Entra tenant that the identity belongs to.
-    pub tenant_id: String,
-    /// The Azure region, for example `westeurope`.
-    pub location: String,
+    pub tenant_id: Guid,
 }
 
 /// One entry of an identity's list of federated identity credentials.

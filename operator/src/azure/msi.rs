@@ -1,6 +1,6 @@
 //! The port over `azure_mgmt_msi`: the only file that imports that crate.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use azure_core_legacy::{Continuable, RetryOptions, StatusCode, TransportOptions};
@@ -8,11 +8,11 @@ use azure_mgmt_msi::package_2023_01_31::{
     Client,
     models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties},
 };
-use azwib_crds::{ClientId, CredentialName, ManagedIdentityId};
-use futures::StreamExt;
+use azwib_crds::{ClientId, CredentialName, Guid, ManagedIdentityId};
+use futures::{StreamExt, future::ready};
 
 use super::{
-    AzureError, AzureErrorKind, CredentialContent, CredentialPage, CredentialPages, Deleted,
+    AzureError, AzureErrorKind, Cause, CredentialContent, CredentialPage, CredentialPages, Deleted,
     Identity, IdentityService, ListedCredential, Put,
     auth::{AuthConfig, Authorization, LegacyCredential, SignIn, SignInOptions, TokenSource},
     cloud::Cloud,
@@ -21,8 +21,10 @@ use super::{
     transport::{Exchange, Http, HttpOptions, ResourceManagerTransport, SignInTransport},
 };
 
-/// An identity has at most 20 credentials. A listing with more pages than that has lost its way.
-const MAX_PAGES: usize = 100;
+/// An identity has at most 20 credentials, and a page brings one at least. A listing with more pages or more credentials
+/// than this has lost its way, and what it brings is not kept.
+const MAX_PAGES: usize = 50;
+const MAX_CREDENTIALS: usize = 500;
 
 /// How calls to Azure are made.
 #[derive(Debug, Clone)]
@@ -134,17 +136,25 @@ impl IdentityService for MsiIdentityService {
             .get(id.subscription_id(), id.resource_group(), id.name())
             .await
             .map_err(on_identity)?;
+        let resource = identity.tracked_resource.resource;
+        let is_asked_for = |other: &str| {
+            ManagedIdentityId::parse(other).is_ok_and(|other| other.key() == id.key())
+        };
+        if !resource.id.as_deref().is_none_or(is_asked_for) {
+            return Err(unexpected("azure's answer is about another resource"));
+        }
         let properties = identity.properties.unwrap_or_default();
+        let guid = |text: Option<String>, what: &str| {
+            let guid = text.and_then(|text| Guid::parse(&text).ok());
+            guid.ok_or_else(|| unexpected(&format!("azure's answer lacks {what} of the identity")))
+        };
         let client_id = properties.client_id.unwrap_or_default();
         Ok(Identity {
             id: id.clone(),
             client_id: ClientId::parse(&client_id)
                 .map_err(|_| unexpected("azure's answer lacks the client id of the identity"))?,
-            principal_id: properties.principal_id.unwrap_or_default(),
-            tenant_id: properties
-                .tenant_id
-                .ok_or_else(|| unexpected("azure's answer lacks the tenant of the identity"))?,
-            location: identity.tracked_resource.location,
+            principal_id: guid(properties.principal_id, "the principal id")?,
+            tenant_id: guid(properties.tenant_id, "the tenant")?,
         })
     }
 
@@ -153,14 +163,20 @@ impl IdentityService for MsiIdentityService {
             .federated_identity_credentials_client()
             .list(id.subscription_id(), id.resource_group(), id.name())
             .into_stream()
-            .enumerate()
-            .map(|(read, page)| match page {
-                _ if read >= MAX_PAGES => Err(unexpected("the list of credentials does not end")),
-                Ok(page) => Ok(CredentialPage {
-                    has_next: page.continuation().is_some(),
-                    credentials: page.value.into_iter().map(listed).collect(),
-                }),
+            .map(|page| match page {
+                Ok(page) => {
+                    let next = page.continuation();
+                    Ok((next, page.value.into_iter().map(listed).collect()))
+                }
                 Err(error) => Err(on_identity(error)),
+            })
+            .scan(Some(Pages::default()), |pages, page| {
+                // After an error nothing is asked for any more.
+                let checked = pages.as_mut().map(|pages| pages.check(page));
+                if !matches!(checked, Some(Ok(_))) {
+                    *pages = None;
+                }
+                ready(checked)
             })
             .boxed()
     }
@@ -179,7 +195,13 @@ impl IdentityService for MsiIdentityService {
             .await
             .map_err(from_sdk);
         match credential {
-            Ok(credential) => Ok(Some(listed(credential))),
+            Ok(credential) => {
+                let credential = listed(credential);
+                if !credential.name.eq_ignore_ascii_case(name.as_str()) {
+                    return Err(unexpected("azure's answer is about another credential"));
+                }
+                Ok(Some(credential))
+            }
             Err(error) if error.kind() == AzureErrorKind::CredentialNotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -212,10 +234,20 @@ impl IdentityService for MsiIdentityService {
             .send()
             .await
             .map_err(on_identity)?;
-        match response.as_raw_response().status() {
-            StatusCode::Created => Ok(Put::Created),
-            StatusCode::Ok => Ok(Put::Updated),
-            status => Err(unexpected_status(status)),
+        let put = match response.as_raw_response().status() {
+            StatusCode::Created => Put::Created,
+            StatusCode::Ok => Put::Updated,
+            status => return Err(unexpected_status(status)),
+        };
+        // An answer that says nothing of the content has its status all the same.
+        let written = response.into_body().await.ok().map(listed);
+        match written.and_then(|written| written.content) {
+            // What came of it, a listing shows.
+            Some(other) if other != *content => {
+                let message = "azure says that it wrote another credential than it was asked to";
+                Err(unexpected(message).of_lost_write())
+            }
+            _ => Ok(put),
         }
     }
 
@@ -250,6 +282,40 @@ impl IdentityService for MsiIdentityService {
     }
 }
 
+/// The pages of one listing so far.
+#[derive(Default)]
+struct Pages {
+    /// Where each of them led.
+    links: HashSet<String>,
+    credentials: usize,
+}
+
+impl Pages {
+    /// A page that follows those, unless the listing has lost its way.
+    fn check(
+        &mut self,
+        page: Result<(Option<String>, Vec<ListedCredential>), AzureError>,
+    ) -> Result<CredentialPage, AzureError> {
+        let endless = |how: &str| Err(unexpected(how).with_cause(Cause::Endless));
+        let (next, credentials) = page?;
+        self.credentials += credentials.len();
+        let has_next = next.is_some();
+        if next.is_some_and(|next| !self.links.insert(next)) {
+            return endless("the list of credentials leads back to a page that was read before");
+        }
+        if self.credentials > MAX_CREDENTIALS {
+            return endless("the list of credentials has more entries than an identity can have");
+        }
+        if has_next && self.links.len() >= MAX_PAGES {
+            return endless("the list of credentials does not end");
+        }
+        Ok(CredentialPage {
+            credentials,
+            has_next,
+        })
+    }
+}
+
 fn listed(credential: FederatedIdentityCredential) -> ListedCredential {
     ListedCredential {
         name: credential.proxy_resource.resource.name.unwrap_or_default(),
@@ -279,7 +345,7 @@ fn on_identity(error: azure_core_legacy::Error) -> AzureError {
 }
 
 fn unexpected(message: &str) -> AzureError {
-    AzureError::local(AzureErrorKind::Unavailable, message)
+    AzureError::local(AzureErrorKind::Unavailable, message).with_cause(Cause::Malformed)
 }
 
 /// A write with a success that means neither of what it may mean.

@@ -90,6 +90,7 @@ pub fn tells_of_refusal(status: &WorkloadIdentityBindingStatus) -> bool {
                 | Reason::RegionNotSupported
                 | Reason::AuthorizationFailed
                 | Reason::ScopeLocked
+                | Reason::AzureConflict
                 | Reason::RequestRefused
         )
     )

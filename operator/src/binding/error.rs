@@ -1,5 +1,8 @@
 //! Why a pass over a binding did not reach its end, and what follows from that.
 
+mod azure;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
 use azwib_crds::CredentialName;
@@ -12,6 +15,7 @@ use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::attempts::Pace;
 use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
+use crate::runtime::clock;
 use crate::runtime::deliberate::Bug;
 
 /// A pass that ended early. Each variant has a condition, a reason and a pace of its own.
@@ -89,18 +93,18 @@ impl Error {
         Some(match self {
             Self::Invalid(error) => error.finding(),
             Self::ReadIdentity { source, .. } => {
-                let reason = azure_reason(source, Reason::IdentityNotFound);
+                let reason = azure::reason(source, Reason::IdentityNotFound);
                 (ConditionType::IdentityResolved, reason)
             }
             // The identity itself was read meanwhile: it is there.
             Self::ListCredentials { source, .. } => {
-                let reason = azure_reason(source, Reason::AzureUnavailable);
+                let reason = azure::reason(source, Reason::AzureUnavailable);
                 (ConditionType::CredentialReady, reason)
             }
             Self::WriteCredential { source, .. }
             | Self::ReadCredential { source, .. }
             | Self::DeleteCredential { source, .. } => {
-                let reason = azure_reason(source, Reason::Creating);
+                let reason = azure::reason(source, Reason::Creating);
                 (ConditionType::CredentialReady, reason)
             }
             Self::ServiceAccount(error) => (ConditionType::ServiceAccountReady, error.reason()?),
@@ -133,7 +137,7 @@ impl Error {
             | Self::ListCredentials { source, .. }
             | Self::WriteCredential { source, .. }
             | Self::ReadCredential { source, .. }
-            | Self::DeleteCredential { source, .. } => azure_pace(source),
+            | Self::DeleteCredential { source, .. } => azure::pace(source),
             Self::ServiceAccount(error) => error.pace(),
             // The turn wakes who waits for it; the back-off is a second line.
             Self::NotNow {
@@ -154,20 +158,14 @@ impl Error {
         else {
             return matches!(self, Self::NotNow { reading: true, .. });
         };
-        if Bug::ReadyLostOn403.is_on() && source.kind() == AzureErrorKind::AuthorizationFailed
-            || Bug::ReadyLostInOutage.is_on() && source.kind() == AzureErrorKind::Unavailable
+        let kind = source.kind();
+        if Bug::ReadyLostOn403.is_on() && kind == AzureErrorKind::AuthorizationFailed
+            || Bug::ReadyLostOnDenial.is_on() && kind == AzureErrorKind::AccessDenied
+            || Bug::ReadyLostInOutage.is_on() && kind == AzureErrorKind::Unavailable
         {
             return false;
         }
-        matches!(
-            source.kind(),
-            AzureErrorKind::Unavailable
-                | AzureErrorKind::SignInUnavailable
-                | AzureErrorKind::SignInFailed
-                | AzureErrorKind::Unauthorized
-                | AzureErrorKind::AuthorizationFailed
-                | AzureErrorKind::Throttled { .. }
-        )
+        !kind.means_absence()
     }
 
     /// Whether Azure says of a credential's identity that it is not there.
@@ -271,7 +269,11 @@ impl Error {
             | Self::WriteCredential { source, .. }
             | Self::ReadCredential { source, .. }
             | Self::DeleteCredential { source, .. } => {
-                format!("{self}: {}; {}", summary(source), advice(source))
+                format!(
+                    "{self}: {}; {}",
+                    azure::summary(source),
+                    azure::advice(source)
+                )
             }
             _ => self.to_string(),
         }
@@ -288,118 +290,27 @@ impl Error {
     }
 }
 
-fn why_not_now(why: &NotNow) -> &'static str {
+fn why_not_now(why: &NotNow) -> Cow<'static, str> {
     match why {
-        NotNow::UnderWay => "another write on the identity is under way; Azure takes one at a time",
+        NotNow::UnderWay => {
+            "another write on the identity is under way; Azure takes one at a time".into()
+        }
         NotNow::Unsettled { .. } => {
             "Azure did not answer an earlier write on the identity: nothing is written until a read shows what became of \
              it, or --write-settle-time has passed"
+                .into()
         }
-        NotNow::Paced { .. } => {
-            "Azure asked the operator to slow down; this request is made when its time has come"
-        }
-    }
-}
-
-/// The reason for an error of Azure; `not_found` for a 404 of the thing that was asked for.
-fn azure_reason(error: &AzureError, not_found: Reason) -> Reason {
-    match error.kind() {
-        AzureErrorKind::ParentNotFound | AzureErrorKind::CredentialNotFound => not_found,
-        AzureErrorKind::ConcurrentWrite => Reason::WaitingForTurn,
-        AzureErrorKind::DirectoryNotReady => Reason::Creating,
-        AzureErrorKind::IssuerSubjectExists => Reason::CredentialExists,
-        AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
-            Reason::AzureAuthenticationFailed
-        }
-        AzureErrorKind::AuthorizationFailed => Reason::AuthorizationFailed,
-        AzureErrorKind::PolicyDenied => Reason::PolicyDenied,
-        AzureErrorKind::ScopeLocked => Reason::ScopeLocked,
-        AzureErrorKind::RegionNotSupported => Reason::RegionNotSupported,
-        AzureErrorKind::Throttled { .. } => Reason::Throttled,
-        AzureErrorKind::Unavailable | AzureErrorKind::SignInUnavailable => Reason::AzureUnavailable,
-        AzureErrorKind::Refused => Reason::RequestRefused,
-    }
-}
-
-fn azure_pace(error: &AzureError) -> Pace {
-    // A 503 may say when to come back as well as a 429.
-    if let Some(delay) = error.retry_after() {
-        return Pace::After(delay);
-    }
-    if error.kind().waits_for_change() {
-        Pace::WaitForChange
-    } else {
-        Pace::Backoff
+        NotNow::Paced { until } => format!(
+            "Azure asked the operator to slow down; this request is made when its time has come, at {}",
+            clock::minute_of(*until)
+        )
+        .into(),
     }
 }
 
 /// The last segment of an ARM id: statuses and events are read in narrow columns.
 fn short_name(resource_id: &str) -> &str {
     resource_id.rsplit('/').next().unwrap_or(resource_id)
-}
-
-/// What to do about an error of Azure.
-fn advice(error: &AzureError) -> &'static str {
-    match error.kind() {
-        AzureErrorKind::ParentNotFound => {
-            "create the managed identity, or correct the reference in a new binding"
-        }
-        AzureErrorKind::AuthorizationFailed => {
-            "grant the operator a role with this action there; a new role assignment can take 10 minutes"
-        }
-        AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
-            "check the operator's own identity: its client id, tenant id and federated identity credential"
-        }
-        AzureErrorKind::PolicyDenied => {
-            "an Azure Policy forbids it: ask for an exemption, or use an identity outside of its scope"
-        }
-        AzureErrorKind::ScopeLocked => "remove the lock on the identity or above",
-        AzureErrorKind::RegionNotSupported => {
-            "use a managed identity in a region that supports federated identity credentials"
-        }
-        AzureErrorKind::Refused => {
-            "correct what Azure names, or report it if the request looks right"
-        }
-        AzureErrorKind::Throttled { .. }
-        | AzureErrorKind::Unavailable
-        | AzureErrorKind::SignInUnavailable
-        | AzureErrorKind::ConcurrentWrite
-        | AzureErrorKind::DirectoryNotReady
-        | AzureErrorKind::CredentialNotFound
-        | AzureErrorKind::IssuerSubjectExists => "it is tried again without you doing anything",
-    }
-}
-
-/// What Azure said, without what differs from one try to the next: a status must not change on every pass.
-fn summary(error: &AzureError) -> String {
-    match error.kind() {
-        AzureErrorKind::Throttled { .. } => return "Azure asks for fewer requests".to_owned(),
-        AzureErrorKind::Unauthorized => {
-            return "Azure Resource Manager does not take the operator's token".to_owned();
-        }
-        AzureErrorKind::Unavailable => {
-            return "Azure Resource Manager does not answer as it should".to_owned();
-        }
-        AzureErrorKind::SignInUnavailable => {
-            return "the sign-in to Azure does not answer as it should".to_owned();
-        }
-        _ => {}
-    }
-    // What follows the first sentence is advice of its own, or the time and a trace id.
-    let message = error.message().map(|message| {
-        message
-            .split(". ")
-            .next()
-            .unwrap_or(message)
-            .trim_end_matches('.')
-    });
-    match (error.code(), message) {
-        (Some(code), Some(message)) if message.starts_with(code) => message.to_owned(),
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        (None, Some(message)) => message.to_owned(),
-        (None, None) => "Azure gave no reason".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -281,7 +281,7 @@ fn resolved(desired: &Desired, identity: Identity) -> ResolvedIdentity {
     ResolvedIdentity {
         resource_id: desired.identity.to_string(),
         client_id: identity.client_id.to_string(),
-        principal_id: identity.principal_id,
-        tenant_id: identity.tenant_id,
+        principal_id: identity.principal_id.to_string(),
+        tenant_id: identity.tenant_id.to_string(),
     }
 }

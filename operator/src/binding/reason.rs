@@ -168,6 +168,8 @@ reasons! {
     PolicyDenied => NeedsPerson,
     /// A lock on the identity, its group or its subscription forbids the write.
     ScopeLocked => NeedsPerson,
+    /// Something else that goes on in Azure is in the way, such as the deletion of the resource group.
+    AzureConflict => CurableElsewhere,
     /// Azure refused the request for a reason of its own.
     RequestRefused => NeedsPerson,
 }

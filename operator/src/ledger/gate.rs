@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::pacing::{Operation, Pacing};
 use crate::azure::AzureError;
-use crate::runtime::deliberate::Bug;
 
 /// The one gate of a process.
 pub(super) struct Gate {
@@ -65,18 +64,16 @@ impl Gate {
         request: impl Future<Output = Result<T, AzureError>>,
     ) -> Result<T, AzureError> {
         let permit = self.permit_in_time(identity, operation).await;
-        if let Some(until) = self.told_to_wait(identity, operation)
-            && !Bug::AdmittedForGood.is_on()
-        {
-            // Azure said so while this one waited for others to come back.
+        let departs = self.pacing().depart(identity, operation, Instant::now());
+        if let Err(until) = departs {
             return Err(AzureError::held_back(until.duration_since(Instant::now())));
         }
-        self.pacing().sent(identity, operation, Instant::now());
         let outcome = request.await;
         drop(permit);
         match &outcome {
-            // Azure has counted it by now: on its way it may have taken longer than the next one will.
-            Ok(_) => self.pacing().sent(identity, operation, Instant::now()),
+            Ok(_) => {
+                self.pacing().succeeded(identity, operation, Instant::now());
+            }
             Err(error) => {
                 self.pacing()
                     .failed(identity, operation, error, Instant::now());

@@ -27,6 +27,12 @@ const UNLIMITED_FROM: f64 = 64.0;
 /// A place in a scope's schedule that is not used for so long after its time is lost.
 const RESERVATION_KEPT: Duration = Duration::from_secs(10);
 
+/// For so long nobody goes besides the one that asks whether a pause is over; then it is another's turn to ask.
+const ASKING: Duration = Duration::from_secs(30);
+
+/// A pause that nobody has asked about for so long after its end is forgotten.
+const DOUBT_KEPT: Duration = Duration::from_secs(3600);
+
 /// Azure's code for a subscription that is throttled as a whole.
 /// Source: <https://github.com/MicrosoftDocs/azure-docs/issues/105248>
 const SUBSCRIPTION_THROTTLED: &str = "SubscriptionRequestsThrottled";
@@ -84,12 +90,21 @@ impl Scope {
 pub(super) struct Pacing {
     /// Only scopes that were throttled.
     limits: HashMap<(Scope, Operation), Limit>,
-    /// Until when Azure has told a scope to wait.
-    waits: HashMap<(Scope, Operation), Instant>,
+    /// How long Azure has told a scope to wait.
+    waits: HashMap<(Scope, Operation), Wait>,
     /// The last identity and subscription that were charged, by kind of request.
     charged: HashMap<Operation, Charged>,
     /// What was promised to an identity that has to wait, so that identities get their turns in order.
     reserved: HashMap<(String, Operation), Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct Wait {
+    until: Instant,
+    /// Azure has asked for more than is believed: when it is over, one request goes to ask again.
+    doubted: bool,
+    /// Whose request is on its way to ask; the others wait for its answer.
+    asking: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -165,18 +180,73 @@ impl Pacing {
     ) -> Option<Instant> {
         let waits = Scope::all(identity)
             .into_iter()
-            .filter_map(|scope| self.waits.get(&(scope, operation)).copied());
+            .filter_map(|scope| self.waits.get(&(scope, operation)))
+            .filter(|wait| wait.asking.as_deref() != Some(identity.key()));
+        let waits = waits.map(|wait| wait.until);
         waits.filter(|until| *until > now).max()
     }
 
-    /// Notes that a request goes now, or was answered: what its identity may send next counts from here, however long ago
-    /// it was admitted.
-    pub(super) fn sent(
+    /// Lets a request that was admitted go now, unless Azure has said since when the next may. After a pause that was not
+    /// believed to its end it may be the one that asks.
+    pub(super) fn depart(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        if let Some(until) = self.told_to_wait(identity, operation, now)
+            && !Bug::AdmittedForGood.is_on()
+        {
+            // Azure said so while this one waited for others to come back.
+            return Err(until);
+        }
+        self.sent(identity, operation, now);
+        for scope in Scope::all(identity) {
+            if let Some(wait) = self.waits.get_mut(&(scope, operation))
+                && wait.doubted
+                && wait.until <= now
+                && !Bug::ProbesTogether.is_on()
+            {
+                wait.until = now + ASKING;
+                wait.asking = Some(identity.key().to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a request was answered as it was meant: whoever waited for that may go.
+    pub(super) fn succeeded(
         &mut self,
         identity: &ManagedIdentityId,
         operation: Operation,
         now: Instant,
     ) {
+        // Azure has counted it by now: on its way it may have taken longer than the next one will.
+        self.sent(identity, operation, now);
+        self.asked(identity, operation, |_| false);
+    }
+
+    /// What becomes of the waits that this identity was asking about: whether they stay.
+    fn asked(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        stays: impl Fn(&mut Wait) -> bool,
+    ) {
+        for scope in Scope::all(identity) {
+            let place = (scope, operation);
+            if let Some(wait) = self.waits.get_mut(&place)
+                && wait.asking.as_deref() == Some(identity.key())
+                && !stays(wait)
+            {
+                self.waits.remove(&place);
+            }
+        }
+    }
+
+    /// Notes that a request goes now, or was answered: what its identity may send next counts from here, however long ago
+    /// it was admitted.
+    fn sent(&mut self, identity: &ManagedIdentityId, operation: Operation, now: Instant) {
         let scope = (Scope::Identity(identity.key().to_owned()), operation);
         if let Some(limit) = self.limits.get_mut(&scope) {
             limit.earliest = now + limit.interval(scope.0.published(operation));
@@ -235,13 +305,20 @@ impl Pacing {
             return;
         }
         let throttled = matches!(error.kind(), AzureErrorKind::Throttled { .. });
+        // Without an answer the next one asks. Any other refusal means that Azure answers again.
+        let unanswered = error.kind() == AzureErrorKind::Unavailable;
+        self.asked(identity, operation, |wait| {
+            (wait.until, wait.asking) = (now, None);
+            unanswered
+        });
+        let doubted = error.asks_for_too_long();
         let wait = match error.retry_after() {
             Some(wait) => wait,
             None if throttled => UNTOLD_WAIT,
             None => return,
         };
         let own = Scope::Identity(identity.key().to_owned());
-        self.wait(own.clone(), operation, now + wait, now);
+        self.wait(own.clone(), operation, now + wait, doubted, now);
         if !throttled {
             return;
         }
@@ -258,7 +335,7 @@ impl Pacing {
         let before = before.filter(|before| now.duration_since(before.at) < SAME_CAUSE);
         self.limit(own, operation, now, wait);
         if whole_subscription {
-            self.wait(subscription.clone(), operation, now + wait, now);
+            self.wait(subscription.clone(), operation, now + wait, doubted, now);
         }
         match before {
             Some(before) if before.subscription != subscription => {
@@ -273,10 +350,25 @@ impl Pacing {
         }
     }
 
-    fn wait(&mut self, scope: Scope, operation: Operation, until: Instant, now: Instant) {
-        self.waits.retain(|_, until| *until > now);
-        let known = self.waits.entry((scope, operation)).or_insert(until);
-        *known = until.max(*known);
+    fn wait(
+        &mut self,
+        scope: Scope,
+        operation: Operation,
+        until: Instant,
+        doubted: bool,
+        now: Instant,
+    ) {
+        self.waits
+            .retain(|_, wait| wait.until > now || wait.doubted && now < wait.until + DOUBT_KEPT);
+        let told = Wait {
+            until,
+            doubted,
+            asking: None,
+        };
+        let known = self.waits.entry((scope, operation)).or_insert(told.clone());
+        if known.until <= until {
+            *known = told;
+        }
     }
 
     /// Drops a scope to its published budget, from the end of the wait on.

@@ -1,6 +1,8 @@
 //! The time of day, for what is written down: conditions and their ages. Waiting goes by tokio's clock.
 
-use k8s_openapi::jiff::Timestamp;
+use std::cell::Cell;
+
+use k8s_openapi::jiff::{Timestamp, tz::TimeZone};
 use tokio::time::Instant;
 
 /// Where the time of day comes from.
@@ -28,6 +30,29 @@ impl Clock {
     }
 }
 
+thread_local! {
+    static OF_THREAD: Cell<Clock> = const { Cell::new(Clock::Wall) };
+}
+
+/// Lets this thread tell the time of day by another clock, for a simulation.
+pub fn follow(clock: Clock) {
+    OF_THREAD.set(clock);
+}
+
+/// The minute of the day at whose end this moment is over, in UTC, for a message. Whole minutes, so that the same moment is
+/// told alike however often it is: the two clocks differ by a little more or less each time.
+pub fn minute_of(moment: Instant) -> String {
+    let now = OF_THREAD.get().now();
+    let left = moment.saturating_duration_since(Instant::now());
+    let at = now.saturating_add(left).unwrap_or(Timestamp::MAX);
+    let minutes = (at.as_second() + 59).div_euclid(60);
+    let minute = Timestamp::from_second(60 * minutes).unwrap_or(Timestamp::MAX);
+    minute
+        .to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%MZ")
+        .to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -43,5 +68,19 @@ mod tests {
         };
         tokio::time::advance(Duration::from_secs(90)).await;
         assert_eq!(clock.now(), time + Duration::from_secs(90));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_is_told_alike_however_often_it_is() {
+        follow(Clock::Tokio {
+            time: Timestamp::UNIX_EPOCH,
+            at: Instant::now(),
+        });
+        let moment = Instant::now() + Duration::from_secs(61);
+        for _ in 0..3 {
+            assert_eq!(minute_of(moment), "1970-01-01T00:02Z");
+            tokio::time::advance(Duration::from_secs(20)).await;
+        }
+        follow(Clock::Wall);
     }
 }

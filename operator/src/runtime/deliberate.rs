@@ -16,6 +16,10 @@ pub enum Bug {
     NewestFirst,
     /// What Azure says of its pace is not remembered.
     RetryAfterIgnored,
+    /// Azure is believed however long it asks to be left alone.
+    AnyRetryAfterBelieved,
+    /// After a pause that nobody believes, all come back at once.
+    ProbesTogether,
     /// A write that was admitted goes, whatever Azure has said since.
     AdmittedForGood,
     /// Credentials of others take no slots.
@@ -40,6 +44,8 @@ pub enum Bug {
     FullForEver,
     /// A refusal to read takes Ready away.
     ReadyLostOn403,
+    /// A refusal to read by something above the roles takes Ready away.
+    ReadyLostOnDenial,
     /// An outage takes Ready away.
     ReadyLostInOutage,
     /// What others made is adopted although that is forbidden.
@@ -70,10 +76,12 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
+        Self::AnyRetryAfterBelieved,
+        Self::ProbesTogether,
         Self::AdmittedForGood,
         Self::OnlyOursCounted,
         Self::SubjectUnchecked,
@@ -86,6 +94,7 @@ impl Bug {
         Self::OldListing,
         Self::FullForEver,
         Self::ReadyLostOn403,
+        Self::ReadyLostOnDenial,
         Self::ReadyLostInOutage,
         Self::AdoptsUnderNever,
         Self::RetainIgnored,

@@ -2,7 +2,9 @@
 
 use axum::http::{Method, StatusCode};
 use azwib_crds::{CredentialName, ManagedIdentityId};
-use azwib_operator::azure::{AzureErrorKind, Deleted, IdentityService, ListedCredential, Put};
+use azwib_operator::azure::{
+    AzureErrorKind, Cause, Deleted, IdentityService, ListedCredential, Put,
+};
 use serde_json::{Value, json};
 
 use super::fake_azure::{
@@ -42,9 +44,11 @@ async fn an_identity_is_read() {
         .expect("is read");
     assert_eq!(read.id, identity());
     assert_eq!(read.client_id.to_string(), CLIENT);
-    assert_eq!(read.principal_id, "44444444-4444-4444-8444-444444444444");
-    assert_eq!(read.tenant_id, TENANT);
-    assert_eq!(read.location, "westeurope");
+    assert_eq!(
+        read.principal_id.as_str(),
+        "44444444-4444-4444-8444-444444444444"
+    );
+    assert_eq!(read.tenant_id.as_str(), TENANT);
     let requests = azure.requests();
     assert_eq!(requests[0].method, Method::GET);
     assert_eq!(requests[0].uri.path(), IDENTITY_PATH);
@@ -55,18 +59,72 @@ async fn an_identity_is_read() {
     );
 }
 
+/// An identity as Azure shows it, with another value at this place.
+fn identity_with(place: &str, value: Value) -> Value {
+    let mut answer = json!({
+        "id": IDENTITY_PATH,
+        "location": "westeurope",
+        "properties": {"tenantId": TENANT, "principalId": "44444444-4444-4444-8444-444444444444", "clientId": CLIENT},
+    });
+    *answer.pointer_mut(place).expect("is there") = value;
+    answer
+}
+
 #[tokio::test]
-async fn an_identity_without_a_client_id_is_no_answer() {
+async fn an_identity_with_a_part_that_cannot_be_of_azure_is_no_answer() {
     let azure = FakeAzure::start().await;
-    azure.answer(ok(
-        json!({"location": "westeurope", "properties": {"tenantId": TENANT}}),
-    ));
-    let failure = azure
-        .service()
-        .get_identity(&identity())
+    let service = azure.service();
+    let guids = ["tenantId", "principalId", "clientId"].map(|it| format!("/properties/{it}"));
+    let no_guids = [
+        json!(null),
+        json!(""),
+        json!(7),
+        json!("orders"),
+        json!("00000000-0000-0000-0000-000000000000"),
+        json!("44444444-4444-4444-8444-44444444444\u{0}"),
+        json!("44444444-4444-4444-8444-444444444444\n"),
+        json!("{44444444-4444-4444-8444-444444444444}"),
+        json!("4".repeat(100)),
+    ];
+    let ids = [
+        json!(""),
+        json!(IDENTITY_PATH.replace("orders", "others")),
+        json!(format!("{IDENTITY_PATH}/federatedIdentityCredentials/abc")),
+        json!("/subscriptions/x"),
+    ];
+    let all = guids
+        .iter()
+        .flat_map(|place| no_guids.iter().map(move |value| (place.as_str(), value)));
+    for (place, value) in all.chain(ids.iter().map(|id| ("/id", id))) {
+        azure.answer(ok(identity_with(place, value.clone())));
+        let failure = service.get_identity(&identity()).await;
+        let failure = failure.expect_err(&format!("{place} {value}"));
+        assert_eq!(
+            failure.kind(),
+            AzureErrorKind::Unavailable,
+            "{place} {value}"
+        );
+        assert_eq!(failure.cause(), Some(Cause::Malformed), "{place} {value}");
+    }
+    azure.answer(ok(identity_with("/location", json!("norwayeast"))));
+    service.get_identity(&identity()).await.expect("is read");
+}
+
+#[tokio::test]
+async fn a_credential_other_than_the_one_asked_for_is_no_answer() {
+    let azure = FakeAzure::start().await;
+    let service = azure.service();
+    azure.answer(ok(named("another")));
+    let read = service.get_credential(&identity(), &credential()).await;
+    assert_eq!(read.expect_err("fails").kind(), AzureErrorKind::Unavailable);
+    let mut changed = named(credential().as_str());
+    changed["properties"]["subject"] = json!("system:serviceaccount:shop:others");
+    azure.answer(status(StatusCode::CREATED, changed));
+    let written = service
+        .put_credential(&identity(), &credential(), &content())
         .await
         .expect_err("fails");
-    assert_eq!(failure.kind(), AzureErrorKind::Unavailable);
+    assert!(written.outcome_unknown(), "{written}");
 }
 
 #[tokio::test]
@@ -103,17 +161,34 @@ async fn an_empty_list_is_empty() {
 }
 
 #[tokio::test]
-async fn a_list_that_does_not_end_is_given_up() {
-    let azure = FakeAzure::start().await;
-    let next = format!(
-        "{}{IDENTITY_PATH}/federatedIdentityCredentials",
-        azure.url()
-    );
-    for _ in 0..=100 {
-        azure.answer(ok(json!({"value": [named("again")], "nextLink": next})));
+async fn a_list_that_does_not_end_is_given_up_and_told_as_what_it_is() {
+    let path = format!("{IDENTITY_PATH}/federatedIdentityCredentials");
+    let page = |azure: &FakeAzure, names: &[String], token: usize| {
+        let names: Vec<_> = names.iter().map(|name| named(name)).collect();
+        let next = format!("{}{path}?$skiptoken={token}", azure.url());
+        azure.answer(ok(json!({"value": names, "nextLink": next})));
+    };
+    // It leads to itself, or back, or ever on, or brings more than there can be.
+    type Answers = fn(usize) -> (usize, usize);
+    let cases: [(Answers, usize, &str); 4] = [
+        (|_| (1, 7), 2, "leads back to a page"),
+        (|number| (1, number % 3), 4, "leads back to a page"),
+        (|number| (1, number), 50, "does not end"),
+        (|number| (200, number), 3, "more entries"),
+    ];
+    for (answers, requests, said) in cases {
+        let azure = FakeAzure::start().await;
+        for number in 0..60 {
+            let (count, token) = answers(number);
+            let names: Vec<_> = (0..count).map(|it| format!("name-{number}-{it}")).collect();
+            page(&azure, &names, token);
+        }
+        let failure = list(&azure.service()).await.expect_err("fails");
+        assert_eq!(failure.kind(), AzureErrorKind::Unavailable);
+        assert_eq!(failure.cause(), Some(Cause::Endless));
+        assert!(failure.to_string().contains(said), "{failure}");
+        assert_eq!(azure.requests().len(), requests, "{said}");
     }
-    let failure = list(&azure.service()).await.expect_err("fails");
-    assert_eq!(failure.kind(), AzureErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -126,7 +201,7 @@ async fn a_flexible_credential_takes_its_place_in_the_list() {
             "audiences": ["api://AzureADTokenExchange"],
             "claimsMatchingExpression": {"value": "claims['sub'] matches 'x*'", "languageVersion": 1},
         }},
-        {"name": "unknown", "properties": {"issuer": 7}, "systemData": "not an object"},
+        {"name": "unknown", "properties": {"issuer": "https://i/"}, "systemData": "not an object"},
     ]})));
     let listed = list(&azure.service()).await.expect("is listed");
     let shown: Vec<_> = listed

@@ -7,7 +7,7 @@ use axum::{
     response::{Html, IntoResponse},
 };
 use azwib_operator::azure::{
-    AzureError, AzureErrorKind, IdentityService,
+    AzureError, AzureErrorKind, Cause, IdentityService,
     cloud::Cloud,
     msi::{MsiIdentityService, MsiOptions},
 };
@@ -316,4 +316,75 @@ async fn no_failure_shows_a_token_that_azure_repeats() {
         "AuthorizationFailed: The token '[removed]' may not."
     );
     assert!(!format!("{failure:?}").contains(&token));
+}
+
+/// What a service over these addresses says of a read.
+async fn cause_at(azure: &FakeAzure, endpoint: &str, options: MsiOptions) -> (Cause, String) {
+    let cloud = Cloud::custom(&azure.url(), endpoint, "https://arm.example").expect("valid");
+    let service = MsiIdentityService::new(&cloud, azure.client_secret(), options);
+    let failure = read(&service.expect("is built")).await;
+    assert_eq!(failure.kind(), AzureErrorKind::Unavailable, "{failure}");
+    (failure.cause().expect("a cause"), failure.to_string())
+}
+
+#[tokio::test]
+async fn why_there_is_no_answer_is_known() {
+    let (azure, other) = (FakeAzure::start().await, FakeAzure::start().await);
+    let port = other.address.port();
+    for (endpoint, expected, said) in [
+        // Its certificate is another fake's, which signed it for itself.
+        (other.url(), Cause::Certificate, "certificate"),
+        (
+            format!("https://arm.invalid:{port}"),
+            Cause::Name,
+            "cannot connect to arm.invalid",
+        ),
+        (
+            "https://127.0.0.1:1".to_owned(),
+            Cause::NoConnection,
+            "cannot connect to 127.0.0.1",
+        ),
+    ] {
+        let (cause, text) = cause_at(&azure, &endpoint, azure.options()).await;
+        assert_eq!(cause, expected, "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("binds");
+    let endpoint = format!("https://{}", silent.local_addr().expect("is bound"));
+    let options = MsiOptions {
+        request_timeout: Duration::from_millis(300),
+        ..azure.options()
+    };
+    let (cause, text) = cause_at(&azure, &endpoint, options).await;
+    assert!(
+        matches!(cause, Cause::ConnectTimeout | Cause::AnswerTimeout),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_comes_back_with_blanks_in_it_is_shown_in_no_piece() {
+    let azure = FakeAzure::start().await;
+    let service = azure.service();
+    let token = token_number(1);
+    for (every, with) in [(7, " "), (16, "\n"), (30, " ... "), (9, "', '"), (1000, "")] {
+        let pieces: Vec<_> = token.as_bytes().chunks(every).collect();
+        let pieces = pieces
+            .iter()
+            .map(|it| std::str::from_utf8(it).expect("is ascii"));
+        let echo = pieces.collect::<Vec<_>>().join(with);
+        azure.answer(error(
+            400,
+            "BadRequest",
+            &format!("The token '{echo}' is not nice."),
+        ));
+        let shown = write(&service).await.to_string();
+        for piece in token.as_bytes().windows(8) {
+            let piece = std::str::from_utf8(piece).expect("is ascii");
+            assert!(!shown.replace(with, "").contains(piece), "{piece}: {shown}");
+        }
+        assert!(shown.contains("[removed]"), "{shown}");
+    }
 }

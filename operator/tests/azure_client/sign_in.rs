@@ -245,11 +245,18 @@ async fn an_authority_with_a_fault_is_unavailable_and_asked_once() {
     azure.answer_sign_in(Html("<html>sign in to the network</html>"));
     azure.answer_sign_in(Json(json!({"token_type": "Bearer", "expires_in": 3599})));
     azure.answer_sign_in(Json(json!({"access_token": 7, "expires_in": "hunter2"})));
+    // The library would panic over the first, and no header could carry the second.
+    azure.answer_sign_in(Json(
+        json!({"access_token": "a", "token_type": "Bearer", "expires_in": i64::MAX}),
+    ));
+    azure.answer_sign_in(Json(
+        json!({"access_token": "a\nb", "token_type": "Bearer", "expires_in": 3599}),
+    ));
     azure.answer_sign_in((
         StatusCode::FOUND,
         [("location", "https://elsewhere.example/")],
     ));
-    for tries in 1..=5 {
+    for tries in 1..=7 {
         let failure = call(&service).await.expect_err("fails");
         assert_eq!(
             failure.kind(),

@@ -3,6 +3,7 @@
 mod in_order;
 mod kubernetes;
 mod ours;
+pub mod pauses;
 mod requests;
 mod stays_ready;
 
@@ -64,6 +65,8 @@ pub struct Books {
     statuses: BTreeMap<String, Value>,
     /// When the operator has last written anything.
     pub last_write: Option<Timestamp>,
+    /// Pauses that are not believed to their end.
+    pauses: pauses::Pauses,
     /// What was spent for bindings, and what went wrong.
     pub costs: Costs,
 }
@@ -81,10 +84,11 @@ impl Books {
 /// A request of a process is about to leave it.
 pub fn azure_sent(process: &Process, request: &Request) {
     if request.service != Service::ResourceManager {
-        return;
+        return pauses::signs_in(process);
     }
     let shared = &process.shared;
     costs::sent(process, request);
+    pauses::sent(process, request);
     let place = (process.number, identity_of(request), operation(request));
     let until = {
         let mut books = lock(&shared.books);
@@ -121,18 +125,16 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
         let place = (process.number, identity_of(request), operation(request));
         lock(&shared.books).token_refused.insert(place);
     }
-    let header = response
-        .headers
-        .get("retry-after")
-        .and_then(|it| it.to_str().ok());
-    let Some(seconds) = header.and_then(|it| it.parse::<i64>().ok()) else {
-        return;
-    };
-    if request.service != Service::ResourceManager || response.status.is_success() {
+    if request.service != Service::ResourceManager {
         return;
     }
+    pauses::answered(process, request, response);
+    let wait = pauses::retry_after(response).filter(|_| !response.status.is_success());
+    let Some((wait, _)) = wait else {
+        return;
+    };
     let place = (process.number, identity_of(request), operation(request));
-    let until = shared.time.now() + jiff::SignedDuration::from_secs(seconds);
+    let until = shared.time.now() + wait;
     lock(&shared.books).told_to_wait.insert(place, until);
 }
 

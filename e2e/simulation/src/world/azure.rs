@@ -57,6 +57,12 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
             costs::changed(shared, Some(&id));
             now_in_azure(shared, |azure| azure.deny_by_policy(&id));
         }
+        Step::DenyAssignment => {
+            let all = ["*", "*/read", "*/write"];
+            let actions = shared.pick(&all).unwrap_or(all[0]);
+            costs::changed(shared, Some(&id));
+            now_in_azure(shared, |azure| azure.assign_denial(&id, &[actions]));
+        }
         Step::RegionWithout => {
             costs::changed(shared, None);
             now_in_azure(shared, |azure| {
@@ -271,6 +277,9 @@ pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
     let mut azure = lock(&shared.azure);
     for lock in azure.locks().to_vec() {
         azure.unlock(lock.id);
+    }
+    for denial in azure.deny_assignments().to_vec() {
+        azure.delete_denial(denial.id);
     }
     for denial in azure.policy_denials().to_vec() {
         azure.allow_by_policy(denial.id);

@@ -32,6 +32,25 @@ pub(super) async fn bindings_at_once(shared: &Shared, world: &World) {
     }
 }
 
+/// A subscription is told to be quiet for years, and somebody asks for fresh reads of all that is in it.
+pub(super) async fn silenced_subscription(shared: &Shared, world: &World) {
+    let Some(identity) = shared.pick(&world.identities) else {
+        return;
+    };
+    for (namespace, account) in free_accounts(1, shared, world) {
+        create_for(&namespace, &account, &identity, shared, world);
+    }
+    shared.silence(&identity.scope_of_subscription());
+    for _ in 0..2 {
+        for identity in &world.identities {
+            for binding in bindings_on(identity, shared) {
+                ask_for_fresh_reads(&key(&binding), shared);
+            }
+        }
+        shared.sleep(1_000..=120_000).await;
+    }
+}
+
 /// A binding goes just after its credential was sent, while the watch lags and the answer may be lost.
 pub(super) async fn deletion_at_write(shared: &Shared, world: &World) {
     let free = free_accounts(1, shared, world).pop();

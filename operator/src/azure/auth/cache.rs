@@ -5,7 +5,7 @@ use std::{fmt, future::Future, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
-use super::Secret;
+use super::BearerToken;
 use crate::azure::error::AzureError;
 
 /// How long before its expiry a token is renewed, as Azure's own libraries do it.
@@ -19,7 +19,7 @@ const LEAST_LIFETIME: Duration = Duration::from_secs(30);
 
 /// A token as the authority gave it.
 pub(super) struct FreshToken {
-    pub(super) secret: Secret,
+    pub(super) token: BearerToken,
     pub(super) lifetime: Duration,
 }
 
@@ -36,7 +36,7 @@ struct State {
 }
 
 struct CachedToken {
-    secret: Secret,
+    token: BearerToken,
     renew_at: Instant,
     usable_until: Instant,
 }
@@ -44,7 +44,10 @@ struct CachedToken {
 impl TokenCache {
     /// The token that is held, or the one that `sign_in` brings. If it fails, everybody who was waiting for it gets
     /// the failure, unless the token that is held is still good.
-    pub(super) async fn get<F>(&self, sign_in: impl FnOnce() -> F) -> Result<Secret, AzureError>
+    pub(super) async fn get<F>(
+        &self,
+        sign_in: impl FnOnce() -> F,
+    ) -> Result<BearerToken, AzureError>
     where
         F: Future<Output = Result<FreshToken, AzureError>>,
     {
@@ -53,7 +56,7 @@ impl TokenCache {
         if let Some(token) = &state.token
             && Instant::now() < token.renew_at
         {
-            return Ok(token.secret.clone());
+            return Ok(token.token.clone());
         }
         if let Some((failed_at, failure)) = &state.failure
             && *failed_at >= asked_at
@@ -65,13 +68,13 @@ impl TokenCache {
         match outcome {
             Ok(fresh) => {
                 let token = state.token.insert(CachedToken::new(fresh, now));
-                Ok(token.secret.clone())
+                Ok(token.token.clone())
             }
             Err(failure) => match &mut state.token {
                 Some(token) if now < token.usable_until => {
                     warn!(error = %failure, "cannot renew the token for azure, the current one is still good");
                     token.renew_at = now + RENEW_AGAIN_AFTER;
-                    Ok(token.secret.clone())
+                    Ok(token.token.clone())
                 }
                 _ => {
                     state.failure = Some((now, failure.clone()));
@@ -82,12 +85,12 @@ impl TokenCache {
     }
 
     /// Forgets the token, if it is still this one.
-    pub(super) async fn forget(&self, secret: &Secret) {
+    pub(super) async fn forget(&self, refused: &BearerToken) {
         let mut state = self.state.lock().await;
         if state
             .token
             .as_ref()
-            .is_some_and(|token| token.secret == *secret)
+            .is_some_and(|cached| cached.token == *refused)
         {
             state.token = None;
         }
@@ -99,7 +102,7 @@ impl CachedToken {
         // Half of its lifetime for a token that lives less than ten minutes.
         let early = RENEW_BEFORE_EXPIRY.min(fresh.lifetime / 2);
         Self {
-            secret: fresh.secret,
+            token: fresh.token,
             renew_at: now + (fresh.lifetime - early),
             usable_until: now + fresh.lifetime.saturating_sub(LEAST_LIFETIME),
         }

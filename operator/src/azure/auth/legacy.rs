@@ -41,7 +41,7 @@ impl TokenCredential for LegacyCredential {
                     .token()
                     .await
                     .map_err(|error| Error::new(ErrorKind::Credential, error))?;
-                Secret::new(token.secret().to_owned())
+                Secret::new(token.token().to_owned())
             }
         };
         // The old client asks for each call and looks at the expiry nowhere.

@@ -17,14 +17,18 @@ use azure_identity::{
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::{AuthConfig, cache::FreshToken};
+use super::{AuthConfig, BearerToken, cache::FreshToken};
 use crate::azure::{
-    error::{AzureError, AzureErrorKind, SetupError, safe_line},
+    error::{AzureError, AzureErrorKind, Cause, SetupError, safe_line},
     transport::SignInTransport,
 };
 
 const TOKEN_FILE: &str = "azure-federated-token-file";
+
+/// No token lives longer than a day (those of managed identities do live that long): who says so is not believed.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What a sign-in needs besides the configured way.
 #[derive(Debug)]
@@ -88,17 +92,17 @@ impl SignIn {
         let scopes = [self.scope.as_str()];
         let token = timeout(self.timeout, credential.get_token(&scopes, None))
             .await
-            .map_err(|_| unavailable("signing in to azure took too long"))?
+            .map_err(|_| {
+                unavailable("signing in to azure took too long").with_cause(Cause::AnswerTimeout)
+            })?
             .map_err(|error| self.failure(&error))?;
-        if token.token.secret().is_empty() {
-            return Err(unavailable(
-                "the answer of the authority has no token in it",
-            ));
-        }
         let lifetime = token.expires_on - OffsetDateTime::now_utc();
         Ok(FreshToken {
-            secret: token.token,
-            lifetime: lifetime.try_into().unwrap_or_default(),
+            token: BearerToken::new(token.token.secret())
+                .ok_or_else(|| unavailable("the answer of the authority has no token in it"))?,
+            lifetime: Duration::try_from(lifetime)
+                .unwrap_or_default()
+                .min(LONGEST_LIFETIME),
         })
     }
 
@@ -157,7 +161,7 @@ impl SignIn {
 }
 
 fn unavailable(message: &str) -> AzureError {
-    AzureError::local(AzureErrorKind::SignInUnavailable, message)
+    AzureError::local(AzureErrorKind::SignInUnavailable, message).with_cause(Cause::Malformed)
 }
 
 /// A Kubernetes token in a file, read for each exchange.
@@ -165,18 +169,21 @@ fn unavailable(message: &str) -> AzureError {
 struct AssertionFile(PathBuf);
 
 impl AssertionFile {
-    fn read(&self) -> io::Result<String> {
-        Ok(fs::read_to_string(&self.0)?.trim().to_owned())
+    fn read(&self) -> io::Result<Zeroizing<String>> {
+        let text = Zeroizing::new(fs::read_to_string(&self.0)?);
+        Ok(Zeroizing::new(text.trim().to_owned()))
     }
 }
 
 #[async_trait]
 impl ClientAssertion for AssertionFile {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
-        self.read().map_err(|error| {
+        // The library wants a string of its own, which it does not zero.
+        let assertion = self.read().map_err(|error| {
             let message = format!("--{TOKEN_FILE}: cannot read {:?}: {error}", self.0);
             let error = AzureError::local(AzureErrorKind::SignInFailed, &message);
             azure_core::Error::new(ErrorKind::Credential, error)
-        })
+        })?;
+        Ok(assertion.as_str().to_owned())
     }
 }

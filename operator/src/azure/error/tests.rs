@@ -34,8 +34,19 @@ fn every_answer_of_resource_manager_has_its_kind() {
         (json(409, "Conflict", exists), IssuerSubjectExists),
         (
             json(409, "Conflict", "Something else is in the way."),
-            Refused,
+            Conflict,
         ),
+        (
+            json(
+                409,
+                "ResourceGroupBeingDeleted",
+                "The resource group 'g' is in deprovisioning state and cannot perform this operation.",
+            ),
+            Conflict,
+        ),
+        (json(409, "NeverSeenBefore", "Not now."), Conflict),
+        (json(423, "Locked", "Not now."), Conflict),
+        (json(412, "PreconditionFailed", "Not now."), Conflict),
         (
             json(404, "NotFound", "The credential was not found."),
             CredentialNotFound,
@@ -153,8 +164,36 @@ fn every_answer_of_resource_manager_has_its_kind() {
                 "Directory_ResourceSizeExceeded",
                 "The size of the object has exceeded its limit.",
             ),
+            AccessDenied,
+        ),
+        (
+            json(
+                403,
+                "DenyAssignmentAuthorizationFailed",
+                "The client 'c' has permission to perform the action; however, the access is denied because of the deny assignment.",
+            ),
+            AccessDenied,
+        ),
+        (json(403, "LinkedAuthorizationFailed", "No."), AccessDenied),
+        (json(403, "NeverSeenBefore", "No."), AccessDenied),
+        (
+            json(403, "authorizationfailed", "The client 'c' may not."),
+            AuthorizationFailed,
+        ),
+        (
+            json(404, "resourcenotfound", "The Resource '/x' was not found."),
+            ParentNotFound,
+        ),
+        (json(404, "NeverSeenBefore", "Not here."), Refused),
+        (
+            Answer {
+                code: None,
+                ..json(404, "", "Not here.")
+            },
             Refused,
         ),
+        (json(402, "PaymentRequired", "No."), Refused),
+        (json(410, "Gone", "No."), Refused),
         (
             json(
                 404,
@@ -291,4 +330,72 @@ fn a_huge_answer_gives_a_short_line() {
         ..Answer::default()
     });
     assert!(error.to_string().chars().count() < 1500);
+}
+
+#[test]
+fn only_two_kinds_of_answer_mean_that_something_is_not_there() {
+    for status in 300..600 {
+        for code in [
+            "",
+            "NotFound",
+            "ResourceNotFound",
+            "ResourceGroupNotFound",
+            "SubscriptionNotFound",
+            "ParentResourceNotFound",
+            "InvalidResourceType",
+            "AuthorizationFailed",
+            "Conflict",
+        ] {
+            let kind = AzureError::from_answer(json(status, code, "Something.")).kind();
+            let is_absence = status == 404 && code.ends_with("NotFound");
+            assert_eq!(kind.means_absence(), is_absence, "{status} {code}");
+        }
+        assert!(
+            !AzureError::from_answer(not_json(status))
+                .kind()
+                .means_absence()
+        );
+    }
+}
+
+#[test]
+fn what_answers_in_the_place_of_azure_is_told() {
+    let page = Answer {
+        media_type: Some("text/html"),
+        ..not_json(503)
+    };
+    let error = AzureError::from_answer(page);
+    assert_eq!(error.to_string(), "a web page (http status 503)");
+    assert_eq!(error.cause(), Some(Cause::NotAzure));
+    for (location, to) in [
+        (
+            "https://login.hotel.example/welcome?token=eyJhbGciOiJSUzI1NiJ9",
+            "login.hotel.example",
+        ),
+        ("/elsewhere", "another path"),
+    ] {
+        let redirect = Answer {
+            location: Some(location),
+            ..not_json(302)
+        };
+        let error = AzureError::from_answer(redirect);
+        assert_eq!(
+            error.to_string(),
+            format!("a redirect to {to} (http status 302)")
+        );
+        assert_eq!(error.cause(), Some(Cause::NotAzure));
+    }
+    let fault = AzureError::from_answer(json(503, "ServiceUnavailable", "Busy."));
+    assert_eq!(fault.cause(), Some(Cause::Fault));
+}
+
+#[test]
+fn what_was_sent_never_comes_back_in_a_text() {
+    let token = "Zm9vLWJhci1zZWNyZXQ0N18xMjM0NTY3ODkw";
+    let message = format!("I do not like {} {}", &token[..18], &token[18..]);
+    let error = AzureError::from_answer(Answer {
+        secrets: &[token],
+        ..json(400, "BadRequest", Box::leak(message.into_boxed_str()))
+    });
+    assert_eq!(error.to_string(), "BadRequest: I do not like [removed]");
 }

@@ -1,28 +1,33 @@
 //! reqwest with our rules: rustls, time limits, no redirects, bounded answers.
 
-use std::{error::Error as _, fmt, fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Certificate, Client, ClientBuilder, Request,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, LOCATION},
     redirect,
 };
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use url::{Host, Url};
 
-use crate::azure::error::{Answer, AzureError, AzureErrorKind, SetupError, safe_line};
+use crate::azure::{
+    error::{Answer, AzureError, AzureErrorKind, Cause, SetupError, safe_line},
+    retry_after::RetryAfter,
+};
 
 /// The longest answer that is read, in bytes. A full listing of 20 credentials is below 50 kB.
-const MAX_BODY_BYTES: usize = 4 << 20;
+const MAX_BODY_BYTES: usize = 512 << 10;
 
 /// How long a connection may take to come about, if the time for the whole request is not shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest wait that an answer may ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 const CA_FILE: &str = "ca-file";
 
@@ -115,8 +120,12 @@ impl Clients {
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(NoReply {
-                    message: format!("the answer of {host} is too long"),
+                    message: format!(
+                        "the answer of {host} is too long: more than {} kB",
+                        MAX_BODY_BYTES >> 10
+                    ),
                     never_sent: false,
+                    cause: Cause::Malformed,
                 });
             }
             body.extend_from_slice(&chunk);
@@ -159,34 +168,17 @@ impl Reply {
             request_id: self
                 .header("x-ms-request-id")
                 .or_else(|| self.header("x-ms-correlation-request-id")),
-            retry_after: self.retry_after(),
+            retry_after: RetryAfter::read(&self.headers, SystemTime::now()),
+            media_type: self.header(CONTENT_TYPE.as_str()).map(media_type),
+            location: self.header(LOCATION.as_str()),
             ..Answer::default()
         }
     }
+}
 
-    /// The finest of the headers that Azure uses, or the standard one in seconds or as a date.
-    fn retry_after(&self) -> Option<Duration> {
-        let milliseconds = ["retry-after-ms", "x-ms-retry-after-ms"]
-            .into_iter()
-            .find_map(|name| self.header(name)?.trim().parse().ok())
-            .map(Duration::from_millis);
-        let wait = milliseconds.or_else(|| {
-            let value = self.header(RETRY_AFTER.as_str())?.trim();
-            match value.parse() {
-                Ok(seconds) => Some(Duration::from_secs(seconds)),
-                Err(_) => {
-                    let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
-                    // A date that has passed means: now.
-                    Some(
-                        (date - OffsetDateTime::now_utc())
-                            .try_into()
-                            .unwrap_or_default(),
-                    )
-                }
-            }
-        })?;
-        Some(wait.min(MAX_RETRY_AFTER))
-    }
+/// Without its parameters.
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// Why there is no answer, or not the whole of one.
@@ -196,6 +188,7 @@ pub struct NoReply {
     pub message: String,
     /// No byte of the request left this machine.
     pub never_sent: bool,
+    pub cause: Cause,
 }
 
 impl NoReply {
@@ -208,11 +201,12 @@ impl NoReply {
         Self {
             message,
             never_sent: error.is_connect() || error.is_builder(),
+            cause: Cause::of(&error),
         }
     }
 
     pub(crate) fn into_error(self, kind: AzureErrorKind) -> AzureError {
-        AzureError::local(kind, &self.message)
+        AzureError::local(kind, &self.message).with_cause(self.cause)
     }
 }
 
@@ -259,61 +253,6 @@ fn unusable_ca(path: &Path) -> SetupError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn reply(headers: &[(&'static str, &str)]) -> Reply {
-        Reply {
-            status: 429,
-            headers: headers
-                .iter()
-                .map(|(name, value)| {
-                    (
-                        reqwest::header::HeaderName::from_static(name),
-                        reqwest::header::HeaderValue::from_str(value).expect("valid"),
-                    )
-                })
-                .collect(),
-            body: Bytes::new(),
-        }
-    }
-
-    #[test]
-    fn retry_after_is_read_in_every_form_that_azure_uses() {
-        for (headers, expected) in [
-            (&[][..], None),
-            (&[("retry-after", "17")], Some(Duration::from_secs(17))),
-            (&[("retry-after", " 0 ")], Some(Duration::ZERO)),
-            (
-                &[("retry-after-ms", "1500")],
-                Some(Duration::from_millis(1500)),
-            ),
-            (
-                &[("retry-after", "2"), ("x-ms-retry-after-ms", "1500")],
-                Some(Duration::from_millis(1500)),
-            ),
-            (
-                &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")],
-                Some(Duration::ZERO),
-            ),
-            (&[("retry-after", "99999999999")], Some(MAX_RETRY_AFTER)),
-            (&[("retry-after", "soon")], None),
-            (&[("retry-after", "-1")], None),
-        ] {
-            assert_eq!(reply(headers).retry_after(), expected, "{headers:?}");
-        }
-    }
-
-    #[test]
-    fn retry_after_may_be_a_date_to_come() {
-        let date = OffsetDateTime::now_utc() + time::Duration::seconds(90);
-        let date = date
-            .format(&Rfc2822)
-            .expect("formats")
-            .replace("+0000", "GMT");
-        let wait = reply(&[("retry-after", &date)])
-            .retry_after()
-            .expect("is read");
-        assert!((80..=90).contains(&wait.as_secs()), "{wait:?}");
-    }
 
     #[test]
     fn local_addresses_are_never_behind_a_proxy() {

@@ -21,8 +21,8 @@ use super::{
     listing::{is_credential, is_listing, keep_what_is_understood, keep_what_is_understood_of_one},
 };
 use crate::azure::{
-    auth::{Authorization, Secret, TokenSource},
-    error::{AzureError, AzureErrorKind},
+    auth::{Authorization, BearerToken, TokenSource},
+    error::{AzureError, AzureErrorKind, Cause},
     metrics::RequestMetrics,
 };
 
@@ -48,15 +48,17 @@ impl ResourceManagerTransport {
         match self.authorization {
             Authorization::InsideTheClient => {
                 let header = request.headers().get_optional_str(&AUTHORIZATION);
-                self.send(request, header.unwrap_or_default()).await
+                let token = header.and_then(|it| it.strip_prefix("Bearer "));
+                let token = token.and_then(BearerToken::new).ok_or_else(unsendable)?;
+                self.send(request, &token).await
             }
             Authorization::BelowTheLogLine => {
                 let token = self.tokens.token().await?;
-                match self.send(request, &bearer(&token)).await {
+                match self.send(request, &token).await {
                     // It may have been revoked, or the cache of the authority gave us a stale one. Nothing was done.
                     Err(error) if error.kind() == AzureErrorKind::Unauthorized => {
                         let token = self.tokens.replace(&token).await?;
-                        self.send(request, &bearer(&token)).await
+                        self.send(request, &token).await
                     }
                     outcome => outcome,
                 }
@@ -64,9 +66,9 @@ impl ResourceManagerTransport {
         }
     }
 
-    async fn send(&self, request: &Request, authorization: &str) -> Result<Response, AzureError> {
+    async fn send(&self, request: &Request, token: &BearerToken) -> Result<Response, AzureError> {
         let sent = Instant::now();
-        let outcome = self.exchange(request, authorization).await;
+        let outcome = self.exchange(request, token).await;
         let status = match &outcome {
             Ok(response) => Ok(response.status().into()),
             Err(error) => Err(error.status()),
@@ -78,16 +80,16 @@ impl ResourceManagerTransport {
     async fn exchange(
         &self,
         request: &Request,
-        authorization: &str,
+        token: &BearerToken,
     ) -> Result<Response, AzureError> {
         let is_write = !matches!(request.method(), Method::Get | Method::Head);
-        let sent = to_reqwest(request, authorization)?;
+        let sent = to_reqwest(request, token)?;
         let reply = self.http.send(sent).await.map_err(|no_reply| {
             let lost = is_write && !no_reply.never_sent;
             let error = no_reply.into_error(AzureErrorKind::Unavailable);
             if lost { error.of_lost_write() } else { error }
         })?;
-        into_response(request, &reply).map_err(|error| match error.kind() {
+        into_response(request, &reply, token).map_err(|error| match error.kind() {
             AzureErrorKind::Unavailable if is_write => error.of_lost_write(),
             _ => error,
         })
@@ -103,12 +105,11 @@ impl HttpClient for ResourceManagerTransport {
     }
 }
 
-fn bearer(token: &Secret) -> String {
-    format!("Bearer {}", token.secret())
+fn unsendable() -> AzureError {
+    AzureError::local(AzureErrorKind::Refused, "cannot build the request")
 }
 
-fn to_reqwest(request: &Request, authorization: &str) -> Result<reqwest::Request, AzureError> {
-    let unsendable = || AzureError::local(AzureErrorKind::Refused, "cannot build the request");
+fn to_reqwest(request: &Request, token: &BearerToken) -> Result<reqwest::Request, AzureError> {
     let method = reqwest::Method::from_bytes(request.method().as_ref().as_bytes())
         .map_err(|_| unsendable())?;
     let mut sent = reqwest::Request::new(method, request.url().clone());
@@ -118,10 +119,8 @@ fn to_reqwest(request: &Request, authorization: &str) -> Result<reqwest::Request
         let value = HeaderValue::from_str(value.as_str()).map_err(|_| unsendable())?;
         sent.headers_mut().insert(name, value);
     }
-    let mut authorization = HeaderValue::from_str(authorization).map_err(|_| unsendable())?;
-    authorization.set_sensitive(true);
     sent.headers_mut()
-        .insert(reqwest::header::AUTHORIZATION, authorization);
+        .insert(reqwest::header::AUTHORIZATION, token.header());
     let Body::Bytes(body) = request.body() else {
         return Err(unsendable());
     };
@@ -131,13 +130,20 @@ fn to_reqwest(request: &Request, authorization: &str) -> Result<reqwest::Request
 
 /// A success whose body is what was asked for goes on to the old client; anything else is an error here, before that
 /// client makes one that hides the headers and shows the body.
-fn into_response(request: &Request, reply: &Reply) -> Result<Response, AzureError> {
+fn into_response(
+    request: &Request,
+    reply: &Reply,
+    token: &BearerToken,
+) -> Result<Response, AzureError> {
     let json = reply.json();
     if !reply.is_success() {
-        return Err(refusal(reply, json.as_ref()));
+        return Err(refusal(reply, json.as_ref(), token));
     }
-    let unusable =
-        |message| AzureError::local(AzureErrorKind::Unavailable, message).with_status(reply.status);
+    let unusable = |message| {
+        AzureError::local(AzureErrorKind::Unavailable, message)
+            .with_status(reply.status)
+            .with_cause(Cause::Malformed)
+    };
     let status = StatusCode::try_from(reply.status)
         .map_err(|_| unusable("the resource manager answered with an unknown status"))?;
     let body = match json {
@@ -148,7 +154,10 @@ fn into_response(request: &Request, reply: &Reply) -> Result<Response, AzureErro
             .to_string()
             .into_bytes(),
         None if reply.body.is_empty() => Vec::new(),
-        None => return Err(unusable("the answer of the resource manager is not json")),
+        None => {
+            let message = "the answer of the resource manager is not json";
+            return Err(unusable(message).with_cause(Cause::NotAzure));
+        }
     };
     let body = futures::stream::once(async { Ok(body.into()) });
     Ok(Response::new(status, Headers::new(), Box::pin(body)))
@@ -166,11 +175,13 @@ fn as_asked_for(request: &Request, json: Value) -> Option<Value> {
 }
 
 /// Reads Resource Manager's error: `{"error": {"code", "message"}}`.
-fn refusal(reply: &Reply, json: Option<&Value>) -> AzureError {
+fn refusal(reply: &Reply, json: Option<&Value>, token: &BearerToken) -> AzureError {
     let text = |name: &str| json.and_then(|json| json.get("error")?.get(name)?.as_str());
     let mut answer = reply.answer();
     answer.code = text("code");
     answer.message = text("message");
     answer.is_json = json.is_some();
+    let secrets = [token.token()];
+    answer.secrets = &secrets;
     AzureError::from_answer(answer)
 }

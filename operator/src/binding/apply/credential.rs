@@ -173,7 +173,10 @@ async fn explain(
     let identity = claim.identity.resource_id.clone();
     let who = BindingRef::of(binding);
     match source.kind() {
-        AzureErrorKind::Refused | AzureErrorKind::IssuerSubjectExists => {
+        AzureErrorKind::Refused
+        | AzureErrorKind::AccessDenied
+        | AzureErrorKind::Conflict
+        | AzureErrorKind::IssuerSubjectExists => {
             match ledger.listing(&who, Freshness::now()).await {
                 Ok(listing) => {
                     if let Decision::Refuse(refusal) =

@@ -1,4 +1,10 @@
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
 use super::*;
+use crate::azure::error::Answer;
+use crate::azure::{Cause, RetryAfter};
+use crate::runtime::clock::Clock;
 
 fn azure(kind: AzureErrorKind) -> AzureError {
     AzureError::local(kind, "azure says no")
@@ -60,6 +66,16 @@ fn every_failed_write_has_its_reason_and_its_pace() {
         (
             AzureErrorKind::AuthorizationFailed,
             Reason::AuthorizationFailed,
+            Pace::WaitForChange,
+        ),
+        (
+            AzureErrorKind::AccessDenied,
+            Reason::AuthorizationFailed,
+            Pace::WaitForChange,
+        ),
+        (
+            AzureErrorKind::Conflict,
+            Reason::AzureConflict,
             Pace::WaitForChange,
         ),
         (
@@ -172,4 +188,176 @@ fn what_the_ledger_or_azure_puts_off_is_a_wait_and_what_azure_refuses_is_none() 
     assert!(write(AzureErrorKind::Throttled { retry_after: None }).is_wait());
     assert!(!write(AzureErrorKind::PolicyDenied).is_wait());
     assert!(!write(AzureErrorKind::Unavailable).is_wait());
+}
+
+fn read(source: AzureError) -> Error {
+    Error::ReadIdentity {
+        identity: "/subscriptions/x/orders".to_owned(),
+        source,
+    }
+}
+
+fn answer(status: u16, code: &'static str, message: &'static str) -> AzureError {
+    AzureError::from_answer(Answer {
+        status,
+        code: Some(code),
+        message: Some(message),
+        is_json: true,
+        ..Answer::default()
+    })
+}
+
+#[test]
+fn nothing_but_absence_is_evidence_on_a_read() {
+    for (status, code) in [
+        (400, "BadRequest"),
+        (401, "ExpiredAuthenticationToken"),
+        (402, "PaymentRequired"),
+        (403, "AuthorizationFailed"),
+        (403, "DenyAssignmentAuthorizationFailed"),
+        (403, "NeverSeenBefore"),
+        (404, "InvalidResourceType"),
+        (404, "NeverSeenBefore"),
+        (405, "MethodNotAllowed"),
+        (409, "Conflict"),
+        (409, "ResourceGroupBeingDeleted"),
+        (409, "ScopeLocked"),
+        (418, "Teapot"),
+        (429, "TooManyRequests"),
+        (500, "InternalServerError"),
+    ] {
+        let error = read(answer(status, code, "No."));
+        assert!(error.is_disturbance(), "{status} {code}");
+    }
+    for code in [
+        "ResourceNotFound",
+        "ResourceGroupNotFound",
+        "SubscriptionNotFound",
+    ] {
+        assert!(!read(answer(404, code, "No.")).is_disturbance(), "{code}");
+    }
+}
+
+#[test]
+fn every_message_has_azures_own_words() {
+    for (status, code) in [
+        (400, "BadRequest"),
+        (401, "ExpiredAuthenticationToken"),
+        (403, "DenyAssignmentAuthorizationFailed"),
+        (404, "ResourceNotFound"),
+        (408, "RequestTimeout"),
+        (409, "ResourceGroupBeingDeleted"),
+        (429, "TooManyRequests"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+    ] {
+        let message = read(answer(
+            status,
+            code,
+            "The rg-shop is\r\nnot as it was. Ask again.",
+        ))
+        .message();
+        assert!(message.contains(code), "{message}");
+        assert!(
+            message.contains("The rg-shop is not as it was"),
+            "{message}"
+        );
+    }
+    let conflict = read(answer(409, "Conflict", "Something goes on.")).message();
+    assert!(!conflict.contains("correct what Azure names"), "{conflict}");
+    let denied = read(answer(403, "DenyAssignmentAuthorizationFailed", "Denied.")).message();
+    assert!(denied.contains("no role of the operator helps"), "{denied}");
+}
+
+#[test]
+fn what_differs_from_one_answer_to_the_next_is_not_shown() {
+    for (one, other) in [
+        (
+            "The access token expiry UTC time '11/28/2026 11:00:00 AM' is earlier than current UTC time '11/28/2026 11:05:00 AM'.",
+            "The access token expiry UTC time '11/28/2026 11:00:00 AM' is earlier than current UTC time '11/28/2026 11:06:01 AM'.",
+        ),
+        (
+            "Please try again after '17' seconds",
+            "Please try again after '3' seconds",
+        ),
+        (
+            "Request failed with tracking id '6f1c1fd0-9ae1-4a52-8f0e-1d2b6e0f3a11' at 2026-11-28T11:00:00.1234567Z",
+            "Request failed with tracking id '0a1c1fd0-9ae1-4a52-8f0e-1d2b6e0f3a99' at 2026-11-28T11:00:07.7654321Z",
+        ),
+    ] {
+        let shown = |text| read(answer(401, "ExpiredAuthenticationToken", text)).message();
+        assert_eq!(shown(one), shown(other));
+    }
+    let kept = "cannot reach 10.0.0.7:443 for 00000000-0000-0000-0000-000000000001";
+    assert!(read(answer(500, "Oh", kept)).message().contains(kept));
+}
+
+#[test]
+fn the_cause_is_told_with_what_to_do_about_it() {
+    for (cause, advice) in [
+        (Cause::Certificate, "--ca-file"),
+        (Cause::Name, "DNS"),
+        (Cause::NoConnection, "network policies"),
+        (Cause::ConnectTimeout, "firewall"),
+        (Cause::AnswerTimeout, "--request-timeout"),
+        (Cause::Proxy, "NO_PROXY"),
+        (Cause::NotAzure, "sign-in page"),
+        (Cause::Malformed, "report it"),
+        (Cause::Endless, "Azure's support"),
+    ] {
+        for kind in [
+            AzureErrorKind::Unavailable,
+            AzureErrorKind::SignInUnavailable,
+        ] {
+            let source = AzureError::local(kind, "cannot connect to arm.example: so it is");
+            let error = read(source.with_cause(cause));
+            let message = error.message();
+            assert!(
+                message.contains("cannot connect to arm.example: so it is"),
+                "{message}"
+            );
+            assert!(message.contains(advice), "{message}");
+            assert!(!message.contains("without you doing anything"), "{message}");
+            assert_eq!(error.pace(), Pace::Backoff);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_is_told_with_its_end_and_alike_each_time() {
+    clock::follow(Clock::Tokio {
+        time: Timestamp::UNIX_EPOCH,
+        at: Instant::now(),
+    });
+    let throttled = |seconds| {
+        let source = AzureError::from_answer(Answer {
+            status: 429,
+            code: Some("TooManyRequests"),
+            retry_after: RetryAfter::of(Duration::from_secs(seconds)),
+            is_json: true,
+            ..Answer::default()
+        });
+        read(source)
+    };
+    let (short, long, too_long) = (throttled(20), throttled(600), throttled(315_360_000));
+    let first = [&short, &long, &too_long].map(Error::message);
+    assert!(!first[0].contains("1970"), "{}", first[0]);
+    assert!(
+        first[1].contains("; it is asked again at 1970-01-01T00:10Z;"),
+        "{}",
+        first[1]
+    );
+    assert!(
+        first[2].contains(
+            "a longer pause than the operator believes, and is asked again at 1970-01-01T00:15Z"
+        ),
+        "{}",
+        first[2]
+    );
+    assert_eq!(too_long.pace(), Pace::After(Duration::from_secs(900)));
+    for _ in 0..5 {
+        tokio::time::advance(Duration::from_secs(77)).await;
+        assert_eq!([&short, &long, &too_long].map(Error::message), first);
+    }
+    clock::follow(Clock::Wall);
 }

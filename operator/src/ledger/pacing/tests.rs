@@ -1,4 +1,5 @@
 use super::*;
+use crate::azure::RetryAfter;
 
 fn identity(name: &str) -> ManagedIdentityId {
     in_subscription("1", name)
@@ -99,7 +100,7 @@ async fn azures_own_code_names_the_subscription_at_once() {
     let whole = AzureError::from_answer(crate::azure::error::Answer {
         status: 429,
         code: Some(SUBSCRIPTION_THROTTLED),
-        retry_after: Some(seconds(3.0)),
+        retry_after: RetryAfter::of(seconds(3.0)),
         is_json: true,
         ..Default::default()
     });
@@ -162,9 +163,10 @@ async fn the_rate_doubles_after_each_quiet_time_and_falls_back_with_a_429() {
 #[tokio::test]
 async fn what_was_admitted_and_goes_late_puts_off_the_next() {
     let mut pacing = Pacing::default();
-    let now = Instant::now();
+    let told = Instant::now();
     let a = identity("a");
-    pacing.failed(&a, Operation::Put, &throttled(0), now);
+    pacing.failed(&a, Operation::Put, &throttled(1), told);
+    let now = told + seconds(1.0);
     assert_eq!(pacing.admit(&a, Operation::Put, now), Ok(()));
     let second = now + seconds(4.0);
     assert_eq!(pacing.admit(&a, Operation::Put, now), Err(second));
@@ -186,4 +188,73 @@ async fn a_retry_after_of_another_answer_holds_back_but_lowers_no_rate() {
     pacing.failed(&a, Operation::Get, &busy, now);
     let times = admissions(&mut pacing, &a, Operation::Get, now, 3);
     assert_eq!(times, [8.0, 8.0, 8.0]);
+}
+
+/// The subscription of these identities is told to be quiet for ten years.
+fn silenced(pacing: &mut Pacing, now: Instant) {
+    let error = AzureError::from_answer(crate::azure::error::Answer {
+        status: 429,
+        code: Some(SUBSCRIPTION_THROTTLED),
+        retry_after: RetryAfter::of(Duration::from_secs(315_360_000)),
+        is_json: true,
+        ..Default::default()
+    });
+    pacing.failed(&identity("a"), Operation::Get, &error, now);
+}
+
+#[tokio::test]
+async fn after_a_pause_that_is_not_believed_one_request_asks() {
+    let (get, start) = (Operation::Get, Instant::now());
+    let mut pacing = Pacing::default();
+    silenced(&mut pacing, start);
+    let (b, c) = (identity("b"), identity("c"));
+    let quarter = seconds(900.0);
+    assert_eq!(pacing.told_to_wait(&b, get, start), Some(start + quarter));
+    let now = start + quarter;
+    assert_eq!(pacing.depart(&b, get, now), Ok(()));
+    assert_eq!(pacing.depart(&c, get, now), Err(now + ASKING));
+    // Its answer lets the others go.
+    pacing.succeeded(&b, get, now + seconds(1.0));
+    assert_eq!(pacing.depart(&c, get, now + seconds(1.0)), Ok(()));
+    assert_eq!(
+        pacing.depart(&identity("d"), get, now + seconds(1.0)),
+        Ok(())
+    );
+}
+
+#[tokio::test]
+async fn who_asks_and_is_told_again_keeps_the_others_waiting() {
+    let (get, start) = (Operation::Get, Instant::now());
+    let mut pacing = Pacing::default();
+    silenced(&mut pacing, start);
+    let (b, c) = (identity("b"), identity("c"));
+    let now = start + seconds(900.0);
+    assert_eq!(pacing.depart(&b, get, now), Ok(()));
+    silenced(&mut pacing, now + seconds(1.0));
+    assert_eq!(
+        pacing.depart(&c, get, now + seconds(2.0)),
+        Err(now + seconds(901.0))
+    );
+}
+
+#[tokio::test]
+async fn who_asks_in_vain_lets_the_next_one_ask() {
+    let (get, start) = (Operation::Get, Instant::now());
+    let lost = AzureError::local(AzureErrorKind::Unavailable, "lost");
+    let mut pacing = Pacing::default();
+    silenced(&mut pacing, start);
+    let (b, c, d) = (identity("b"), identity("c"), identity("d"));
+    let now = start + seconds(900.0);
+    assert_eq!(pacing.depart(&b, get, now), Ok(()));
+    pacing.failed(&b, get, &lost, now + seconds(1.0));
+    let now = now + seconds(2.0);
+    assert_eq!(pacing.depart(&c, get, now), Ok(()));
+    assert_eq!(pacing.depart(&d, get, now), Err(now + ASKING));
+    // One that never comes back holds nobody up for long.
+    assert_eq!(pacing.depart(&d, get, now + ASKING), Ok(()));
+    // A refusal that says nothing of the pace is an answer as well.
+    let refused = AzureError::local(AzureErrorKind::AuthorizationFailed, "no");
+    pacing.failed(&d, get, &refused, now + ASKING);
+    assert_eq!(pacing.depart(&b, get, now + ASKING), Ok(()));
+    assert_eq!(pacing.depart(&c, get, now + ASKING), Ok(()));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use azwib_crds::{ClientId, CredentialName, ManagedIdentityId};
+use azwib_crds::{ClientId, CredentialName, Guid, ManagedIdentityId};
 use futures::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
@@ -81,9 +81,8 @@ impl IdentityService for Azure {
         self.answer(Identity {
             id: id.clone(),
             client_id: ClientId::parse("00000000-0000-0000-0000-000000000002").unwrap(),
-            principal_id: "principal".to_owned(),
-            tenant_id: "tenant".to_owned(),
-            location: "westeurope".to_owned(),
+            principal_id: Guid::parse("00000000-0000-4000-8000-0000000000aa").unwrap(),
+            tenant_id: Guid::parse("00000000-0000-4000-8000-0000000000bb").unwrap(),
         })
     }
 

@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn fresh(name: &str, lifetime: Duration) -> Result<FreshToken, AzureError> {
     Ok(FreshToken {
-        secret: Secret::new(name.to_owned()),
+        token: BearerToken::new(name).expect("a token"),
         lifetime,
     })
 }
@@ -25,12 +25,12 @@ fn failure() -> AzureError {
 /// The token that the cache gives out when a sign-in would bring `name`.
 async fn get(cache: &TokenCache, name: &str, lifetime: Duration) -> String {
     let token = cache.get(async || fresh(name, lifetime)).await;
-    token.expect("a token").secret().to_owned()
+    token.expect("a token").token().to_owned()
 }
 
 async fn get_failing(cache: &TokenCache) -> Result<String, AzureError> {
     let token = cache.get(async || Err(failure())).await;
-    token.map(|token| token.secret().to_owned())
+    token.map(|token| token.token().to_owned())
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +87,7 @@ async fn callers_at_the_same_time_share_one_sign_in() {
     assert!(
         tokens
             .iter()
-            .all(|token| token.as_ref().is_ok_and(|token| token.secret() == "shared"))
+            .all(|token| token.as_ref().is_ok_and(|token| token.token() == "shared"))
     );
     assert_eq!(sign_ins.into_inner(), 1);
 }
@@ -129,8 +129,12 @@ async fn a_caller_that_goes_away_leaves_the_sign_in_to_the_next() {
 async fn only_the_token_that_was_refused_is_forgotten() {
     let cache = TokenCache::default();
     get(&cache, "first", HOUR).await;
-    cache.forget(&Secret::new("another")).await;
+    cache
+        .forget(&BearerToken::new("another").expect("a token"))
+        .await;
     assert_eq!(get(&cache, "second", HOUR).await, "first");
-    cache.forget(&Secret::new("first")).await;
+    cache
+        .forget(&BearerToken::new("first").expect("a token"))
+        .await;
     assert_eq!(get(&cache, "second", HOUR).await, "second");
 }
