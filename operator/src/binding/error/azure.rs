@@ -154,7 +154,7 @@ fn words(error: &AzureError) -> Option<String> {
     // What follows the first sentence is advice of its own, or the time and a trace id.
     let message = error.message().map(|message| {
         let sentence = message.split(". ").next().unwrap_or(message);
-        steady(sentence.trim_end_matches('.'))
+        steady(sentence.trim_end_matches('.'), passes(error))
     });
     match (error.code(), message) {
         (Some(code), Some(message)) if message.starts_with(code) => Some(message),
@@ -168,8 +168,20 @@ fn words(error: &AzureError) -> Option<String> {
     }
 }
 
-/// The text without the times, numbers and ids of a request in it, which are others in the next try.
-fn steady(text: &str) -> String {
+/// Whether it passes by itself: such answers say how many requests were too many, or for how many seconds.
+fn passes(error: &AzureError) -> bool {
+    matches!(
+        error.kind(),
+        AzureErrorKind::Throttled { .. }
+            | AzureErrorKind::Unauthorized
+            | AzureErrorKind::Unavailable
+            | AzureErrorKind::SignInUnavailable
+    )
+}
+
+/// The text without the times and the ids of a request in it, which are others in the next try; without any number, where
+/// those are, too.
+fn steady(text: &str, without_numbers: bool) -> String {
     let mut kept: Vec<String> = Vec::new();
     for word in text.split(' ') {
         let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -179,7 +191,9 @@ fn steady(text: &str) -> String {
                 .rev()
                 .nth(1)
                 .is_some_and(|it| REQUEST_IDS.iter().any(|name| is_word(it, name)));
-        if !core.is_empty() && (is_number(core) || is_of_request) {
+        let is_other_each_time =
+            is_number(core) && (without_numbers || core.contains(':')) || is_of_request;
+        if !core.is_empty() && is_other_each_time {
             kept.push(word.replacen(core, "…", 1));
         } else {
             kept.push(word.to_owned());

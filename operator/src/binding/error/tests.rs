@@ -288,6 +288,9 @@ fn what_differs_from_one_answer_to_the_next_is_not_shown() {
         let shown = |text| read(answer(401, "ExpiredAuthenticationToken", text)).message();
         assert_eq!(shown(one), shown(other));
     }
+    let id = "denied by the assignment with Id '1' since 10:00:00Z";
+    let refused = read(answer(403, "DenyAssignmentAuthorizationFailed", id)).message();
+    assert!(refused.contains("Id '1' since …"), "{refused}");
     let kept = "cannot reach 10.0.0.7:443 for 00000000-0000-0000-0000-000000000001";
     assert!(read(answer(500, "Oh", kept)).message().contains(kept));
 }
