@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ApiProxy, ControlPlane,
+    bench::process,
     control_plane::write_private,
     supervisor::{Exit, Process, sibling_binary},
     wait,
@@ -26,6 +27,10 @@ const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// Longest wait for a sign of life: the operator logs and answers probes within a second of its start.
 const PROBE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What Prometheus accepts.
+const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+                          text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
 /// How the operator is started.
 #[derive(Debug, Clone)]
@@ -254,28 +259,63 @@ impl OperatorProcess {
     /// # Errors
     /// The log names no address in time, or nobody answers there as Prometheus wants.
     pub async fn metrics(&self) -> anyhow::Result<String> {
-        let answer = self.get("metrics", "/metrics").await?;
-        let answer = answer.error_for_status()?;
-        let type_ = answer.headers().get(http::header::CONTENT_TYPE);
+        let (type_, scrape) = self.scrape(Some(PROMETHEUS)).await?;
         anyhow::ensure!(
-            type_.is_some_and(|it| it.as_bytes().starts_with(b"application/openmetrics-text")),
+            type_.starts_with("application/openmetrics-text"),
             "the metrics are {type_:?}"
         );
-        Ok(answer.text().await?)
+        Ok(scrape)
     }
 
-    /// The answer of one of its servers, whose address the log names.
+    /// The media type and the text of a scrape that accepts these.
+    ///
+    /// # Errors
+    /// The log names no address in time, or nobody answers there.
+    pub async fn scrape(&self, accept: Option<&str>) -> anyhow::Result<(String, String)> {
+        let mut request = self.request("metrics", "/metrics").await?;
+        if let Some(accept) = accept {
+            request = request.header(http::header::ACCEPT, accept);
+        }
+        let answer = request.send().await?.error_for_status()?;
+        let type_ = answer.headers().get(http::header::CONTENT_TYPE);
+        let type_ = type_
+            .context("the scrape has no type")?
+            .to_str()?
+            .to_owned();
+        Ok((type_, answer.text().await?))
+    }
+
+    /// The most memory (MiB) that the process had resident so far.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn peak_memory_mib(&self) -> anyhow::Result<f64> {
+        process::peak_memory(self.pid())
+    }
+
     async fn get(&self, server: &str, path: &str) -> anyhow::Result<reqwest::Response> {
+        Ok(self.request(server, path).await?.send().await?)
+    }
+
+    /// The address of one of its servers (`probes`, `metrics`), as the log names it.
+    ///
+    /// # Errors
+    /// The log does not in time.
+    pub async fn address_of(&self, server: &str) -> anyhow::Result<SocketAddr> {
         let wanted = format!("the address of {server}");
-        let address: SocketAddr = wait::until(&wanted, PROBE_PATIENCE, async || {
+        wait::until(&wanted, PROBE_PATIENCE, async || {
             let log = self.log()?;
             let address = log.split_once(&format!(" {server}=")).map(|(_, rest)| rest);
             let address = address.and_then(|rest| rest.split_once(char::is_whitespace));
             Ok(address.map(|(address, _)| address.parse()).transpose()?)
         })
-        .await?;
+        .await
+    }
+
+    async fn request(&self, server: &str, path: &str) -> anyhow::Result<reqwest::RequestBuilder> {
+        let address = self.address_of(server).await?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(http.get(format!("http://{address}{path}")).send().await?)
+        Ok(http.get(format!("http://{address}{path}")))
     }
 
     /// Waits until a probe answers so.

@@ -189,3 +189,93 @@ async fn metrics_can_be_turned_off() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+/// Samples by family: each family has its type and its meaning before its samples, and once.
+fn parsed(scrape: &str, suffixes: fn(&str) -> &'static [&'static str]) -> BTreeMap<&str, usize> {
+    let mut helped = BTreeSet::new();
+    let mut families = BTreeMap::new();
+    let mut current = None;
+    for line in scrape.lines().filter(|line| *line != "# EOF") {
+        if let Some((name, _)) = line
+            .strip_prefix("# HELP ")
+            .map(|it| it.split_once(' ').unwrap())
+        {
+            assert!(helped.insert(name), "{name} twice");
+        } else if let Some(line) = line.strip_prefix("# TYPE ") {
+            let (name, type_) = line.split_once(' ').unwrap();
+            assert!(helped.contains(name), "{name} has no meaning");
+            families.insert(name, 0);
+            current = Some((name, suffixes(type_)));
+        } else {
+            assert!(!line.starts_with('#'), "{line}");
+            let (name, suffixes) = current.expect("a family");
+            let sample = line.split(['{', ' ']).next().unwrap();
+            let suffix = sample.strip_prefix(name);
+            assert!(
+                suffix.is_some_and(|it| suffixes.contains(&it)),
+                "{line} of {name}"
+            );
+            let (_, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            *families.get_mut(name).unwrap() += 1;
+        }
+    }
+    families
+}
+
+#[tokio::test]
+async fn a_scrape_gets_the_format_that_it_asks_for() -> anyhow::Result<()> {
+    let env = Environment::start(EnvironmentOptions::default()).await?;
+    let flags = env.operator_flags();
+    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let shop = env.namespace("formats").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    shows(&operator, &[bindings("Ready", "True", "Succeeded", 1)]).await?;
+
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let mut names = Vec::new();
+    for (accept, expected) in [
+        (None, text),
+        (Some("*/*"), text),
+        (Some("text/plain;version=0.0.4"), text),
+        (
+            Some("application/openmetrics-text; version=1.0.0"),
+            open_metrics,
+        ),
+    ] {
+        let (type_, scrape) = operator.scrape(accept).await?;
+        assert_eq!(type_, expected, "{accept:?}");
+        let is_text = expected == text;
+        assert_eq!(scrape.ends_with("\n# EOF\n"), !is_text, "{accept:?}");
+        let families = parsed(
+            &scrape,
+            if is_text {
+                |type_| match type_ {
+                    "histogram" => &["_bucket", "_sum", "_count"],
+                    "counter" | "gauge" => &[""],
+                    _ => &[],
+                }
+            } else {
+                |type_| match type_ {
+                    "histogram" => &["_bucket", "_sum", "_count"],
+                    "counter" => &["_total"],
+                    "gauge" => &[""],
+                    "info" => &["_info"],
+                    _ => &[],
+                }
+            },
+        );
+        let build = if is_text {
+            "azwib_build_info"
+        } else {
+            "azwib_build"
+        };
+        assert_eq!(families.get(build), Some(&1), "{scrape}");
+        names.push(families.len());
+    }
+    assert!(names.iter().all(|count| *count == names[0]), "{names:?}");
+    Ok(())
+}

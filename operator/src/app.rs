@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
 use kube::api::ListParams;
+use kube::client::ClientBuilder;
 use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -17,13 +18,16 @@ use crate::azure::msi::MsiIdentityService;
 use crate::binding::Context;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
+use crate::binding::kept;
 use crate::binding::metrics::{ReconcileMetrics, State};
 use crate::config::Config;
 use crate::kubeutil::attempts::{Attempts, Pace, Standing};
+use crate::kubeutil::watch_course::WatchCourse;
 use crate::ledger::Ledgers;
 use crate::runtime::clock::Clock;
 use crate::runtime::listen::listen;
 use crate::runtime::probes::{self, Readiness};
+use crate::runtime::serve::serve;
 use crate::runtime::{metrics, shutdown};
 
 /// How much longer than one request to Azure the way down may take.
@@ -72,7 +76,8 @@ pub async fn run(config: Config) -> Result<(), Error> {
     .map_err(Error::Azure)?;
     let mut registry = metrics::registry();
     service.requests().register(&mut registry);
-    let (client, watching) = kubernetes_clients().await?;
+    let course = WatchCourse::default();
+    let (client, watching) = kubernetes_clients(&course).await?;
     let (wake, woken) = mpsc::unbounded_channel();
     let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake, config.ledger));
     let Watches {
@@ -96,8 +101,8 @@ pub async fn run(config: Config) -> Result<(), Error> {
     });
     register(&context, &mut registry);
 
-    let readiness = Readiness::waiting_for("the API server");
-    let (probes, metrics) = serve(
+    let readiness = Readiness::waiting_for("the API server", course);
+    let (probes, metrics) = answer(
         config.health_probe_address,
         &readiness,
         config.metrics_address,
@@ -119,19 +124,19 @@ pub async fn run(config: Config) -> Result<(), Error> {
 }
 
 /// Answers probes and, where it is wanted, scrapes. Returns at which addresses.
-async fn serve(
+async fn answer(
     probes: SocketAddr,
     readiness: &Readiness,
     metrics: Option<SocketAddr>,
     registry: Registry,
 ) -> Result<(SocketAddr, Option<SocketAddr>), Error> {
     let (listener, probes) = bind("health-probe-bind-address", probes).await?;
-    tokio::spawn(probes::serve(listener, readiness.clone()));
+    tokio::spawn(serve(listener, probes::router(readiness.clone())));
     let Some(address) = metrics else {
         return Ok((probes, None));
     };
     let (listener, address) = bind("metrics-bind-address", address).await?;
-    tokio::spawn(metrics::serve(listener, Arc::new(registry)));
+    tokio::spawn(serve(listener, metrics::router(registry)));
     Ok((probes, Some(address)))
 }
 
@@ -157,17 +162,19 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, address))
 }
 
-/// Clients of the API server: for calls, and for watches.
-async fn kubernetes_clients() -> Result<(Client, Client), Error> {
+/// Clients of the API server, whose answers are cut to what is read of them: for calls, and for watches.
+async fn kubernetes_clients(course: &WatchCourse) -> Result<(Client, Client), Error> {
     let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
     // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
     config.default_retry = false;
     let with = |read_timeout| {
         let mut config = config.clone();
         config.read_timeout = Some(read_timeout);
-        Client::try_from(config).map_err(Error::Client)
+        let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
+        Ok(client.with_layer(&kept::layer()))
     };
-    Ok((with(CALL_TIMEOUT)?, with(WATCH_TIMEOUT)?))
+    let watching = with(WATCH_TIMEOUT)?.with_layer(course);
+    Ok((with(CALL_TIMEOUT)?.build(), watching.build()))
 }
 
 /// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.

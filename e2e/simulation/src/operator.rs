@@ -11,10 +11,12 @@ use azwib_operator::azure::cloud::Cloud;
 use azwib_operator::azure::msi::MsiIdentityService;
 use azwib_operator::binding::controller::{Watches, guarded_reconcile};
 use azwib_operator::binding::events::Events;
+use azwib_operator::binding::kept;
 use azwib_operator::binding::metrics::ReconcileMetrics;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
 use azwib_operator::kubeutil::attempts::Attempts;
+use azwib_operator::kubeutil::watch_course::WatchCourse;
 use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::{self, Clock};
 use futures::StreamExt;
@@ -24,6 +26,7 @@ use kube_runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tower::Layer;
 
 use crate::kubernetes::ApiServer;
 use crate::network::{AUTHORITY, Network, REQUEST_TIMEOUT, RESOURCE_MANAGER};
@@ -39,6 +42,8 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         cluster: process.shared.cluster.clone(),
         process: process.clone(),
     };
+    let server = kept::layer().layer(server);
+    let watching = Client::new(WatchCourse::default().layer(server.clone()), "default");
     let client = Client::new(server, "default");
     let clock = Clock::Tokio {
         time: process.shared.time.epoch,
@@ -66,7 +71,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         subscription: None,
         resource_group: None,
     };
-    let watches = Watches::new(&client, defaults.clone());
+    let watches = Watches::new(&watching, defaults.clone());
     let context = Context {
         events: Events::new(client.clone(), None),
         client,

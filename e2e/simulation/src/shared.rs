@@ -60,6 +60,8 @@ pub struct Shared {
     /// The subscription whose next read is told that all of it has to be quiet for years.
     silence: Mutex<Option<String>>,
     stalled_until: Mutex<Option<Instant>>,
+    /// Until when a watch ends as soon as it is opened.
+    watches_end_until: Mutex<Option<Instant>>,
     version_of_list: Mutex<Option<u64>>,
     /// Nothing goes wrong at all.
     pub calm: bool,
@@ -88,6 +90,7 @@ impl Shared {
             fate: Mutex::default(),
             silence: Mutex::default(),
             stalled_until: Mutex::default(),
+            watches_end_until: Mutex::default(),
             version_of_list: Mutex::default(),
             calm: world.calm,
             faults_per_mille: world.faults_per_mille,
@@ -138,6 +141,18 @@ impl Shared {
     /// Until when the watches show nothing.
     pub fn stalled_until(&self) -> Option<Instant> {
         *lock(&self.stalled_until)
+    }
+
+    /// Ends all watches, and each as soon as it is opened, for a while.
+    pub fn end_watches_at_once(&self, time: Duration) {
+        self.trace.note(format!("watches end at once for {time:?}"));
+        *lock(&self.watches_end_until) = Some(Instant::now() + time);
+        self.cluster.nudge_watches();
+    }
+
+    /// Whether a watch that is opened now ends at once.
+    pub fn watches_end_at_once(&self) -> bool {
+        lock(&self.watches_end_until).is_some_and(|until| Instant::now() < until)
     }
 
     /// Lets the next list of bindings show how they were at this version.

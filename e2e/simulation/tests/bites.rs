@@ -11,6 +11,7 @@ use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
+use azwib_simulation::invariants::watches::WATCHES;
 use azwib_simulation::invariants::{
     IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY,
 };
@@ -48,6 +49,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::StatusAlwaysWritten => &[STILL],
         Bug::WritesWhatStands => &[COSTS],
+        Bug::EmptyWatchAtOnce => &[WATCHES],
     }
 }
 

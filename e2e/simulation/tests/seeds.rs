@@ -56,6 +56,7 @@ const TO_HAPPEN: &[&str] = &[
     "stale list",
     "watch lags",
     "watch stalls",
+    "watch ends at once",
     "kubernetes status 409",
     "kubernetes finalizer 422",
     "kubernetes account 403",
@@ -96,6 +97,7 @@ const TO_HAPPEN: &[&str] = &[
     "step IdentityGoneAtDeletion",
     "step TwinsGoTogether",
     "step RecreationAtRestart",
+    "step WatchesEndAtOnce",
     // Reasons of conditions.
     "reason Succeeded",
     "reason Pending",

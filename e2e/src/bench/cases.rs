@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Restart,
     /// How long a binding that waits for a slot takes to get one that was freed.
     Full,
+    /// What it costs the operator that the cluster holds so many ServiceAccounts as large as can be, and as many bindings.
+    Large(usize),
 }
 
 impl Case {
@@ -103,6 +105,11 @@ fn all() -> Vec<Case> {
         Case::new("steady", Kind::Steady, 200, 10),
         Case::new("restart", Kind::Restart, 2000, 100),
         Case::new("full", Kind::Full, 25, 1),
+        Case::new("large-60", Kind::Large(60), 1, 1),
+        Case {
+            only_by_name: true,
+            ..Case::new("large-1000", Kind::Large(1000), 1, 1)
+        },
     ]);
     cases
 }
@@ -157,7 +164,8 @@ mod tests {
                 "throttled",
                 "steady",
                 "restart",
-                "full"
+                "full",
+                "large-60"
             ]
         );
     }

@@ -4,7 +4,8 @@
 mod bound;
 mod cases;
 mod counts;
-mod process;
+mod large;
+pub(crate) mod process;
 mod readiness;
 mod report;
 mod run;

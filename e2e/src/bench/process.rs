@@ -53,7 +53,7 @@ pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
 ///
 /// # Errors
 /// There is no such process.
-pub(super) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
     let status = read(&format!("/proc/{pid}/status"))?;
     let kibibytes = kibibytes(&status, "VmHWM")? as f64;
     Ok((kibibytes / 1024.0 * 10.0).round() / 10.0)

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::bound::lower_bound;
 use super::cases::{Case, Kind};
 use super::counts::{AzureLog, Window, count};
+use super::large;
 use super::process;
 use super::readiness::Seen;
 use super::report::{Figures, Rates, milliseconds, seconds};
@@ -81,9 +82,13 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
         setup,
         progress,
     };
+    if let Kind::Large(count) = case.kind {
+        run.tell(&format!("making {count} large accounts and bindings"));
+        large::fill(&run.setup, count).await?;
+    }
     let flags = match case.kind {
         Kind::Steady => vec![resync(STEADY_RESYNC)],
-        Kind::Creation | Kind::Restart | Kind::Full => Vec::new(),
+        Kind::Creation | Kind::Restart | Kind::Full | Kind::Large(_) => Vec::new(),
     };
     let operator = run.setup.operator(&flags).await?;
     run.tell(&format!("creating {} bindings", case.bindings));
@@ -105,7 +110,7 @@ impl Run<'_> {
         self.tell("all are Ready");
         let mut figures = self.figures(&created);
         match self.case.kind {
-            Kind::Creation => {
+            Kind::Creation | Kind::Large(_) => {
                 self.after_creation(&operator, &created, &mut figures)
                     .await?
             }

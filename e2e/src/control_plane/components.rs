@@ -112,6 +112,8 @@ impl Layout {
                 format!("--data-dir={}", self.path("etcd")),
                 // The data never outlives the test.
                 "--unsafe-no-fsync".into(),
+                // Two gigabytes otherwise, which a few thousand of the largest objects fill.
+                "--quota-backend-bytes=8589934592".into(),
                 // Sockets in the environment's directory: no port that another program could take first.
                 format!("--listen-client-urls=unix://{client}"),
                 format!("--listen-peer-urls=unix://{peer}"),

@@ -3,6 +3,7 @@
 
 pub mod arm;
 pub mod interference;
+pub mod large;
 mod namespace;
 mod observation;
 mod operator;

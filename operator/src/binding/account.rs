@@ -24,12 +24,12 @@ pub const TENANT_ID: &str = "azure.workload.identity/tenant-id";
 pub const TOKEN_EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
 
 /// All of them.
-const ANNOTATIONS: [&str; 3] = [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION];
+pub(super) const ANNOTATIONS: [&str; 3] = [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION];
 
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Marks of tools that keep the object elsewhere, as labels or annotations.
-const TRACKING_MARKS: [&str; 6] = [
+pub(super) const TRACKING_MARKS: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "argocd.argoproj.io/tracking-id",
     "app.kubernetes.io/instance",
@@ -296,7 +296,7 @@ fn owner_reference(claimant: &Claimant) -> OwnerReference {
     owner_reference_to(&claimant.name, &claimant.uid)
 }
 
-fn owner_reference_to(binding: &str, uid: &str) -> OwnerReference {
+pub(super) fn owner_reference_to(binding: &str, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: "azwib.dev/v1alpha1".to_owned(),
         kind: "WorkloadIdentityBinding".to_owned(),

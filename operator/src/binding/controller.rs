@@ -23,7 +23,12 @@ use super::context::readable;
 use super::index::{Bindings, Guarded, slim};
 use super::validate::{Defaults, service_account_name};
 use super::{Context, Failed, reconcile, unreadable};
+use crate::kubeutil::watch_course::Pauses;
 use crate::ledger::BindingRef;
+
+/// Objects on a page of a list. What is kept of an object is small, but the API server holds a page whole, and each of its
+/// objects may have more than a megabyte.
+const PAGE: u32 = 100;
 
 type Request = ReconcileRequest<Guarded>;
 /// Requests to look at a binding.
@@ -57,32 +62,29 @@ impl Watches {
         let (sync, synced) = oneshot::channel();
         let mut sync = Some(sync);
         let of_bindings = trigger_with(
-            watcher(
-                Api::<Guarded>::all(client.clone()),
-                watcher::Config::default(),
-            )
-            .default_backoff()
-            .modify(slim)
-            .reflect(bindings_writer)
-            .inspect_ok(move |event| {
-                indexed.follow(event);
-                let first = sync.take_if(|_| matches!(event, Event::InitDone));
-                if let Some(sync) = first {
-                    // Nobody waits any more once the operator is stopping.
-                    let _ = sync.send(());
-                }
-            })
-            .touched_objects()
-            .predicate_filter(changed, Default::default()),
+            watcher(Api::<Guarded>::all(client.clone()), watched())
+                .backoff(Pauses::default())
+                .modify(slim)
+                .reflect(bindings_writer)
+                .inspect_ok(move |event| {
+                    indexed.follow(event);
+                    let first = sync.take_if(|_| matches!(event, Event::InitDone));
+                    if let Some(sync) = first {
+                        // Nobody waits any more once the operator is stopping.
+                        let _ = sync.send(());
+                    }
+                })
+                .touched_objects()
+                .predicate_filter(changed, Default::default()),
             move |binding: Guarded| with_neighbours(&binding, &neighbours),
         );
         let named_by = bindings.clone();
         let of_accounts = trigger_with(
             watcher(
                 Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()),
-                watcher::Config::default(),
+                watched(),
             )
-            .default_backoff()
+            .backoff(Pauses::default())
             .map_ok(existing)
             .inspect_ok(move |event| accounts_writer.apply_watcher_event(event))
             .touched_objects(),
@@ -96,6 +98,10 @@ impl Watches {
             requests,
         }
     }
+}
+
+fn watched() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
 /// The binding itself, and every other one of its account: what one of them may do depends on the others.

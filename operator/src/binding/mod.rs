@@ -16,6 +16,7 @@ pub mod events;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
+pub mod kept;
 pub mod metrics;
 pub mod observe;
 pub mod orphans;

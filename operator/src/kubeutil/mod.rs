@@ -2,8 +2,10 @@
 
 pub mod attempts;
 pub mod conditions;
+pub mod cut;
 pub mod field_ownership;
 pub mod server_side_apply;
+pub mod watch_course;
 
 /// Field manager of everything that azwib applies.
 pub const FIELD_MANAGER: &str = "azwib";

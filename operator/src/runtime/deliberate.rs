@@ -72,11 +72,13 @@ pub enum Bug {
     WritesWhatStands,
     /// The finalizer is taken from whoever bears the name now.
     AnothersFinalizer,
+    /// A watch that ends at once is opened again at once.
+    EmptyWatchAtOnce,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -108,6 +110,7 @@ impl Bug {
         Self::StatusAlwaysWritten,
         Self::WritesWhatStands,
         Self::AnothersFinalizer,
+        Self::EmptyWatchAtOnce,
     ];
 
     /// Whether this thread has it.

@@ -6,5 +6,6 @@ pub mod deliberate;
 pub mod listen;
 pub mod metrics;
 pub mod probes;
+pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

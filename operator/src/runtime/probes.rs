@@ -5,16 +5,23 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::net::TcpListener;
+
+use crate::kubeutil::watch_course::WatchCourse;
 
 /// Whether the operator is ready, and what it waits for if not.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<RwLock<Result<(), String>>>);
+pub struct Readiness {
+    state: Arc<RwLock<Result<(), String>>>,
+    watches: WatchCourse,
+}
 
 impl Readiness {
-    /// Not ready yet.
-    pub fn waiting_for(what: &str) -> Self {
-        Self(Arc::new(RwLock::new(Err(what.to_owned()))))
+    /// Not ready yet; and not while these watches keep failing.
+    pub fn waiting_for(what: &str, watches: WatchCourse) -> Self {
+        Self {
+            state: Arc::new(RwLock::new(Err(what.to_owned()))),
+            watches,
+        }
     }
 
     pub fn wait_for(&self, what: &str) {
@@ -26,13 +33,23 @@ impl Readiness {
     }
 
     fn set(&self, state: Result<(), String>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// What it waits for.
+    fn waits_for(&self) -> Option<String> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let first = state.clone().err();
+        match (first, self.watches.trouble()) {
+            (Some(first), Some(trouble)) => Some(format!("{first}: {trouble}")),
+            (first, trouble) => first.or(trouble),
+        }
     }
 
     fn answer(&self) -> (StatusCode, String) {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Ok(()) => (StatusCode::OK, "ok".to_owned()),
-            Err(what) => (
+        match self.waits_for() {
+            None => (StatusCode::OK, "ok".to_owned()),
+            Some(what) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("waiting for {what}"),
             ),
@@ -40,12 +57,11 @@ impl Readiness {
     }
 }
 
-/// Answers probes until the process ends.
-pub async fn serve(listener: TcpListener, readiness: Readiness) -> std::io::Result<()> {
-    let router = Router::new()
+/// Answers probes.
+pub fn router(readiness: Readiness) -> Router {
+    Router::new()
         .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(async move || readiness.answer()));
-    axum::serve(listener, router).await
+        .route("/readyz", get(async move || readiness.answer()))
 }
 
 #[cfg(test)]
@@ -54,7 +70,7 @@ mod tests {
 
     #[test]
     fn readiness_names_what_is_waited_for() {
-        let readiness = Readiness::waiting_for("the API server");
+        let readiness = Readiness::waiting_for("the API server", WatchCourse::default());
         assert_eq!(
             readiness.answer(),
             (

@@ -9,6 +9,7 @@ mod stays_ready;
 
 pub mod finalizers;
 pub mod slots;
+pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::costs::{self, Costs};
+use crate::kubernetes::Kind;
 use crate::network::short;
 use crate::process::Process;
 use crate::shared::Shared;
@@ -63,6 +65,8 @@ pub struct Books {
     holders: BTreeSet<String>,
     /// The status of a binding as last written.
     statuses: BTreeMap<String, Value>,
+    /// When watches were opened last, by process.
+    watches: BTreeMap<(u32, Kind), Vec<Timestamp>>,
     /// When the operator has last written anything.
     pub last_write: Option<Timestamp>,
     /// Pauses that are not believed to their end.

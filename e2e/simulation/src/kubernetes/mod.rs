@@ -220,6 +220,11 @@ impl Cluster {
         self.changed.subscribe()
     }
 
+    /// Has the watches look again, as after a change.
+    pub fn nudge_watches(&self) {
+        self.changed.send_modify(|_| ());
+    }
+
     /// Makes a namespace.
     pub fn create_namespace(&self, name: &str) {
         let key = Key::new(Kind::Namespace, "", name);

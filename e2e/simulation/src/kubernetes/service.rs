@@ -12,6 +12,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::{Change, Cluster, Key, Kind, Refusal};
+use crate::invariants::watches;
 use crate::process::Process;
 
 /// How long a watch lasts.
@@ -99,6 +100,13 @@ impl ApiServer {
         };
         if parameter("watch").is_some() {
             let after = parameter("resourceVersion").and_then(|it| it.parse().ok());
+            self.process.shared.sleep(1..=6).await;
+            self.process.stay_if_dead().await;
+            watches::opened(&self.process, kind);
+            if self.process.shared.watches_end_at_once() {
+                self.process.shared.count("watch ends at once");
+                return Ok(Response::new(StreamBody::new(stream::empty().boxed())));
+            }
             return Ok(self.watch(kind, after.unwrap_or(0)));
         }
         self.process.travel("LIST", head.uri.path()).await;
@@ -180,6 +188,9 @@ impl ApiServer {
             let (cluster, process) = (cluster.clone(), process.clone());
             async move {
                 loop {
+                    if process.shared.watches_end_at_once() {
+                        return None;
+                    }
                     changed.mark_unchanged();
                     let (changes, version) = cluster.changes(kind, after);
                     if changes.is_empty() {

@@ -8,6 +8,7 @@ mod bindings;
 mod coincidence;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::kubernetes::{Key, Kind};
 use crate::setup::World;
@@ -77,6 +78,7 @@ enum Step {
     IdentityGoneAtDeletion,
     TwinsGoTogether,
     RecreationAtRestart,
+    WatchesEndAtOnce,
 }
 
 fn calm_step(shared: &Shared) -> Step {
@@ -143,6 +145,7 @@ fn any_step(shared: &Shared) -> Step {
         IdentityGoneAtDeletion,
         TwinsGoTogether,
         RecreationAtRestart,
+        WatchesEndAtOnce,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
@@ -168,6 +171,10 @@ async fn take(step: Step, shared: &Shared, world: &World) {
             }
         }
         Step::Crash => crash(shared),
+        Step::WatchesEndAtOnce => {
+            let seconds = shared.draw(5..=30);
+            shared.end_watches_at_once(Duration::from_secs(seconds));
+        }
         Step::BindingsAtOnce => coincidence::bindings_at_once(shared, world).await,
         Step::SilencedSubscription => coincidence::silenced_subscription(shared, world).await,
         Step::DeletionAtWrite => coincidence::deletion_at_write(shared, world).await,

@@ -1,0 +1,357 @@
+//! How the lists and watches of the API server go, and how they are kept from going in circles.
+//!
+//! kube-runtime's watcher pauses after a failure only. An answer that succeeds and is of no use, a watch that ends at once or
+//! a list whose pages never end, it asks for again in the same moment. This stands below it, where each request is seen.
+
+use std::collections::{BTreeMap, HashSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http_body::{Body, Frame};
+use kube_runtime::utils::Backoff;
+use tokio::time::{Instant, Sleep, sleep};
+use tower::{BoxError, Layer, Service};
+
+use crate::kubeutil::attempts::{Pace, Standing};
+use crate::runtime::deliberate::Bug;
+
+/// A watch that ends sooner has brought nothing that a list would not.
+const LASTING: Duration = Duration::from_secs(5);
+
+/// The longest pause before the next list or watch.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What has gone wrong for this long, and was tried again meanwhile, keeps failing.
+const KEEPS_FAILING: Duration = Duration::from_secs(15);
+
+/// A list takes no longer: the API server forgets where it stands after five minutes or a few more.
+const LONGEST_LIST: Duration = Duration::from_secs(10 * 60);
+
+/// Pages of one list: a million objects of which each is as large as can be.
+const MOST_PAGES: usize = 20_000;
+
+/// A watcher that has not failed for so long begins anew with short pauses.
+const RECOVERED: Duration = Duration::from_secs(120);
+
+/// The pauses of a watcher after its failures. What succeeds between two of them, as the beginning of a list does each time,
+/// is no sign that all is well; kube-runtime's own back-off takes it for one, and tries every second for ever.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    failures: u32,
+    last: Option<Instant>,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let last = self.last.replace(Instant::now());
+        if last.is_none_or(|last| last.elapsed() > RECOVERED) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        Some(pause(self.failures))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {}
+}
+
+/// After so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let standing = Standing {
+        failures,
+        ..Standing::FIRST
+    };
+    Pace::Backoff.delay(standing).min(LONGEST_PAUSE)
+}
+
+/// A list that does not come to its end.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+enum Endless {
+    #[error("the list names a page that it has named before")]
+    Repeats,
+    #[error("the list has more than {MOST_PAGES} pages")]
+    Pages,
+}
+
+/// The lists and watches of a client, by resource. Clones are of the same client.
+#[derive(Debug, Clone, Default)]
+pub struct WatchCourse(Arc<Mutex<BTreeMap<String, Course>>>);
+
+/// The lists and watches of one resource.
+#[derive(Debug, Default)]
+struct Course {
+    /// Lists that were begun since the last watch, and when the first of them was.
+    lists: Option<(u32, Instant)>,
+    /// The pages that the list under way has asked for.
+    pages: HashSet<String>,
+    /// Watches in a row that ended at once, and when the first of them did.
+    ended: Option<(u32, Instant)>,
+    /// Since when a watch is open.
+    open: Option<Instant>,
+    /// What the last refusal was.
+    refusal: Option<String>,
+}
+
+/// What a request asks for.
+enum Asks {
+    List,
+    Page(String),
+    Watch,
+}
+
+impl Asks {
+    fn of<A>(request: &Request<A>) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let parameter = |name: &str| {
+            let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+            let found = pairs.find(|(key, _)| key == name)?;
+            Some(found.1.into_owned())
+        };
+        match (parameter("watch"), parameter("continue")) {
+            (Some(_), _) => Self::Watch,
+            (None, Some(page)) => Self::Page(page),
+            (None, None) => Self::List,
+        }
+    }
+}
+
+impl Course {
+    /// Notes a request; one that would lead in a circle is none.
+    fn begin(&mut self, asks: Asks, now: Instant) -> Result<(), Endless> {
+        match asks {
+            Asks::List => {
+                let (lists, since) = self.lists.unwrap_or((0, now));
+                self.lists = Some((lists.saturating_add(1), since));
+                self.pages.clear();
+            }
+            Asks::Page(_) if self.pages.len() >= MOST_PAGES => return Err(Endless::Pages),
+            Asks::Page(page) => {
+                if !self.pages.insert(page) {
+                    return Err(Endless::Repeats);
+                }
+            }
+            Asks::Watch => {
+                self.lists = None;
+                self.pages = HashSet::new();
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the next watch: one that came to nothing is backed off from like a failure.
+    fn pause(&self) -> Duration {
+        match self.ended {
+            Some((failures, _)) if !Bug::EmptyWatchAtOnce.is_on() => pause(failures),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn closed(&mut self, now: Instant) {
+        let lasted = self
+            .open
+            .take()
+            .is_some_and(|since| now.duration_since(since) >= LASTING);
+        self.ended = if lasted {
+            None
+        } else {
+            let (ended, since) = self.ended.unwrap_or((0, now));
+            Some((ended.saturating_add(1), since))
+        };
+    }
+
+    /// What keeps failing, if anything does.
+    fn trouble(&self, resource: &str, now: Instant) -> Option<String> {
+        let why = self.refusal.as_deref();
+        let why = why.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+        if let Some((lists, since)) = self.lists {
+            let stood = now.duration_since(since);
+            if lists > 1 && stood >= KEEPS_FAILING || stood >= LONGEST_LIST {
+                let seconds = stood.as_secs();
+                return Some(format!(
+                    "the list of {resource}, which has failed for {seconds} s{why}"
+                ));
+            }
+        }
+        let (_, since) = self.ended.filter(|(ended, _)| *ended > 1)?;
+        let lasts = self
+            .open
+            .is_some_and(|since| now.duration_since(since) >= LASTING);
+        let stood = now.duration_since(since);
+        (!lasts && stood >= KEEPS_FAILING).then(|| {
+            let seconds = stood.as_secs();
+            format!("the watch of {resource}, which has ended at once for {seconds} s{why}")
+        })
+    }
+}
+
+impl WatchCourse {
+    /// What keeps failing, and since when; None where all goes well.
+    pub fn trouble(&self) -> Option<String> {
+        let now = Instant::now();
+        let courses = self.courses();
+        let mut troubles = courses.iter();
+        troubles.find_map(|(resource, course)| course.trouble(resource, now))
+    }
+
+    fn of(&self, resource: &str, act: impl FnOnce(&mut Course)) {
+        if let Some(course) = self.courses().get_mut(resource) {
+            act(course);
+        }
+    }
+
+    fn courses(&self) -> MutexGuard<'_, BTreeMap<String, Course>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Layer<S> for WatchCourse {
+    type Service = Watching<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Watching {
+            inner,
+            course: self.clone(),
+        }
+    }
+}
+
+/// A client of lists and watches.
+#[derive(Debug, Clone)]
+pub struct Watching<S> {
+    inner: S,
+    course: WatchCourse,
+}
+
+impl<S, A, B> Service<Request<A>> for Watching<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send,
+    B: Send + 'static,
+{
+    type Response = Response<WatchedBody<B>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let path = request.uri().path();
+        let resource = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let asks = Asks::of(&request);
+        let is_watch = matches!(asks, Asks::Watch);
+        let begun = {
+            let mut courses = self.course.courses();
+            let course = courses.entry(resource.clone()).or_default();
+            course.begin(asks, Instant::now())
+        };
+        if let Err(endless) = begun {
+            return std::future::ready(Err(endless.into())).boxed();
+        }
+        let course = self.course.clone();
+        let answer = self.inner.call(request);
+        async move {
+            let answer = answer.await;
+            let refusal = match &answer {
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(answer.status().to_string()),
+                Err(_) => Some("no answer".to_owned()),
+            };
+            let opened = is_watch && refusal.is_none();
+            course.of(&resource, |course| {
+                course.refusal = refusal;
+                if opened {
+                    course.open = Some(Instant::now());
+                }
+            });
+            let open = opened.then_some(OpenWatch { resource, course });
+            Ok(answer.map_err(Into::into)?.map(|body| WatchedBody {
+                body,
+                open,
+                pause: None,
+            }))
+        }
+        .boxed()
+    }
+}
+
+/// The body of an answer. That of a watch which ended at once ends after a pause.
+#[derive(Debug)]
+pub struct WatchedBody<B> {
+    body: B,
+    open: Option<OpenWatch>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+/// A watch that is open; its end is noted.
+#[derive(Debug)]
+struct OpenWatch {
+    resource: String,
+    course: WatchCourse,
+}
+
+impl OpenWatch {
+    /// Ends it, and says how long the next has to wait.
+    fn end(self) -> Duration {
+        let (course, resource) = (self.course.clone(), self.resource.clone());
+        drop(self);
+        let mut pause = Duration::ZERO;
+        course.of(&resource, |course| pause = course.pause());
+        if !pause.is_zero() {
+            tracing::warn!(
+                resource,
+                ?pause,
+                "the watch ended at once; it is opened again after a pause"
+            );
+        }
+        pause
+    }
+}
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        self.course
+            .of(&self.resource, |course| course.closed(Instant::now()));
+    }
+}
+
+impl<B> Body for WatchedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let body = &mut *self;
+        if body.pause.is_none() {
+            let frame = ready!(Pin::new(&mut body.body).poll_frame(cx));
+            if frame.is_some() {
+                return Poll::Ready(frame);
+            }
+            let pause = body.open.take().map_or(Duration::ZERO, OpenWatch::end);
+            body.pause = Some(Box::pin(sleep(pause)));
+        }
+        if let Some(pause) = &mut body.pause {
+            ready!(pause.as_mut().poll(cx));
+        }
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests;
