@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use azwib_crds::{Audience, ClientId, CredentialName, Guid, Issuer, ManagedIdentityId, Subject};
 use futures::stream::BoxStream;
 
+pub(crate) use error::safe_line;
 pub use error::{AzureError, AzureErrorKind, Cause};
 #[cfg(test)]
 pub(crate) use retry_after::RetryAfter;

@@ -25,6 +25,8 @@ pub(crate) struct RetryAfter {
 impl RetryAfter {
     /// A wait that was asked for; none where it is none.
     pub(crate) fn of(wait: Duration) -> Option<Self> {
+        // Even the bug has to do with times that a clock can count.
+        let wait = wait.min(Duration::from_secs(24 * 3600));
         let doubted = wait > LONGEST_BELIEVED && !Bug::AnyRetryAfterBelieved.is_on();
         (!wait.is_zero()).then_some(Self {
             wait: if doubted { LONGEST_BELIEVED } else { wait },

@@ -10,6 +10,7 @@ use super::observe::Observed;
 use super::service_account::ServiceAccountError;
 use super::validate::Desired;
 use crate::azure::ListedCredential;
+use crate::azure::safe_line;
 use crate::ledger::Ledger;
 use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
 
@@ -148,7 +149,7 @@ fn account_step(
         }
         let error = ServiceAccountError::HeldByManager {
             field: format!("annotation {field}"),
-            message: format!("conflict with \"{manager}\""),
+            message: safe_line(&format!("conflict with \"{manager}\"")),
         };
         return match given_up {
             Some(configuration) => AccountStep::GiveUp(configuration, error),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Context;
 use super::account::{AccountConfiguration, ExistingAccount, TOKEN_EXPIRATION};
 use super::reason::Reason;
+use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::attempts::Pace;
 use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
@@ -75,7 +76,7 @@ impl ServiceAccountError {
             _ if terminating => Self::NamespaceTerminating,
             // The namespace is gone.
             404 => Self::NamespaceTerminating,
-            400 | 403 | 422 => Self::Refused(answer.message.clone()),
+            400 | 403 | 422 => Self::Refused(safe_line(&answer.message)),
             _ => Self::Kubernetes(error),
         }
     }
@@ -134,13 +135,15 @@ pub async fn apply_account(
                 (Some(FieldConflict { field, message }), _) => {
                     Err(ServiceAccountError::HeldByManager {
                         field: field.clone(),
-                        message: message.clone(),
+                        // A manager may call itself anything, a token too.
+                        message: safe_line(message),
                     })
                 }
                 (None, Some(FieldConflict { message, .. })) => {
                     configuration.annotations.remove(TOKEN_EXPIRATION);
-                    configuration.note =
-                        Some(format!("the token lifetime is left as it is: {message}"));
+                    configuration.note = Some(safe_line(&format!(
+                        "the token lifetime is left as it is: {message}"
+                    )));
                     patch_account(namespace, name, &configuration, force, ctx)
                         .await
                         .map_err(ServiceAccountError::of)?;

@@ -152,6 +152,22 @@ fn another_managers_client_id_stops_the_holder_and_not_an_additional_identity() 
 }
 
 #[test]
+fn a_manager_that_calls_itself_a_token_is_not_quoted() {
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+    let existing = account(&format!(
+        "{{annotations: {{{CLIENT_ID}: client-x}}, managedFields: [{{manager: {token}, operation: Apply, \
+         fieldsV1: {{f:metadata: {{f:annotations: {{'f:{CLIENT_ID}': {{}}}}}}}}}}]}}"
+    ));
+    let a = claimant("a", Default);
+    let stopped = step(&[a.clone()], Some(&existing), &a, Immediate, false);
+    let AccountStep::Stop(error) = stopped else {
+        panic!("{stopped:?}");
+    };
+    assert!(error.to_string().contains("\"[removed]\""), "{error}");
+    assert!(!error.to_string().contains("eyJ"), "{error}");
+}
+
+#[test]
 fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_first() {
     let (a, b) = (claimant("a", Default), claimant("b", Additional));
     let both = [a.clone(), b.clone()];
