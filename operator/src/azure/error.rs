@@ -28,9 +28,9 @@ const PASSING_SIGN_IN_FAULTS: [&str; 3] = ["AADSTS90024", "AADSTS90033", "AADSTS
 pub struct AzureError {
     kind: AzureErrorKind,
     status: Option<u16>,
-    code: Option<String>,
-    message: Option<String>,
-    request_id: Option<String>,
+    code: Option<Box<str>>,
+    message: Option<Box<str>>,
+    request_id: Option<Box<str>>,
     retry_after: Option<RetryAfter>,
     /// When the wait is over that was asked for.
     retry_at: Option<Instant>,
@@ -45,7 +45,7 @@ impl AzureError {
             kind,
             status: None,
             code: None,
-            message: Some(safe_line(message)),
+            message: Some(safe_line(message).into()),
             request_id: None,
             retry_after: None,
             retry_at: None,
@@ -56,8 +56,9 @@ impl AzureError {
 
     /// Classes an answer of Resource Manager that is not a success.
     pub(crate) fn from_answer(answer: Answer<'_>) -> Self {
-        let clean = |text: &str| safe_line(&without(text, answer.secrets));
-        let message = answer.message.map(clean).or_else(|| answer.instead());
+        let clean = |text: &str| safe_line(&without(text, answer.secrets)).into_boxed_str();
+        let message = answer.message.map(clean);
+        let message = message.or_else(|| answer.instead().map(String::into_boxed_str));
         Self {
             kind: kind_of(&answer),
             status: Some(answer.status),
@@ -194,7 +195,7 @@ impl fmt::Display for AzureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.code, &self.message, self.status) {
             // Entra's descriptions begin with their code.
-            (Some(code), Some(message), _) if message.starts_with(code.as_str()) => {
+            (Some(code), Some(message), _) if message.starts_with(&**code) => {
                 write!(f, "{message}")?;
             }
             (Some(code), Some(message), _) => write!(f, "{code}: {message}")?,

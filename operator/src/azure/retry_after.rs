@@ -39,7 +39,7 @@ impl RetryAfter {
     pub(crate) fn read(headers: &HeaderMap, now: SystemTime) -> Option<Self> {
         let longest = |name: &str, parse: &dyn Fn(&str) -> Option<Duration>| {
             let values = headers.get_all(name).iter().map(HeaderValue::to_str);
-            values.flatten().filter_map(|value| parse(value)).max()
+            values.flatten().filter_map(parse).max()
         };
         let milliseconds = |text: &str| number(text).map(|it| it / 1000);
         IN_MILLISECONDS
