@@ -182,7 +182,7 @@ async fn a_namespace_whose_credential_azure_keeps_waits_and_is_let_go_by_its_ann
         annotate_namespace(&shop, "true").await?;
         until_namespace_is_gone(&shop).await?;
         let note = event_about_namespace(&shop, "ForceDetached").await?;
-        assert!(note.contains("what it made in Azure may be left"), "{note}");
+        assert!(note.contains("what it made may be left"), "{note}");
         assert_eq!(
             shop.credentials(&orders).await?.len(),
             1,

@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
 use crate::binding::Context;
+use crate::binding::calls;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
 use crate::binding::kept;
 use crate::binding::metrics::{ReconcileMetrics, State};
 use crate::config::Config;
-use crate::kubeutil::attempts::{Attempts, Pace, Standing};
+use crate::kubeutil::attempts::{Attempts, Standing};
+use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::ledger::Ledgers;
 use crate::runtime::clock::Clock;
@@ -33,8 +35,9 @@ use crate::runtime::{metrics, shutdown};
 /// How much longer than one request to Azure the way down may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a call of the API server may be silent.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a call of the API server may be silent: longer than the API server itself gives a call (34 s), or what it says of
+/// a webhook that does not answer would be lost.
+const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long a watch may be silent: longer than it lasts (295 s).
 const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
@@ -95,6 +98,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         settings: config.settings,
         attempts: Attempts::default(),
         waits: Attempts::default(),
+        unwritten: Attempts::default(),
         requests: Mutex::default(),
         metrics: ReconcileMetrics::default(),
         clock: Clock::Wall,
@@ -143,6 +147,7 @@ async fn answer(
 /// Has the registry show the passes, and what is true of bindings and identities.
 fn register(context: &Context, registry: &mut Registry) {
     context.metrics.register(registry, &context.settings);
+    context.events.register(registry);
     registry.register_collector(Box::new(State {
         bindings: context.bindings.clone(),
         ledgers: Arc::clone(&context.ledgers),
@@ -171,7 +176,9 @@ async fn kubernetes_clients(course: &WatchCourse) -> Result<(Client, Client), Er
         let mut config = config.clone();
         config.read_timeout = Some(read_timeout);
         let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
-        Ok(client.with_layer(&kept::layer()))
+        Ok(client
+            .with_layer(&RetryAfterLayer)
+            .with_layer(&kept::layer()))
     };
     let watching = with(WATCH_TIMEOUT)?.with_layer(course);
     Ok((with(CALL_TIMEOUT)?.build(), watching.build()))
@@ -189,7 +196,7 @@ async fn crd_is_served(client: &Client, readiness: &Readiness) {
             Ok(_) => return,
             Err(error) => error,
         };
-        let delay = Pace::Backoff.delay(standing);
+        let delay = calls::pace(&error).delay(standing);
         standing.failures = (standing.failures + 1).min(5);
         match &error {
             kube::Error::Api(answer) if answer.code == 404 => {

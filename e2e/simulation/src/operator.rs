@@ -89,6 +89,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         },
         attempts: Attempts::default(),
         waits: Attempts::default(),
+        unwritten: Attempts::default(),
         requests: Mutex::default(),
         metrics: ReconcileMetrics::default(),
         clock,

@@ -58,7 +58,7 @@ const TO_HAPPEN: &[&str] = &[
     "watch stalls",
     "watch ends at once",
     "kubernetes status 409",
-    "kubernetes finalizer 422",
+    "kubernetes finalizer 409",
     "kubernetes account 403",
     // What people and others do.
     "step CreateBinding",

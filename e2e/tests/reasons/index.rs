@@ -103,6 +103,21 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "a_quota_without_room_for_an_account_is_named",
     ),
     (
+        "ServiceAccountRefused",
+        "reasons/refusals.rs",
+        "a_webhook_that_nobody_answers_for_is_named_and_a_cleanup_that_it_holds_up_is_let_go",
+    ),
+    (
+        "BindingRefused",
+        "reasons/refusals.rs",
+        "a_policy_that_refuses_the_finalizer_is_named_until_it_is_lifted",
+    ),
+    (
+        "CleanedUp",
+        "reasons/refusals.rs",
+        "a_binding_whose_finalizer_may_not_go_says_that_the_rest_is_cleaned_up",
+    ),
+    (
         "NamespaceTerminating",
         "reasons/service_account.rs",
         "an_account_that_goes_with_its_namespace_is_not_made_again",

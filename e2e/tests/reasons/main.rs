@@ -6,6 +6,7 @@
 mod credential_refused;
 mod index;
 mod on_the_way;
+mod refusals;
 mod service_account;
 
 use azwib_crds::WorkloadIdentityBinding;

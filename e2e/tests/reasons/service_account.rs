@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::says;
 
 /// A rule of the cluster's administrator for one namespace. It stays when a test fails, and harms no other.
-struct Rule {
+pub(crate) struct Rule {
     policies: Api<ValidatingAdmissionPolicy>,
     bindings: Api<ValidatingAdmissionPolicyBinding>,
     name: String,
@@ -23,7 +23,7 @@ struct Rule {
 
 impl Rule {
     /// Refuses these operations on this resource in the namespace, with this message.
-    async fn deny(
+    pub(crate) async fn deny(
         shop: &Namespace<'_>,
         (group, resource): (&str, &str),
         operation: &str,
@@ -55,7 +55,7 @@ impl Rule {
         Ok(rule)
     }
 
-    async fn lift(self) -> anyhow::Result<()> {
+    pub(crate) async fn lift(self) -> anyhow::Result<()> {
         let at_once = DeleteParams::default();
         self.bindings.delete(&self.name, &at_once).await?;
         self.policies.delete(&self.name, &at_once).await?;
@@ -63,7 +63,7 @@ impl Rule {
     }
 }
 
-async fn create<K>(api: &Api<K>, object: Value) -> anyhow::Result<()>
+pub(crate) async fn create<K>(api: &Api<K>, object: Value) -> anyhow::Result<()>
 where
     K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {

@@ -10,6 +10,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
 use super::account::AccountConfiguration;
+use super::calls::{Call, CallFailed};
 use super::error::Error;
 use super::plan::{AccountStep, CredentialStep, Plan};
 use super::service_account::{ServiceAccountError, apply_account};
@@ -142,7 +143,7 @@ pub async fn write_status(
     binding: &WorkloadIdentityBinding,
     status: WorkloadIdentityBindingStatus,
     ctx: &Context,
-) -> Result<WorkloadIdentityBinding, kube::Error> {
+) -> Result<WorkloadIdentityBinding, CallFailed> {
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     let updated = WorkloadIdentityBinding {
@@ -155,7 +156,8 @@ pub async fn write_status(
     };
     let written = bindings
         .replace_status(&binding.name_any(), &parameters, &updated)
-        .await?;
+        .await
+        .map_err(|error| Call::WriteStatus.failed(error))?;
     ctx.bindings.wrote(binding, &written);
     Ok(written)
 }

@@ -29,16 +29,39 @@ use hand_over::handed_over;
 use ownership::{derived_name, is_ours, may_have_made};
 
 /// What came of a cleanup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Cleaned {
-    /// Nothing is left: the finalizer may go.
-    Up,
+    /// Nothing is left of this binding, as it was read: the finalizer may go.
+    Up(Box<WorkloadIdentityBinding>),
     /// The binding is not there any more. Another may bear its name, and the finalizer of that one has to stay.
     Gone,
 }
 
+/// What is undone, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Credentials,
+    Account,
+    Finalizer,
+}
+
+/// A cleanup that did not come to its end.
+#[derive(Debug)]
+pub struct Stopped {
+    /// What could not be undone; all before it is.
+    pub at: Stage,
+    pub error: Error,
+}
+
+impl Stage {
+    fn stopped(self, error: impl Into<Error>) -> Stopped {
+        let error = error.into();
+        Stopped { at: self, error }
+    }
+}
+
 /// Cleans up after a binding that is being deleted.
-pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Cleaned, Error> {
+pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Cleaned, Stopped> {
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     if Bug::StaleBindingAtCleanup.is_on() {
@@ -46,54 +69,76 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
             ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
         if let Some(Ok(shown)) = ctx.bindings.store().get(&shown).as_deref().map(|it| &it.0) {
             cleanup_departing(&Departing::from(shown), ctx).await?;
-            return Ok(Cleaned::Up);
+            return Ok(Cleaned::Up(Box::new(shown.clone())));
         }
     }
     // The watch may lag behind: a record that was written a moment ago must not be missed.
-    match bindings.get_opt(&binding.name_any()).await? {
+    let read = bindings.get_opt(&binding.name_any()).await;
+    match read.map_err(|error| Stage::Credentials.stopped(error))? {
         Some(read) if read.uid() == binding.uid() => {
             cleanup_departing(&Departing::from(&read), ctx).await?;
-            Ok(Cleaned::Up)
+            Ok(Cleaned::Up(Box::new(read)))
         }
         _ => Ok(Cleaned::Gone),
     }
 }
 
 /// The same for what is known of a binding.
-pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Error> {
+pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Stopped> {
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
             Err(error) if error.is_azure() && Bug::FailedCleanupLetsGo.is_on() => {}
-            Err(error)
-                if error.is_held_up_by_azure() && let_go(&departing.metadata, ctx).await? =>
-            {
-                tracing::warn!(
-                    binding = departing.name(),
-                    namespace = departing.namespace(),
-                    error = &error as &dyn std::error::Error,
-                    "the binding is let go; its credential may be left in Azure"
-                );
-                ctx.events
-                    .detached(&departing.metadata, &error.message())
-                    .await;
-            }
-            outcome => outcome?,
+            outcome => unless_let_go(outcome, Stage::Credentials, departing, ctx).await?,
         }
     }
-    release_account(departing, ctx).await
+    let outcome = release_account(departing, ctx).await;
+    unless_let_go(outcome, Stage::Account, departing, ctx).await
+}
+
+/// What is not undone is left where somebody who may has asked for that.
+async fn unless_let_go(
+    outcome: Result<(), Error>,
+    stage: Stage,
+    departing: &Departing,
+    ctx: &Context,
+) -> Result<(), Stopped> {
+    let Err(error) = outcome else {
+        return Ok(());
+    };
+    if !error.can_be_let_go() || !let_go(&departing.metadata, ctx).await {
+        return Err(stage.stopped(error));
+    }
+    tracing::warn!(
+        binding = departing.name(),
+        namespace = departing.namespace(),
+        error = &error as &dyn std::error::Error,
+        "the binding is let go; what it made may be left"
+    );
+    let events = &ctx.events;
+    events.detached(&departing.metadata, &error.message()).await;
+    Ok(())
 }
 
 /// Whether somebody who may has asked to let go of a binding whose cleanup fails: on its Namespace, or on the binding
 /// itself where the operator allows that (a tenant must not be able to leave a credential behind at will).
-pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> Result<bool, kube::Error> {
+pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> bool {
     if ctx.settings.allow_force_detach && asks_to_let_go(metadata) {
-        return Ok(true);
+        return true;
     }
     let namespaces: Api<Namespace> = Api::all(ctx.client.clone());
-    let namespace = namespaces
-        .get_metadata_opt(metadata.namespace.as_deref().unwrap_or_default())
-        .await?;
-    Ok(namespace.is_some_and(|namespace| asks_to_let_go(&namespace.metadata)))
+    let name = metadata.namespace.as_deref().unwrap_or_default();
+    match namespaces.get_metadata_opt(name).await {
+        Ok(namespace) => namespace.is_some_and(|namespace| asks_to_let_go(&namespace.metadata)),
+        // What stopped the cleanup is what to tell.
+        Err(error) => {
+            tracing::warn!(
+                namespace = name,
+                error = &error as &dyn std::error::Error,
+                "whether the bindings of the namespace are to be let go cannot be read"
+            );
+            false
+        }
+    }
 }
 
 async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), Error> {

@@ -7,11 +7,15 @@ use kube::{Api, ResourceExt};
 use kube_runtime::controller::Action;
 
 use super::apply::write_status;
+use super::calls::CallFailed;
 use super::claims::{credential_reason, is_refused, tells_of_refusal};
+use super::cleanup::Stopped;
 use super::error::Error;
+use super::finalizer;
 use super::status::{self, Report};
 use super::validate::validate;
 use super::{Context, Failed};
+use crate::kubeutil::answers::Answer;
 use crate::kubeutil::attempts::{Pace, Standing};
 use crate::runtime::deliberate::Bug;
 
@@ -55,17 +59,28 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A cleanup that this error stopped.
-    pub(super) fn departing(
-        binding: &'a WorkloadIdentityBinding,
-        error: &Error,
-        ctx: &Context,
-    ) -> Self {
-        let allow_force_detach = ctx.settings.allow_force_detach;
+    /// A pass over a good binding that could not be looked at.
+    pub(super) fn kept(binding: &'a WorkloadIdentityBinding) -> Self {
         Self {
             binding,
             latest: binding,
-            report: status::of_departing(error, ctx.issuer(), allow_force_detach),
+            report: Report::default(),
+            kept: true,
+        }
+    }
+
+    /// A cleanup that did not come to its end.
+    pub(super) fn departing(
+        binding: &'a WorkloadIdentityBinding,
+        stopped: &Stopped,
+        ctx: &Context,
+    ) -> Self {
+        let allow_force_detach = ctx.settings.allow_force_detach;
+        let policy = binding.spec.deletion_policy;
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_departing(stopped, policy, ctx.issuer(), allow_force_detach),
             kept: false,
         }
     }
@@ -83,11 +98,11 @@ async fn store_status(
     latest: &WorkloadIdentityBinding,
     status: WorkloadIdentityBindingStatus,
     ctx: &Context,
-) -> Result<(), kube::Error> {
+) -> Result<(), CallFailed> {
     let conflict = match write_status(latest, status.clone(), ctx).await {
         Ok(_) => return Ok(()),
-        Err(kube::Error::Api(answer)) if answer.code == 409 => kube::Error::Api(answer),
-        Err(error) => return Err(error),
+        Err(failed) if failed.answer() == Answer::Race => failed,
+        Err(failed) => return Err(failed),
     };
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &latest.namespace().unwrap_or_default());
@@ -96,6 +111,63 @@ async fn store_status(
             write_status(&fresh, status, ctx).await.map(drop)
         }
         _ => Err(conflict),
+    }
+}
+
+/// Says in a smaller status that the API server does not take the one that there is to say: `Ready`, and nothing else that
+/// is new. Where that is refused as well, an event and the log are all that is left.
+async fn status_refused(
+    pass: (&WorkloadIdentityBinding, &WorkloadIdentityBinding),
+    failed: CallFailed,
+    ctx: &Context,
+) -> Failed {
+    let (binding, latest) = pass;
+    let uid = binding.uid().unwrap_or_default();
+    let error = Error::Kubernetes(failed);
+    let standing = ctx.unwritten.failed(&uid, error.attempt_key());
+    let retry_in = error.pace().delay(standing);
+    if error.is_refusal_told_after(standing.since) {
+        let moment = ctx.moment(standing.since);
+        let status = status::of_unwritten(latest, &error, &moment);
+        let is_said = latest.status.as_ref() == Some(&status);
+        if !is_said {
+            match write_status(latest, status.clone(), ctx).await {
+                Ok(_) => ctx.events.ready_changed(
+                    binding,
+                    &binding.status.clone().unwrap_or_default().conditions,
+                    &status.conditions,
+                ),
+                Err(_) if standing.is_first(|stood| error.is_refusal_told_after(stood)) => {
+                    ctx.events.refused(&binding.metadata, &error.message());
+                }
+                // It is told, and logged with each try.
+                Err(_) => {}
+            }
+        }
+    }
+    Failed { error, retry_in }
+}
+
+/// Tells a binding that is cleaned up and that others keep by their finalizers; gives it as it is then. That azwib lets it go
+/// does not depend on what is said of it.
+pub(super) async fn tell_what_it_waits_for(
+    binding: WorkloadIdentityBinding,
+    ctx: &Context,
+) -> WorkloadIdentityBinding {
+    let others: Vec<_> = finalizer::others(&binding.metadata).collect();
+    if others.is_empty() {
+        return binding;
+    }
+    let policy = binding.spec.deletion_policy;
+    let report = status::of_cleaned_up(policy, ctx.issuer(), &others);
+    let status = status::compute(&binding, report, &ctx.moment(Duration::ZERO));
+    match write_status(&binding, status, ctx).await {
+        Ok(written) => written,
+        Err(failed) => {
+            let error = &failed as &dyn std::error::Error;
+            tracing::debug!(error, "what a binding waits for is not told");
+            binding
+        }
     }
 }
 
@@ -135,7 +207,7 @@ pub(super) async fn conclude(
     let propagation_left = status::propagation_left(&status.conditions, &moment);
     // Waits for a turn are short: saying so at once would cost a write for each.
     let silent = match &error {
-        Some(Error::Kubernetes(_)) => true,
+        Some(error) if error.is_of_api_server() => !error.is_refusal_told_after(stood),
         Some(error) if error.is_not_now() && kept => true,
         Some(_) if stays_refused.is_some() => true,
         Some(error) if error.is_wait() && refused.is_some() => true,
@@ -151,15 +223,9 @@ pub(super) async fn conclude(
     let differs = latest.status.as_ref() != Some(&status) || Bug::StatusAlwaysWritten.is_on();
     if !silent && differs {
         let before = binding.status.clone().unwrap_or_default().conditions;
-        if let Err(refused) = store_status(latest, status.clone(), ctx).await {
-            // Made again soon and from a fresh read, whatever the pace of what stopped this pass; its count stays.
-            return Err(match standing {
-                None => ctx.failed(&uid, Error::Kubernetes(refused)),
-                Some(standing) => Failed {
-                    error: Error::Kubernetes(refused),
-                    retry_in: Pace::Backoff.delay(standing),
-                },
-            });
+        if let Err(failed) = store_status(latest, status.clone(), ctx).await {
+            // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
+            return Err(status_refused((binding, latest), failed, ctx).await);
         }
         if tells_of_refusal(&status) && !is_refused(latest) {
             // It stands before nobody any more.
@@ -168,6 +234,9 @@ pub(super) async fn conclude(
         ctx.events
             .ready_changed(binding, &before, &status.conditions);
         ctx.events.identity_replaced(latest, &status);
+    }
+    if !silent {
+        ctx.unwritten.forget(&uid);
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);
@@ -180,7 +249,8 @@ pub(super) async fn conclude(
     };
     if let (true, Some((_, reason))) = (kept && !error.is_not_now(), error.finding()) {
         ctx.metrics.unverified(reason);
-        if standing.is_some_and(|standing| standing.failures == 1) {
+        let is_told = |stood| !error.is_of_api_server() || error.is_refusal_told_after(stood);
+        if standing.is_some_and(|standing| standing.is_first(is_told)) {
             ctx.events.not_looked_at(binding, reason, &error.message());
         }
     }

@@ -63,6 +63,8 @@ pub struct Context {
     pub attempts: Attempts,
     /// Of those that wait for somebody else, and of Azure's wish for a pause.
     pub waits: Attempts,
+    /// Of statuses that the API server does not take.
+    pub unwritten: Attempts,
     /// The last request for fresh reads, and when it was seen, by UID.
     pub requests: Mutex<HashMap<String, (Request, Instant)>>,
     pub events: Events,
@@ -137,6 +139,7 @@ impl Context {
     /// Forgets what is remembered about an object that is gone.
     pub fn forget(&self, uid: &str) {
         self.succeeded(uid);
+        self.unwritten.forget(uid);
         self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

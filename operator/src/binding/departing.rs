@@ -34,7 +34,7 @@ pub struct Departing {
 pub fn how_to_let_go(on_binding: bool) -> String {
     let or_itself = if on_binding { " or the binding" } else { "" };
     format!(
-        "to give up and leave in Azure what is there, annotate its Namespace{or_itself} with {FORCE_DETACH}=true"
+        "to give up and leave what is there, annotate its Namespace{or_itself} with {FORCE_DETACH}=true"
     )
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use azwib_crds::CredentialName;
 
+use super::calls::{self, Call, CallFailed};
 use super::departing::{Unreadable, how_to_let_go};
 use super::reason::{ConditionType, Reason};
 use super::service_account::ServiceAccountError;
 use super::validate;
 use crate::azure::{AzureError, AzureErrorKind};
+use crate::kubeutil::answers::Answer;
 use crate::kubeutil::attempts::Pace;
 use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
@@ -72,8 +74,14 @@ pub enum Error {
     },
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    #[error("the API server did not answer as it should")]
-    Kubernetes(#[from] kube::Error),
+    #[error(transparent)]
+    Kubernetes(#[from] CallFailed),
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        CallFailed::from(error).into()
+    }
 }
 
 impl From<NotNow> for Error {
@@ -124,7 +132,10 @@ impl Error {
             // Another binding is reading, and both will know soon.
             Self::NotNow { reading: true, .. } => return None,
             Self::NotNow { step, .. } => (*step, Reason::WaitingForTurn),
-            Self::Unreadable(_) | Self::Kubernetes(_) => return None,
+            // Somebody else was faster, and nobody has refused anything.
+            Self::Kubernetes(failed) if failed.answer().is_outdated() => return None,
+            Self::Kubernetes(_) => (ConditionType::Ready, Reason::BindingRefused),
+            Self::Unreadable(_) => return None,
         })
     }
 
@@ -144,7 +155,8 @@ impl Error {
                 why: NotNow::Paced { until },
                 ..
             } => Pace::Until(*until),
-            Self::Kubernetes(_) | Self::NotNow { .. } => Pace::Backoff,
+            Self::Kubernetes(failed) => failed.pace(),
+            Self::NotNow { .. } => Pace::Backoff,
             Self::Claim(Refusal::LimitReached { .. }) => Pace::WaitForSlot,
             Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
                 Pace::WaitForChange
@@ -152,8 +164,31 @@ impl Error {
         }
     }
 
+    /// What the API server answered to a call, where that is what went wrong.
+    fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::Kubernetes(failed) => Some(failed.answer()),
+            Self::ServiceAccount(error) => error.answer(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an answer of the API server to a call, or that there was none.
+    pub fn is_of_api_server(&self) -> bool {
+        self.answer().is_some()
+    }
+
+    /// Whether the API server has refused a call, or left it open for so long that somebody should know.
+    pub fn is_refusal_told_after(&self, stood: Duration) -> bool {
+        let after = self.answer().and_then(calls::told_after);
+        after.is_some_and(|after| stood >= after)
+    }
+
     /// Whether it only kept the operator from looking: nothing is known to be wrong with the binding.
     pub fn is_disturbance(&self) -> bool {
+        if let Self::Kubernetes(failed) = self {
+            return !failed.is_write();
+        }
         let (Self::ReadIdentity { source, .. } | Self::ListCredentials { source, .. }) = self
         else {
             return matches!(self, Self::NotNow { reading: true, .. });
@@ -252,11 +287,14 @@ impl Error {
         matches!(
             self,
             Self::NotNow { .. } | Self::ServiceAccount(ServiceAccountError::WaitingForCredential)
-        )
+        ) || self.answer().is_some_and(Answer::is_outdated)
     }
 
-    /// What counts as the same failure again.
+    /// What counts as the same failure again. An API server that was away for a while has refused nothing meanwhile.
     pub fn attempt_key(&self) -> &'static str {
+        if self.answer() == Some(Answer::Lost) {
+            return "NoAnswer";
+        }
         self.finding()
             .map_or("Kubernetes", |(_, reason)| reason.as_str())
     }
@@ -275,6 +313,7 @@ impl Error {
                     azure::advice(source)
                 )
             }
+            Self::Kubernetes(failed) => failed.message(),
             _ => self.to_string(),
         }
     }
@@ -282,11 +321,23 @@ impl Error {
     /// The same for a binding that is being deleted; it says how to let go as well, where that ends what is wrong.
     pub fn message_of_departing(&self, allow_force_detach: bool) -> String {
         let message = self.message();
-        if self.is_held_up_by_azure() || matches!(self, Self::Unreadable(_)) {
+        if self.can_be_let_go() || matches!(self, Self::Unreadable(_)) {
             format!("{message}; {}", how_to_let_go(allow_force_detach))
         } else {
             message
         }
+    }
+
+    /// Whether a cleanup that this stops may be given up on: Azure or the API server does not let us. Where the finalizer
+    /// itself is refused, there is nothing to give up on that would help.
+    pub fn can_be_let_go(&self) -> bool {
+        let answer = self.answer();
+        self.is_held_up_by_azure()
+            || answer.is_some_and(|answer| !answer.is_outdated()) && !self.is_about_finalizer()
+    }
+
+    fn is_about_finalizer(&self) -> bool {
+        matches!(self, Self::Kubernetes(failed) if failed.call == Call::RemoveFinalizer)
     }
 }
 

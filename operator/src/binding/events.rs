@@ -4,6 +4,7 @@
 //! into their status first. Only what is told of a binding's end is published before that.
 
 mod in_order;
+mod unpublished;
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +17,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource};
+use prometheus_client::registry::Registry;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::sleep;
 
 use self::in_order::for_each_in_order;
+use self::unpublished::{Unpublished, code};
 use super::reason::{ConditionType, Reason};
 use crate::kubeutil::conditions::find;
 
@@ -82,7 +85,8 @@ impl EventReason {
                 | Reason::Creating
                 | Reason::WaitingForTurn
                 | Reason::WaitingForCredential
-                | Reason::Suspended,
+                | Reason::Suspended
+                | Reason::CleanedUp,
             ) => EventType::Normal,
             _ => EventType::Warning,
         }
@@ -100,7 +104,7 @@ impl EventReason {
                 "The binding went, and a credential that it recorded stays: it is not provably ours."
             }
             Self::ForceDetached => {
-                "The binding was let go as asked although its cleanup failed: its credential may be left in Azure."
+                "The binding was let go as asked although its cleanup failed: what it made may be left, as the note says."
             }
         }
     }
@@ -120,6 +124,7 @@ pub struct Events {
     recorder: Mutex<Remembering>,
     queue: Mutex<Option<Sender<Told>>>,
     told: tokio::sync::Mutex<Receiver<Told>>,
+    unpublished: Unpublished,
 }
 
 /// Something that is to be published about a binding.
@@ -154,7 +159,13 @@ impl Events {
             }),
             queue: Mutex::new(Some(queue)),
             told: tokio::sync::Mutex::new(told),
+            unpublished: Unpublished::default(),
         }
+    }
+
+    /// Has the registry show how many events were not published.
+    pub fn register(&self, registry: &mut Registry) {
+        self.unpublished.register(registry);
     }
 
     /// Publishes what is told while this work goes on, and then what is left, as far as that takes no time.
@@ -237,9 +248,14 @@ impl Events {
 
     /// Tells that a binding was let go although its cleanup failed, while that and its namespace are there.
     pub async fn detached(&self, binding: &ObjectMeta, why: &str) {
-        let note = format!("let go as asked; what it made in Azure may be left: {why}");
+        let note = format!("let go as asked; what it made may be left: {why}");
         self.publish(Told::new(binding, EventReason::ForceDetached, &note))
             .await;
+    }
+
+    /// Tells what no status can tell: the API server takes none.
+    pub fn refused(&self, binding: &ObjectMeta, message: &str) {
+        self.tell(binding, EventReason::Ready(Reason::BindingRefused), message);
     }
 
     /// Tells a binding that it cannot be read.
@@ -251,10 +267,8 @@ impl Events {
         let told = Told::new(binding, reason, note);
         let queued = lock(&self.queue).as_ref().map(|queue| queue.try_send(told));
         if !matches!(queued, Some(Ok(()))) {
-            tracing::debug!(
-                reason = reason.as_str(),
-                "the event is not published: too many wait, or the operator is stopping"
-            );
+            let why = "too many wait, or the operator is stopping";
+            self.unpublished.note(reason, None, &why);
         }
     }
 
@@ -304,11 +318,7 @@ impl Events {
             outcome => outcome,
         };
         if let Err(error) = outcome {
-            tracing::debug!(
-                reason = reason.as_str(),
-                error = &error as &dyn std::error::Error,
-                "the event was not published"
-            );
+            self.unpublished.note(reason, code(&error), &error);
         }
     }
 

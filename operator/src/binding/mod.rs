@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod apply;
+pub mod calls;
 pub mod claims;
 pub mod cleanup;
 mod conclude;
@@ -13,6 +14,7 @@ pub mod controller;
 pub mod departing;
 pub mod error;
 pub mod events;
+pub mod finalizer;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
@@ -33,22 +35,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use kube_runtime::controller::Action;
-use kube_runtime::finalizer::{self, Event, finalizer};
 
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
-use cleanup::Cleaned;
-use conclude::{Pass, conclude};
+use cleanup::{Cleaned, Stage, Stopped};
+use conclude::{Pass, conclude, tell_what_it_waits_for};
 pub use context::{Context, Settings};
 use error::Error;
+use finalizer::Due;
+pub use finalizer::FINALIZER;
 use validate::Desired;
 
 use crate::ledger::BindingRef;
-
-/// Finalizer that keeps a deleted binding until its credential is gone.
-pub const FINALIZER: &str = "azwib.dev/cleanup";
 
 /// A pass that has to be made again, and when.
 #[derive(Debug, thiserror::Error)]
@@ -59,50 +59,27 @@ pub struct Failed {
     pub retry_in: Duration,
 }
 
-/// Why the finalizer is left as it is.
-#[derive(Debug, thiserror::Error)]
-enum Halt {
-    #[error(transparent)]
-    Failed(#[from] Failed),
-    #[error("the binding is gone")]
-    Gone,
-}
-
 /// One pass over a binding, whatever state it is in.
 pub async fn reconcile(
     binding: Arc<WorkloadIdentityBinding>,
     ctx: Arc<Context>,
 ) -> Result<Action, Failed> {
     let binding = ctx.bindings.latest(binding);
-    let uid = binding.uid().unwrap_or_default();
-    let bindings: Api<WorkloadIdentityBinding> =
-        Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
-    let outcome = finalizer(&bindings, FINALIZER, binding, |event| async {
-        match event {
-            Event::Apply(binding) => Ok(converge(&binding, &ctx).await?),
-            Event::Cleanup(binding) => remove(&binding, &ctx).await,
-        }
-    })
-    .await;
-    match outcome {
-        Ok(action) => Ok(action),
-        Err(finalizer::Error::ApplyFailed(halt) | finalizer::Error::CleanupFailed(halt)) => {
-            match halt {
-                Halt::Failed(failed) => Err(failed),
-                Halt::Gone => Ok(Action::await_change()),
+    match finalizer::due(&binding.metadata) {
+        Due::Finalizer => match finalizer::add(&binding.metadata, &ctx).await {
+            // It comes as an event.
+            Ok(()) => Ok(Action::await_change()),
+            Err(failed) if failed.is_422() && Bug::RefusedFinalizerDropped.is_on() => {
+                Ok(Action::await_change())
             }
-        }
-        Err(finalizer::Error::AddFinalizer(error) | finalizer::Error::RemoveFinalizer(error)) => {
-            // 404: it is gone. 422: the finalizers changed since they were read, and that change comes as an event.
-            if matches!(&error, kube::Error::Api(answer) if matches!(answer.code, 404 | 422)) {
-                return Ok(Action::await_change());
+            Err(failed) => {
+                let error = Error::from(failed);
+                conclude(Pass::stopped(&binding, &error, &ctx), Some(error), &ctx).await
             }
-            Err(ctx.failed(&uid, Error::Kubernetes(error)))
-        }
-        // A watched object has a name, and our finalizer is a valid path.
-        Err(finalizer::Error::UnnamedObject | finalizer::Error::InvalidFinalizer) => {
-            Ok(Action::await_change())
-        }
+        },
+        Due::Convergence => converge(&binding, &ctx).await,
+        Due::Cleanup => remove(&binding, &ctx).await,
+        Due::Nothing => Ok(Action::await_change()),
     }
 }
 
@@ -127,7 +104,18 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ac
             };
             conclude(pass, error, ctx).await
         }
-        Err(error) => conclude(Pass::stopped(binding, &error, ctx), Some(error), ctx).await,
+        Err(error) => {
+            let good = || {
+                let desired = validate::validate(binding, &ctx.settings.defaults);
+                desired.is_ok_and(|desired| observe::was_good(binding, &desired))
+            };
+            let pass = if error.is_disturbance() && good() {
+                Pass::kept(binding)
+            } else {
+                Pass::stopped(binding, &error, ctx)
+            };
+            conclude(pass, Some(error), ctx).await
+        }
     }
 }
 
@@ -142,21 +130,43 @@ async fn pass(
     Ok((desired, applied))
 }
 
-/// Undoes what the binding made; an error keeps the finalizer and shows in status.
-async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Halt> {
+/// Undoes what the binding made, and lets it go; an error keeps the finalizer and shows in status.
+async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
     let cleaned = match cleanup::cleanup(binding, ctx).await {
         Ok(cleaned) => cleaned,
-        Err(error) => {
-            let pass = Pass::departing(binding, &error, ctx);
-            return Ok(conclude(pass, Some(error), ctx).await?);
+        Err(stopped) => {
+            let pass = Pass::departing(binding, &stopped, ctx);
+            return conclude(pass, Some(stopped.error), ctx).await;
         }
     };
-    ctx.forget(&binding.uid().unwrap_or_default());
     let who = BindingRef::of(binding);
     ctx.with_identity(binding, |identity| ctx.ledgers.gone(identity, &who));
-    match cleaned {
-        Cleaned::Gone if Bug::AnothersFinalizer.is_on() => Ok(Action::await_change()),
-        Cleaned::Up => Ok(Action::await_change()),
-        Cleaned::Gone => Err(Halt::Gone),
+    let uid = binding.uid().unwrap_or_default();
+    let read = match cleaned {
+        Cleaned::Up(read) => tell_what_it_waits_for(*read, ctx).await,
+        Cleaned::Gone if Bug::AnothersFinalizer.is_on() => {
+            let mut whoever = binding.clone();
+            whoever.metadata.resource_version = None;
+            whoever
+        }
+        Cleaned::Gone => {
+            ctx.forget(&uid);
+            return Ok(Action::await_change());
+        }
+    };
+    match finalizer::remove(&read.metadata, ctx).await {
+        Ok(()) => {
+            ctx.forget(&uid);
+            Ok(Action::await_change())
+        }
+        Err(failed) => {
+            let error = Error::from(failed);
+            let stopped = Stopped {
+                at: Stage::Finalizer,
+                error,
+            };
+            let pass = Pass::departing(&read, &stopped, ctx);
+            conclude(pass, Some(stopped.error), ctx).await
+        }
     }
 }

@@ -39,6 +39,11 @@ impl ConditionType {
         Self::CredentialReady,
     ];
 
+    /// Whether a condition of this type is written by azwib.
+    pub fn is_ours(type_: &str) -> bool {
+        Self::ALL.iter().any(|known| known.as_str() == type_)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -114,6 +119,10 @@ reasons! {
     Pending => Heals,
     /// The binding is suspended: nothing is written for it.
     Suspended => Heals,
+    /// The binding is being deleted, and nothing that azwib made for it is left here.
+    CleanedUp => Heals,
+    /// The API server refuses what azwib has to write to the binding itself (its finalizer, its status) or to read for it.
+    BindingRefused => CurableElsewhere,
     /// The credential is in place; Microsoft Entra is given time to learn of it.
     Propagating => Heals,
     /// The spec cannot be parsed, or it asks for something that cannot exist.

@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::Context;
 use super::account::{AccountConfiguration, ExistingAccount, TOKEN_EXPIRATION};
+use super::calls;
 use super::reason::Reason;
 use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
+use crate::kubeutil::answers::{Answer, words};
 use crate::kubeutil::attempts::Pace;
 use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
 
@@ -38,8 +40,12 @@ pub enum ServiceAccountError {
     WaitingForCredential,
     #[error("the namespace is being deleted, and no service account is made in it any more")]
     NamespaceTerminating,
-    #[error("the API server did not take the service account")]
-    Kubernetes(#[source] kube::Error),
+    #[error(
+        "the API server has not taken the service account: {}; it is tried again: if it stays so, have the API server, or \
+         the webhook that it names, put right",
+        words(.0)
+    )]
+    NotTaken(#[source] kube::Error),
 }
 
 impl ServiceAccountError {
@@ -52,32 +58,35 @@ impl ServiceAccountError {
             Self::Refused(_) => Some(Reason::ServiceAccountRefused),
             Self::WaitingForCredential => Some(Reason::WaitingForCredential),
             Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
-            Self::Kubernetes(_) => None,
+            // Somebody else was faster.
+            Self::NotTaken(_) if self.answer() == Some(Answer::Race) => None,
+            Self::NotTaken(_) => Some(Reason::ServiceAccountRefused),
         }
     }
 
     pub fn pace(&self) -> Pace {
         match self {
-            Self::Kubernetes(_) => Pace::Backoff,
+            Self::NotTaken(error) => calls::pace(error),
+            Self::Refused(_) => Pace::WaitForSlot,
             _ => Pace::WaitForChange,
         }
     }
 
+    /// What the API server answered, where that is what went wrong.
+    pub fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::NotTaken(error) => Some(Answer::of(error)),
+            Self::Refused(_) => Some(Answer::Refused),
+            _ => None,
+        }
+    }
+
     fn of(error: kube::Error) -> Self {
-        let kube::Error::Api(answer) = &error else {
-            return Self::Kubernetes(error);
-        };
-        let terminating = answer
-            .details
-            .iter()
-            .flat_map(|details| &details.causes)
-            .any(|cause| cause.reason == "NamespaceTerminating");
-        match answer.code {
-            _ if terminating => Self::NamespaceTerminating,
-            // The namespace is gone.
-            404 => Self::NamespaceTerminating,
-            400 | 403 | 422 => Self::Refused(safe_line(&answer.message)),
-            _ => Self::Kubernetes(error),
+        match Answer::of(&error) {
+            // The namespace is gone where the account is not found.
+            Answer::NamespaceTerminating | Answer::Gone => Self::NamespaceTerminating,
+            Answer::Refused => Self::Refused(words(&error)),
+            Answer::Race | Answer::Undecided | Answer::Lost => Self::NotTaken(error),
         }
     }
 }

@@ -5,18 +5,21 @@ mod verdict;
 use std::time::Duration;
 
 use azwib_crds::{
-    CredentialAdoption, CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
-    ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialAdoption, CredentialOrigin, DeletionPolicy, RecordedCredential, ResolvedIdentity,
+    ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::Context;
 use super::apply::{Applied, AppliedCredential};
+use super::cleanup::{Stage, Stopped};
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
 use super::service_account::ServiceAccountError;
 use super::validate::Desired;
+use crate::kubeutil::answers::say_the_same;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, transition};
 use verdict::Verdict;
 pub use verdict::{propagation_left, stalls_after};
@@ -232,9 +235,16 @@ pub fn of_error(error: &Error, issuer: &str) -> Report {
     report
 }
 
-/// What the failed cleanup of a binding that is being deleted has to say.
-pub fn of_departing(error: &Error, issuer: &str, allow_force_detach: bool) -> Report {
+/// What the cleanup of a binding that is being deleted has to say where it was stopped: what is done, and what is not.
+pub fn of_departing(
+    stopped: &Stopped,
+    policy: DeletionPolicy,
+    issuer: &str,
+    allow_force_detach: bool,
+) -> Report {
+    let Stopped { at, error } = stopped;
     let mut report = before_steps(issuer);
+    cleaned_before(*at, policy, &mut report);
     if let Some((condition, reason)) = error.finding() {
         let message = error.message_of_departing(allow_force_detach);
         report.unmet(condition, reason, message.clone());
@@ -242,6 +252,51 @@ pub fn of_departing(error: &Error, issuer: &str, allow_force_detach: bool) -> Re
         report.unmet(ConditionType::Ready, reason, message);
     }
     report
+}
+
+/// What a binding has to say that is cleaned up and stays for the sake of others.
+pub fn of_cleaned_up(policy: DeletionPolicy, issuer: &str, finalizers: &[&str]) -> Report {
+    let mut report = before_steps(issuer);
+    cleaned_before(Stage::Finalizer, policy, &mut report);
+    let message = format!(
+        "azwib is done with the binding, which goes once others take off their finalizers: {}",
+        finalizers.join(", ")
+    );
+    report.unmet(ConditionType::Ready, Reason::CleanedUp, message);
+    report
+}
+
+/// What is undone before this stage. What is to be retained stays, and so does what is said of it.
+fn cleaned_before(stage: Stage, policy: DeletionPolicy, report: &mut Report) {
+    if policy == DeletionPolicy::Retain {
+        return;
+    }
+    if stage > Stage::Credentials {
+        let message = "the binding has no federated identity credential any more";
+        report.unmet(ConditionType::CredentialReady, Reason::CleanedUp, message);
+        report.credentials = Some(vec![]);
+    }
+    if stage > Stage::Account {
+        let message = "the service account carries nothing for this binding any more";
+        report.unmet(
+            ConditionType::ServiceAccountReady,
+            Reason::CleanedUp,
+            message,
+        );
+    }
+}
+
+/// The status as it stands, and that the API server does not take what there is to say: nothing of that is in it.
+pub fn of_unwritten(
+    binding: &WorkloadIdentityBinding,
+    error: &Error,
+    moment: &Moment,
+) -> WorkloadIdentityBindingStatus {
+    let mut report = Report::default();
+    if let Some((_, reason)) = error.finding() {
+        report.unmet(ConditionType::Ready, reason, error.message());
+    }
+    compute(binding, report, moment)
 }
 
 /// What a pass over a suspended binding has to say: nothing where its credential was good when last seen.
@@ -324,6 +379,7 @@ pub fn compute(
     let mut conditions = vec![changes.ready(&verdict)];
     conditions.extend(changes.progress(&verdict, moment));
     conditions.extend(steps);
+    conditions.extend(changes.of_others());
     WorkloadIdentityBindingStatus {
         observed_generation: changes.generation,
         identity: report.identity.or(previous.identity),
@@ -348,8 +404,9 @@ impl Changes<'_> {
         reason: &str,
         message: &str,
     ) -> Condition {
-        let (type_, message) = (type_.as_str(), message.to_owned());
+        let type_ = type_.as_str();
         let before = find(self.previous, type_);
+        let message = lasting(before, reason, message);
         transition(
             before,
             type_,
@@ -359,6 +416,14 @@ impl Changes<'_> {
             self.generation,
             self.now,
         )
+    }
+
+    /// The conditions that others have written, as they are.
+    fn of_others(&self) -> impl Iterator<Item = Condition> {
+        let others = self.previous.iter();
+        others
+            .filter(|condition| !ConditionType::is_ours(&condition.type_))
+            .cloned()
     }
 
     /// A step as it was found, or as it was: Unknown when it was never reached.
@@ -407,6 +472,18 @@ impl Changes<'_> {
         let (reason, message) = (&verdict.reason, &verdict.message);
         Some(self.set(type_, ConditionStatus::True, reason, message))
     }
+}
+
+/// What to say, or what is said already: the API server's words may carry a time or a port, and a status must not change with
+/// every try.
+fn lasting(before: Option<&Condition>, reason: &str, message: &str) -> String {
+    let words = [Reason::ServiceAccountRefused, Reason::BindingRefused];
+    let are_of_api_server = words.iter().any(|it| it.as_str() == reason);
+    before
+        .filter(|before| are_of_api_server && before.reason == reason)
+        .filter(|before| say_the_same(&before.message, message))
+        .map_or(message, |before| &before.message)
+        .to_owned()
 }
 
 #[cfg(test)]

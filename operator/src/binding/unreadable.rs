@@ -7,13 +7,14 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, ResourceExt};
 use kube_runtime::controller::Action;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::calls::Call;
 use super::cleanup::{cleanup_departing, let_go};
 use super::departing::Departing;
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
-use super::{Context, FINALIZER, Failed};
+use super::{Context, Failed, finalizer};
 use crate::kubeutil::conditions::{ConditionStatus, transition};
 
 /// Tells a binding that it cannot be read, or cleans up after it.
@@ -24,7 +25,14 @@ pub async fn reconcile(invalid: &InvalidObject, ctx: &Context) -> Result<Action,
             ctx.forget(&uid);
             Ok(Action::await_change())
         }
-        Err(error) => Err(ctx.failed(&uid, error)),
+        Err(error) => {
+            let standing = ctx.note_failure(&uid, &error);
+            if standing.is_first(|stood| error.is_refusal_told_after(stood)) {
+                ctx.events.refused(&invalid.metadata, &error.message());
+            }
+            let retry_in = error.pace().delay(standing);
+            Err(Failed { error, retry_in })
+        }
     }
 }
 
@@ -46,38 +54,31 @@ async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error>
     if raw.metadata.deletion_timestamp.is_none() {
         return tell(&bindings, &raw, message, ctx).await;
     }
-    if !raw
-        .finalizers()
-        .iter()
-        .any(|finalizer| finalizer == FINALIZER)
-    {
+    if !finalizer::is_on(&raw.metadata) {
         return Ok(());
     }
-    if let Err(error) = clean_up(&raw, ctx).await {
+    let stopped = match clean_up(&raw, ctx).await {
+        Ok(()) => finalizer::remove(&raw.metadata, ctx)
+            .await
+            .map_err(Error::from),
+        stopped => stopped,
+    };
+    if let Err(error) = &stopped
+        && !error.is_progress()
+    {
         let message = error.message_of_departing(ctx.settings.allow_force_detach);
         tell(&bindings, &raw, message, ctx).await?;
-        return Err(error);
     }
-    let finalizers: Vec<_> = raw
-        .finalizers()
-        .iter()
-        .filter(|finalizer| *finalizer != FINALIZER)
-        .collect();
-    let metadata = json!({ "finalizers": finalizers, "resourceVersion": raw.resource_version() });
-    bindings
-        .patch(
-            &name,
-            &PatchParams::default(),
-            &Patch::Merge(json!({ "metadata": metadata })),
-        )
-        .await?;
-    Ok(())
+    stopped
 }
 
 async fn clean_up(raw: &DynamicObject, ctx: &Context) -> Result<(), Error> {
     match Departing::from_raw(raw) {
-        Ok(departing) => cleanup_departing(&departing, ctx).await,
-        Err(unreadable) if let_go(&raw.metadata, ctx).await? => {
+        Ok(departing) => {
+            let cleaned = cleanup_departing(&departing, ctx).await;
+            cleaned.map_err(|stopped| stopped.error)
+        }
+        Err(unreadable) if let_go(&raw.metadata, ctx).await => {
             ctx.events
                 .detached(&raw.metadata, &unreadable.to_string())
                 .await;
@@ -124,21 +125,43 @@ async fn tell(
     {
         return Ok(());
     }
-    let conditions = [
+    let ours = [
         condition(ConditionType::Ready, ConditionStatus::False),
         condition(ConditionType::Stalled, ConditionStatus::True),
     ];
-    let status =
-        json!({ "status": { "observedGeneration": generation, "conditions": conditions } });
+    let conditions: Vec<_> = ours
+        .iter()
+        .map(|condition| json!(condition))
+        .chain(conditions_of_others(raw))
+        .collect();
+    // With the version: a list is replaced as a whole, and somebody else may have written to it since.
+    let patch = json!({
+        "metadata": { "resourceVersion": raw.resource_version() },
+        "status": { "observedGeneration": generation, "conditions": conditions },
+    });
     bindings
         .patch_status(
             &raw.name_any(),
             &PatchParams::default(),
-            &Patch::Merge(&status),
+            &Patch::Merge(&patch),
         )
-        .await?;
+        .await
+        .map_err(|error| Call::WriteStatus.failed(error))?;
     ctx.events.unreadable(&raw.metadata, &message);
     Ok(())
+}
+
+/// The conditions that are not ours, as they are.
+fn conditions_of_others(raw: &DynamicObject) -> impl Iterator<Item = Value> {
+    let all = raw.data.pointer("/status/conditions");
+    all.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|condition| {
+            let type_ = condition.get("type").and_then(Value::as_str);
+            type_.is_some_and(|type_| !ConditionType::is_ours(type_))
+        })
+        .cloned()
 }
 
 fn raw_bindings(client: &Client, namespace: &str) -> Api<DynamicObject> {

@@ -32,6 +32,8 @@ pub struct Standing {
     pub failures: u32,
     /// How long the reason has stood.
     pub since: Duration,
+    /// How long it had stood at the failure before this one.
+    before: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,7 @@ struct Entry {
     reason: String,
     failures: u32,
     since: Instant,
+    last: Instant,
 }
 
 impl Standing {
@@ -51,7 +54,13 @@ impl Standing {
     pub const FIRST: Self = Self {
         failures: 1,
         since: Duration::ZERO,
+        before: None,
     };
+
+    /// Whether this is the first failure of which that holds, by how long the reason has stood.
+    pub fn is_first(&self, holds: impl Fn(Duration) -> bool) -> bool {
+        holds(self.since) && !self.before.is_some_and(holds)
+    }
 }
 
 impl Attempts {
@@ -59,28 +68,21 @@ impl Attempts {
     pub fn failed(&self, uid: &str, reason: &str) -> Standing {
         let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries
-            .entry(uid.to_owned())
-            .and_modify(|entry| {
-                if entry.reason == reason {
-                    entry.failures = entry.failures.saturating_add(1);
-                } else {
-                    *entry = Entry {
-                        reason: reason.to_owned(),
-                        failures: 1,
-                        since: now,
-                    };
-                }
-            })
-            .or_insert_with(|| Entry {
-                reason: reason.to_owned(),
-                failures: 1,
-                since: now,
-            });
-        Standing {
-            failures: entry.failures,
-            since: now.duration_since(entry.since),
-        }
+        let before = entries.get(uid).filter(|entry| entry.reason == reason);
+        let (failures, since) = before.map_or((0, now), |entry| (entry.failures, entry.since));
+        let standing = Standing {
+            failures: failures.saturating_add(1),
+            since: now.duration_since(since),
+            before: before.map(|entry| entry.last.duration_since(since)),
+        };
+        let entry = Entry {
+            reason: reason.to_owned(),
+            failures: standing.failures,
+            since,
+            last: now,
+        };
+        entries.insert(uid.to_owned(), entry);
+        standing
     }
 
     /// Whether anything stands against the object.
@@ -153,7 +155,8 @@ mod tests {
             attempts.failed("a", "Throttled"),
             Standing {
                 failures: 2,
-                since: Duration::from_secs(5)
+                since: Duration::from_secs(5),
+                before: Some(Duration::ZERO),
             }
         );
         assert_eq!(
@@ -161,21 +164,33 @@ mod tests {
             1,
             "objects do not share their count"
         );
-        assert_eq!(
-            attempts.failed("a", "ScopeLocked"),
-            Standing {
-                failures: 1,
-                since: Duration::ZERO
-            }
-        );
+        assert_eq!(attempts.failed("a", "ScopeLocked"), Standing::FIRST);
         attempts.forget("a");
         assert_eq!(attempts.failed("a", "ScopeLocked").failures, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_stood_for_a_while_is_noticed_once() {
+        let attempts = Attempts::default();
+        let mut noticed = vec![];
+        for _ in 0..8 {
+            let standing = attempts.failed("a", "Refused");
+            noticed.push((
+                standing.is_first(|stood| stood >= Duration::ZERO),
+                standing.is_first(|stood| stood >= Duration::from_secs(10)),
+            ));
+            tokio::time::advance(Duration::from_secs(4)).await;
+        }
+        let at = |which: fn(&(bool, bool)) -> bool| noticed.iter().position(which);
+        assert_eq!((at(|it| it.0), at(|it| it.1)), (Some(0), Some(3)));
+        assert_eq!(noticed.iter().filter(|it| it.0 || it.1).count(), 2);
     }
 
     fn delay(pace: Pace, failures: u32, since: u64) -> Duration {
         pace.delay(Standing {
             failures,
             since: Duration::from_secs(since),
+            before: None,
         })
     }
 

@@ -1,9 +1,11 @@
 //! What every Kubernetes controller needs and kube-runtime does not bring.
 
+pub mod answers;
 pub mod attempts;
 pub mod conditions;
 pub mod cut;
 pub mod field_ownership;
+pub mod retry_after;
 pub mod server_side_apply;
 pub mod watch_course;
 

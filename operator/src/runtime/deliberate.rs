@@ -74,11 +74,13 @@ pub enum Bug {
     AnothersFinalizer,
     /// A watch that ends at once is opened again at once.
     EmptyWatchAtOnce,
+    /// A refusal of the finalizer is taken for a race.
+    RefusedFinalizerDropped,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -111,6 +113,7 @@ impl Bug {
         Self::WritesWhatStands,
         Self::AnothersFinalizer,
         Self::EmptyWatchAtOnce,
+        Self::RefusedFinalizerDropped,
     ];
 
     /// Whether this thread has it.

@@ -27,47 +27,24 @@ impl Cluster {
         self.update(key, object)
     }
 
-    /// A JSON patch as the finalizers need it: test, add, remove.
-    pub(super) fn json_patch(&self, key: &Key, operations: &Value) -> Result<Value, Refusal> {
+    /// A merge patch of the finalizers, with the version that was read.
+    pub(super) fn merge_finalizers(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
         let mut object = self.get(key).ok_or_else(|| Refusal::not_found(key))?;
-        let invalid = || Refusal::new(422, "Invalid", "the patch does not fit");
-        for operation in operations.as_array().into_iter().flatten() {
-            let path = operation["path"].as_str().unwrap_or_default();
-            let value = &operation["value"];
-            match operation["op"].as_str() {
-                Some("test") => {
-                    let found = object.pointer(path).unwrap_or(&Value::Null);
-                    if found != value {
-                        return Err(invalid());
-                    }
-                }
-                Some("add") if path.ends_with("/-") => {
-                    let list = path.trim_end_matches("/-");
-                    let list = object.pointer_mut(list).and_then(Value::as_array_mut);
-                    list.ok_or_else(invalid)?.push(value.clone());
-                }
-                Some(op @ ("add" | "remove")) => {
-                    let (parent, last) = path.rsplit_once('/').ok_or_else(invalid)?;
-                    match object.pointer_mut(parent) {
-                        Some(Value::Array(list)) if op == "remove" => {
-                            let index: usize = last.parse().map_err(|_| invalid())?;
-                            if index >= list.len() {
-                                return Err(invalid());
-                            }
-                            list.remove(index);
-                        }
-                        Some(Value::Object(map)) if op == "add" => {
-                            map.insert(last.to_owned(), value.clone());
-                        }
-                        _ => return Err(invalid()),
-                    }
-                }
-                _ => return Err(invalid()),
-            }
+        let version = &sent["metadata"]["resourceVersion"];
+        if version.is_string() && *version != object["metadata"]["resourceVersion"] {
+            return Err(Refusal::new(
+                409,
+                "Conflict",
+                "the object has been modified",
+            ));
         }
+        let finalizers = sent["metadata"]["finalizers"].clone();
         // As the API server: an empty list is none.
         if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.retain(|field, value| field != "finalizers" || *value != json!([]));
+            metadata.remove("finalizers");
+            if finalizers != json!([]) {
+                metadata.insert("finalizers".to_owned(), finalizers);
+            }
         }
         self.update(key, object)
     }

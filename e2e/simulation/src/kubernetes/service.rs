@@ -143,8 +143,8 @@ impl ApiServer {
                         .get(&key)
                         .ok_or_else(|| Refusal::not_found(&key)),
                     (&Method::PUT, true) => self.cluster.replace_status(&key, body),
-                    (&Method::PATCH, _) if type_ == Some("application/json-patch+json") => {
-                        self.cluster.json_patch(&key, body)
+                    (&Method::PATCH, false) if type_ == Some("application/merge-patch+json") => {
+                        self.cluster.merge_finalizers(&key, body)
                     }
                     (&Method::PATCH, _) if type_.is_some_and(|it| it.contains("apply-patch")) => {
                         self.cluster.apply(&key, body)

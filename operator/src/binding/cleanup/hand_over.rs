@@ -6,10 +6,11 @@ use azwib_crds::{
 use kube::{Api, ResourceExt};
 
 use crate::binding::apply::write_status;
+use crate::binding::calls::{Call, CallFailed};
 use crate::binding::claims::rank;
 use crate::binding::departing::Departing;
 use crate::binding::twins::is_live_twin;
-use crate::binding::{Context, FINALIZER};
+use crate::binding::{Context, finalizer};
 use crate::runtime::deliberate::Bug;
 
 /// Leaves a credential to another binding of the same account and identity, the oldest that is not being deleted.
@@ -20,7 +21,7 @@ pub(super) async fn handed_over(
     departing: &Departing,
     identity: &ManagedIdentityId,
     ctx: &Context,
-) -> Result<bool, kube::Error> {
+) -> Result<bool, CallFailed> {
     if Bug::NoHandOver.is_on() {
         return Ok(false);
     }
@@ -36,16 +37,17 @@ pub(super) async fn handed_over(
         let Some(fresh) = fresh.filter(|fresh| {
             fresh.uid() == twin.uid()
                 && fresh.metadata.deletion_timestamp.is_none()
-                && fresh
-                    .finalizers()
-                    .iter()
-                    .any(|finalizer| finalizer == FINALIZER)
+                && finalizer::is_on(&fresh.metadata)
         }) else {
             continue;
         };
         let mut status = fresh.status.clone().unwrap_or_default();
         if take_over(&mut status.credentials, recorded) {
-            write_status(&fresh, status, ctx).await?;
+            let written = write_status(&fresh, status, ctx).await;
+            written.map_err(|failed| {
+                let to = fresh.name_any();
+                Call::HandOver { to }.failed(failed.source)
+            })?;
         }
         return Ok(true);
     }

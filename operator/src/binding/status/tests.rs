@@ -5,6 +5,7 @@ use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
 
 mod account;
+mod refused;
 mod stalled;
 
 const ISSUER: &str = "https://oidc.example/";

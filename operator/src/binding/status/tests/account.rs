@@ -80,7 +80,11 @@ fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespac
         name: azwib_crds::CredentialName::parse("azwib-x").unwrap(),
         source: AzureError::local(AzureErrorKind::ScopeLocked, "locked"),
     };
-    let report = of_departing(&locked, ISSUER, false);
+    let stopped = Stopped {
+        at: Stage::Credentials,
+        error: locked,
+    };
+    let report = of_departing(&stopped, DeletionPolicy::Delete, ISSUER, false);
     let status = compute(&with(terminating), report, &at(0));
     for type_ in ["Ready", "Stalled", "CredentialReady"] {
         let found = find(&status.conditions, type_).unwrap();

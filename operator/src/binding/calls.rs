@@ -1,0 +1,172 @@
+//! Calls of the API server about a binding that did not bring what they were to, and what is said of that.
+
+use std::time::Duration;
+
+use crate::kubeutil::answers::{Answer, retry_after, words};
+use crate::kubeutil::attempts::Pace;
+
+/// What the API server has not decided is told once it has been so for this long: webhooks are restarted, too.
+pub const UNDECIDED_FOR: Duration = Duration::from_secs(10);
+
+/// What a call was to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    AddFinalizer,
+    RemoveFinalizer,
+    WriteStatus,
+    /// The status of another binding, which takes over a credential.
+    HandOver {
+        to: String,
+    },
+    Read,
+}
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .call.outcome())]
+pub struct CallFailed {
+    pub call: Call,
+    #[source]
+    pub source: kube::Error,
+}
+
+impl From<kube::Error> for CallFailed {
+    /// Writes say which they are.
+    fn from(source: kube::Error) -> Self {
+        Call::Read.failed(source)
+    }
+}
+
+impl Call {
+    pub fn failed(self, source: kube::Error) -> CallFailed {
+        CallFailed { call: self, source }
+    }
+
+    fn outcome(&self) -> String {
+        match self {
+            Self::AddFinalizer => "the API server does not let azwib put its finalizer on the binding, and without it \
+                                   nothing is made"
+                .to_owned(),
+            Self::RemoveFinalizer => "everything is cleaned up, and the API server does not let azwib take its finalizer \
+                                      off the binding"
+                .to_owned(),
+            Self::WriteStatus => "the API server does not take the status of the binding".to_owned(),
+            Self::HandOver { to } => format!(
+                "the credential goes over to the binding \"{to}\", and the API server does not take the status of that one"
+            ),
+            Self::Read => {
+                "the API server does not give azwib what it has to read for the binding".to_owned()
+            }
+        }
+    }
+}
+
+impl CallFailed {
+    pub fn answer(&self) -> Answer {
+        Answer::of(&self.source)
+    }
+
+    /// What the status says: what is the case, and what to do about it.
+    pub fn message(&self) -> String {
+        let (said, advice) = (words(&self.source), advice(self.answer()));
+        format!("{self}: {said}; {advice}")
+    }
+
+    pub fn pace(&self) -> Pace {
+        pace(&self.source)
+    }
+
+    /// Whether it looks like a patch that does not fit: what a bug on purpose takes it for.
+    pub fn is_422(&self) -> bool {
+        matches!(&self.source, kube::Error::Api(status) if status.code == 422)
+    }
+
+    /// Whether the call was to change something.
+    pub fn is_write(&self) -> bool {
+        self.call != Call::Read
+    }
+}
+
+/// How a call that failed so is tried again.
+pub fn pace(error: &kube::Error) -> Pace {
+    match (retry_after(error), Answer::of(error)) {
+        (Some(delay), _) => Pace::After(delay),
+        // Whoever changes the rule waits for a minute at the most.
+        (None, Answer::Refused) => Pace::WaitForSlot,
+        (None, _) => Pace::Backoff,
+    }
+}
+
+/// After how long such an answer is told; never where nobody has refused anything.
+pub fn told_after(answer: Answer) -> Option<Duration> {
+    match answer {
+        Answer::Race | Answer::Gone => None,
+        Answer::Refused => Some(Duration::ZERO),
+        Answer::NamespaceTerminating | Answer::Undecided | Answer::Lost => Some(UNDECIDED_FOR),
+    }
+}
+
+fn advice(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Refused => "have the rule that it names changed",
+        _ => {
+            "it is tried again: if it stays so, have the API server, or the webhook that it names, put right"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn api(code: u16, message: &str) -> kube::Error {
+        kube::Error::Api(Status::failure(message, "").with_code(code).boxed())
+    }
+
+    #[test]
+    fn a_refusal_is_told_at_once_an_open_answer_after_a_while_and_a_race_never() {
+        for (error, after, pace) in [
+            (api(422, "no team"), Some(Duration::ZERO), Pace::WaitForSlot),
+            (
+                api(403, "no right"),
+                Some(Duration::ZERO),
+                Pace::WaitForSlot,
+            ),
+            (
+                api(500, "failed calling webhook"),
+                Some(UNDECIDED_FOR),
+                Pace::Backoff,
+            ),
+            (api(504, "slow"), Some(UNDECIDED_FOR), Pace::Backoff),
+            (
+                kube::Error::Service("away".into()),
+                Some(UNDECIDED_FOR),
+                Pace::Backoff,
+            ),
+            (api(409, "modified"), None, Pace::Backoff),
+            (api(404, "gone"), None, Pace::Backoff),
+        ] {
+            let failed = Call::WriteStatus.failed(error);
+            assert_eq!(told_after(failed.answer()), after, "{failed:?}");
+            assert_eq!(failed.pace(), pace, "{failed:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_was_to_be_done_what_the_api_server_said_and_what_to_do() {
+        let refused = Call::AddFinalizer.failed(api(422, "every object needs the label team"));
+        assert_eq!(
+            refused.message(),
+            "the API server does not let azwib put its finalizer on the binding, and without it nothing is made: every \
+             object needs the label team; have the rule that it names changed"
+        );
+        let undecided = Call::WriteStatus.failed(api(500, "failed calling webhook \"w\""));
+        assert!(
+            undecided
+                .message()
+                .contains("failed calling webhook \"w\"; it is tried again")
+        );
+    }
+}
