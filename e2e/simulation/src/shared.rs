@@ -40,6 +40,23 @@ pub enum Fate {
     Throttled,
 }
 
+/// What a policy of the cluster refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    Finalizers,
+    Statuses,
+    Accounts,
+}
+
+/// A policy that is in force for a while.
+#[derive(Debug)]
+struct Policy {
+    namespace: String,
+    refused: Refused,
+    code: u16,
+    until: Instant,
+}
+
 /// One run's world.
 #[derive(Debug)]
 pub struct Shared {
@@ -59,6 +76,7 @@ pub struct Shared {
     fate: Mutex<Option<Fate>>,
     /// The subscription whose next read is told that all of it has to be quiet for years.
     silence: Mutex<Option<String>>,
+    policies: Mutex<Vec<Policy>>,
     stalled_until: Mutex<Option<Instant>>,
     /// Until when a watch ends as soon as it is opened.
     watches_end_until: Mutex<Option<Instant>>,
@@ -89,6 +107,7 @@ impl Shared {
             limit: world.limit,
             fate: Mutex::default(),
             silence: Mutex::default(),
+            policies: Mutex::default(),
             stalled_until: Mutex::default(),
             watches_end_until: Mutex::default(),
             version_of_list: Mutex::default(),
@@ -105,8 +124,31 @@ impl Shared {
 
     pub fn be_quiet(&self) {
         self.disturbing.store(false, Ordering::Relaxed);
+        lock(&self.policies).clear();
         let version = self.cluster.version();
         lock(&self.books).costs.be_quiet(version);
+    }
+
+    /// Has the API server refuse such writes in a namespace, with this code, for so long.
+    pub fn refuse(&self, namespace: &str, refused: Refused, code: u16, time: Duration) {
+        self.trace.note(format!(
+            "world: {refused:?} of {namespace} are refused with {code} for {time:?}"
+        ));
+        lock(&self.policies).push(Policy {
+            namespace: namespace.to_owned(),
+            refused,
+            code,
+            until: Instant::now() + time,
+        });
+    }
+
+    /// The code with which a policy refuses such a write.
+    pub fn refusal_of(&self, namespace: &str, refused: Refused) -> Option<u16> {
+        let mut policies = lock(&self.policies);
+        policies.retain(|policy| Instant::now() < policy.until);
+        let mut policies = policies.iter();
+        let found = policies.find(|it| it.namespace == namespace && it.refused == refused);
+        found.map(|policy| policy.code)
     }
 
     /// Decides what the next write to Azure meets.

@@ -37,7 +37,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::ContentUnchecked
         | Bug::AudienceUnchecked
         | Bug::IdentityReadOnce
-        | Bug::TwinsBothCount => &[TRUE_REASON],
+        | Bug::TwinsBothCount
+        | Bug::RefusedFinalizerDropped => &[TRUE_REASON],
         Bug::SubjectUnchecked
         | Bug::RetainIgnored
         | Bug::NoHandOver

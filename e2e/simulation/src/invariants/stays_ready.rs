@@ -14,10 +14,11 @@ use crate::world::subject;
 pub const STAYS_READY: &str = "good-stays-ready";
 
 /// What takes Ready away although the credential stands.
-const OTHER_REASONS: [&str; 4] = [
+const OTHER_REASONS: [&str; 5] = [
     "ServiceAccountConflict",
     "NamespaceTerminating",
     "ServiceAccountRefused",
+    "BindingRefused",
     "DuplicateBinding",
 ];
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{Change, Cluster, Key, Kind, Refusal};
 use crate::invariants::watches;
 use crate::process::Process;
+use crate::shared::Refused;
 
 /// How long a watch lasts.
 const WATCH_LASTS: Duration = Duration::from_secs(290);
@@ -137,19 +138,9 @@ impl ApiServer {
             Target::Event(namespace) => self.event(&namespace, body),
             Target::All(_) => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
             Target::One(key, status) => {
-                let outcome = match (method, status) {
-                    (&Method::GET, _) => self
-                        .cluster
-                        .get(&key)
-                        .ok_or_else(|| Refusal::not_found(&key)),
-                    (&Method::PUT, true) => self.cluster.replace_status(&key, body),
-                    (&Method::PATCH, false) if type_ == Some("application/merge-patch+json") => {
-                        self.cluster.merge_finalizers(&key, body)
-                    }
-                    (&Method::PATCH, _) if type_.is_some_and(|it| it.contains("apply-patch")) => {
-                        self.cluster.apply(&key, body)
-                    }
-                    _ => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
+                let outcome = match self.refusal_by_admission(method, &key, status) {
+                    Some(refusal) => Err(refusal),
+                    None => self.carry_out(method, type_, &key, status, body),
                 };
                 self.process.wrote(method, &key, status, &outcome);
                 outcome
@@ -160,6 +151,46 @@ impl ApiServer {
             Ok(object) => whole(StatusCode::OK, &object),
             Err(refusal) => refused(&refusal),
         }
+    }
+
+    fn carry_out(
+        &self,
+        method: &Method,
+        type_: Option<&str>,
+        key: &Key,
+        status: bool,
+        body: &Value,
+    ) -> Result<Value, Refusal> {
+        match (method, status) {
+            (&Method::GET, _) => self.cluster.get(key).ok_or_else(|| Refusal::not_found(key)),
+            (&Method::PUT, true) => self.cluster.replace_status(key, body),
+            (&Method::PATCH, false) if type_ == Some("application/merge-patch+json") => {
+                self.cluster.merge_finalizers(key, body)
+            }
+            (&Method::PATCH, _) if type_.is_some_and(|it| it.contains("apply-patch")) => {
+                self.cluster.apply(key, body)
+            }
+            _ => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
+        }
+    }
+
+    /// What a policy of the cluster has against a write.
+    fn refusal_by_admission(&self, method: &Method, key: &Key, status: bool) -> Option<Refusal> {
+        let (refused, what) = match (method, key.kind, status) {
+            (&Method::PUT, Kind::Binding, true) => (Refused::Statuses, "status"),
+            (&Method::PATCH, Kind::Binding, false) => (Refused::Finalizers, "finalizer"),
+            (&Method::PATCH, Kind::Account, _) => (Refused::Accounts, "account"),
+            _ => return None,
+        };
+        let shared = &self.process.shared;
+        let code = shared.refusal_of(&key.namespace, refused)?;
+        shared.count(format!("admission refuses {what}"));
+        let message = match code {
+            500 => "Internal error occurred: failed calling webhook \"w\": connection refused",
+            409 => "admission webhook \"w\" denied the request: the object has been modified",
+            _ => "ValidatingAdmissionPolicy 'p' with binding 'p' denied request: no",
+        };
+        Some(Refusal::new(code, "Invalid", message))
     }
 
     fn event(&self, namespace: &str, body: &Value) -> Result<Value, Refusal> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::kubernetes::{Key, Kind};
 use crate::setup::World;
-use crate::shared::Shared;
+use crate::shared::{Refused, Shared};
 use azure::{clear_obstructions, in_azure};
 pub use azure::{our_name, subject};
 use bindings::{change_binding, create_binding, on_binding};
@@ -79,6 +79,7 @@ enum Step {
     TwinsGoTogether,
     RecreationAtRestart,
     WatchesEndAtOnce,
+    RefuseByAdmission,
 }
 
 fn calm_step(shared: &Shared) -> Step {
@@ -146,6 +147,8 @@ fn any_step(shared: &Shared) -> Step {
         TwinsGoTogether,
         RecreationAtRestart,
         WatchesEndAtOnce,
+        RefuseByAdmission,
+        RefuseByAdmission,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
@@ -175,6 +178,7 @@ async fn take(step: Step, shared: &Shared, world: &World) {
             let seconds = shared.draw(5..=30);
             shared.end_watches_at_once(Duration::from_secs(seconds));
         }
+        Step::RefuseByAdmission => refuse_by_admission(shared, world),
         Step::BindingsAtOnce => coincidence::bindings_at_once(shared, world).await,
         Step::SilencedSubscription => coincidence::silenced_subscription(shared, world).await,
         Step::DeletionAtWrite => coincidence::deletion_at_write(shared, world).await,
@@ -189,6 +193,20 @@ async fn take(step: Step, shared: &Shared, world: &World) {
         Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
         _ => in_azure(step, shared, world),
     }
+}
+
+/// A policy or a dead webhook stands in the way of the operator's writes in a namespace, for a while.
+fn refuse_by_admission(shared: &Shared, world: &World) {
+    let refused = [Refused::Finalizers, Refused::Statuses, Refused::Accounts];
+    let (Some(namespace), Some(refused), Some(code)) = (
+        shared.pick(&world.namespaces),
+        shared.pick(&refused),
+        shared.pick(&[403, 409, 422, 422, 500]),
+    ) else {
+        return;
+    };
+    let time = Duration::from_secs(shared.draw(5..=600));
+    shared.refuse(&namespace, refused, code, time);
 }
 
 fn crash(shared: &Shared) {
