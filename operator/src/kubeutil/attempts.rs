@@ -33,7 +33,7 @@ pub struct Standing {
     /// How long the reason has stood.
     pub since: Duration,
     /// How long it had stood at the failure before this one.
-    before: Option<Duration>,
+    pub before: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
