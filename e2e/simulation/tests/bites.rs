@@ -49,8 +49,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::ReadyLostOn403 | Bug::ReadyLostOnDenial | Bug::ReadyLostInOutage => &[STAYS_READY],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::StatusAlwaysWritten => &[STILL],
-        Bug::WritesWhatStands => &[COSTS],
         Bug::EmptyWatchAtOnce => &[WATCHES],
+        Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }
 }
 

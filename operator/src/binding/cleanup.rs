@@ -198,7 +198,7 @@ async fn delete_credential(
             return Ok(());
         }
     }
-    let found = match ledger.credential(&name).await {
+    let found = match place.credential_to_delete(&name).await {
         Ok(found) => found,
         Err(ReadError::Azure(source)) => {
             let error = Error::ReadCredential {
@@ -208,10 +208,7 @@ async fn delete_credential(
             };
             return unless_identity_is_gone(error, departing, &ledger).await;
         }
-        Err(ReadError::NotNow(why)) => {
-            place.wait_for_pace(why);
-            return Err(why.into());
-        }
+        Err(ReadError::NotNow(why)) => return Err(why.into()),
     };
     let subject = Subject::of_service_account(departing.namespace(), &departing.service_account);
     if !is_ours(found.as_ref(), recorded, &subject) {
@@ -223,7 +220,6 @@ async fn delete_credential(
         )
         .await;
     }
-    place.admit()?;
     match place.turn().await?.delete(&name, found.is_some()).await {
         Ok(_) => Ok(()),
         Err(source) => {

@@ -36,6 +36,16 @@ impl Gate {
         self.pacing().admit(identity, operation, Instant::now())
     }
 
+    /// Lets these requests go together, or none of them.
+    pub(super) fn admit_together(
+        &self,
+        identity: &ManagedIdentityId,
+        operations: &[Operation],
+    ) -> Result<(), Instant> {
+        self.pacing()
+            .admit_together(identity, operations, Instant::now())
+    }
+
     /// Waits until such a request may go.
     pub(super) async fn admitted(&self, identity: &ManagedIdentityId, operation: Operation) {
         loop {

@@ -171,6 +171,31 @@ impl Pacing {
         Err(at)
     }
 
+    /// Lets several requests go now, or none of them and says when: one that could have gone keeps its place until then.
+    pub(super) fn admit_together(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operations: &[Operation],
+        now: Instant,
+    ) -> Result<(), Instant> {
+        let mut admitted = Vec::new();
+        let mut until = None;
+        for operation in operations {
+            match self.admit(identity, *operation, now) {
+                Ok(()) => admitted.push(*operation),
+                Err(at) => until = until.max(Some(at)),
+            }
+        }
+        let Some(until) = until else {
+            return Ok(());
+        };
+        for operation in admitted {
+            self.reserved
+                .insert((identity.key().to_owned(), operation), now);
+        }
+        Err(until)
+    }
+
     /// Until when a 429 or another `Retry-After` forbids such a request, whatever was admitted before.
     pub(super) fn told_to_wait(
         &self,

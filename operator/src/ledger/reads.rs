@@ -92,13 +92,15 @@ impl Ledger {
         }
     }
 
-    /// One credential as it is now; None where there is none of this name.
+    /// One credential as it is now; None where there is none of this name. It is read only when these requests may go
+    /// together, the read among them.
     ///
     /// Where it is other than what Azure has acknowledged within the settle time, either the read lags or somebody has
     /// changed it since: which of the two, a read after that time shows.
-    pub async fn credential(
+    pub(super) async fn credential(
         &self,
         name: &CredentialName,
+        together: &[Operation],
     ) -> Result<Option<ListedCredential>, ReadError> {
         let settle_time = self.shared.settings.write_settle_time;
         let certain = || match lock(&self.overlay).doubt(name.as_str(), settle_time) {
@@ -106,10 +108,12 @@ impl Ledger {
             None => Ok(()),
         };
         certain()?;
-        self.admit(Operation::Get).map_err(ReadError::NotNow)?;
+        let gate = &self.shared.gate;
+        gate.admit_together(&self.id, together)
+            .map_err(|until| ReadError::NotNow(NotNow::Paced { until }))?;
         let asked = Instant::now();
         let request = self.shared.service.get_credential(&self.id, name);
-        let read = self.shared.gate.send(&self.id, Operation::Get, request);
+        let read = gate.send(&self.id, Operation::Get, request);
         let found = read.await.map_err(ReadError::Azure)?;
         lock(&self.overlay).look(name.as_str(), found.as_ref(), asked, settle_time);
         certain()?;

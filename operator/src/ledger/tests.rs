@@ -257,7 +257,8 @@ async fn an_identity_that_a_throttled_read_has_put_in_doubt_stays_so_until_it_ha
     let who = binding("a");
     assert!(!ledger.is_in_doubt());
     azure.throttles.store(true, Ordering::SeqCst);
-    assert!(ledger.credential(&name()).await.is_err());
+    let (name, alone) = (name(), [Operation::Get]);
+    assert!(ledger.credential(&name, &alone).await.is_err());
     azure.throttles.store(false, Ordering::SeqCst);
     let until = Instant::now() + Duration::from_secs(17);
     assert_eq!(ledger.is_gone(&who).await, Err(NotNow::Paced { until }));
@@ -268,6 +269,34 @@ async fn an_identity_that_a_throttled_read_has_put_in_doubt_stays_so_until_it_ha
     tokio::time::advance(Duration::from_secs(17)).await;
     azure.gone.store(true, Ordering::SeqCst);
     assert_eq!(ledger.is_gone(&who).await, Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_is_read_only_when_its_deletion_may_go_as_well() {
+    let azure = Azure::new(1, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let deletion = Applicant {
+        urgency: Urgency::Deletion,
+        ..applicant("a")
+    };
+    let place = ledger.place(&deletion, Operation::Delete).await.unwrap();
+    azure.throttles.store(true, Ordering::SeqCst);
+    let turn = place.turn().await.map_err(|_| "no turn").unwrap();
+    assert!(turn.delete(&name(), true).await.is_err());
+    azure.throttles.store(false, Ordering::SeqCst);
+    let reads = azure.credential_reads.load(Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(17)).await;
+    // The first after the pause may go, and the next not before an interval has passed.
+    for (after, expected) in [(0, 1), (1, 1), (3, 2)] {
+        tokio::time::advance(Duration::from_secs(after)).await;
+        let place = ledger.place(&deletion, Operation::Delete).await;
+        if let Ok(place) = place {
+            let _ = place.credential_to_delete(&name()).await;
+        }
+        let read = azure.credential_reads.load(Ordering::SeqCst) - reads;
+        assert_eq!(read, expected, "after {after} s more");
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::line::Intent;
 use super::overlay::apply;
 use super::plan::Decision;
-use super::{Applicant, Effect, Ledger, NotNow, Operation, lock};
-use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, Put};
+use super::{Applicant, Effect, Ledger, NotNow, Operation, ReadError, lock};
+use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
 use crate::runtime::deliberate::Bug;
 
 /// Held by whoever prepares a write to an identity; dropping it lets the next one come.
@@ -54,6 +54,28 @@ impl Place {
     pub fn announce_deletion(&self, name: &CredentialName) {
         let intent = Intent::Deletion(name.to_string());
         self.ledger.line().intend(self.who.binding(), intent);
+    }
+
+    /// The credential that is to be deleted, as it is now: read once its deletion may go as well. Read before that it would
+    /// be read again with each try, and of a throttled identity the reads are few.
+    pub async fn credential_to_delete(
+        &self,
+        name: &CredentialName,
+    ) -> Result<Option<ListedCredential>, ReadError> {
+        let reads_early = Bug::ReadBeforeAdmission.is_on();
+        let together: &[_] = if reads_early {
+            &[Operation::Get]
+        } else {
+            &[Operation::Get, Operation::Delete]
+        };
+        let found = self.ledger.credential(name, together).await;
+        if let Err(ReadError::NotNow(why)) = &found {
+            self.wait_for_pace(*why);
+        }
+        if reads_early {
+            self.admit().map_err(ReadError::NotNow)?;
+        }
+        found
     }
 
     /// Lets the write go as far as Azure's pace is concerned; otherwise `who` stays the next and comes back then.

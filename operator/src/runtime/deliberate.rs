@@ -22,6 +22,8 @@ pub enum Bug {
     ProbesTogether,
     /// A write that was admitted goes, whatever Azure has said since.
     AdmittedForGood,
+    /// A credential is read before its deletion may go.
+    ReadBeforeAdmission,
     /// Credentials of others take no slots.
     OnlyOursCounted,
     /// A credential is deleted whatever its subject is.
@@ -80,13 +82,14 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
         Self::AnyRetryAfterBelieved,
         Self::ProbesTogether,
         Self::AdmittedForGood,
+        Self::ReadBeforeAdmission,
         Self::OnlyOursCounted,
         Self::SubjectUnchecked,
         Self::NoReadAfterLostAnswer,

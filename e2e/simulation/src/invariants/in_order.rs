@@ -2,6 +2,7 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 
+use super::slots::OUTDATED;
 use crate::bindings::{age, condition, is_for};
 use crate::process::Process;
 use crate::shared::Shared;
@@ -20,10 +21,14 @@ const CATCHES_UP: i64 = 30;
 pub(super) fn overtaken(
     process: &Process,
     identity: &str,
+    name: &str,
     free: usize,
     served: &[WorkloadIdentityBinding],
 ) {
     let shared = &process.shared;
+    if stood_when_decided(shared, identity, name) {
+        return;
+    }
     // One that is being deleted may have sent it: of several for the same account the oldest does.
     let Some(first) = served.iter().min_by_key(|it| age(it)) else {
         return;
@@ -64,6 +69,13 @@ pub(super) fn overtaken(
         let what = format!("{waiting:?} wait, and the younger {served:?} is served");
         shared.violated(IN_ORDER, what);
     }
+}
+
+/// Whether one of this name may have been in the listing that was decided on, with other content, and was removed by somebody
+/// else since: an update needs no slot, and that it makes a credential anew nobody can know.
+fn stood_when_decided(shared: &Shared, identity: &str, name: &str) -> bool {
+    let removed = lock(&shared.books).removed(identity, name);
+    removed.is_some_and(|at| shared.time.now().duration_since(at) <= OUTDATED)
 }
 
 /// Whether a process can know of this version: its list may have been an old one, which its watch makes up for.

@@ -51,6 +51,8 @@ pub struct Books {
     pub old_list: BTreeMap<u32, (u64, Timestamp)>,
     /// When somebody else has last changed something about an identity.
     touched: BTreeMap<String, Timestamp>,
+    /// When somebody else has last removed a credential, by identity and name.
+    removed: BTreeMap<(String, String), Timestamp>,
     /// Who has ever waited for a slot or for another binding.
     pub waited: BTreeSet<String>,
     /// What a process has last seen of a credential is from this time, by process and name.
@@ -78,6 +80,17 @@ pub struct Books {
 impl Books {
     pub fn touch(&mut self, identity: &str, now: Timestamp) {
         self.touched.insert(identity.to_ascii_lowercase(), now);
+    }
+
+    /// Somebody else removes a credential.
+    pub fn remove(&mut self, identity: &str, name: &str, now: Timestamp) {
+        let key = |text: &str| text.to_ascii_lowercase();
+        self.removed.insert((key(identity), key(name)), now);
+    }
+
+    fn removed(&self, identity: &str, name: &str) -> Option<Timestamp> {
+        let key = |text: &str| text.to_ascii_lowercase();
+        self.removed.get(&(key(identity), key(name))).copied()
     }
 
     pub fn touched(&self, identity: &str) -> Option<Timestamp> {

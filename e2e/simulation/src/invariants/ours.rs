@@ -103,6 +103,6 @@ pub(super) fn written(
         );
     }
     if before.credential.is_none() && !process.is_dead() {
-        overtaken(process, &before.identity, free, &bindings);
+        overtaken(process, &before.identity, &after.name, free, &bindings);
     }
 }

@@ -18,7 +18,7 @@ pub const SLOT_SEEN: &str = "no-slot-on-the-word-of-an-old-listing";
 
 /// How long a listing that a write is decided on may be outdated when that write is sent: it was asked for up to 30 s
 /// before, a read lags by up to 15 s, and the write before it may take as long as a request may.
-const OUTDATED: SignedDuration = SignedDuration::from_secs(75);
+pub(super) const OUTDATED: SignedDuration = SignedDuration::from_secs(75);
 
 /// Notes which identities are full: since when.
 pub fn look(shared: &Shared, azure: &Azure) {

@@ -123,6 +123,13 @@ pub fn subject(namespace: &str, account: &str) -> String {
     format!("system:serviceaccount:{namespace}:{account}")
 }
 
+/// A credential that an earlier binding of this account may have left, for another audience.
+pub(super) fn leftover(namespace: &str, account: &str) -> Option<FederatedCredential> {
+    let name = our_name(namespace, account)?;
+    let subject = subject(namespace, account);
+    Some(credential(name, ISSUER, subject, "api://left"))
+}
+
 fn credential(name: String, issuer: &str, subject: String, audience: &str) -> FederatedCredential {
     FederatedCredential {
         name,
@@ -188,6 +195,7 @@ pub(super) fn write(
 pub(super) fn remove(identity: &IdentityName, credential: &str, shared: &Shared) {
     let now = shared.time.now();
     touched(&identity.id(), shared);
+    lock(&shared.books).remove(&identity.id(), credential, now);
     shared.trace.note(format!(
         "world: {credential} is removed from {}",
         identity.name

@@ -5,12 +5,12 @@ use std::time::Duration;
 use azwib_crds::{CredentialOrigin, DeletionPolicy, WorkloadIdentityBinding};
 
 use super::azure::{
-    changed, credentials, delete_identity, fill, grant_role, is_ours, our_name, remove,
+    changed, credentials, delete_identity, fill, grant_role, is_ours, leftover, our_name, remove,
     revoke_role, write,
 };
 use super::bindings::{ask_for_fresh_reads, create, create_for};
 use super::crash;
-use crate::bindings::{condition, holds_credential, is_for, is_ready};
+use crate::bindings::{age, condition, holds_credential, is_for, is_ready};
 use crate::kubernetes::{Key, Kind};
 use crate::setup::{IdentityName, World};
 use crate::shared::{Fate, Shared};
@@ -110,25 +110,85 @@ pub(super) async fn slot_freed_at_restart(shared: &Shared, world: &World) {
         return;
     };
     fill(&identity, shared, world);
-    let mut waiting = 0;
-    for (namespace, account) in free_accounts(3, shared, world) {
-        let created = create_for(&namespace, &account, &identity, shared, world);
-        if let Some(binding) = created {
-            let waits = shared.cluster.until(&binding, PATIENCE, waits_for_slot);
-            waiting += u32::from(waits.await);
-        }
-    }
-    if waiting < 2 {
+    let accounts = free_accounts(3, shared, world);
+    if !wait_in_line(&accounts, &identity, shared, world).await {
         return;
     }
-    // The order is judged among those that have waited for long enough.
-    shared.sleep(91_000..=130_000).await;
     crash(shared);
     shared.sleep(0..=500).await;
     let foreign = credentials(&identity, shared);
     let foreign: Vec<_> = foreign.into_iter().filter(|it| !is_ours(it)).collect();
     if let Some(one) = shared.pick(&foreign) {
         remove(&identity, &one.name, shared);
+    }
+}
+
+/// Bindings of these accounts come to a full identity and wait. Whether two or more have waited for long enough for their
+/// order to be judged.
+async fn wait_in_line(
+    accounts: &[(String, String)],
+    identity: &IdentityName,
+    shared: &Shared,
+    world: &World,
+) -> bool {
+    let mut waiting = 0;
+    for (namespace, account) in accounts {
+        let created = create_for(namespace, account, identity, shared, world);
+        if let Some(binding) = created {
+            let waits = shared.cluster.until(&binding, PATIENCE, waits_for_slot);
+            waiting += u32::from(waits.await);
+        }
+    }
+    if waiting < 2 {
+        return false;
+    }
+    shared.sleep(91_000..=130_000).await;
+    true
+}
+
+/// While several wait for a slot, a binding comes whose credential is there already, with other content, and somebody
+/// removes that just then.
+pub(super) async fn leftover_removed(shared: &Shared, world: &World) {
+    let mut accounts = free_accounts(4, shared, world);
+    let (Some(identity), Some((namespace, account))) =
+        (shared.pick(&world.identities), accounts.pop())
+    else {
+        return;
+    };
+    let Some(left) = leftover(&namespace, &account) else {
+        return;
+    };
+    let name = left.name.clone();
+    if credentials(&identity, shared).len() < world.limit {
+        write(&identity, vec![left], shared);
+    }
+    fill(&identity, shared, world);
+    if wait_in_line(&accounts, &identity, shared, world).await {
+        create_for(&namespace, &account, &identity, shared, world);
+        shared.sleep(0..=400).await;
+    }
+    remove(&identity, &name, shared);
+}
+
+/// Several bindings of an identity go at once, and Azure wants a pause.
+pub(super) async fn deletions_throttled(shared: &Shared, world: &World) {
+    let Some(identity) = shared.pick(&world.identities) else {
+        return;
+    };
+    for (namespace, account) in free_accounts(3, shared, world) {
+        let created = create_for(&namespace, &account, &identity, shared, world);
+        if let Some(binding) = created {
+            shared.cluster.until(&binding, PATIENCE, is_ready).await;
+        }
+    }
+    let mut going = bindings_on(&identity, shared);
+    going.retain(|it| holds_credential(it) && it.spec.deletion_policy == DeletionPolicy::Delete);
+    // The youngest goes first and is told to wait: once that is over, the older ones come before it.
+    going.sort_by(|one, other| age(other).cmp(&age(one)));
+    shared.let_next_write_meet(Fate::Throttled);
+    for binding in going.iter().take(3) {
+        delete(&key(binding), shared);
+        shared.sleep(0..=300).await;
     }
 }
 

@@ -80,6 +80,8 @@ enum Step {
     RecreationAtRestart,
     WatchesEndAtOnce,
     RefuseByAdmission,
+    DeletionsThrottled,
+    LeftoverRemoved,
 }
 
 fn calm_step(shared: &Shared) -> Step {
@@ -149,6 +151,8 @@ fn any_step(shared: &Shared) -> Step {
         WatchesEndAtOnce,
         RefuseByAdmission,
         RefuseByAdmission,
+        DeletionsThrottled,
+        LeftoverRemoved,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
@@ -190,6 +194,8 @@ async fn take(step: Step, shared: &Shared, world: &World) {
             coincidence::identity_gone_at_deletion(shared, world).await;
         }
         Step::RecreationAtRestart => coincidence::recreation_at_restart(shared, world).await,
+        Step::DeletionsThrottled => coincidence::deletions_throttled(shared, world).await,
+        Step::LeftoverRemoved => coincidence::leftover_removed(shared, world).await,
         Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
         _ => in_azure(step, shared, world),
     }

@@ -258,3 +258,21 @@ async fn who_asks_in_vain_lets_the_next_one_ask() {
     assert_eq!(pacing.depart(&b, get, now + ASKING), Ok(()));
     assert_eq!(pacing.depart(&c, get, now + ASKING), Ok(()));
 }
+
+#[tokio::test]
+async fn requests_go_together_or_none_of_them_and_the_early_one_keeps_its_place() {
+    let mut pacing = Pacing::default();
+    let (a, start) = (identity("a"), Instant::now());
+    let both = [Operation::Get, Operation::Delete];
+    assert_eq!(pacing.admit_together(&a, &both, start), Ok(()));
+    pacing.failed(&a, Operation::Delete, &throttled(17), start);
+    pacing.failed(&a, Operation::Get, &throttled(12), start);
+    let told = start + seconds(17.0);
+    let early = start + seconds(13.0);
+    assert_eq!(pacing.admit_together(&a, &both, early), Err(told));
+    // The read was admitted at 13 s and was not made: it needs no other time.
+    assert_eq!(pacing.admit_together(&a, &both, told), Ok(()));
+    let next = told + seconds(4.0);
+    assert_eq!(pacing.admit_together(&a, &both, told), Err(next));
+    assert_eq!(pacing.admit_together(&a, &both, next), Ok(()));
+}

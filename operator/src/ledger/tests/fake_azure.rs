@@ -17,6 +17,7 @@ use std::time::Duration;
 /// An Azure that counts requests, lets writes through only when told to, and fails when told to.
 pub(super) struct Azure {
     pub(super) gets: AtomicUsize,
+    pub(super) credential_reads: AtomicUsize,
     pub(super) lists: AtomicUsize,
     pub(super) writes_let_through: Semaphore,
     pub(super) writes_begun: AtomicUsize,
@@ -41,6 +42,7 @@ impl Azure {
             writes_done: AtomicUsize::new(0),
             fails: AtomicBool::new(fails),
             lost: AtomicBool::new(false),
+            credential_reads: AtomicUsize::new(0),
             throttles: AtomicBool::new(false),
             pages: AtomicUsize::new(1),
             gone: AtomicBool::new(false),
@@ -109,6 +111,7 @@ impl IdentityService for Azure {
         _: &ManagedIdentityId,
         _: &CredentialName,
     ) -> Result<Option<ListedCredential>, AzureError> {
+        self.credential_reads.fetch_add(1, Ordering::SeqCst);
         self.answer(None)
     }
 
