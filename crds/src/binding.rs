@@ -15,8 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::DEFAULT_AUDIENCE;
 use crate::schema::{
-    AUDIENCE_PATTERN, GUID_PATTERN, IDENTITY_NAME_PATTERN, RESOURCE_GROUP_PATTERN,
-    RESOURCE_ID_MESSAGE, RESOURCE_ID_RULE, SERVICE_ACCOUNT_NAME_PATTERN,
+    ACCOUNT_IMMUTABLE_MESSAGE, ACCOUNT_IMMUTABLE_RULE, AUDIENCE_CHANGE_RULE, AUDIENCE_MESSAGE,
+    AUDIENCE_PATTERN, AUDIENCE_RULE, GROUP_MESSAGE, GROUP_RULE, GUID_PATTERN,
+    IDENTITY_IMMUTABLE_MESSAGE, IDENTITY_IMMUTABLE_RULE, IDENTITY_NAME_PATTERN,
+    RESOURCE_GROUP_PATTERN, RESOURCE_ID_MESSAGE, RESOURCE_ID_NAMES_MESSAGE, RESOURCE_ID_NAMES_RULE,
+    RESOURCE_ID_RULE, SERVICE_ACCOUNT_NAME_PATTERN,
 };
 use crate::status::WorkloadIdentityBindingStatus;
 
@@ -35,6 +38,18 @@ pub const DEFAULT_TOKEN_EXPIRATION_SECONDS: i32 = 3600;
     shortname = "azwib",
     category = "azure",
     derive = "PartialEq",
+    validation = Rule::new(ACCOUNT_IMMUTABLE_RULE)
+        .message(ACCOUNT_IMMUTABLE_MESSAGE)
+        .field_path(".spec.serviceAccount.name"),
+    validation = Rule::new(RESOURCE_ID_NAMES_RULE)
+        .message(RESOURCE_ID_NAMES_MESSAGE)
+        .field_path(".spec.identity.resourceId"),
+    validation = Rule::new(GROUP_RULE)
+        .message(GROUP_MESSAGE)
+        .field_path(".spec.identity.resourceGroup"),
+    validation = Rule::new(AUDIENCE_RULE)
+        .message(AUDIENCE_MESSAGE)
+        .field_path(".spec.credential.audience"),
     doc = "Lets a ServiceAccount of this namespace act as an Azure managed identity: azwib annotates the ServiceAccount and keeps a federated identity credential for it on the identity.",
     printcolumn(
         name = "Ready",
@@ -89,8 +104,8 @@ pub const DEFAULT_TOKEN_EXPIRATION_SECONDS: i32 = 3600;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadIdentityBindingSpec {
-    /// The user-assigned managed identity to act as, by its resource id or by its name. Immutable: to move to another
-    /// identity, create a new binding. azwib never creates the identity itself.
+    /// The user-assigned managed identity to act as, by its resource id or by its name. Immutable, but for upper and lower
+    /// case: to move to another identity, create a new binding. azwib never creates the identity itself.
     pub identity: IdentityReference,
 
     /// The ServiceAccount that may act as the identity. It is created if it does not exist, and annotated for the
@@ -127,7 +142,7 @@ pub struct WorkloadIdentityBindingSpec {
         .message("resourceGroup can only be set together with name; a resourceId contains the group"),
     validation = Rule::new("!has(self.subscriptionId) || has(self.name)")
         .message("subscriptionId can only be set together with name; a resourceId contains the subscription"),
-    validation = Rule::new("self == oldSelf").message("identity is immutable; create a new binding")
+    validation = Rule::new(IDENTITY_IMMUTABLE_RULE).message(IDENTITY_IMMUTABLE_MESSAGE)
 )]
 pub struct IdentityReference {
     /// The Azure resource id of the identity, as `az identity show --query id` prints it:
@@ -143,8 +158,8 @@ pub struct IdentityReference {
     #[schemars(length(max = 128), regex(pattern = IDENTITY_NAME_PATTERN))]
     pub name: Option<String>,
 
-    /// The resource group of the identity, only with `name`. Without it, the operator's default applies
-    /// (`--default-resource-group`).
+    /// The resource group of the identity, only with `name`; letters of any alphabet are letters. Without it, the operator's
+    /// default applies (`--default-resource-group`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 90), regex(pattern = RESOURCE_GROUP_PATTERN))]
     pub resource_group: Option<String>,
@@ -159,13 +174,9 @@ pub struct IdentityReference {
 /// The ServiceAccount of a binding.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)")
-        .message("serviceAccount.name is immutable; create a new binding")
-)]
 pub struct ServiceAccountSpec {
-    /// The name of the ServiceAccount in the binding's namespace; without it, the binding's own name. Immutable: to
-    /// move to another ServiceAccount, create a new binding.
+    /// The name of the ServiceAccount in the binding's namespace; without it, the binding's own name. Which account that is
+    /// cannot be changed: to move to another ServiceAccount, create a new binding.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = SERVICE_ACCOUNT_NAME_PATTERN))]
     pub name: Option<String>,
@@ -231,6 +242,7 @@ pub struct CredentialSpec {
     /// every Azure cloud; only workloads that ask for their own audience need another. A change is made in place.
     #[serde(default = "default_audience")]
     #[schemars(length(max = 600), regex(pattern = AUDIENCE_PATTERN))]
+    #[x_kube(validation = Rule::new(AUDIENCE_CHANGE_RULE).message(AUDIENCE_MESSAGE))]
     pub audience: String,
 
     /// What becomes of a federated identity credential that is on the identity already, under another name and made by

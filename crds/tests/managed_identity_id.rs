@@ -1,4 +1,5 @@
 //! Resource ids of managed identities: what is read, how it is shown, what is refused.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -49,6 +50,58 @@ fn spellings_that_differ_in_case_are_one_identity_and_keep_the_names_they_were_g
     assert!(ids[4].as_str().ends_with("/userAssignedIdentities/Orders"));
 }
 
+fn of_group(group: &str) -> ManagedIdentityId {
+    ManagedIdentityId::new(SUBSCRIPTION, group, "orders").unwrap()
+}
+
+#[test]
+fn case_makes_no_difference_in_any_alphabet() {
+    for (group, other) in [
+        ("rg-größe", "rg-GRÖSSE"),
+        ("rg-größe", "RG-GRÖẞE"),
+        ("ресурсы", "РЕСУРСЫ"),
+        ("ομάδας", "ΟΜΆΔΑΣ"),
+        ("ǆ", "ǅ"),
+        ("rg", "Rg"),
+    ] {
+        let (group, other) = (of_group(group), of_group(other));
+        assert_eq!(group, other);
+        assert_eq!(group.key(), other.key());
+        assert_ne!(group.as_str(), other.as_str(), "each is shown as given");
+    }
+    for (group, other) in [
+        ("rg-größe", "rg-grosse"),
+        ("ı", "i"),
+        ("日本", "日木"),
+        ("é", "e"),
+    ] {
+        assert_ne!(of_group(group), of_group(other));
+    }
+}
+
+#[test]
+fn what_folds_alike_is_not_always_spelled_alike() {
+    let alike = |one: &str, other: &str| of_group(one).is_spelled_like(&of_group(other));
+    for (one, other) in [
+        ("rg", "RG"),
+        ("rg-größe", "RG-GRÖßE"),
+        ("ресурсы", "РЕСУРСЫ"),
+        ("ομάδας", "ΟΜΆΔΑΣ"),
+    ] {
+        assert!(alike(one, other), "{one} {other}");
+    }
+    // Two letters for one, and letters outside of ASCII whose capitals are in it.
+    for (one, other) in [
+        ("rg-größe", "rg-GRÖSSE"),
+        ("\u{17f}", "s"),
+        ("\u{212a}", "k"),
+        ("ﬁ", "fi"),
+    ] {
+        assert_eq!(of_group(one), of_group(other), "{one} {other}");
+        assert!(!alike(one, other), "{one} {other}");
+    }
+}
+
 #[test]
 fn ids_of_different_identities_differ() {
     let id = ManagedIdentityId::parse(ID).unwrap();
@@ -70,7 +123,13 @@ fn every_character_that_azure_admits_in_names_is_admitted() {
         "rg.shop_1-(x)",
         ".rg",
         "-",
+        "größe",
+        "РЕСУРСЫ",
+        "日本語",
+        "المجموعة",
+        "ǅ٣",
         &"g".repeat(90),
+        &"ß".repeat(90),
     ] {
         ManagedIdentityId::new(SUBSCRIPTION, group, "orders").unwrap();
     }
@@ -226,11 +285,30 @@ fn names_that_azure_refuses_are_refused_with_the_reason() {
             "orders",
             Invalid::ResourceGroupCharacter('\0'),
         ),
+        // A mark on a letter, a letter that is a number, and what is neither letter nor digit.
         (
             SUBSCRIPTION,
-            "größe",
+            "o\u{308}",
             "orders",
-            Invalid::ResourceGroupLetter('ö'),
+            Invalid::ResourceGroupCharacter('\u{308}'),
+        ),
+        (
+            SUBSCRIPTION,
+            "Ⅷ",
+            "orders",
+            Invalid::ResourceGroupCharacter('Ⅷ'),
+        ),
+        (
+            SUBSCRIPTION,
+            "rg😀",
+            "orders",
+            Invalid::ResourceGroupCharacter('😀'),
+        ),
+        (
+            SUBSCRIPTION,
+            "rg\u{a0}",
+            "orders",
+            Invalid::ResourceGroupCharacter('\u{a0}'),
         ),
         (
             SUBSCRIPTION,
@@ -325,14 +403,29 @@ proptest! {
         prop_assert_eq!(upper.key(), lower.as_str().to_lowercase());
     }
 
+    #[test]
+    fn case_never_makes_another_identity_in_any_alphabet(group in "[\\p{L}\\p{Nd}]{1,30}") {
+        let id = of_group(&group);
+        for other in [group.to_lowercase(), group.to_uppercase()] {
+            // What a capital letter is made of may be a letter with a mark, which no group has.
+            if let Ok(other) = ManagedIdentityId::new(SUBSCRIPTION, &other, "orders")
+                && !group.contains(['ı', 'İ'])
+            {
+                prop_assert_eq!(&other, &id);
+            }
+        }
+    }
+
     /// Whatever is accepted is safe as a path of a request: nothing that a URL parser would read as something else.
     #[test]
     fn what_is_accepted_survives_a_url_unchanged(group in "[a-zA-Z0-9_().%/\\\\?#: ö-]{1,12}", name in "[a-zA-Z0-9_.%/\\\\?# ö-]{2,12}") {
         let text = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}");
         if let Ok(id) = ManagedIdentityId::parse(&text) {
             let url = url::Url::parse(&format!("https://management.example{id}")).unwrap();
-            prop_assert_eq!(url.path(), id.as_str());
-            prop_assert_eq!(id.as_str().split('/').count(), 9);
+            // Escaped once, where it is not ASCII; what is not escaped is not touched.
+            let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
+            prop_assert_eq!(path, id.as_str());
+            prop_assert_eq!(url.path().split('/').count(), 9);
         }
     }
 

@@ -1,7 +1,9 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
+use icu_properties::props::{EnumeratedProperty as _, GeneralCategory};
 use thiserror::Error;
+use unicase::UniCase;
 
 use super::client_id::parse_guid;
 use super::impl_name;
@@ -26,7 +28,7 @@ const FORM: [&str; 8] = [
 /// The Azure resource id of a user-assigned managed identity.
 ///
 /// Shown in the canonical spelling, with the names as they were given. Azure itself spells ids differently from answer to
-/// answer, so two ids that differ only in case are equal.
+/// answer, so two ids that differ only in case are equal, by Unicode's full case folding: `rg-GRÖSSE` is `rg-größe`.
 #[derive(Clone, Debug)]
 pub struct ManagedIdentityId {
     subscription_id: String,
@@ -52,11 +54,6 @@ pub enum InvalidManagedIdentityId {
         "the resource group name has {0} characters; Azure accepts 1 to {MAX_RESOURCE_GROUP_CHARS}"
     )]
     ResourceGroupLength(usize),
-    /// Azure accepts letters outside of ASCII in group names, azwib does not.
-    #[error(
-        "the resource group name contains {0:?}; letters outside of a-z and A-Z are not supported: move the identity to another group"
-    )]
-    ResourceGroupLetter(char),
     /// A character that no resource group has.
     #[error(
         "the resource group name contains {0:?}; Azure accepts letters, digits, '_', '-', '.', '(' and ')'"
@@ -122,7 +119,7 @@ impl ManagedIdentityId {
             subscription_id: subscription.to_owned(),
             resource_group: resource_group.to_owned(),
             name: name.to_owned(),
-            key: id.to_ascii_lowercase(),
+            key: fold(&id),
             id,
         })
     }
@@ -147,9 +144,17 @@ impl ManagedIdentityId {
         &self.id
     }
 
-    /// The id in lower case: the same for all spellings of one identity.
+    /// The id with its case folded: the same for all spellings of one identity. It is for comparing, and no id itself: a
+    /// folded letter may be two.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Whether another id is spelled alike but for pairs of one small and one capital letter. Only these does every
+    /// service take for the same; of two equal ids that are not spelled alike, Azure may know each by itself.
+    pub fn is_spelled_like(&self, other: &Self) -> bool {
+        let capitals = |id: &Self| -> Vec<char> { id.id.chars().map(capital).collect() };
+        self.id == other.id || capitals(self) == capitals(other)
     }
 }
 
@@ -181,24 +186,57 @@ impl Hash for ManagedIdentityId {
     }
 }
 
+/// Unicode's full case folding: what differs in case only becomes the same, whatever its alphabet.
+fn fold(id: &str) -> String {
+    if id.is_ascii() {
+        return id.to_ascii_lowercase();
+    }
+    UniCase::unicode(id).to_folded_case()
+}
+
+/// The capital letter of a small one, where that is a single one and no letter of another alphabet: a letter outside of
+/// ASCII stays outside. So .NET compares with `OrdinalIgnoreCase`.
+fn capital(letter: char) -> char {
+    let mut capitals = letter.to_uppercase();
+    match (capitals.next(), capitals.next()) {
+        (Some(capital), None) if capital.is_ascii() == letter.is_ascii() => capital,
+        _ => letter,
+    }
+}
+
 fn check_resource_group(group: &str) -> Result<(), InvalidManagedIdentityId> {
     let chars = group.chars().count();
     if !(1..=MAX_RESOURCE_GROUP_CHARS).contains(&chars) {
         return Err(InvalidManagedIdentityId::ResourceGroupLength(chars));
     }
-    for character in group.chars() {
-        match character {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.' | '(' | ')' => {}
-            letter if letter.is_alphanumeric() => {
-                return Err(InvalidManagedIdentityId::ResourceGroupLetter(letter));
-            }
-            other => return Err(InvalidManagedIdentityId::ResourceGroupCharacter(other)),
-        }
+    if let Some(character) = group.chars().find(|c| !is_of_resource_group(*c)) {
+        return Err(InvalidManagedIdentityId::ResourceGroupCharacter(character));
     }
     if group.ends_with('.') {
         return Err(InvalidManagedIdentityId::ResourceGroupEnd);
     }
     Ok(())
+}
+
+/// `_`, `-`, `.`, `(`, `)`, and letters and decimal digits of any alphabet.
+///
+/// Source: Microsoft, "Naming rules and restrictions for Azure resources": letters and digits as `Char.IsLetterOrDigit`
+/// defines them, which is by the general categories Lu, Ll, Lt, Lm, Lo and Nd.
+fn is_of_resource_group(character: char) -> bool {
+    use GeneralCategory::{
+        DecimalNumber, LowercaseLetter, ModifierLetter, OtherLetter, TitlecaseLetter,
+        UppercaseLetter,
+    };
+    let is_letter_or_digit = matches!(
+        GeneralCategory::for_char(character),
+        UppercaseLetter
+            | LowercaseLetter
+            | TitlecaseLetter
+            | ModifierLetter
+            | OtherLetter
+            | DecimalNumber
+    );
+    is_letter_or_digit || matches!(character, '_' | '-' | '.' | '(' | ')')
 }
 
 fn check_name(name: &str) -> Result<(), InvalidManagedIdentityId> {

@@ -122,6 +122,43 @@ async fn an_identity_is_found_by_its_name_in_a_group_and_subscription() -> anyho
 }
 
 #[tokio::test]
+async fn a_resource_group_of_any_alphabet_is_one_in_either_case() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("letters").await?;
+    let subscription = env.simulator.subscription();
+    let group = format!("{}-größe", shop.name());
+    env.control().create_resource_group(&group).await?;
+    env.control().create_identity(&group, "orders").await?;
+    env.grant_operator(&format!(
+        "/subscriptions/{subscription}/resourceGroups/{group}"
+    ))
+    .await?;
+    let mut client_ids = Vec::new();
+    for (name, group) in [
+        ("orders", group.clone()),
+        ("stock", group.replace("größe", "GRÖSSE")),
+    ] {
+        let id = format!(
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders"
+        );
+        shop.bind(name, &format!("identity: {{resourceId: {id}}}"))
+            .await?;
+        let identity = shop.ready(name).await?.status.unwrap().identity.unwrap();
+        assert_eq!(identity.resource_id, id, "shown as given");
+        client_ids.push(identity.client_id);
+        // What means the same is no change.
+        let written_out = serde_json::json!({
+            "identity": { "resourceId": id.to_ascii_lowercase() },
+            "serviceAccount": { "name": name },
+        });
+        shop.change(name, written_out).await?;
+        shop.ready(name).await?;
+    }
+    assert_eq!(client_ids[0], client_ids[1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_identity_that_goes_takes_ready_away_and_its_successor_is_bound_anew()
 -> anyhow::Result<()> {
     let env = Environment::shared().await?;

@@ -11,8 +11,7 @@ use super::{ID, SUBSCRIPTION, binding, bindings, by_name, cluster, dry_run, refu
 
 const IMMUTABLE_IDENTITY: &str =
     "spec.identity: Invalid value: identity is immutable; create a new binding";
-const IMMUTABLE_ACCOUNT: &str =
-    "spec.serviceAccount: Invalid value: serviceAccount.name is immutable; create a new binding";
+const IMMUTABLE_ACCOUNT: &str = "spec.serviceAccount.name: Invalid value: serviceAccount.name is immutable; create a new binding";
 
 /// Creates a binding and asks whether its spec could be replaced by another one.
 async fn change(
@@ -41,11 +40,9 @@ async fn the_identity_never_changes() -> anyhow::Result<()> {
             &id,
             &json!({ "resourceId": ID.replace("orders", "payments") }),
         ),
-        (&id, &json!({ "resourceId": ID.to_lowercase() })),
         (&id, &name),
         (&name, &id),
         (&name, &json!({ "name": "payments" })),
-        (&name, &json!({ "name": "Orders" })),
         (&name, &with_group),
         (&with_group, &name),
         (
@@ -70,6 +67,48 @@ async fn the_identity_never_changes() -> anyhow::Result<()> {
                 .is_some_and(|words| words.contains(IMMUTABLE_IDENTITY)),
             "{from} → {to}: {words:?}"
         );
+        // Where somebody writes out what an operator's flag says, the message tells why that is refused.
+        let why = "a resourceId and a name are different specs, and so are a group or subscription that is given and one \
+                   that is left to the operator's default";
+        assert!(words.is_some_and(|words| words.contains(why)));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_case_of_an_identity_may_change() -> anyhow::Result<()> {
+    let bindings = bindings().await?;
+    let lower = SUBSCRIPTION.replace('0', "a");
+    let full = |name: &str, group: &str, subscription: &str| json!({ "name": name, "resourceGroup": group, "subscriptionId": subscription });
+    for (case, (from, to)) in [
+        (
+            json!({ "resourceId": ID }),
+            json!({ "resourceId": ID.to_lowercase() }),
+        ),
+        (
+            json!({ "resourceId": ID }),
+            json!({ "resourceId": ID.replace("resourceGroups", "resourcegroups") }),
+        ),
+        (
+            json!({ "resourceId": ID.to_lowercase() }),
+            json!({ "resourceId": ID.to_uppercase() }),
+        ),
+        (
+            json!({ "resourceId": ID.replace("rg-shop", "größe") }),
+            json!({ "resourceId": ID.replace("rg-shop", "GRößE") }),
+        ),
+        (json!({ "name": "orders" }), json!({ "name": "Orders" })),
+        (
+            full("orders", "rg-shop", &lower),
+            full("ORDERS", "RG-Shop", &lower.to_uppercase()),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (from, to) = (json!({ "identity": from }), json!({ "identity": to }));
+        let words = change(&bindings, &format!("case-{case}"), &from, &to).await?;
+        assert_eq!(words, None, "{from} → {to}");
     }
     Ok(())
 }
@@ -103,6 +142,28 @@ async fn the_name_of_the_service_account_never_changes() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_name_of_the_service_account_may_be_written_out_or_left_out_where_it_is_the_bindings()
+-> anyhow::Result<()> {
+    let bindings = bindings().await?;
+    let without = by_name("orders");
+    for (case, from) in [
+        without.clone(),
+        json!({ "identity": { "name": "orders" }, "serviceAccount": {} }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("written-out-{case}");
+        let named = with("serviceAccount.name", json!(name));
+        assert_eq!(change(&bindings, &name, &from, &named).await?, None);
+        let name = format!("left-out-{case}");
+        let named = with("serviceAccount.name", json!(name));
+        assert_eq!(change(&bindings, &name, &named, &from).await?, None);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_refused_change_by_kubectl_says_what_to_do() -> anyhow::Result<()> {
     bindings()
         .await?
@@ -117,7 +178,7 @@ async fn a_refused_change_by_kubectl_says_what_to_do() -> anyhow::Result<()> {
             IMMUTABLE_IDENTITY,
         ),
         (
-            r#"{"spec":{"serviceAccount":{"name":"kubectl-patch"}}}"#,
+            r#"{"spec":{"serviceAccount":{"name":"another"}}}"#,
             IMMUTABLE_ACCOUNT,
         ),
     ] {

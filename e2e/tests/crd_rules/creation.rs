@@ -180,6 +180,18 @@ async fn a_resource_id_has_the_form_of_a_managed_identitys_in_any_case() -> anyh
         assert_refused(&bindings, spec(&id), because).await?;
         assert_refused(&bindings, spec(&id), form).await?;
     }
+    let names = "spec.identity.resourceId: Invalid value: the subscription must be a GUID, the resource group 1 to 90 letters";
+    for id in [
+        format!("{ID} "),
+        format!("{ID}\n"),
+        ID.replace("orders", "or"),
+        ID.replace("orders", "or ders"),
+        ID.replace("rg-shop", "rg-shop."),
+        ID.replace("rg-shop", "rg%20shop"),
+        ID.replace(SUBSCRIPTION, "shop"),
+    ] {
+        assert_refused(&bindings, spec(&id), names).await?;
+    }
     let long = ID.replace("orders", &"x".repeat(512));
     assert_refused(&bindings, spec(&long), "spec.identity.resourceId: Too long").await
 }
@@ -194,7 +206,7 @@ fn bounds() -> Value {
         },
         "identity.resourceGroup": {
             "accepted": [text(1), text(90), "(rg)_a.b-1", ".rg", "größe", "日本"],
-            "refused": ["", text(91), "rg.", ".", "..", "a/b", "a\\b", "a%2Fb", "a?b", "a#b", "a b", "a\nb"],
+            "refused": ["", text(91), "rg.", ".", "..", "a/b", "a\\b", "a%2Fb", "a?b", "a#b", "a b", "a\nb", "a\u{a0}b", "rg!", "o\u{308}", "rg😀"],
         },
         "identity.subscriptionId": {
             "accepted": [SUBSCRIPTION, "0F5D2C1E-9D3A-4B6C-8E7F-1A2B3C4D5E6F"],
@@ -226,7 +238,7 @@ fn bounds() -> Value {
         },
         "credential.audience": {
             "accepted": [text(1), text(600), "openshift", "https://vercel.com/shop", "a b", "日本"],
-            "refused": ["", text(601), " ", " a", "a ", "a\nb", "a\n", ["a"]],
+            "refused": ["", text(601), " ", " a", "a ", "a\nb", "a\n", "a\tb", "a\u{a0}", "\u{3000}a", ["a"]],
         },
     })
 }

@@ -1,10 +1,12 @@
 //! The rules of the CustomResourceDefinition, as the real API server applies them: what is accepted, what is refused and in
 //! which words, what may change later, what is filled in.
 
+mod agreement;
 mod changes;
 mod creation;
 mod kubectl;
 mod status;
+mod stored;
 
 use std::path::Path;
 

@@ -115,7 +115,7 @@ impl Context {
             .filter(|other| other.uid() != binding.uid())
             .filter_map(|other| other.status.as_ref())
             .flat_map(|status| &status.credentials)
-            .any(|it| it.resource_id.eq_ignore_ascii_case(identity.as_str()))
+            .any(|it| ManagedIdentityId::parse(&it.resource_id).is_ok_and(|it| it == identity))
     }
 
     /// Since when the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet. One request

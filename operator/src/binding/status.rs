@@ -5,8 +5,8 @@ mod verdict;
 use std::time::Duration;
 
 use azwib_crds::{
-    CredentialAdoption, CredentialOrigin, DeletionPolicy, RecordedCredential, ResolvedIdentity,
-    ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
+    CredentialAdoption, CredentialOrigin, DeletionPolicy, ManagedIdentityId, RecordedCredential,
+    ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
     WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -89,9 +89,8 @@ pub fn records_good(status: &WorkloadIdentityBindingStatus, desired: &Desired) -
                 && credential.name == claim.name.as_str()
                 || credential.origin == CredentialOrigin::Adopted
                     && claim.adoption == CredentialAdoption::IfIdentical)
-                && credential
-                    .resource_id
-                    .eq_ignore_ascii_case(desired.identity.as_str())
+                && ManagedIdentityId::parse(&credential.resource_id)
+                    .is_ok_and(|identity| identity == desired.identity)
                 && credential.issuer == claim.issuer.as_str()
                 && credential.subject == claim.subject.as_str()
                 && credential.audience == claim.audience.as_str()

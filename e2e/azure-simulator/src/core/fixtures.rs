@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::arm::ids::{identity_id, subscription_id};
+use super::arm::ids::{fold, identity_id, subscription_id};
 use super::arm::route::{GroupPath, IdentityPath};
 use super::interference::{Fault, Hold, Latency, RuleError, RuleId};
 use super::rbac::Role;
@@ -84,7 +84,7 @@ impl Azure {
             .subscription_mut(subscription)
             .map_err(|error| FixtureError::Missing(error.message))?
             .resource_groups
-            .entry(name.to_ascii_lowercase())
+            .entry(fold(name))
             .or_insert_with(|| ResourceGroup {
                 name: name.to_owned(),
                 location: location.to_owned(),

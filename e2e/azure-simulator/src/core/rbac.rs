@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::arm::ids::fold;
 use super::state::State;
 
 /// A role: built in, or a list of actions.
@@ -147,7 +148,7 @@ pub(crate) fn covers(scope: &str, other: &str) -> bool {
 }
 
 fn normalized(scope: &str) -> String {
-    scope.trim_end_matches('/').to_ascii_lowercase()
+    fold(scope.trim_end_matches('/'))
 }
 
 impl State {

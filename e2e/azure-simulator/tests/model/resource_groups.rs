@@ -132,3 +132,28 @@ async fn a_resource_group_takes_its_identities_along() {
     let reply = azure.exchange(identity.client_id, &cluster.token()).await;
     assert_eq!(reply.aadsts(), (400, 700_016));
 }
+
+#[tokio::test]
+async fn a_resource_group_of_any_alphabet_is_found_escaped_and_in_either_case() {
+    let azure = Azure::start().await;
+    let owner = azure.owner().await;
+    let body = json!({"location": "westeurope"});
+    let made = owner
+        .resources(Method::PUT, &group_path("rg-größe"), Some(body))
+        .await;
+    assert_eq!((made.status, &made.body["name"]), (201, &json!("rg-größe")));
+    for group in [
+        "rg-größe",
+        "rg-gr%C3%B6%C3%9Fe",
+        "RG-GRÖSSE",
+        "RG-GR%C3%96SSE",
+    ] {
+        let read = owner.resources(Method::GET, &group_path(group), None).await;
+        assert_eq!((read.status, &read.body), (200, &made.body), "{group}");
+    }
+    let other = group_path("rg-grosse");
+    assert_eq!(
+        owner.resources(Method::HEAD, &other, None).await.status,
+        404
+    );
+}

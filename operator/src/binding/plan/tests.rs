@@ -159,7 +159,8 @@ fn a_manager_that_calls_itself_a_token_is_not_quoted() {
          fieldsV1: {{f:metadata: {{f:annotations: {{'f:{CLIENT_ID}': {{}}}}}}}}}}]}}"
     ));
     let a = claimant("a", Default);
-    let stopped = step(&[a.clone()], Some(&existing), &a, Immediate, false);
+    let alone = std::slice::from_ref(&a);
+    let stopped = step(alone, Some(&existing), &a, Immediate, false);
     let AccountStep::Stop(error) = stopped else {
         panic!("{stopped:?}");
     };

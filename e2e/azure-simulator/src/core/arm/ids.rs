@@ -5,6 +5,12 @@ use uuid::Uuid;
 /// The namespace of managed identities.
 pub(crate) const NAMESPACE: &str = "Microsoft.ManagedIdentity";
 
+/// A name or an id with its case folded, in any alphabet: what Azure compares names by.
+pub(crate) fn fold(name: &str) -> String {
+    let capitals = name.chars().flat_map(char::to_uppercase);
+    capitals.flat_map(char::to_lowercase).collect()
+}
+
 /// `/subscriptions/{id}`.
 pub(crate) fn subscription_id(subscription: Uuid) -> String {
     format!("/subscriptions/{subscription}")

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::error::{ArmError, ArmResult};
-use super::ids::group_id;
+use super::ids::{fold, group_id};
 use super::route::GroupPath;
 use super::{locations, paging, parse_body};
 use crate::core::http::{Request, Response};
@@ -77,7 +77,7 @@ pub(crate) fn put(state: &mut State, path: &GroupPath, request: &Request) -> Arm
     let Body { location, tags } = parse_body(request)?;
     let location = location.map(|l| locations::normal(&l));
     let groups = &mut state.subscription_mut(path.subscription)?.resource_groups;
-    let key = path.group.to_ascii_lowercase();
+    let key = fold(&path.group);
     let (status, group) = match groups.get_mut(&key) {
         Some(group) => {
             if location.is_some_and(|wanted| wanted != group.location) {
@@ -119,7 +119,7 @@ pub(crate) fn delete(state: &mut State, path: &GroupPath) -> ArmResult<Response>
     state
         .subscription_mut(path.subscription)?
         .resource_groups
-        .remove(&path.group.to_ascii_lowercase())
+        .remove(&fold(&path.group))
         .map(|_| Response::empty(StatusCode::OK))
         .ok_or_else(|| ArmError::group_not_found(&path.group))
 }

@@ -228,7 +228,7 @@ impl IdentityPath {
 
     /// The identity's id in lower case: what tells identities apart.
     pub(crate) fn lower_id(&self) -> String {
-        self.scope().to_ascii_lowercase()
+        ids::fold(&self.scope())
     }
 
     pub(crate) fn scope(&self) -> String {

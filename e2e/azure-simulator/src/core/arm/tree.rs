@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::error::{ArmError, ArmResult};
+use super::ids::fold;
 use super::route::{GroupPath, IdentityPath};
 use crate::core::state::{Identity, ResourceGroup, State, Subscription};
 
@@ -22,14 +23,14 @@ impl State {
     pub(crate) fn resource_group(&self, path: &GroupPath) -> ArmResult<&ResourceGroup> {
         self.subscription(path.subscription)?
             .resource_groups
-            .get(&path.group.to_ascii_lowercase())
+            .get(&fold(&path.group))
             .ok_or_else(|| ArmError::group_not_found(&path.group))
     }
 
     pub(crate) fn resource_group_mut(&mut self, path: &GroupPath) -> ArmResult<&mut ResourceGroup> {
         self.subscription_mut(path.subscription)?
             .resource_groups
-            .get_mut(&path.group.to_ascii_lowercase())
+            .get_mut(&fold(&path.group))
             .ok_or_else(|| ArmError::group_not_found(&path.group))
     }
 
