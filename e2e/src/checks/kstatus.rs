@@ -43,6 +43,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "ServiceAccountRefused",
             "WaitingForCredential",
             "NamespaceTerminating",
+            "CleanedUp",
             "Pending",
         ],
     ),
@@ -64,16 +65,24 @@ const STEPS: [(&str, &[&str]); 5] = [
             "ScopeLocked",
             "AzureConflict",
             "RequestRefused",
+            "CleanedUp",
             "Pending",
         ],
     ),
 ];
 
 /// Reasons of Ready that belong to no step.
-const OF_READY_ALONE: [&str; 4] = ["Succeeded", "InvalidSpec", "Suspended", "Propagating"];
+const OF_READY_ALONE: [&str; 5] = [
+    "Succeeded",
+    "InvalidSpec",
+    "Suspended",
+    "Propagating",
+    "BindingRefused",
+];
 
 /// Flux and Argo CD fail a sync at once on Stalled: what heals by itself never says it.
-const NEVER_STALLED: [&str; 9] = [
+const NEVER_STALLED: [&str; 10] = [
+    "CleanedUp",
     "Pending",
     "Creating",
     "WaitingForTurn",
@@ -182,7 +191,12 @@ fn of_written(seen: &SeenBinding, status: &SeenStatus) -> Vec<String> {
         breaches.push("observedGeneration is ahead of the generation".to_owned());
     }
     let mut types = BTreeSet::new();
-    for condition in &status.conditions {
+    // The type of a condition of another writer has a prefix, as Kubernetes asks of them.
+    let ours = status
+        .conditions
+        .iter()
+        .filter(|it| !it.type_.contains('/'));
+    for condition in ours {
         if !types.insert(condition.type_.as_str()) {
             breaches.push(format!("{} stands twice", condition.type_));
         }

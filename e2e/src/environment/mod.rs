@@ -8,6 +8,7 @@ mod namespace;
 mod observation;
 mod operator;
 pub mod recorder;
+pub mod rule;
 mod simulator;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The API server refuses what azwib has to write: a policy, or a webhook that nobody answers for.
 
 use azwib_crds::WorkloadIdentityBinding;
+use azwib_e2e::environment::rule::{Rule, create};
 use azwib_e2e::environment::{Namespace, PATIENCE, condition};
 use azwib_e2e::{Environment, wait};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -8,8 +9,6 @@ use k8s_openapi::api::core::v1 as k8s;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-
-use crate::service_account::{Rule, create};
 
 const WORDING: &str = "every object needs the label team";
 

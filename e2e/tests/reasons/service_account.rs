@@ -1,76 +1,14 @@
 //! The API server refuses the ServiceAccount.
 
+use azwib_e2e::environment::rule::{Rule, create};
 use azwib_e2e::environment::{Namespace, PATIENCE, condition};
 use azwib_e2e::{Environment, wait};
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
 use k8s_openapi::api::core::v1 as k8s;
+use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use kube::{Api, Resource};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::says;
-
-/// A rule of the cluster's administrator for one namespace. It stays when a test fails, and harms no other.
-pub(crate) struct Rule {
-    policies: Api<ValidatingAdmissionPolicy>,
-    bindings: Api<ValidatingAdmissionPolicyBinding>,
-    name: String,
-}
-
-impl Rule {
-    /// Refuses these operations on this resource in the namespace, with this message.
-    pub(crate) async fn deny(
-        shop: &Namespace<'_>,
-        (group, resource): (&str, &str),
-        operation: &str,
-        message: &str,
-    ) -> anyhow::Result<Self> {
-        let name = shop.name().to_owned();
-        let rule = Self {
-            policies: Api::all(shop.client().clone()),
-            bindings: Api::all(shop.client().clone()),
-            name: name.clone(),
-        };
-        let rules = json!([{
-            "apiGroups": [group], "apiVersions": ["*"], "operations": [operation], "resources": [resource],
-        }]);
-        let policy = json!({
-            "metadata": { "name": name },
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": { "resourceRules": rules },
-                "validations": [{ "expression": format!("request.namespace != '{name}'"), "message": message }],
-            },
-        });
-        create(&rule.policies, policy).await?;
-        let binding = json!({
-            "metadata": { "name": name },
-            "spec": { "policyName": name, "validationActions": ["Deny"] },
-        });
-        create(&rule.bindings, binding).await?;
-        Ok(rule)
-    }
-
-    pub(crate) async fn lift(self) -> anyhow::Result<()> {
-        let at_once = DeleteParams::default();
-        self.bindings.delete(&self.name, &at_once).await?;
-        self.policies.delete(&self.name, &at_once).await?;
-        Ok(())
-    }
-}
-
-pub(crate) async fn create<K>(api: &Api<K>, object: Value) -> anyhow::Result<()>
-where
-    K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
-{
-    let object = serde_json::from_value(object)?;
-    api.create(&PostParams::default(), &object).await?;
-    Ok(())
-}
 
 /// Waits until a dry run of the operator's own write is refused.
 async fn until_accounts_are_refused(shop: &Namespace<'_>, says: &str) -> anyhow::Result<()> {

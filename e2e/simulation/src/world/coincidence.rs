@@ -184,7 +184,7 @@ pub(super) async fn deletions_throttled(shared: &Shared, world: &World) {
     let mut going = bindings_on(&identity, shared);
     going.retain(|it| holds_credential(it) && it.spec.deletion_policy == DeletionPolicy::Delete);
     // The youngest goes first and is told to wait: once that is over, the older ones come before it.
-    going.sort_by(|one, other| age(other).cmp(&age(one)));
+    going.sort_by_key(|it| std::cmp::Reverse(age(it)));
     shared.let_next_write_meet(Fate::Throttled);
     for binding in going.iter().take(3) {
         delete(&key(binding), shared);
