@@ -10,6 +10,7 @@ pub mod claims;
 pub mod cleanup;
 mod conclude;
 mod context;
+pub mod contests;
 pub mod controller;
 pub mod departing;
 pub mod error;
