@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::kubeutil::FIELD_MANAGER;
+use crate::runtime::deliberate::Bug;
 
 pub use claimants::{claimant, claimant_of, claimants};
 pub use difference::{Difference, Drift, Field};
@@ -230,6 +231,8 @@ pub fn configuration_after(
     // `kubectl delete --cascade=orphan`, is not put on again.
     let owner_references = if configuration.owner_references.is_empty() {
         vec![]
+    } else if Bug::OwnerPutBack.is_on() {
+        configuration.owner_references.clone()
     } else {
         existing.own_references().collect()
     };

@@ -3,8 +3,8 @@
 mod credential;
 
 use azwib_crds::{
-    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus,
-    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
+    ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};

@@ -3,8 +3,8 @@
 use azwib_crds::WorkloadIdentityBinding;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams};
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use kube_runtime::reflector::ObjectRef;
 use serde_json::json;
 

@@ -91,7 +91,11 @@ impl AccountConfiguration {
             None => self
                 .annotations
                 .keys()
-                .find(|key| !existing.applied_annotations().any(|applied| applied == **key))
+                .find(|key| {
+                    !existing
+                        .applied_annotations()
+                        .any(|applied| applied == **key)
+                })
                 .map_or(Field::Labels, |key| Field::Annotation(key)),
         };
         let by = match &field {

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_runtime::reflector::Lookup;
 
-use super::{ANNOTATIONS, Keeper, ORIGIN, MANAGED_BY, owner_reference_to};
+use super::{ANNOTATIONS, Keeper, MANAGED_BY, ORIGIN, owner_reference_to};
 use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::field_ownership::{
@@ -132,8 +132,7 @@ impl ExistingAccount {
     /// whoever changes the label by hand takes it over alone.
     pub fn is_made_by_us(&self) -> bool {
         let marks = [ORIGIN, MANAGED_BY];
-        self.applied_labels().any(|label| marks.contains(&label))
-            || !self.applied.owners.is_empty()
+        self.applied_labels().any(|label| marks.contains(&label)) || !self.applied.owners.is_empty()
     }
 
     /// Who else keeps the account.

@@ -373,8 +373,7 @@ fn an_account_that_another_manager_takes_over_is_given_up_but_for_what_we_still_
     let left: Vec<_> = given_up.annotations.keys().copied().collect();
     assert_eq!(left, [TOKEN_EXPIRATION, TENANT_ID]);
 
-    let label =
-        "f:labels: {\"f:app.kubernetes.io/managed-by\": {}, \"f:azwib.dev/origin\": {}}";
+    let label = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}, \"f:azwib.dev/origin\": {}}";
     let reference = "f:ownerReferences: {'k:{\"uid\":\"uid-a\"}': {}}";
     let without =
         taken
@@ -394,7 +393,8 @@ fn of_older_version() -> String {
 }
 
 #[test]
-fn what_azwib_has_made_is_known_by_what_its_manager_owns_whatever_a_policy_makes_of_the_common_label() {
+fn what_azwib_has_made_is_known_by_what_its_manager_owns_whatever_a_policy_makes_of_the_common_label()
+ {
     let claimants = [claimant("a", 1, "client-a")];
     let common = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}";
     for (yaml, what) in [
@@ -430,7 +430,11 @@ fn what_an_older_version_has_made_is_ours_and_gets_the_mark() {
     let claimants = [claimant("a", 1, "client-a")];
     let without_label = of_older_version()
         .replacen("managed-by: azwib", "managed-by: platform", 1)
-        .replacen("f:labels: {\"f:app.kubernetes.io/managed-by\": {}}", "f:labels: {}", 1);
+        .replacen(
+            "f:labels: {\"f:app.kubernetes.io/managed-by\": {}}",
+            "f:labels: {}",
+            1,
+        );
     for yaml in [
         of_older_version(),
         of_older_version().replacen("managed-by: azwib", "managed-by: platform", 1),
@@ -504,7 +508,11 @@ fn an_account_that_is_left_is_left_for_a_reason() {
     let kept = format!(
         "{OURS}    - {{manager: gitops, operation: Apply, fieldsV1: {{f:metadata: {{f:labels: {{f:team: {{}}}}}}}}}}\n"
     );
-    let tracked = OURS.replacen("labels: {", "labels: {kustomize.toolkit.fluxcd.io/name: x, ", 1);
+    let tracked = OURS.replacen(
+        "labels: {",
+        "labels: {kustomize.toolkit.fluxcd.io/name: x, ",
+        1,
+    );
     let owned = OURS.replacen(
         "    ownerReferences:\n",
         "    ownerReferences:\n    - {apiVersion: v1, kind: ConfigMap, name: other, uid: u}\n",
@@ -514,10 +522,20 @@ fn an_account_that_is_left_is_left_for_a_reason() {
         (&leaving, false, OURS, None),
         (&retained("a", 1, "client-a"), false, OURS, Some("Retain")),
         (&leaving, false, &kept, Some("\"gitops\" applies it")),
-        (&leaving, false, &tracked, Some("kustomize.toolkit.fluxcd.io/name")),
+        (
+            &leaving,
+            false,
+            &tracked,
+            Some("kustomize.toolkit.fluxcd.io/name"),
+        ),
         (&leaving, false, "{}", Some("did not make it")),
         (&leaving, true, OURS, Some("--cascade=orphan")),
-        (&leaving, false, &owned, Some("another owner, ConfigMap other")),
+        (
+            &leaving,
+            false,
+            &owned,
+            Some("another owner, ConfigMap other"),
+        ),
     ] {
         let existing = account(yaml);
         let after = configuration_after(leaving, &[], &existing);
@@ -535,9 +553,24 @@ fn what_came_back_is_compared_with_what_was_asked_for() {
     let claimants = [claimant("a", 1, "client-a")];
     let asked = configuration(&claimants, Some(&account(OURS)));
     for (from, to, field, found) in [
-        ("client-id: client-a", "client-id: client-x", CLIENT_ID, Some("client-x")),
-        ("      azure.workload.identity/tenant-id: tenant\n", "", TENANT_ID, None),
-        ("expiration: \"3600\"", "expiration: \"7200\"", TOKEN_EXPIRATION, Some("7200")),
+        (
+            "client-id: client-a",
+            "client-id: client-x",
+            CLIENT_ID,
+            Some("client-x"),
+        ),
+        (
+            "      azure.workload.identity/tenant-id: tenant\n",
+            "",
+            TENANT_ID,
+            None,
+        ),
+        (
+            "expiration: \"3600\"",
+            "expiration: \"7200\"",
+            TOKEN_EXPIRATION,
+            Some("7200"),
+        ),
     ] {
         let answer = account(&OURS.replacen(from, to, 1));
         let found_there: Vec<_> = asked.differences(&answer).collect();
@@ -561,7 +594,11 @@ fn what_was_changed_is_told_with_who_has_done_it() {
     let claimants = [claimant("a", 1, "client-a")];
     let edited = OURS
         .replacen("client-id: client-a", "client-id: client-x", 1)
-        .replacen("            \"f:azure.workload.identity/client-id\": {}\n", "", 1)
+        .replacen(
+            "            \"f:azure.workload.identity/client-id\": {}\n",
+            "",
+            1,
+        )
         + "    - {manager: kubectl-edit, operation: Update, fieldsV1: {f:metadata: {f:annotations: \
            {\"f:azure.workload.identity/client-id\": {}}}}}\n";
     let existing = account(&edited);
@@ -569,8 +606,12 @@ fn what_was_changed_is_told_with_who_has_done_it() {
     let drift = wanted.drift(Some(&existing));
     assert_eq!(drift.field, Field::Annotation(CLIENT_ID));
     assert_eq!(drift.by.as_deref(), Some("kubectl-edit"));
-    let removed = account(&OURS.replacen("      azure.workload.identity/tenant-id: tenant\n", "", 1));
+    let removed =
+        account(&OURS.replacen("      azure.workload.identity/tenant-id: tenant\n", "", 1));
     let drift = wanted.drift(Some(&removed));
-    assert_eq!((drift.field, drift.by), (Field::Annotation(TENANT_ID), None));
+    assert_eq!(
+        (drift.field, drift.by),
+        (Field::Annotation(TENANT_ID), None)
+    );
     assert_eq!(wanted.drift(None).field, Field::Account);
 }

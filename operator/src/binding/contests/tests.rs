@@ -37,14 +37,16 @@ struct World {
 impl World {
     fn admit(&self, client_id: &str) -> Admission {
         let drift = || by("kubectl-edit");
-        self.contests.admit(ORDERS, &configuration(client_id), drift)
+        self.contests
+            .admit(ORDERS, &configuration(client_id), drift)
     }
 
     fn write(&mut self, client_id: &str) {
         self.version += 1;
         let version = self.version.to_string();
         let configuration = configuration(client_id);
-        self.contests.written(ORDERS, &configuration, Some(&version));
+        self.contests
+            .written(ORDERS, &configuration, Some(&version));
     }
 
     /// Repairs as often as that goes at once.
@@ -117,7 +119,9 @@ async fn a_write_that_changes_nothing_is_no_repair() {
     let world = World::default();
     for _ in 0..50 {
         assert_eq!(world.admit("a"), Admission::Free);
-        world.contests.written(ORDERS, &configuration("a"), Some("7"));
+        world
+            .contests
+            .written(ORDERS, &configuration("a"), Some("7"));
     }
 }
 

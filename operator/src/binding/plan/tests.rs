@@ -273,7 +273,10 @@ fn a_suspended_holder_keeps_the_account_without_the_client_id_that_another_would
     let edited = account(&format!("{{annotations: {{{CLIENT_ID}: client-x}}}}"));
     let stopped = of(&edited);
     assert!(
-        matches!(stopped, AccountStep::Stop(ServiceAccountError::Frozen { .. })),
+        matches!(
+            stopped,
+            AccountStep::Stop(ServiceAccountError::Frozen { .. })
+        ),
         "{stopped:?}"
     );
     let named = account(&format!("{{annotations: {{{CLIENT_ID}: client-a}}}}"));
