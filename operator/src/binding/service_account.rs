@@ -186,7 +186,9 @@ fn leave_lifetime(
         .then(|| {
             configuration.annotations.remove(TOKEN_EXPIRATION);
             let message = &first.message;
-            configuration.note = Some(safe_line(&format!("the token lifetime is left as it is: {message}")));
+            configuration.note = Some(safe_line(&format!(
+                "the token lifetime is left as it is: {message}"
+            )));
         })
 }
 
