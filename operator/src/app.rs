@@ -17,6 +17,7 @@ use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
 use crate::binding::Context;
 use crate::binding::calls;
+use crate::binding::contests::Contests;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
 use crate::binding::kept;
@@ -100,6 +101,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         waits: Attempts::default(),
         unwritten: Attempts::default(),
         requests: Mutex::default(),
+        contests: Contests::default(),
         metrics: ReconcileMetrics::default(),
         clock: Clock::Wall,
     });

@@ -9,6 +9,7 @@ use azwib_crds::{ClientId, Issuer};
 use azwib_operator::azure::auth::{AuthConfig, Secret};
 use azwib_operator::azure::cloud::Cloud;
 use azwib_operator::azure::msi::MsiIdentityService;
+use azwib_operator::binding::contests::Contests;
 use azwib_operator::binding::controller::{Watches, guarded_reconcile};
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::kept;
@@ -91,6 +92,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         waits: Attempts::default(),
         unwritten: Attempts::default(),
         requests: Mutex::default(),
+        contests: Contests::default(),
         metrics: ReconcileMetrics::default(),
         clock,
     };

@@ -252,7 +252,7 @@ fn expected(
         return vec!["IdentityNotFound"];
     };
     let bindings = shared.cluster.bindings();
-    let mut allowed = account_conflict(&bindings, binding, namespace, account);
+    let mut allowed = account_conflict(shared, &bindings, binding, namespace, account);
     if has_older_twin(&bindings, binding, namespace, account, id) {
         allowed.push("DuplicateBinding");
         return allowed;
@@ -273,6 +273,7 @@ fn expected(
 }
 
 fn account_conflict(
+    shared: &Shared,
     bindings: &[WorkloadIdentityBinding],
     binding: &WorkloadIdentityBinding,
     namespace: &str,
@@ -289,7 +290,8 @@ fn account_conflict(
                     // One that is suspended still names an identity that was made again since.
                     || other.spec.suspend)
         });
-    if conflicts {
+    // A policy gives what is written another client id.
+    if conflicts || shared.cluster.policy(namespace).is_some() {
         vec!["ServiceAccountConflict"]
     } else {
         vec![]

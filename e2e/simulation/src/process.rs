@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use crate::invariants::{self, finalizers};
+use crate::invariants::{self, accounts, finalizers};
 use crate::kubernetes::{Key, Kind, Refusal};
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -128,6 +128,7 @@ impl Process {
         outcome: &Result<Value, Refusal>,
     ) {
         finalizers::written(self, method, key, outcome);
+        accounts::written(self, method, key, outcome);
         invariants::kubernetes_call(self, method, key, status, outcome);
     }
 

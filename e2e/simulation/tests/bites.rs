@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
+use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
@@ -48,6 +49,9 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::RecordWithdrawn | Bug::FailedCleanupLetsGo => &[NOTHING_LEFT],
         Bug::ReadyLostOn403 | Bug::ReadyLostOnDenial | Bug::ReadyLostInOutage => &[STAYS_READY],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
+        Bug::AnswerUnread => &[TRUE_REASON],
+        Bug::NoBrake => &[FIGHTS_SLOW_DOWN],
+        Bug::OwnerPutBack => &[ORPHANS_STAY],
         Bug::StatusAlwaysWritten => &[STILL],
         Bug::EmptyWatchAtOnce => &[WATCHES],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],

@@ -89,6 +89,10 @@ const TO_HAPPEN: &[&str] = &[
     "step DenyAssignment",
     "step RegionWithout",
     "step Crash",
+    "step EditAccount",
+    "step FightOverAccount",
+    "step OrphanedDeletion",
+    "step ChangeAccountPolicy",
     // What comes together.
     "step BindingsAtOnce",
     "step SilencedSubscription",
@@ -135,6 +139,7 @@ const TO_HAPPEN: &[&str] = &[
     "reason ScopeLocked",
     // Events besides those of `Ready`.
     "event CredentialLeft",
+    "event AccountLeft",
     "event IdentityReplaced",
     "event ForceDetached",
     // Where bindings end.

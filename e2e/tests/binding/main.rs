@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod account_changes;
+mod account_keepers;
+mod admission_policies;
 mod adopted_account;
 mod changes;
+mod contests;
 mod creation;
 mod deletion;
 mod drift;

@@ -192,7 +192,14 @@ pub(crate) struct DeletionWithAdoptedAccount;
 
 impl Story for DeletionWithAdoptedAccount {
     const NAME: &'static str = "delete-adopted";
-    const POINTS: &'static [Point<'static>] = Deletion::POINTS;
+    const POINTS: &'static [Point<'static>] = &[
+        azure(GET, 1),
+        azure(DELETE, 1),
+        kubernetes("PATCH", ACCOUNT, 1),
+        // Why the account stays.
+        kubernetes("POST", "events", 1),
+        kubernetes("PATCH", BINDING, 1),
+    ];
     const END: End = End::Gone;
 
     async fn prepare(&self, case: &Case, arm: &Arm) -> anyhow::Result<()> {

@@ -4,7 +4,9 @@
 //! its managed fields and the marks that GitOps tools leave on what they track.
 
 mod claimants;
+mod difference;
 mod existing;
+mod keeper;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +15,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::kubeutil::FIELD_MANAGER;
+use crate::runtime::deliberate::Bug;
+
 pub use claimants::{claimant, claimant_of, claimants};
+pub use difference::{Difference, Drift, Field};
 pub use existing::ExistingAccount;
+pub use keeper::Keeper;
+pub(super) use keeper::TRACKING_MARKS;
 
 /// Annotation that names the client id; read by the azure-workload-identity webhook.
 pub const CLIENT_ID: &str = "azure.workload.identity/client-id";
@@ -26,17 +33,13 @@ pub const TOKEN_EXPIRATION: &str = "azure.workload.identity/service-account-toke
 /// All of them.
 pub(super) const ANNOTATIONS: [&str; 3] = [CLIENT_ID, TENANT_ID, TOKEN_EXPIRATION];
 
-pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The label that marks what azwib has made, as status calls it. It is ours alone: policies own the common one.
+pub(super) const ORIGIN: &str = "azwib.dev/origin";
+const CREATED: &str = "Created";
 
-/// Marks of tools that keep the object elsewhere, as labels or annotations.
-pub(super) const TRACKING_MARKS: [&str; 6] = [
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "argocd.argoproj.io/tracking-id",
-    "app.kubernetes.io/instance",
-    "kustomize.toolkit.fluxcd.io/name",
-    "helm.toolkit.fluxcd.io/name",
-    "meta.helm.sh/release-name",
-];
+/// The common label that says who manages an object; what older versions marked accounts with. It is given to a new account
+/// and kept as long as nobody else takes it.
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// A binding that counts for an account: granted, not being deleted, its identity resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,17 +67,16 @@ pub struct AccountConfiguration {
     pub note: Option<String>,
     /// The account that this was computed from; None for one that is to be made.
     pub uid: Option<String>,
+    /// Those bindings among its owners, by name, that the account does not refer to yet.
+    pub new_owners: Vec<String>,
 }
 
 /// Who made the account, read from the account.
 ///
-/// Ours is what carries our label under our manager and is kept nowhere else; what is not there yet will be ours.
+/// Ours is what our manager has made and nobody else keeps; what is not there yet will be ours.
 pub fn origin(existing: Option<&ExistingAccount>) -> ServiceAccountOrigin {
-    let is_ours = existing.is_none_or(|account| {
-        account.managed_by() == Some(FIELD_MANAGER)
-            && account.applied_labels().any(|label| label == MANAGED_BY)
-            && !account.is_kept_elsewhere()
-    });
+    let is_ours =
+        existing.is_none_or(|account| account.is_made_by_us() && account.keeper().is_none());
     if is_ours {
         ServiceAccountOrigin::Created
     } else {
@@ -130,21 +132,41 @@ pub fn configuration(
     let all_delete = claimants
         .iter()
         .all(|claimant| claimant.deletion_policy == DeletionPolicy::Delete);
+    let mut owner_references: Vec<_> = if created && all_delete {
+        claimants.iter().map(owner_reference).collect()
+    } else {
+        vec![]
+    };
+    // Whichever binding writes it: another order would be a change.
+    owner_references.sort_by(|a, b| a.uid.cmp(&b.uid));
     AccountConfiguration {
         annotations,
-        labels: created
-            .then(|| (MANAGED_BY, FIELD_MANAGER.to_owned()))
-            .into_iter()
-            .collect(),
-        owner_references: if created && all_delete {
-            claimants.iter().map(owner_reference).collect()
+        labels: if created {
+            labels(existing)
         } else {
-            vec![]
+            BTreeMap::new()
         },
+        new_owners: existing.map_or_else(Vec::new, |account| {
+            let references = owner_references.iter();
+            let new = references.filter(|reference| !account.refers_to(reference));
+            new.map(|reference| reference.name.clone()).collect()
+        }),
+        owner_references,
         origin,
         note,
         uid: existing.and_then(|account| account.uid().map(str::to_owned)),
     }
+}
+
+/// Our mark; and the common label, unless somebody else has taken that: it proves nothing that the mark does not.
+fn labels(existing: Option<&ExistingAccount>) -> BTreeMap<&'static str, String> {
+    let is_still_ours =
+        existing.is_none_or(|account| account.applied_labels().any(|label| label == MANAGED_BY));
+    let common = is_still_ours.then(|| (MANAGED_BY, FIELD_MANAGER.to_owned()));
+    common
+        .into_iter()
+        .chain([(ORIGIN, CREATED.to_owned())])
+        .collect()
 }
 
 /// Without a holder an account carries none of our annotations, but for those that a binding with Retain has left: they
@@ -202,26 +224,60 @@ pub fn configuration_after(
         }
         return configuration;
     }
-    // What we made goes with its owner (the garbage collector takes it); what we adopted gives back our fields.
+    let configuration = configuration(std::slice::from_ref(leaving), Some(existing));
+    // What we made goes with its owners (the garbage collector takes it); what we adopted gives back our fields.
+    //
+    // The references stay as they are: another owner may be going as well, and one that was taken off, as by
+    // `kubectl delete --cascade=orphan`, is not put on again.
+    let owner_references = if configuration.owner_references.is_empty() {
+        vec![]
+    } else if Bug::OwnerPutBack.is_on() {
+        configuration.owner_references.clone()
+    } else {
+        existing.own_references().collect()
+    };
     AccountConfiguration {
         annotations: BTreeMap::new(),
+        owner_references,
+        new_owners: vec![],
         note: None,
-        ..configuration(std::slice::from_ref(leaving), Some(existing))
+        ..configuration
     }
+}
+
+/// Why an account stays though the last of its bindings goes; None where it goes along.
+///
+/// `configuration` is what the binding that leaves has made of it; `is_orphaned` says that it is deleted with
+/// `--cascade=orphan`, and the garbage collector may not have been there yet.
+pub fn why_left(
+    leaving: &Claimant,
+    is_orphaned: bool,
+    configuration: &AccountConfiguration,
+    existing: &ExistingAccount,
+) -> Option<String> {
+    if leaving.deletion_policy == DeletionPolicy::Retain {
+        return Some("deletionPolicy is Retain".to_owned());
+    }
+    if let Some(keeper) = existing.keeper() {
+        return Some(format!("it is kept elsewhere, since {keeper}"));
+    }
+    if !existing.is_made_by_us() {
+        let why = "azwib did not make it, or its managed fields do not show that any more";
+        return Some(why.to_owned());
+    }
+    if is_orphaned || configuration.owner_references.is_empty() {
+        let why = "its owner reference was taken off, as `kubectl delete --cascade=orphan` does";
+        return Some(why.to_owned());
+    }
+    existing
+        .other_reference()
+        .map(|owner| format!("it has another owner, {owner}"))
 }
 
 impl AccountConfiguration {
     /// Whether the account carries exactly this under our field manager, so that nothing needs to be written.
     pub fn is_in_place(&self, existing: &ExistingAccount) -> bool {
-        holds(|key| existing.annotation(key), &self.annotations)
-            && holds(
-                |key| existing.managed_by().filter(|_| key == MANAGED_BY),
-                &self.labels,
-            )
-            && self
-                .owner_references
-                .iter()
-                .all(|reference| existing.refers_to(reference))
+        self.differences(existing).next().is_none()
             && existing
                 .applied_annotations()
                 .eq(self.annotations.keys().copied())
@@ -266,15 +322,6 @@ impl AccountConfiguration {
     pub fn force(&self) -> bool {
         self.origin == ServiceAccountOrigin::Created
     }
-}
-
-fn holds<'a>(
-    existing: impl Fn(&str) -> Option<&'a str>,
-    wanted: &BTreeMap<&'static str, String>,
-) -> bool {
-    wanted
-        .iter()
-        .all(|(key, value)| existing(key) == Some(value.as_str()))
 }
 
 fn foreign_expiration(

@@ -3,14 +3,15 @@
 mod credential;
 
 use azwib_crds::{
-    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountStatus,
-    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
+    ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
-use super::account::AccountConfiguration;
+use super::account::{AccountConfiguration, Difference, Drift, ExistingAccount, Field};
 use super::calls::{Call, CallFailed};
+use super::contests::{Admission, Contested};
 use super::error::Error;
 use super::plan::{AccountStep, CredentialStep, Plan};
 use super::service_account::{ServiceAccountError, apply_account};
@@ -165,7 +166,8 @@ pub async fn write_status(
 /// What is to become of the account.
 struct Account<'a> {
     configuration: AccountConfiguration,
-    needs_apply: bool,
+    /// What has been changed about it, where it is applied.
+    needs_apply: Option<Drift>,
     desired: &'a Desired,
     ctx: &'a Context,
 }
@@ -178,8 +180,8 @@ impl<'a> Account<'a> {
         ctx: &'a Context,
     ) -> Result<Option<Self>, ServiceAccountError> {
         let (configuration, needs_apply) = match step {
-            AccountStep::InPlace(configuration) => (configuration, false),
-            AccountStep::Apply(configuration) => (configuration, true),
+            AccountStep::InPlace(configuration) => (configuration, None),
+            AccountStep::Apply(configuration, drift) => (configuration, Some(drift)),
             AccountStep::Wait => return Ok(None),
             AccountStep::Stop(error) => return Err(error),
             AccountStep::GiveUp(configuration, error) => {
@@ -200,19 +202,35 @@ impl<'a> Account<'a> {
         let Self {
             mut configuration,
             needs_apply,
-            desired:
-                Desired {
-                    namespace,
-                    service_account,
-                    ..
-                },
+            desired,
             ctx,
         } = self;
-        if needs_apply {
-            configuration = apply_account(namespace, service_account, configuration, ctx).await?;
+        let account = (&*desired.namespace, &*desired.service_account);
+        let contested = match needs_apply {
+            None => ctx.contests.stands(account),
+            Some(drift) => match ctx.contests.admit(account, &configuration, || drift) {
+                Admission::Refused(contested) => Some(contested),
+                admission => {
+                    let (applied, answer) =
+                        apply_account(account.0, account.1, configuration, ctx).await?;
+                    configuration = applied;
+                    match admission {
+                        // What is said stays the same for as long as the contest lasts.
+                        Admission::InContest(contested) => Some(contested),
+                        _ => {
+                            came_back_as_asked(&configuration, &answer, desired)?;
+                            None
+                        }
+                    }
+                }
+            },
+        };
+        let concerns = |it: &Contested| is_of_concern(&it.drift.field, desired);
+        if let Some(contested) = contested.filter(concerns) {
+            return Err(ServiceAccountError::Contested(contested));
         }
         let status = ServiceAccountStatus {
-            name: service_account.clone(),
+            name: desired.service_account.clone(),
             origin: configuration.origin,
         };
         Ok(AppliedAccount {
@@ -220,4 +238,24 @@ impl<'a> Account<'a> {
             note: configuration.note,
         })
     }
+}
+
+/// Compares the answer to a write with what was asked for: a policy may have changed it.
+fn came_back_as_asked(
+    asked: &AccountConfiguration,
+    answer: &ExistingAccount,
+    desired: &Desired,
+) -> Result<(), ServiceAccountError> {
+    let concerns = |it: &Difference| is_of_concern(&it.field, desired);
+    match asked.differences(answer).find(concerns) {
+        Some(difference) if !Bug::AnswerUnread.is_on() => {
+            Err(ServiceAccountError::Altered(difference))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An additional identity needs none of the annotations: they are the holder's.
+fn is_of_concern(field: &Field, desired: &Desired) -> bool {
+    !(desired.role == ServiceAccountRole::Additional && matches!(field, Field::Annotation(_)))
 }

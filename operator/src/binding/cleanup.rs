@@ -18,7 +18,7 @@ use kube::{Api, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::account::{claimant, configuration_after};
+use super::account::{claimant, configuration_after, why_left};
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
 use super::records::content_of;
@@ -275,13 +275,30 @@ async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Err
     let siblings = ctx.siblings(namespace, name);
     let remaining: Vec<_> = siblings.iter().filter_map(claimant).collect();
     let configuration = configuration_after(leaving, &remaining, &existing);
-    if configuration.is_in_place(&existing) {
-        return Ok(());
+    let is_orphaned = departing.is_orphaning();
+    let left = why_left(leaving, is_orphaned, &configuration, &existing);
+    let left = left.filter(|_| remaining.is_empty());
+    if !configuration.is_in_place(&existing) {
+        match apply_account(namespace, name, configuration, ctx).await {
+            Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => {}
+            // What another manager holds is not ours to take away.
+            Err(ServiceAccountError::HeldByManager { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    match apply_account(namespace, name, configuration, ctx).await {
-        Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => Ok(()),
-        // What another manager holds is not ours to take away.
-        Err(ServiceAccountError::HeldByManager { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+    if let Some(why) = left
+        && !is_going(namespace, ctx).await?
+    {
+        ctx.events
+            .account_left(&departing.metadata, name, &why)
+            .await;
     }
+    Ok(())
+}
+
+/// Whether a namespace is being deleted, with all that is in it.
+async fn is_going(namespace: &str, ctx: &Context) -> Result<bool, kube::Error> {
+    let namespaces: Api<Namespace> = Api::all(ctx.client.clone());
+    let found = namespaces.get_metadata_opt(namespace).await?;
+    Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
 }

@@ -12,6 +12,7 @@ use super::claims::{credential_reason, is_refused, tells_of_refusal};
 use super::cleanup::Stopped;
 use super::error::Error;
 use super::finalizer;
+use super::reason::ConditionType;
 use super::status::{self, Report};
 use super::validate::validate;
 use super::{Context, Failed};
@@ -180,7 +181,7 @@ pub(super) async fn conclude(
     let Pass {
         binding,
         latest,
-        report,
+        mut report,
         kept,
     } = pass;
     let uid = binding.uid().unwrap_or_default();
@@ -203,10 +204,20 @@ pub(super) async fn conclude(
     } else {
         stood
     });
+    // An account that stands again is told, whatever is not said of the credential.
+    let account_stands = refused.is_some()
+        && error
+            .as_ref()
+            .is_some_and(|error| stays_refused.is_some() || error.is_wait())
+        && report.mends_account(latest);
+    if account_stands {
+        report.leave(ConditionType::CredentialReady);
+    }
     let status = status::compute(latest, report, &moment);
     let propagation_left = status::propagation_left(&status.conditions, &moment);
     // Waits for a turn are short: saying so at once would cost a write for each.
     let silent = match &error {
+        _ if account_stands => false,
         Some(error) if error.is_of_api_server() => !error.is_refusal_told_after(stood),
         Some(error) if error.is_not_now() && kept => true,
         Some(_) if stays_refused.is_some() => true,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Failed;
 use super::account::ExistingAccount;
+use super::contests::Contests;
 use super::error::Error;
 use super::events::Events;
 use super::index::{Bindings, Found};
@@ -59,6 +60,8 @@ pub struct Context {
     pub ledgers: Arc<Ledgers>,
     pub bindings: Bindings,
     pub accounts: Store<ExistingAccount>,
+    /// Accounts that somebody changes again and again.
+    pub contests: Contests,
     pub settings: Settings,
     pub attempts: Attempts,
     /// Of those that wait for somebody else, and of Azure's wish for a pause.

@@ -19,6 +19,10 @@ use crate::ledger::plan::Rank;
 /// Annotation that lets go of a binding whose credential Azure does not let us delete.
 pub const FORCE_DETACH: &str = "azwib.dev/force-detach";
 
+/// The garbage collector's finalizer on an object that is deleted with `--cascade=orphan`
+/// (`metav1.FinalizerOrphanDependents`).
+const ORPHAN: &str = "orphan";
+
 /// What the cleanup of a binding goes by.
 #[derive(Debug, Clone)]
 pub struct Departing {
@@ -69,6 +73,12 @@ impl Departing {
     /// Whether the binding itself carries the annotation that lets go of it.
     pub fn asks_to_let_go(&self) -> bool {
         asks_to_let_go(&self.metadata)
+    }
+
+    /// Whether it is deleted with `--cascade=orphan`: what it owns stays.
+    pub fn is_orphaning(&self) -> bool {
+        let finalizers = self.metadata.finalizers.iter().flatten();
+        finalizers.into_iter().any(|finalizer| finalizer == ORPHAN)
     }
 
     /// From the object as the API server stores it; only what cleanup needs has to be readable.

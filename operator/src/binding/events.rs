@@ -49,6 +49,7 @@ pub enum EventReason {
     Ready(Reason),
     IdentityReplaced,
     CredentialLeft,
+    AccountLeft,
     ForceDetached,
 }
 
@@ -62,6 +63,7 @@ impl EventReason {
             .chain([
                 Self::IdentityReplaced,
                 Self::CredentialLeft,
+                Self::AccountLeft,
                 Self::ForceDetached,
             ])
     }
@@ -71,6 +73,7 @@ impl EventReason {
             Self::Ready(reason) => reason.as_str(),
             Self::IdentityReplaced => "IdentityReplaced",
             Self::CredentialLeft => "CredentialLeft",
+            Self::AccountLeft => "AccountLeft",
             Self::ForceDetached => "ForceDetached",
         }
     }
@@ -87,7 +90,8 @@ impl EventReason {
                 | Reason::WaitingForCredential
                 | Reason::Suspended
                 | Reason::CleanedUp,
-            ) => EventType::Normal,
+            )
+            | Self::AccountLeft => EventType::Normal,
             _ => EventType::Warning,
         }
     }
@@ -103,6 +107,9 @@ impl EventReason {
             Self::CredentialLeft => {
                 "The binding went, and a credential that it recorded stays: it is not provably ours."
             }
+            Self::AccountLeft => {
+                "The binding went, the last of its ServiceAccount, and the account stays: the note says why."
+            }
             Self::ForceDetached => {
                 "The binding was let go as asked although its cleanup failed: what it made may be left, as the note says."
             }
@@ -112,7 +119,7 @@ impl EventReason {
     fn action(self) -> &'static str {
         match self {
             Self::Ready(_) | Self::IdentityReplaced => "Reconcile",
-            Self::CredentialLeft | Self::ForceDetached => "Delete",
+            Self::CredentialLeft | Self::AccountLeft | Self::ForceDetached => "Delete",
         }
     }
 }
@@ -243,6 +250,13 @@ impl Events {
         let note =
             format!("the federated identity credential {credential} is left in Azure: {why}");
         self.publish(Told::new(binding, EventReason::CredentialLeft, &note))
+            .await;
+    }
+
+    /// Tells that an account stays though the last of its bindings goes, while that and its namespace are there.
+    pub async fn account_left(&self, binding: &ObjectMeta, account: &str, why: &str) {
+        let note = format!("the service account {account} stays: {why}");
+        self.publish(Told::new(binding, EventReason::AccountLeft, &note))
             .await;
     }
 

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod claims;
 pub mod cleanup;
 mod conclude;
+pub mod contests;
 mod context;
 pub mod controller;
 pub mod departing;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use azwib_crds::{ResolvedIdentity, ServiceAccountCreation, ServiceAccountRole};
 
-use super::account::{AccountConfiguration, Claimant, ExistingAccount, configuration, holder};
+use super::account::{
+    AccountConfiguration, CLIENT_ID, Claimant, Drift, ExistingAccount, Field, configuration, holder,
+};
 use super::error::Error;
 use super::observe::Observed;
 use super::service_account::ServiceAccountError;
@@ -29,8 +31,8 @@ pub struct Plan {
 pub enum AccountStep {
     /// It is as it should be.
     InPlace(AccountConfiguration),
-    /// It is applied.
-    Apply(AccountConfiguration),
+    /// It is applied; where it carried this before, it was changed since.
+    Apply(AccountConfiguration, Drift),
     /// It stays with whoever holds it.
     Stop(ServiceAccountError),
     /// This is applied, and then it stays with whoever holds it.
@@ -138,14 +140,18 @@ fn account_step(
         return if waits && !credential_works {
             AccountStep::Wait
         } else {
-            AccountStep::Apply(configuration)
+            let drift = configuration.drift(None);
+            AccountStep::Apply(configuration, drift)
         };
     };
     if let Some((field, manager)) = configuration.conflict(existing) {
         let given_up = configuration.given_up(existing);
         // An additional identity needs none of the annotations: their conflict is the holder's.
         if desired.role == ServiceAccountRole::Additional {
-            return given_up.map_or(AccountStep::InPlace(configuration), AccountStep::Apply);
+            return given_up.map_or(AccountStep::InPlace(configuration), |configuration| {
+                let drift = configuration.drift(Some(existing));
+                AccountStep::Apply(configuration, drift)
+            });
         }
         let error = ServiceAccountError::HeldByManager {
             field: format!("annotation {field}"),
@@ -156,11 +162,32 @@ fn account_step(
             None => AccountStep::Stop(error),
         };
     }
+    if let Some(error) = frozen(claimants, existing, identity, desired) {
+        return AccountStep::Stop(error);
+    }
     if configuration.is_in_place(existing) {
         AccountStep::InPlace(configuration)
     } else {
-        AccountStep::Apply(configuration)
+        let drift = configuration.drift(Some(existing));
+        AccountStep::Apply(configuration, drift)
     }
+}
+
+/// A suspended holder keeps the account as it is, and that may be without the client id that this binding would name.
+fn frozen(
+    claimants: &[Claimant],
+    existing: &ExistingAccount,
+    identity: &ResolvedIdentity,
+    desired: &Desired,
+) -> Option<ServiceAccountError> {
+    let holder = holder(claimants, Some(existing)).filter(|holder| holder.suspended)?;
+    let names_it = existing.annotation(CLIENT_ID) == Some(&identity.client_id);
+    (desired.role == ServiceAccountRole::Default && !names_it).then(|| {
+        ServiceAccountError::Frozen {
+            field: Field::Annotation(CLIENT_ID).to_string(),
+            binding: holder.name.clone(),
+        }
+    })
 }
 
 #[cfg(test)]

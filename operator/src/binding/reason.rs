@@ -151,7 +151,7 @@ reasons! {
     Throttled => Heals,
     /// The ServiceAccount exists and carries the annotations of this identity.
     Applied => Heals,
-    /// The ServiceAccount is claimed for another identity, by another binding or another field manager.
+    /// The ServiceAccount does not stay as this binding needs it: another binding, another field manager or an admission policy changes it.
     ServiceAccountConflict => CurableElsewhere,
     /// The API server refused to write the ServiceAccount.
     ServiceAccountRefused => CurableElsewhere,

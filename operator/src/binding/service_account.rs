@@ -1,20 +1,24 @@
 //! Reads of a ServiceAccount, and writes by server-side apply.
 
+use azwib_crds::WorkloadIdentityBinding;
 use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube_runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::Context;
-use super::account::{AccountConfiguration, ExistingAccount, TOKEN_EXPIRATION};
+use super::account::{AccountConfiguration, Difference, ExistingAccount, TOKEN_EXPIRATION};
 use super::calls;
+use super::contests::Contested;
 use super::reason::Reason;
 use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::answers::{Answer, words};
 use crate::kubeutil::attempts::Pace;
 use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
+use crate::runtime::deliberate::Bug;
 
 /// The API server's path of the map of annotations.
 const ANNOTATIONS: &str = ".metadata.annotations";
@@ -32,6 +36,23 @@ pub enum ServiceAccountError {
          keep the account out of this binding"
     )]
     HeldByManager { field: String, message: String },
+    #[error(
+        "the service account's {field} belongs to the binding \"{binding}\", which is suspended: it is left as it is, \
+         without this binding's client id; resume that binding, delete it, or use another service account"
+    )]
+    Frozen { field: String, binding: String },
+    #[error(
+        "the service account was written, and came back changed: of {} \"{}\" was asked for, and {} is there. An \
+         admission policy or webhook of this cluster changes what azwib writes: exempt this account from it, or the field \
+         manager \"azwib\"", .0.field, .0.asked, .0.found()
+    )]
+    Altered(Difference),
+    #[error(
+        "{} changes the service account again and again, {} first: azwib puts it back every 15 seconds only, as long as that \
+         goes on. Let one of the two have it: end what changes it, or delete this binding",
+        manager(.0.drift.by.as_deref()), .0.drift.field
+    )]
+    Contested(Contested),
     #[error(
         "the API server refused the service account: {0}; have the quota or the rule that it names changed"
     )]
@@ -52,9 +73,11 @@ impl ServiceAccountError {
     /// The reason that `ServiceAccountReady` shows; None when status stays as it is.
     pub fn reason(&self) -> Option<Reason> {
         match self {
-            Self::HeldByBinding { .. } | Self::HeldByManager { .. } => {
-                Some(Reason::ServiceAccountConflict)
-            }
+            Self::HeldByBinding { .. }
+            | Self::HeldByManager { .. }
+            | Self::Frozen { .. }
+            | Self::Altered(_)
+            | Self::Contested(_) => Some(Reason::ServiceAccountConflict),
             Self::Refused(_) => Some(Reason::ServiceAccountRefused),
             Self::WaitingForCredential => Some(Reason::WaitingForCredential),
             Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
@@ -68,6 +91,7 @@ impl ServiceAccountError {
         match self {
             Self::NotTaken(error) => calls::pace(error),
             Self::Refused(_) => Pace::WaitForSlot,
+            Self::Contested(contested) => Pace::Until(contested.until),
             _ => Pace::WaitForChange,
         }
     }
@@ -118,50 +142,91 @@ pub async fn account_now(
 
 /// Applies the account's configuration, by force only to an account that is ours.
 ///
-/// A token lifetime that another manager has set meanwhile is left to it.
+/// A token lifetime that another manager has set meanwhile is left to it. What came back is given with what was applied: it
+/// may be something else, where an admission policy changes what is written.
 pub async fn apply_account(
     namespace: &str,
     name: &str,
     mut configuration: AccountConfiguration,
     ctx: &Context,
-) -> Result<AccountConfiguration, ServiceAccountError> {
+) -> Result<(AccountConfiguration, ExistingAccount), ServiceAccountError> {
+    leave_out_who_is_going(namespace, &mut configuration, ctx)
+        .await
+        .map_err(ServiceAccountError::NotTaken)?;
     let force = configuration.force();
-    match patch_account(namespace, name, &configuration, force, ctx).await {
-        Ok(()) => Ok(configuration),
+    let patched = match patch_account(namespace, name, &configuration, force, ctx).await {
+        Ok(patched) => patched,
         Err(error) => {
             let conflicts = conflicts(&error);
             // An applied `annotations: {}` owns the map but nothing in it: force takes nothing from anybody.
-            if !conflicts.is_empty() && conflicts.iter().all(|it| it.field == ANNOTATIONS) {
-                patch_account(namespace, name, &configuration, true, ctx)
-                    .await
-                    .map_err(ServiceAccountError::of)?;
-                return Ok(configuration);
+            let force = !conflicts.is_empty() && conflicts.iter().all(|it| it.field == ANNOTATIONS);
+            if !force {
+                leave_lifetime(&mut configuration, &conflicts)
+                    .ok_or_else(|| held_by(&conflicts, error))?;
             }
-            let decisive = conflicts
-                .iter()
-                .find(|conflict| !conflict.field.ends_with(TOKEN_EXPIRATION));
-            match (decisive, conflicts.first()) {
-                (Some(FieldConflict { field, message }), _) => {
-                    Err(ServiceAccountError::HeldByManager {
-                        field: field.clone(),
-                        // A manager may call itself anything, a token too.
-                        message: safe_line(message),
-                    })
-                }
-                (None, Some(FieldConflict { message, .. })) => {
-                    configuration.annotations.remove(TOKEN_EXPIRATION);
-                    configuration.note = Some(safe_line(&format!(
-                        "the token lifetime is left as it is: {message}"
-                    )));
-                    patch_account(namespace, name, &configuration, force, ctx)
-                        .await
-                        .map_err(ServiceAccountError::of)?;
-                    Ok(configuration)
-                }
-                (None, None) => Err(ServiceAccountError::of(error)),
-            }
+            patch_account(namespace, name, &configuration, force, ctx)
+                .await
+                .map_err(ServiceAccountError::of)?
         }
+    };
+    let version = patched.resource_version.clone();
+    ctx.contests
+        .written((namespace, name), &configuration, version.as_deref());
+    Ok((configuration, ExistingAccount::of(&patched)))
+}
+
+/// Leaves the token lifetime to another manager where nothing else is in conflict; None otherwise.
+fn leave_lifetime(
+    configuration: &mut AccountConfiguration,
+    conflicts: &[FieldConflict],
+) -> Option<()> {
+    let first = conflicts.first()?;
+    let mut all = conflicts.iter();
+    all.all(|conflict| conflict.field.ends_with(TOKEN_EXPIRATION))
+        .then(|| {
+            configuration.annotations.remove(TOKEN_EXPIRATION);
+            let message = &first.message;
+            configuration.note = Some(safe_line(&format!(
+                "the token lifetime is left as it is: {message}"
+            )));
+        })
+}
+
+/// Whose field it is that refused the account; the API server refused it for another reason where there is none.
+fn held_by(conflicts: &[FieldConflict], error: kube::Error) -> ServiceAccountError {
+    let decisive = conflicts
+        .iter()
+        .find(|conflict| !conflict.field.ends_with(TOKEN_EXPIRATION));
+    match decisive {
+        Some(FieldConflict { field, message }) => ServiceAccountError::HeldByManager {
+            field: field.clone(),
+            // A manager may call itself anything, a token too.
+            message: safe_line(message),
+        },
+        None => ServiceAccountError::of(error),
     }
+}
+
+/// Takes those out of the owners that are going, and that the account does not refer to: the watch may lag behind, and a reference
+/// that the garbage collector has just taken off (`kubectl delete --cascade=orphan`) is not put on again.
+async fn leave_out_who_is_going(
+    namespace: &str,
+    configuration: &mut AccountConfiguration,
+    ctx: &Context,
+) -> Result<(), kube::Error> {
+    if Bug::OwnerPutBack.is_on() {
+        return Ok(());
+    }
+    let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(ctx.client.clone(), namespace);
+    for name in std::mem::take(&mut configuration.new_owners) {
+        let binding = bindings.get_metadata_opt(&name).await?;
+        let stays = binding.filter(|binding| binding.metadata.deletion_timestamp.is_none());
+        let uid = stays.and_then(|binding| binding.metadata.uid);
+        configuration
+            .owner_references
+            .retain(|reference| reference.name != name || Some(&reference.uid) == uid.as_ref());
+    }
+    Ok(())
 }
 
 async fn patch_account(
@@ -170,7 +235,7 @@ async fn patch_account(
     configuration: &AccountConfiguration,
     force: bool,
     ctx: &Context,
-) -> Result<(), kube::Error> {
+) -> Result<ObjectMeta, kube::Error> {
     let accounts: Api<ServiceAccount> = Api::namespaced(ctx.client.clone(), namespace);
     let parameters = PatchParams {
         force,
@@ -191,8 +256,16 @@ async fn patch_account(
         metadata["ownerReferences"] = json!(configuration.owner_references);
     }
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata });
-    accounts
+    let patched = accounts
         .patch_metadata(name, &parameters, &Patch::Apply(&account))
-        .await
-        .map(drop)
+        .await?;
+    Ok(patched.metadata)
+}
+
+/// Who it is that changes an account, as a message begins with it.
+fn manager(by: Option<&str>) -> String {
+    by.map_or_else(
+        || "somebody".to_owned(),
+        |manager| format!("the field manager \"{manager}\""),
+    )
 }

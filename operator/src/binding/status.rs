@@ -73,6 +73,20 @@ impl Report {
         });
     }
 
+    /// Says nothing of this condition: it stays as it is.
+    pub fn leave(&mut self, condition: ConditionType) {
+        self.findings
+            .retain(|finding| finding.condition != condition);
+    }
+
+    /// Whether the account of a binding stands, of which status says something else.
+    pub fn mends_account(&self, binding: &WorkloadIdentityBinding) -> bool {
+        account_failed(binding)
+            && self
+                .finding(ConditionType::ServiceAccountReady)
+                .is_some_and(|finding| finding.met)
+    }
+
     fn finding(&self, condition: ConditionType) -> Option<&Finding> {
         self.findings
             .iter()

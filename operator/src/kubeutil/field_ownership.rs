@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The part of an object's metadata that one entry of `managedFields` owns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,19 +41,36 @@ pub fn applied_by(meta: &ObjectMeta, manager: &str) -> OwnedMetadata {
         .unwrap_or_default()
 }
 
-/// The other managers that own this annotation, and whether by server-side apply.
+/// The other managers that own this annotation.
 pub fn other_owners<'a>(
     meta: &'a ObjectMeta,
     manager: &'a str,
     annotation: &'a str,
-) -> impl Iterator<Item = (&'a str, bool)> {
+) -> impl Iterator<Item = &'a str> {
     entries(meta)
         .filter(move |entry| !(is_apply(entry) && entry.manager.as_deref() == Some(manager)))
         .filter(move |entry| OwnedMetadata::of(entry).annotations.contains(annotation))
-        .map(|entry| {
-            let manager = entry.manager.as_deref().unwrap_or("unknown");
-            (manager, is_apply(entry))
+        .map(|entry| entry.manager.as_deref().unwrap_or("unknown"))
+}
+
+/// The other managers that own anything by server-side apply, each with the fields that it owns.
+pub fn other_appliers<'a>(
+    meta: &'a ObjectMeta,
+    manager: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a Map<String, Value>)> {
+    entries(meta)
+        .filter(move |entry| is_apply(entry) && entry.manager.as_deref() != Some(manager))
+        .filter_map(|entry| {
+            let fields = entry.fields_v1.as_ref()?.0.as_object()?;
+            Some((entry.manager.as_deref().unwrap_or("unknown"), fields))
         })
+}
+
+/// Which other manager has changed the object last, as far as it still owns anything of it.
+pub fn last_other_manager<'a>(meta: &'a ObjectMeta, manager: &str) -> Option<&'a str> {
+    let others = entries(meta).filter(|entry| entry.manager.as_deref() != Some(manager));
+    let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    last.manager.as_deref()
 }
 
 fn entries(meta: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
@@ -135,16 +152,38 @@ mod tests {
     }
 
     #[test]
-    fn other_owners_are_told_apart_by_operation() {
+    fn others_that_apply_are_told_from_those_that_update() {
+        let meta = meta();
+        let appliers: Vec<_> = other_appliers(&meta, "azwib").map(|(it, _)| it).collect();
+        assert_eq!(appliers, ["argocd-controller"]);
+    }
+
+    #[test]
+    fn the_last_of_the_others_is_known_by_its_time() {
+        let meta: ObjectMeta = serde_yaml_ng::from_str(
+            r#"
+            managedFields:
+            - {manager: kubectl-edit, operation: Update, time: "2026-01-01T00:00:02Z"}
+            - {manager: helm, operation: Update, time: "2026-01-01T00:00:01Z"}
+            - {manager: azwib, operation: Apply, time: "2026-01-01T00:00:03Z"}
+            "#,
+        )
+        .unwrap();
+        assert_eq!(last_other_manager(&meta, "azwib"), Some("kubectl-edit"));
+        assert_eq!(last_other_manager(&ObjectMeta::default(), "azwib"), None);
+    }
+
+    #[test]
+    fn the_other_owners_of_an_annotation_are_named() {
         let meta = meta();
         let owners = |annotation| other_owners(&meta, "azwib", annotation).collect::<Vec<_>>();
         assert_eq!(
             owners("azure.workload.identity/client-id"),
-            [("argocd-controller", true)]
+            ["argocd-controller"]
         );
         assert_eq!(
             owners("azure.workload.identity/tenant-id"),
-            [("kubectl-edit", false)]
+            ["kubectl-edit"]
         );
     }
 }

@@ -78,11 +78,17 @@ pub enum Bug {
     EmptyWatchAtOnce,
     /// A refusal of the finalizer is taken for a race.
     RefusedFinalizerDropped,
+    /// What the answer to a write says is not looked at.
+    AnswerUnread,
+    /// Whatever is changed about an account is put back at once, however often.
+    NoBrake,
+    /// An account refers again to a binding that is going, whose reference was taken off.
+    OwnerPutBack,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -117,6 +123,9 @@ impl Bug {
         Self::AnothersFinalizer,
         Self::EmptyWatchAtOnce,
         Self::RefusedFinalizerDropped,
+        Self::AnswerUnread,
+        Self::NoBrake,
+        Self::OwnerPutBack,
     ];
 
     /// Whether this thread has it.

@@ -1,5 +1,6 @@
 //! What must hold at every moment. Each invariant has a name, by which a failure tells of it.
 
+pub mod accounts;
 mod in_order;
 mod kubernetes;
 mod ours;
@@ -73,6 +74,10 @@ pub struct Books {
     pub last_write: Option<Timestamp>,
     /// Pauses that are not believed to their end.
     pauses: pauses::Pauses,
+    /// What was written to accounts.
+    pub accounts: accounts::Accounts,
+    /// The UIDs of bindings that have left their accounts.
+    pub orphaned: BTreeSet<String>,
     /// What was spent for bindings, and what went wrong.
     pub costs: Costs,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Cluster, Key, Refusal};
+use super::{CLIENT_ID, Cluster, Key, Refusal};
 
 const MANAGER: &str = "azwib";
 
@@ -84,6 +84,11 @@ impl Cluster {
             Value::Null => json!([]),
             references => references.clone(),
         };
+        if let Some(client_id) = self.policy(&key.namespace)
+            && metadata["annotations"][CLIENT_ID].is_string()
+        {
+            metadata["annotations"][CLIENT_ID] = json!(client_id);
+        }
         metadata["managedFields"] = json!([{
             "manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
             "fieldsV1": { "f:metadata": fields(wanted) },

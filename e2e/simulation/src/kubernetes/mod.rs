@@ -5,6 +5,7 @@
 //! ownership is as simple as can be: one manager that applies. The end-to-end tests prove it on a real API server.
 
 mod apply;
+mod others;
 mod service;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::time::Time;
 use crate::trace::lock;
+pub use others::CLIENT_ID;
 pub use service::ApiServer;
 
 /// The kinds that are stored.
@@ -102,6 +104,8 @@ struct State {
     uids: u64,
     objects: BTreeMap<Key, Value>,
     history: Vec<Change>,
+    /// The client id that a policy gives the accounts of a namespace.
+    policies: BTreeMap<String, String>,
 }
 
 /// The stored objects, shared by the API servers of all processes.
@@ -119,6 +123,7 @@ impl Cluster {
             uids: 0,
             objects: BTreeMap::new(),
             history: Vec::new(),
+            policies: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),

@@ -280,6 +280,9 @@ fn foreign_write(step: Step, identity: &IdentityName, shared: &Shared, world: &W
 
 pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
     shared.trace.note("world: obstructions go");
+    for namespace in &world.namespaces {
+        shared.cluster.set_policy(namespace, None);
+    }
     costs::changed(shared, None);
     let now = shared.time.now();
     let mut azure = lock(&shared.azure);

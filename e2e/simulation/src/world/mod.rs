@@ -3,6 +3,7 @@
 //!
 //! Most steps come one by one. What only a coincidence shows, such as a deletion in the moment of a write, is a step too.
 
+mod accounts;
 mod azure;
 mod bindings;
 mod coincidence;
@@ -82,6 +83,10 @@ enum Step {
     RefuseByAdmission,
     DeletionsThrottled,
     LeftoverRemoved,
+    EditAccount,
+    FightOverAccount,
+    OrphanedDeletion,
+    ChangeAccountPolicy,
 }
 
 fn calm_step(shared: &Shared) -> Step {
@@ -153,6 +158,10 @@ fn any_step(shared: &Shared) -> Step {
         RefuseByAdmission,
         DeletionsThrottled,
         LeftoverRemoved,
+        EditAccount,
+        FightOverAccount,
+        OrphanedDeletion,
+        ChangeAccountPolicy,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
@@ -197,6 +206,10 @@ async fn take(step: Step, shared: &Shared, world: &World) {
         Step::DeletionsThrottled => coincidence::deletions_throttled(shared, world).await,
         Step::LeftoverRemoved => coincidence::leftover_removed(shared, world).await,
         Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
+        Step::EditAccount
+        | Step::FightOverAccount
+        | Step::OrphanedDeletion
+        | Step::ChangeAccountPolicy => accounts::on_accounts(step, shared, world).await,
         _ => in_azure(step, shared, world),
     }
 }

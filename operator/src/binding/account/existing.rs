@@ -9,9 +9,12 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_runtime::reflector::Lookup;
 
-use super::{ANNOTATIONS, MANAGED_BY, TRACKING_MARKS, owner_reference_to};
+use super::{ANNOTATIONS, Keeper, MANAGED_BY, ORIGIN, owner_reference_to};
+use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
-use crate::kubeutil::field_ownership::{applied_by, other_owners};
+use crate::kubeutil::field_ownership::{
+    OwnedMetadata, applied_by, last_other_manager, other_owners,
+};
 
 /// A ServiceAccount that exists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,15 +24,17 @@ pub struct ExistingAccount {
     uid: Option<Box<str>>,
     /// Those of our annotations that it carries, whoever wrote them.
     annotations: Vec<(&'static str, Box<str>)>,
-    /// The value of the label that says who manages it.
-    managed_by: Option<Cow<'static, str>>,
-    /// A tool that keeps the account elsewhere has left its mark.
-    is_tracked: bool,
+    /// Who else keeps the account.
+    keeper: Option<Keeper>,
     /// Names and UIDs of the bindings that it refers to as its owners, exactly as azwib does.
     owners: Vec<(Box<str>, Box<str>)>,
+    /// Kind and name of an owner that is none of our bindings.
+    other_reference: Option<Box<str>>,
     applied: Applied,
     /// Who else owns one of our annotations.
     other_owners: Vec<OtherOwner>,
+    /// Who else has changed an account last that we have to do with.
+    last_editor: Option<Box<str>>,
 }
 
 /// What our manager owns by server-side apply, in order.
@@ -45,21 +50,16 @@ struct Applied {
 struct OtherOwner {
     annotation: &'static str,
     manager: Box<str>,
-    /// By server-side apply.
-    applied: bool,
 }
 
 impl ExistingAccount {
     /// From the metadata of an account.
     pub fn of(meta: &ObjectMeta) -> Self {
         let carried = |key: &str| meta.annotations.as_ref()?.get(key);
-        let marked = |key: &&str| {
-            [&meta.labels, &meta.annotations]
-                .into_iter()
-                .flatten()
-                .any(|fields| fields.contains_key(*key))
-        };
+        let is_ours = |it: &&OwnerReference| **it == owner_reference_to(&it.name, &it.uid);
+        let references = || meta.owner_references.iter().flatten();
         let owned = applied_by(meta, FIELD_MANAGER);
+        let is_touched = owned != OwnedMetadata::default();
         Self {
             namespace: meta.namespace.as_deref().map(Box::from),
             name: meta.name.as_deref().unwrap_or_default().into(),
@@ -68,19 +68,14 @@ impl ExistingAccount {
                 .into_iter()
                 .filter_map(|key| Some((key, carried(key)?.as_str().into())))
                 .collect(),
-            managed_by: meta
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(MANAGED_BY))
-                .map(|by| known(by)),
-            is_tracked: TRACKING_MARKS.iter().any(marked),
-            owners: meta
-                .owner_references
-                .iter()
-                .flatten()
-                .filter(|it| **it == owner_reference_to(&it.name, &it.uid))
+            keeper: Keeper::of(meta),
+            owners: references()
+                .filter(is_ours)
                 .map(|it| (it.name.as_str().into(), it.uid.as_str().into()))
                 .collect(),
+            other_reference: references()
+                .find(|it| !is_ours(it))
+                .map(|it| safe_line(&format!("{} {}", it.kind, it.name)).into()),
             applied: Applied {
                 annotations: owned.annotations.iter().map(|it| known(it)).collect(),
                 labels: owned.labels.iter().map(|it| known(it)).collect(),
@@ -93,15 +88,15 @@ impl ExistingAccount {
             other_owners: ANNOTATIONS
                 .into_iter()
                 .flat_map(|annotation| {
-                    other_owners(meta, FIELD_MANAGER, annotation).map(move |(manager, applied)| {
-                        OtherOwner {
-                            annotation,
-                            manager: manager.into(),
-                            applied,
-                        }
+                    other_owners(meta, FIELD_MANAGER, annotation).map(move |manager| OtherOwner {
+                        annotation,
+                        manager: safe_line(manager).into(),
                     })
                 })
                 .collect(),
+            last_editor: last_other_manager(meta, FIELD_MANAGER)
+                .filter(|_| is_touched)
+                .map(|manager| safe_line(manager).into()),
         }
     }
 
@@ -131,15 +126,28 @@ impl ExistingAccount {
             .map(|(key, value)| (*key, &**value))
     }
 
-    /// The value of the label that says who manages it.
-    pub fn managed_by(&self) -> Option<&str> {
-        self.managed_by.as_deref()
+    /// Whether azwib has made it: our manager owns something by server-side apply that it applies only to what it made.
+    ///
+    /// What is owned counts, not its value: policies that own common labels may give the label another one, and
+    /// whoever changes the label by hand takes it over alone.
+    pub fn is_made_by_us(&self) -> bool {
+        let marks = [ORIGIN, MANAGED_BY];
+        self.applied_labels().any(|label| marks.contains(&label)) || !self.applied.owners.is_empty()
     }
 
-    /// Whether another manager holds one of our annotations by server-side apply, or a tool that keeps the account elsewhere
-    /// has left its mark.
-    pub fn is_kept_elsewhere(&self) -> bool {
-        self.is_tracked || self.other_owners.iter().any(|other| other.applied)
+    /// Who else keeps the account.
+    pub fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
+    }
+
+    /// Kind and name of an owner that is none of our bindings.
+    pub fn other_reference(&self) -> Option<&str> {
+        self.other_reference.as_deref()
+    }
+
+    /// Who else has changed it last, as far as that can be told.
+    pub fn last_editor(&self) -> Option<&str> {
+        self.last_editor.as_deref()
     }
 
     /// Another manager that owns this annotation of ours.
@@ -164,6 +172,14 @@ impl ExistingAccount {
         self.applied.owners.iter().map(|it| &**it)
     }
 
+    /// The references to bindings that our manager owns.
+    pub fn own_references(&self) -> impl Iterator<Item = OwnerReference> {
+        self.owners
+            .iter()
+            .filter(|(_, uid)| self.applied.owners.contains(uid))
+            .map(|(name, uid)| owner_reference_to(name, uid))
+    }
+
     /// Whether it refers to this owner.
     pub fn refers_to(&self, reference: &OwnerReference) -> bool {
         self.owners
@@ -176,7 +192,7 @@ impl ExistingAccount {
 fn known(text: &str) -> Cow<'static, str> {
     ANNOTATIONS
         .into_iter()
-        .chain([MANAGED_BY, FIELD_MANAGER])
+        .chain([ORIGIN, MANAGED_BY])
         .find(|known| *known == text)
         .map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
 }

@@ -28,7 +28,7 @@ fn account(yaml: &str) -> ExistingAccount {
 
 /// What the API server shows once azwib has made an account for one binding.
 const OURS: &str = r#"
-    labels: {app.kubernetes.io/managed-by: azwib}
+    labels: {app.kubernetes.io/managed-by: azwib, azwib.dev/origin: Created}
     annotations:
       azure.workload.identity/client-id: client-a
       azure.workload.identity/tenant-id: tenant
@@ -40,7 +40,7 @@ const OURS: &str = r#"
       operation: Apply
       fieldsV1:
         f:metadata:
-          f:labels: {"f:app.kubernetes.io/managed-by": {}}
+          f:labels: {"f:app.kubernetes.io/managed-by": {}, "f:azwib.dev/origin": {}}
           f:annotations:
             "f:azure.workload.identity/client-id": {}
             "f:azure.workload.identity/tenant-id": {}
@@ -54,6 +54,7 @@ fn an_account_that_is_missing_will_be_ours_and_is_tied_to_its_binding() {
     assert_eq!(wanted.origin, ServiceAccountOrigin::Created);
     assert!(wanted.force());
     assert_eq!(wanted.labels[MANAGED_BY], "azwib");
+    assert_eq!(wanted.labels[ORIGIN], "Created");
     assert_eq!(wanted.annotations[CLIENT_ID], "client-a");
     assert_eq!(wanted.annotations[TENANT_ID], "tenant");
     assert_eq!(wanted.annotations[TOKEN_EXPIRATION], "3600");
@@ -133,7 +134,7 @@ fn an_account_without_our_label_is_adopted_without_force_label_or_owner() {
 
 #[test]
 fn an_account_that_a_tool_tracks_is_kept_elsewhere_even_with_our_label() {
-    for mark in TRACKING_MARKS {
+    for mark in keeper::TRACKING_MARKS {
         let labelled = OURS.replacen("labels: {", &format!("labels: {{{mark}: x, "), 1);
         assert_eq!(
             origin(Some(&account(&labelled))),
@@ -277,7 +278,7 @@ fn the_last_binding_leaves_an_account_of_ours_to_the_garbage_collector_and_strip
 fn the_last_binding_with_retain_leaves_everything_but_the_tie() {
     let after = configuration_after(&retained("a", 1, "client-a"), &[], &account(OURS));
     assert_eq!(after.annotations.len(), 3);
-    assert_eq!(after.labels.len(), 1);
+    assert_eq!(after.labels.len(), 2);
     assert!(after.owner_references.is_empty());
 }
 
@@ -372,7 +373,7 @@ fn an_account_that_another_manager_takes_over_is_given_up_but_for_what_we_still_
     let left: Vec<_> = given_up.annotations.keys().copied().collect();
     assert_eq!(left, [TOKEN_EXPIRATION, TENANT_ID]);
 
-    let label = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}}";
+    let label = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}, \"f:azwib.dev/origin\": {}}";
     let reference = "f:ownerReferences: {'k:{\"uid\":\"uid-a\"}': {}}";
     let without =
         taken
@@ -383,4 +384,234 @@ fn an_account_that_another_manager_takes_over_is_given_up_but_for_what_we_still_
         None,
         "nothing is left to give up"
     );
+}
+
+/// What an older version made: without the mark.
+fn of_older_version() -> String {
+    OURS.replacen(", azwib.dev/origin: Created", "", 1)
+        .replacen(", \"f:azwib.dev/origin\": {}", "", 1)
+}
+
+#[test]
+fn what_azwib_has_made_is_known_by_what_its_manager_owns_whatever_a_policy_makes_of_the_common_label()
+ {
+    let claimants = [claimant("a", 1, "client-a")];
+    let common = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}";
+    for (yaml, what) in [
+        (OURS.to_owned(), "as it was made"),
+        (
+            OURS.replacen("managed-by: azwib", "managed-by: platform", 1),
+            "a policy has changed the common label",
+        ),
+        (
+            OURS.replacen("managed-by: azwib", "managed-by: platform", 1)
+                .replacen(common, "f:labels: {\"f:x\": {}", 1)
+                .replacen("\"f:x\": {}, ", "", 1),
+            "somebody has taken the common label over by hand",
+        ),
+        (
+            OURS.replacen("azwib.dev/origin: Created", "azwib.dev/origin: x", 1),
+            "a policy has changed the mark",
+        ),
+    ] {
+        let existing = account(&yaml);
+        assert_eq!(
+            origin(Some(&existing)),
+            ServiceAccountOrigin::Created,
+            "{what}"
+        );
+        let wanted = configuration(&claimants, Some(&existing));
+        assert!(wanted.is_in_place(&existing), "{what}");
+    }
+}
+
+#[test]
+fn what_an_older_version_has_made_is_ours_and_gets_the_mark() {
+    let claimants = [claimant("a", 1, "client-a")];
+    let without_label = of_older_version()
+        .replacen("managed-by: azwib", "managed-by: platform", 1)
+        .replacen(
+            "f:labels: {\"f:app.kubernetes.io/managed-by\": {}}",
+            "f:labels: {}",
+            1,
+        );
+    for yaml in [
+        of_older_version(),
+        of_older_version().replacen("managed-by: azwib", "managed-by: platform", 1),
+        // The reference to its binding shows it as well.
+        without_label,
+    ] {
+        let existing = account(&yaml);
+        assert_eq!(origin(Some(&existing)), ServiceAccountOrigin::Created);
+        let wanted = configuration(&claimants, Some(&existing));
+        assert_eq!(wanted.labels[ORIGIN], "Created");
+        assert!(!wanted.is_in_place(&existing), "the mark is missing");
+    }
+}
+
+#[test]
+fn marks_that_our_manager_does_not_own_prove_nothing() {
+    let existing = account(&OURS.replacen("manager: azwib", "manager: velero-server", 1));
+    let adopted = origin(Some(&existing));
+    assert_eq!(adopted, ServiceAccountOrigin::Adopted);
+    let updated = account(&OURS.replacen("operation: Apply", "operation: Update", 1));
+    assert_eq!(origin(Some(&updated)), ServiceAccountOrigin::Adopted);
+}
+
+#[test]
+fn a_reference_that_was_taken_off_is_not_put_on_again_for_a_binding_that_goes() {
+    let leaving = claimant("a", 1, "client-a");
+    let reference = "    ownerReferences:\n    - {apiVersion: azwib.dev/v1alpha1, kind: \
+                     WorkloadIdentityBinding, name: a, uid: uid-a}\n";
+    let orphaned = OURS.replacen(reference, "", 1).replacen(
+        "f:ownerReferences: {'k:{\"uid\":\"uid-a\"}': {}}",
+        "f:ownerReferences: {}",
+        1,
+    );
+    assert!(!orphaned.contains("uid-a"), "{orphaned}");
+    let existing = account(&orphaned);
+    let after = configuration_after(&leaving, &[], &existing);
+    assert_eq!(after.owner_references, []);
+    assert_eq!(after.new_owners, Vec::<String>::new());
+    let why = why_left(&leaving, false, &after, &existing).unwrap();
+    assert!(why.contains("--cascade=orphan"), "{why}");
+    // A live binding refers to it again, once it is certain that it is one.
+    let live = configuration(std::slice::from_ref(&leaving), Some(&existing));
+    assert_eq!(live.new_owners, ["a"]);
+}
+
+#[test]
+fn bindings_that_go_together_take_their_account_along() {
+    let both = OURS
+        .replacen(
+            "name: a, uid: uid-a}\n",
+            "name: a, uid: uid-a}\n    - {apiVersion: azwib.dev/v1alpha1, kind: \
+             WorkloadIdentityBinding, name: b, uid: uid-b}\n",
+            1,
+        )
+        .replacen(
+            "'k:{\"uid\":\"uid-a\"}': {}",
+            "'k:{\"uid\":\"uid-a\"}': {}, 'k:{\"uid\":\"uid-b\"}': {}",
+            1,
+        );
+    let existing = account(&both);
+    let after = configuration_after(&claimant("a", 1, "client-a"), &[], &existing);
+    let uids: Vec<_> = after.owner_references.iter().map(|it| &*it.uid).collect();
+    assert_eq!(uids, ["uid-a", "uid-b"]);
+    let why = why_left(&claimant("a", 1, "client-a"), false, &after, &existing);
+    assert_eq!(why, None);
+}
+
+#[test]
+fn an_account_that_is_left_is_left_for_a_reason() {
+    let leaving = claimant("a", 1, "client-a");
+    let kept = format!(
+        "{OURS}    - {{manager: gitops, operation: Apply, fieldsV1: {{f:metadata: {{f:labels: {{f:team: {{}}}}}}}}}}\n"
+    );
+    let tracked = OURS.replacen(
+        "labels: {",
+        "labels: {kustomize.toolkit.fluxcd.io/name: x, ",
+        1,
+    );
+    let owned = OURS.replacen(
+        "    ownerReferences:\n",
+        "    ownerReferences:\n    - {apiVersion: v1, kind: ConfigMap, name: other, uid: u}\n",
+        1,
+    );
+    for (leaving, is_orphaned, yaml, why) in [
+        (&leaving, false, OURS, None),
+        (&retained("a", 1, "client-a"), false, OURS, Some("Retain")),
+        (&leaving, false, &kept, Some("\"gitops\" applies it")),
+        (
+            &leaving,
+            false,
+            &tracked,
+            Some("kustomize.toolkit.fluxcd.io/name"),
+        ),
+        (&leaving, false, "{}", Some("did not make it")),
+        (&leaving, true, OURS, Some("--cascade=orphan")),
+        (
+            &leaving,
+            false,
+            &owned,
+            Some("another owner, ConfigMap other"),
+        ),
+    ] {
+        let existing = account(yaml);
+        let after = configuration_after(leaving, &[], &existing);
+        let said = why_left(leaving, is_orphaned, &after, &existing);
+        match (&said, why) {
+            (None, None) => {}
+            (Some(said), Some(why)) => assert!(said.contains(why), "{said}"),
+            _ => panic!("{said:?}, and not {why:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_came_back_is_compared_with_what_was_asked_for() {
+    let claimants = [claimant("a", 1, "client-a")];
+    let asked = configuration(&claimants, Some(&account(OURS)));
+    for (from, to, field, found) in [
+        (
+            "client-id: client-a",
+            "client-id: client-x",
+            CLIENT_ID,
+            Some("client-x"),
+        ),
+        (
+            "      azure.workload.identity/tenant-id: tenant\n",
+            "",
+            TENANT_ID,
+            None,
+        ),
+        (
+            "expiration: \"3600\"",
+            "expiration: \"7200\"",
+            TOKEN_EXPIRATION,
+            Some("7200"),
+        ),
+    ] {
+        let answer = account(&OURS.replacen(from, to, 1));
+        let found_there: Vec<_> = asked.differences(&answer).collect();
+        let [difference] = &*found_there else {
+            panic!("{found_there:?}");
+        };
+        assert_eq!(difference.field, Field::Annotation(field));
+        assert_eq!(difference.found.as_deref(), found);
+    }
+    let stripped = account(&OURS.replacen("name: a, uid: uid-a}", "name: a, uid: uid-x}", 1));
+    let difference = asked.differences(&stripped).next().unwrap();
+    assert_eq!(difference.field, Field::Owner("a".to_owned()));
+    // Nobody depends on the values of labels.
+    let labelled = account(&OURS.replacen("managed-by: azwib", "managed-by: platform", 1));
+    assert_eq!(asked.differences(&labelled).next(), None);
+    assert_eq!(asked.differences(&account(OURS)).next(), None);
+}
+
+#[test]
+fn what_was_changed_is_told_with_who_has_done_it() {
+    let claimants = [claimant("a", 1, "client-a")];
+    let edited = OURS
+        .replacen("client-id: client-a", "client-id: client-x", 1)
+        .replacen(
+            "            \"f:azure.workload.identity/client-id\": {}\n",
+            "",
+            1,
+        )
+        + "    - {manager: kubectl-edit, operation: Update, fieldsV1: {f:metadata: {f:annotations: \
+           {\"f:azure.workload.identity/client-id\": {}}}}}\n";
+    let existing = account(&edited);
+    let wanted = configuration(&claimants, Some(&existing));
+    let drift = wanted.drift(Some(&existing));
+    assert_eq!(drift.field, Field::Annotation(CLIENT_ID));
+    assert_eq!(drift.by.as_deref(), Some("kubectl-edit"));
+    let removed =
+        account(&OURS.replacen("      azure.workload.identity/tenant-id: tenant\n", "", 1));
+    let drift = wanted.drift(Some(&removed));
+    assert_eq!(
+        (drift.field, drift.by),
+        (Field::Annotation(TENANT_ID), None)
+    );
+    assert_eq!(wanted.drift(None).field, Field::Account);
 }

@@ -71,7 +71,7 @@ fn account() -> Value {
         "metadata": {
             "name": "orders", "namespace": "shop", "uid": "u", "resourceVersion": "7",
             "creationTimestamp": "2026-01-01T00:00:00Z",
-            "labels": { "app.kubernetes.io/managed-by": "azwib", "app.kubernetes.io/instance": "shop" },
+            "labels": { "app.kubernetes.io/managed-by": "azwib", "azwib.dev/origin": "Created" },
             "annotations": { "azure.workload.identity/client-id": "c", "argocd.argoproj.io/tracking-id": "t" },
             "ownerReferences": [owner("orders", "u-1")],
             "managedFields": [
@@ -205,13 +205,16 @@ fn what_decides_is_kept_among_a_megabyte_of_what_does_not() {
     let crowd = many(
         |n| json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": n.to_string() }),
     );
-    large["metadata"]["ownerReferences"] = crowd;
+    large["metadata"]["ownerReferences"] = crowd.clone();
     large["metadata"]["labels"] = many_labels();
     let openshift = (0..9_000).map(|n| (format!("f:openshift.io/{n}"), json!({})));
     let openshift = Value::Object(openshift.collect());
     large["metadata"]["managedFields"] =
         json!([entry("openshift", json!({ "f:annotations": openshift }))]);
-    let decisive = account();
+    let mut decisive = account();
+    // One owner that is none of our bindings is told of.
+    let owners = decisive["metadata"]["ownerReferences"].as_array_mut();
+    owners.unwrap().insert(0, crowd[0].clone());
     for field in ["ownerReferences", "managedFields"] {
         let more = decisive["metadata"][field].as_array().unwrap().clone();
         large["metadata"][field]

@@ -91,7 +91,7 @@ fn an_account_that_is_missing_is_made_at_once_or_once_the_credential_works() {
         let step = step(std::slice::from_ref(&a), None, &a, creation, works);
         match step {
             AccountStep::Wait => assert!(waits, "{creation:?} {works}"),
-            AccountStep::Apply(_) => assert!(!waits, "{creation:?} {works}"),
+            AccountStep::Apply(..) => assert!(!waits, "{creation:?} {works}"),
             other => panic!("{other:?}"),
         }
     }
@@ -108,7 +108,7 @@ fn an_account_that_is_there_never_waits_for_the_credential() {
         WhenCredentialReady,
         false,
     );
-    let AccountStep::Apply(configuration) = step else {
+    let AccountStep::Apply(configuration, _) = step else {
         panic!("{step:?}");
     };
     assert_eq!(configuration.annotations[CLIENT_ID], "client-a");
@@ -124,11 +124,11 @@ fn another_default_identity_finds_the_account_held_and_an_additional_one_does_no
     };
     assert_eq!((binding.as_str(), client_id.as_str()), ("a", "client-a"));
     let holds = step(&both, None, &a, Immediate, false);
-    assert!(matches!(holds, AccountStep::Apply(_)), "{holds:?}");
+    assert!(matches!(holds, AccountStep::Apply(..)), "{holds:?}");
 
     let b = claimant("b", Additional);
     let shares = step(&[a, b.clone()], None, &b, Immediate, false);
-    let AccountStep::Apply(configuration) = shares else {
+    let AccountStep::Apply(configuration, _) = shares else {
         panic!("{shares:?}");
     };
     assert_eq!(configuration.annotations[CLIENT_ID], "client-a");
@@ -179,7 +179,7 @@ fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_fi
     };
     assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
     let of_other = step(&both, Some(&existing), &b, Immediate, false);
-    let AccountStep::Apply(configuration) = of_other else {
+    let AccountStep::Apply(configuration, _) = of_other else {
         panic!("{of_other:?}");
     };
     assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
@@ -253,4 +253,34 @@ fn a_credential_that_was_good_works_for_its_account_while_it_cannot_be_looked_at
     ] {
         assert_eq!(is_good(&step), good, "{step:?}");
     }
+}
+
+#[test]
+fn a_suspended_holder_keeps_the_account_without_the_client_id_that_another_would_name() {
+    let holder = Claimant {
+        suspended: true,
+        ..claimant("a", Default)
+    };
+    let same = Claimant {
+        created: Timestamp::from_second(2).ok(),
+        client_id: holder.client_id.clone(),
+        ..claimant("b", Default)
+    };
+    let both = [holder, same];
+    let of = |existing: &ExistingAccount| {
+        let desired = desired(Default, Immediate);
+        account_step(&both, Some(existing), &identity("a"), &desired, true)
+    };
+    let edited = account(&format!("{{annotations: {{{CLIENT_ID}: client-x}}}}"));
+    let stopped = of(&edited);
+    assert!(
+        matches!(
+            stopped,
+            AccountStep::Stop(ServiceAccountError::Frozen { .. })
+        ),
+        "{stopped:?}"
+    );
+    let named = account(&format!("{{annotations: {{{CLIENT_ID}: client-a}}}}"));
+    let shared = of(&named);
+    assert!(matches!(shared, AccountStep::InPlace(_)), "{shared:?}");
 }

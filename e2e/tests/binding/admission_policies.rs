@@ -1,0 +1,165 @@
+//! Admission policies of the cluster that change what azwib writes.
+
+use azwib_crds::ServiceAccountOrigin;
+use azwib_e2e::environment::{Namespace, PATIENCE, annotation, condition};
+use azwib_e2e::{Environment, wait};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use serde_json::json;
+
+use crate::{CLIENT_ID, EXPIRATION, MANAGED_BY, TENANT_ID, origin, owners};
+
+/// A mutating policy for the accounts of a namespace.
+struct Policy<'a> {
+    shop: &'a Namespace<'a>,
+}
+
+impl<'a> Policy<'a> {
+    /// In force once an account of our annotations comes out changed.
+    async fn over(shop: &'a Namespace<'a>, mutation: &str) -> anyhow::Result<Self> {
+        let name = shop.name();
+        let manifest = format!(
+            r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  failurePolicy: Fail
+  reinvocationPolicy: IfNeeded
+  matchConstraints:
+    resourceRules: [{{apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [serviceaccounts]}}]
+    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}
+  matchConditions:
+  - name: annotated
+    expression: "has(object.metadata.annotations) && '{CLIENT_ID}' in object.metadata.annotations"
+  mutations:
+  - {mutation}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec: {{policyName: {name}}}
+"#
+        );
+        shop.environment().control_plane.apply(&manifest).await?;
+        let probe: ServiceAccount = serde_json::from_value(json!({ "metadata": {
+            "name": "probe",
+            "labels": { MANAGED_BY: "azwib", "azwib.dev/origin": "Created" },
+            "annotations": { CLIENT_ID: "a", TENANT_ID: "b", EXPIRATION: "c" },
+        }}))?;
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        wait::until("the policy to be in force", PATIENCE, async || {
+            let made = shop.service_accounts().create(&dry, &probe).await?;
+            let changed = made.metadata.annotations != probe.metadata.annotations
+                || made.metadata.labels != probe.metadata.labels;
+            Ok(changed.then_some(()))
+        })
+        .await?;
+        Ok(Self { shop })
+    }
+
+    async fn lift(self) -> anyhow::Result<()> {
+        let kinds = "mutatingadmissionpolicybinding,mutatingadmissionpolicy";
+        let delete = ["delete", kinds, self.shop.name()];
+        let control_plane = &self.shop.environment().control_plane;
+        control_plane.kubectl(&delete).await.map(drop)
+    }
+}
+
+fn label(key: &str, value: &str) -> String {
+    format!(
+        "{{patchType: ApplyConfiguration, applyConfiguration: {{expression: 'Object{{metadata: Object.metadata{{labels: \
+         {{\"{key}\": \"{value}\"}}}}}}'}}}}"
+    )
+}
+
+fn annotate(key: &str, value: &str) -> String {
+    format!(
+        "{{patchType: ApplyConfiguration, applyConfiguration: {{expression: 'Object{{metadata: \
+         Object.metadata{{annotations: {{\"{key}\": \"{value}\"}}}}}}'}}}}"
+    )
+}
+
+fn remove(field: &str, key: &str) -> String {
+    format!(
+        "{{patchType: JSONPatch, jsonPatch: {{expression: 'has(object.metadata.{field}) && \"{key}\" in object.metadata.{field} \
+         ? [JSONPatch{{op: \"remove\", path: \"/metadata/{field}/\" + jsonpatch.escapeKey(\"{key}\")}}] : []'}}}}"
+    )
+}
+
+#[tokio::test]
+async fn a_policy_that_owns_labels_does_not_make_our_account_somebody_elses() -> anyhow::Result<()>
+{
+    let env = Environment::shared().await?;
+    for (number, mutation) in [
+        label(MANAGED_BY, "platform"),
+        label("azwib.dev/origin", "elsewhere"),
+        remove("labels", "azwib.dev/origin"),
+        remove("labels", MANAGED_BY),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let shop = env.namespace(&format!("owns-label-{number}")).await?;
+        let policy = Policy::over(&shop, mutation).await?;
+        let orders = shop.identity("orders").await?;
+        shop.bind_to("orders", &orders).await?;
+        let binding = shop.ready("orders").await?;
+        let made = ServiceAccountOrigin::Created;
+        assert_eq!(origin(&binding), Some(made), "{mutation}");
+        let account = shop.service_accounts().get("orders").await?;
+        assert_eq!(owners(&account), ["orders"], "{mutation}");
+
+        shop.unbind("orders").await?;
+        let gone = |account: Option<&ServiceAccount>| account.is_none();
+        shop.account_until("orders", "gone", gone).await?;
+        policy.lift().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_policy_makes_of_our_annotations_is_a_conflict_with_both_values_until_it_goes()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let another = "11111111-2222-3333-4444-555555555555";
+    for (number, (mutation, key, value)) in [
+        (annotate(CLIENT_ID, another), CLIENT_ID, Some(another)),
+        (annotate(TENANT_ID, another), TENANT_ID, Some(another)),
+        (annotate(EXPIRATION, "7200"), EXPIRATION, Some("7200")),
+        (remove("annotations", TENANT_ID), TENANT_ID, None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let shop = env.namespace(&format!("mutated-{number}")).await?;
+        let policy = Policy::over(&shop, &mutation).await?;
+        let orders = shop.identity("orders").await?;
+        shop.bind_to("orders", &orders).await?;
+        let step = "ServiceAccountReady";
+        let conflict = shop
+            .failing("orders", step, "ServiceAccountConflict")
+            .await?;
+        let asked = match key {
+            CLIENT_ID => orders.client_id(),
+            TENANT_ID => env.simulator.tenant().to_string(),
+            _ => "3600".to_owned(),
+        };
+        for part in [key, &asked, value.unwrap_or("nothing")] {
+            assert!(conflict.message.contains(part), "{part}: {conflict:?}");
+        }
+        let account = shop.service_accounts().get("orders").await?;
+        assert_eq!(annotation(&account, key), value);
+        let binding = shop.bindings().get("orders").await?;
+        assert_eq!(condition(&binding, "Ready").unwrap().status, "False");
+
+        policy.lift().await?;
+        shop.ready("orders").await?;
+        let account = shop.service_accounts().get("orders").await?;
+        assert_eq!(annotation(&account, key), Some(&*asked));
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! In what an account differs from what it should carry. Pure.
+
+use std::fmt;
+
+use super::{AccountConfiguration, ExistingAccount};
+use crate::azure::safe_line;
+
+/// A longer value is cut: no client id, tenant id or lifetime is, and whoever edits an account may write anything.
+const MAX_CHARS: usize = 80;
+
+/// A field that an account does not carry as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub field: Field,
+    pub asked: String,
+    pub found: Option<String>,
+}
+
+/// A field of an account that azwib writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field {
+    Annotation(&'static str),
+    /// The reference to the binding of this name as an owner.
+    Owner(String),
+    /// What is told of the account besides.
+    Labels,
+    /// The account as a whole: it is gone.
+    Account,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Annotation(key) => write!(f, "its annotation {key}"),
+            Self::Owner(binding) => write!(f, "its owner reference to the binding \"{binding}\""),
+            Self::Labels => f.write_str("its labels or whose they are"),
+            Self::Account => f.write_str("the account itself"),
+        }
+    }
+}
+
+impl Difference {
+    /// What was found, as a message has it.
+    pub fn found(&self) -> String {
+        let found = self.found.as_deref();
+        found.map_or_else(|| "nothing".to_owned(), |value| format!("\"{value}\""))
+    }
+}
+
+/// What has been changed about an account that azwib had written, and by whom as far as that can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    pub field: Field,
+    pub by: Option<String>,
+}
+
+impl AccountConfiguration {
+    /// The values that the account does not carry as it should.
+    ///
+    /// Labels are left out: nobody depends on their values, and policies may own them.
+    pub fn differences(&self, existing: &ExistingAccount) -> impl Iterator<Item = Difference> {
+        let annotations = self.annotations.iter().filter_map(|(key, asked)| {
+            let found = existing.annotation(key);
+            (found != Some(asked.as_str())).then(|| Difference {
+                field: Field::Annotation(key),
+                asked: asked.clone(),
+                found: found.map(shown),
+            })
+        });
+        let references = self.owner_references.iter();
+        let missing = references.filter(|reference| !existing.refers_to(reference));
+        let owners = missing.map(|reference| Difference {
+            field: Field::Owner(reference.name.clone()),
+            asked: reference.uid.clone(),
+            found: None,
+        });
+        annotations.chain(owners)
+    }
+
+    /// What has been changed about the account, once it carried this; None stands for an account that is gone.
+    pub fn drift(&self, existing: Option<&ExistingAccount>) -> Drift {
+        let Some(existing) = existing else {
+            return Drift {
+                field: Field::Account,
+                by: None,
+            };
+        };
+        let field = match self.differences(existing).next() {
+            Some(difference) => difference.field,
+            // An annotation that we have written, and another has written too since.
+            None => self
+                .annotations
+                .keys()
+                .find(|key| {
+                    !existing
+                        .applied_annotations()
+                        .any(|applied| applied == **key)
+                })
+                .map_or(Field::Labels, |key| Field::Annotation(key)),
+        };
+        let by = match &field {
+            Field::Annotation(key) => existing.other_owner(key),
+            _ => None,
+        };
+        Drift {
+            by: by.or(existing.last_editor()).map(str::to_owned),
+            field,
+        }
+    }
+}
+
+fn shown(value: &str) -> String {
+    let line = safe_line(value);
+    match line.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
