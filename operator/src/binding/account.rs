@@ -218,10 +218,7 @@ impl AccountConfiguration {
                 |key| existing.managed_by().filter(|_| key == MANAGED_BY),
                 &self.labels,
             )
-            && self
-                .owner_references
-                .iter()
-                .all(|reference| existing.refers_to(reference))
+            && existing.refers_to(&self.owner_references)
             && existing
                 .applied_annotations()
                 .eq(self.annotations.keys().copied())

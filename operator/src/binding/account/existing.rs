@@ -4,6 +4,7 @@
 //! many times the account.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -164,11 +165,17 @@ impl ExistingAccount {
         self.applied.owners.iter().map(|it| &**it)
     }
 
-    /// Whether it refers to this owner.
-    pub fn refers_to(&self, reference: &OwnerReference) -> bool {
-        self.owners
+    /// Whether it refers to all these owners. Each is looked up once: an account may have thousands.
+    pub fn refers_to(&self, references: &[OwnerReference]) -> bool {
+        let owners: BTreeSet<_> = self
+            .owners
             .iter()
-            .any(|(name, uid)| *reference == owner_reference_to(name, uid))
+            .map(|(name, uid)| (&**uid, &**name))
+            .collect();
+        references.iter().all(|it| {
+            owners.contains(&(it.uid.as_str(), it.name.as_str()))
+                && *it == owner_reference_to(&it.name, &it.uid)
+        })
     }
 }
 
