@@ -362,13 +362,17 @@ fn drawn(seed: usize, below: usize) -> usize {
 
 #[test]
 fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
-    for round in 0..200 {
+    for round in 0..100 {
         let draw = |number: usize, below| drawn(round * 1000 + number, below);
         let limit = 1 + draw(0, 6);
         let mut line: Vec<_> = (0..60)
             .map(|n| {
                 let standing = [Standing::Holder, Standing::Waiter, Standing::Refused][draw(n, 3)];
-                contender(&format!("w{n}"), draw(n + 100, 20) as i64, standing)
+                Arc::new(contender(
+                    &format!("w{n}"),
+                    draw(n + 100, 20) as i64,
+                    standing,
+                ))
             })
             .collect();
         line.sort_by(|one, other| one.place().cmp(&other.place()));
@@ -385,16 +389,15 @@ fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
         let promised: Vec<_> = (0..draw(3, 3))
             .map(|n| format!("w{}", draw(n + 400, 60)))
             .collect();
-        let promised: Vec<_> = promised.iter().map(String::as_str).collect();
-        let situation = |contenders: &[Contender], who: &Contender| {
-            let names = promised.iter().map(|it| claim_of(it).name.to_string());
-            let contenders: Vec<_> = contenders.iter().cloned().map(Arc::new).collect();
+        let promised = promised.iter().map(|it| claim_of(it).name.to_string());
+        let promised = promised.collect();
+        let situation = |contenders: &[Arc<Contender>], who: &Contender| {
             decide(
                 who,
                 &Situation {
                     listing: &listing,
-                    contenders: &contenders,
-                    promised: &names.collect(),
+                    contenders,
+                    promised: &promised,
                     limit,
                 },
             )
