@@ -147,8 +147,7 @@ pub fn configuration(
             BTreeMap::new()
         },
         new_owners: existing.map_or_else(Vec::new, |account| {
-            let references = owner_references.iter();
-            let new = references.filter(|reference| !account.refers_to(reference));
+            let new = account.missing(&owner_references);
             new.map(|reference| reference.name.clone()).collect()
         }),
         owner_references,

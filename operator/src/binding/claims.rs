@@ -1,46 +1,56 @@
 //! The claims on an identity: which bindings ask for a credential on it, and where each stands.
 
-use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use azwib_crds::{
+    CredentialOrigin, ManagedIdentityId, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+};
 use kube::ResourceExt;
 
 use super::Context;
-use super::context::readable;
+use super::index::Stake;
 use super::reason::{ConditionType, Reason};
-use super::twins::is_older_twin;
-use super::validate::validate;
+use super::validate::{Defaults, identity_id, service_account_name, validate};
 use crate::kubeutil::conditions::{ConditionStatus, find};
-use crate::ledger::plan::{Claim, Contender, Rank, Standing};
+use crate::ledger::plan::{Claim, Contender, Rank, Standing, front_of_line};
 use crate::ledger::{BindingRef, Ledger};
 use crate::runtime::deliberate::Bug;
 
-/// The claims that bindings make on the identity of this ledger, as their statuses say.
+/// The claims at the front of the line of this ledger's identity, as many as a decision needs.
+pub fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Contender>> {
+    let most = front_of_line(ctx.settings.credential_limit);
+    let mut contenders = ctx.bindings.front_of_line(ledger.id(), most);
+    contenders.retain(|it| {
+        !Bug::LineForgottenAtRestart.is_on() || ctx.knows_of_failure(&it.rank.binding)
+    });
+    contenders
+}
+
+/// What a binding means to the others on its identity, as its status says.
 ///
-/// A binding makes one when every step before its credential is done, it is neither suspended nor being deleted, and no
-/// older binding has the same account and identity. That the identity is resolved is not asked of its status: whoever
-/// asks has just read it, and a status that has not caught up must not cost an older binding its place in the line.
-pub fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Contender> {
-    let bindings = ctx.bindings.of_identity(ledger.id());
-    let bindings: Vec<_> = readable(&bindings).collect();
-    let has_older_twin = |binding: &WorkloadIdentityBinding, account: &str| {
-        bindings.iter().any(|other| {
-            other.namespace() == binding.namespace()
-                && super::validate::service_account_name(other) == account
-                && is_older_twin(other, binding, ledger.id(), &ctx.settings.defaults)
-        })
-    };
-    bindings
-        .iter()
-        .filter(|binding| makes_claim(binding))
-        .filter(|binding| {
-            !Bug::LineForgottenAtRestart.is_on()
-                || ctx.attempts.knows(&binding.uid().unwrap_or_default())
-        })
-        .filter_map(|binding| {
-            let desired = validate(binding, &ctx.settings.defaults).ok()?;
-            (desired.identity == *ledger.id() && !has_older_twin(binding, &desired.service_account))
-                .then(|| contender(binding, desired.claim))
-        })
-        .collect()
+/// It makes a claim when every step before its credential is done, it is neither suspended nor being deleted, and no older
+/// binding has the same account and identity. That the identity is resolved is not asked of its status: whoever asks has
+/// just read it, and a status that has not caught up must not cost an older binding its place in the line.
+pub fn stake(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Stake> {
+    if binding.metadata.deletion_timestamp.is_some() {
+        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+        let ids = recorded.filter_map(|it| ManagedIdentityId::parse(&it.resource_id).ok());
+        let identities: BTreeSet<Arc<str>> = ids.map(|id| Arc::from(id.key())).collect();
+        return Some(Stake::Departing {
+            identities: identities.into_iter().collect(),
+        });
+    }
+    let identity = identity_id(&binding.spec.identity, defaults).ok()?;
+    let desired = makes_claim(binding).then(|| validate(binding, defaults).ok());
+    let claim = desired.flatten().map(|it| contender(binding, it.claim));
+    let namespace = binding.namespace().unwrap_or_default();
+    Some(Stake::Live {
+        identity: Arc::from(identity.key()),
+        account: Arc::new((namespace, service_account_name(binding))),
+        rank: rank(binding),
+        claim: claim.map(Arc::new),
+    })
 }
 
 /// The claim of a binding, and where it stands.
@@ -106,25 +116,34 @@ fn reason_of_credential(status: &WorkloadIdentityBindingStatus) -> Option<Reason
     Reason::named(&condition.reason)
 }
 
+/// Whether this status gives up, or puts behind all others, what the binding claimed before: then somebody who stood behind
+/// it may find a slot.
+pub fn stands_back(before: &WorkloadIdentityBinding, now: &WorkloadIdentityBindingStatus) -> bool {
+    let stood = makes_claim(before) && !is_refused(before);
+    stood && (tells_of_refusal(now) || !allows_claim(now))
+}
+
 fn makes_claim(binding: &WorkloadIdentityBinding) -> bool {
-    let Some(status) = &binding.status else {
-        return false;
-    };
+    binding.metadata.deletion_timestamp.is_none()
+        && !binding.spec.suspend
+        && binding.status.as_ref().is_some_and(allows_claim)
+}
+
+/// Whether every step before the credential is done.
+fn allows_claim(status: &WorkloadIdentityBindingStatus) -> bool {
     let done = |step: ConditionType| {
         find(&status.conditions, step.as_str()).is_some_and(|condition| {
             condition.status == ConditionStatus::True.as_str()
                 || condition.reason == Reason::WaitingForCredential.as_str()
         })
     };
-    binding.metadata.deletion_timestamp.is_none()
-        && !binding.spec.suspend
-        && [
-            ConditionType::Granted,
-            ConditionType::IssuerReady,
-            ConditionType::ServiceAccountReady,
-        ]
-        .into_iter()
-        .all(done)
+    [
+        ConditionType::Granted,
+        ConditionType::IssuerReady,
+        ConditionType::ServiceAccountReady,
+    ]
+    .into_iter()
+    .all(done)
 }
 
 #[cfg(test)]

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use kube::{Api, ResourceExt};
-use kube_runtime::controller::Action;
 
 use super::apply::write_status;
 use super::calls::CallFailed;
-use super::claims::{credential_reason, is_refused, tells_of_refusal};
+use super::claims::{credential_reason, is_refused, stands_back};
 use super::cleanup::Stopped;
 use super::error::Error;
 use super::finalizer;
 use super::reason::ConditionType;
 use super::status::{self, Report};
 use super::validate::validate;
-use super::{Context, Failed};
+use super::{Context, Failed, Next};
 use crate::kubeutil::answers::Answer;
 use crate::kubeutil::attempts::{Pace, Standing};
 use crate::runtime::deliberate::Bug;
@@ -177,7 +176,7 @@ pub(super) async fn conclude(
     pass: Pass<'_>,
     error: Option<Error>,
     ctx: &Context,
-) -> Result<Action, Failed> {
+) -> Result<Next, Failed> {
     let Pass {
         binding,
         latest,
@@ -238,7 +237,7 @@ pub(super) async fn conclude(
             // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
             return Err(status_refused((binding, latest), failed, ctx).await);
         }
-        if tells_of_refusal(&status) && !is_refused(latest) {
+        if stands_back(binding, &status) {
             // It stands before nobody any more.
             ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
         }
@@ -252,7 +251,7 @@ pub(super) async fn conclude(
     let Some(error) = error else {
         ctx.succeeded(&uid);
         let resync = ctx.settings.jittered_resync();
-        return Ok(Action::requeue(if propagation_left.is_zero() {
+        return Ok(Some(if propagation_left.is_zero() {
             resync
         } else {
             propagation_left.min(resync)
@@ -270,7 +269,11 @@ pub(super) async fn conclude(
     } else {
         error.pace()
     };
-    let delay = pace.delay(standing.unwrap_or(Standing::FIRST));
+    let mut delay = pace.delay(standing.unwrap_or(Standing::FIRST));
+    if matches!(pace, Pace::WaitForSlot { .. }) {
+        // However far back it stands, what is known of Azure grows old.
+        delay = delay.min(ctx.settings.jittered_resync());
+    }
     let until_stalled = error
         .finding()
         .and_then(|(_, reason)| status::stalls_after(reason, &moment))

@@ -1,12 +1,12 @@
 //! What a pass works with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use kube::ResourceExt;
-use kube_runtime::reflector::Store;
+use kube_runtime::reflector::{ObjectRef, Store};
 use tokio::time::Instant;
 
 use super::Failed;
@@ -19,7 +19,7 @@ use super::metrics::ReconcileMetrics;
 use super::status::Moment;
 use super::validate::{Defaults, identity_id};
 use crate::kubeutil::attempts::{Attempts, Standing};
-use crate::ledger::Ledgers;
+use crate::ledger::{BindingRef, Ledgers};
 use crate::runtime::chance;
 use crate::runtime::clock::Clock;
 
@@ -112,13 +112,15 @@ impl Context {
         else {
             return false;
         };
-        let others = self.bindings.of_identity(&identity);
-        readable(&others)
-            .filter(|other| other.metadata.deletion_timestamp.is_some())
-            .filter(|other| other.uid() != binding.uid())
-            .filter_map(|other| other.status.as_ref())
-            .flat_map(|status| &status.credentials)
-            .any(|it| ManagedIdentityId::parse(&it.resource_id).is_ok_and(|it| it == identity))
+        self.bindings
+            .is_deletion_pending(&identity, &BindingRef::of(binding))
+    }
+
+    /// Whether anything stands against the binding in the memory of this process.
+    pub fn knows_of_failure(&self, who: &BindingRef) -> bool {
+        let key = ObjectRef::new(&who.name).within(&who.namespace);
+        let uid = self.bindings.store().get(&key).and_then(|it| it.uid());
+        uid.is_some_and(|uid| self.attempts.knows(&uid))
     }
 
     /// Since when the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet. One request
@@ -147,6 +149,20 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
+    }
+
+    /// Forgets what is remembered of objects and identities that are gone without having said so.
+    pub fn prune(&self) {
+        let stored = self.bindings.store().state();
+        let uids: HashSet<_> = stored.iter().filter_map(|binding| binding.uid()).collect();
+        for attempts in [&self.attempts, &self.waits, &self.unwritten] {
+            attempts.retain(|uid| uids.contains(uid));
+        }
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|uid, _| uids.contains(uid));
+        self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 
     /// Forgets what stood against an object that is as it should be.

@@ -5,24 +5,23 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
-use kube_runtime::controller::{self, Action, Config, ReconcileRequest, applier, trigger_with};
+use kube_runtime::controller::{ReconcileRequest, trigger_with};
 use kube_runtime::reflector::{ObjectRef, Store, store};
 use kube_runtime::watcher::Event;
 use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::account::ExistingAccount;
 use super::context::readable;
 use super::index::{Bindings, Guarded, slim};
+use super::passes::{self, Told};
 use super::validate::{Defaults, service_account_name};
-use super::{Context, Failed, reconcile, unreadable};
+use super::{Context, Failed, Next, reconcile, unreadable};
 use crate::kubeutil::watch_course::Pauses;
 use crate::ledger::BindingRef;
 
@@ -160,101 +159,53 @@ pub async fn run(
     ctx: Arc<Context>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let config = Config::default().concurrency(ctx.settings.max_concurrent_reconciles);
-    let bindings = ctx.bindings.store().clone();
-    let queue = stream::select(requests, woken_requests(woken)).take_until(shutdown);
-    let passes = applier(
-        pass_in_task,
-        retry,
-        Arc::clone(&ctx),
-        bindings,
-        queue,
-        config,
-    );
-    let passes = passes.for_each(|outcome| {
-        log(outcome);
-        std::future::ready(())
-    });
+    let passes = passes::run(requests, woken, Arc::clone(&ctx), shutdown, log);
     ctx.events.published_during(passes).await;
 }
 
-fn woken_requests(
-    mut woken: UnboundedReceiver<BindingRef>,
-) -> impl Stream<Item = Result<Request, watcher::Error>> + Send + 'static {
-    stream::poll_fn(move |cx| woken.poll_recv(cx))
-        .map(|BindingRef { namespace, name }| Ok(ObjectRef::new(&name).within(&namespace).into()))
-}
-
 /// One pass over a binding of the watch, readable or not, and its end for the ledgers.
-pub fn guarded_reconcile(
-    binding: Arc<Guarded>,
-    ctx: Arc<Context>,
-) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {
-    async move {
-        let who = BindingRef {
-            namespace: binding.namespace().unwrap_or_default(),
-            name: binding.name_any(),
-        };
-        let pass = ctx.metrics.begin();
-        let outcome = match &binding.0 {
-            Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,
-            // One bad object is one failed pass, not a dead watch.
-            Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
-        };
-        pass.ended(&outcome);
-        ctx.ledgers.passed(&who);
-        outcome
-    }
-    .boxed()
-}
-
-/// The same in a task of its own: of those in its own, kube-runtime polls every one whenever one of them can go on.
-fn pass_in_task(
-    binding: Arc<Guarded>,
-    ctx: Arc<Context>,
-) -> impl Future<Output = Result<Action, Failed>> + Unpin + Send {
-    let pass = AbortOnDropHandle::new(tokio::spawn(guarded_reconcile(binding, ctx)));
-    async move {
-        match pass.await.map_err(JoinError::try_into_panic) {
-            Ok(outcome) => outcome,
-            Err(Ok(panic)) => resume_unwind(panic),
-            // Only the end of the runtime ends it otherwise, and with that this future.
-            Err(Err(_)) => std::future::pending().await,
-        }
-    }
-    .boxed()
-}
-
-fn retry(_: Arc<Guarded>, failed: &Failed, _: Arc<Context>) -> Action {
-    Action::requeue(failed.retry_in)
+pub async fn guarded_reconcile(binding: Arc<Guarded>, ctx: Arc<Context>) -> Result<Next, Failed> {
+    let who = BindingRef {
+        namespace: binding.namespace().unwrap_or_default(),
+        name: binding.name_any(),
+    };
+    let pass = ctx.metrics.begin();
+    let outcome = match &binding.0 {
+        Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,
+        // One bad object is one failed pass, not a dead watch.
+        Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
+    };
+    pass.ended(&outcome);
+    ctx.ledgers.passed(&who, || ctx.bindings.is_in_line(&who));
+    outcome
 }
 
 /// The outermost layer: every failed pass is logged here, once, with its causes.
-fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, watcher::Error>>) {
-    match outcome {
-        Ok((binding, action)) => tracing::debug!(%binding, ?action, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(failed, binding)) if failed.error.is_progress() => {
+fn log(told: Told) {
+    match told {
+        Told::Passed(binding, Ok(next)) => {
+            tracing::debug!(%binding, again_in = ?next, "reconciled");
+        }
+        Told::Passed(binding, Err(failed)) if failed.error.is_progress() => {
             tracing::debug!(%binding, error = %failed.error, "not there yet");
         }
-        Err(controller::Error::ReconcilerFailed(failed, binding)) => tracing::warn!(
+        Told::Passed(binding, Err(failed)) => tracing::warn!(
             %binding,
             retry_in = %format_args!("{:.1?}", failed.retry_in),
             error = &failed.error as &dyn std::error::Error,
             "the binding is not as it should be"
         ),
-        // Deleted objects and those of a watch that has just begun.
-        Err(controller::Error::ObjectNotFound(binding)) => tracing::debug!(%binding, "is gone"),
-        Err(controller::Error::QueueError(error)) => {
+        Told::Gone(binding) => tracing::debug!(%binding, "is gone"),
+        Told::Interrupted(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "a watch was interrupted; it is taken up again"
             );
         }
-        Err(controller::Error::RunnerError(error)) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the controller cannot run"
-            );
-        }
+        Told::Panicked(panic) => match panic.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // Only the end of the runtime ends a pass otherwise.
+            Err(error) => tracing::debug!(%error, "a pass was abandoned"),
+        },
     }
 }

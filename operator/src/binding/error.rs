@@ -157,7 +157,7 @@ impl Error {
             } => Pace::Until(*until),
             Self::Kubernetes(failed) => failed.pace(),
             Self::NotNow { .. } => Pace::Backoff,
-            Self::Claim(Refusal::LimitReached { .. }) => Pace::WaitForSlot,
+            Self::Claim(Refusal::LimitReached { ahead, .. }) => Pace::WaitForSlot { ahead: *ahead },
             Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
                 Pace::WaitForChange
             }

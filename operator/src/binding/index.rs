@@ -1,5 +1,7 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
+mod claims;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +13,12 @@ use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
 
+use super::claims::stake;
 use super::validate::{Defaults, identity_id, service_account_name};
 use crate::ledger::BindingRef;
+use crate::ledger::plan::{Contender, Standing};
+use claims::Claims;
+pub use claims::Stake;
 
 /// A binding, or why it cannot be read.
 pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
@@ -26,7 +32,7 @@ pub struct Bindings {
 }
 
 /// An account, by namespace and name.
-type Account = (String, String);
+pub type Account = (String, String);
 
 /// Bindings in order.
 type References = Vec<Arc<BindingRef>>;
@@ -37,12 +43,18 @@ struct Index {
     keys: HashMap<Arc<BindingRef>, Keys>,
     by_account: HashMap<Arc<Account>, References>,
     by_identity: HashMap<Arc<str>, References>,
+    /// What each binding means to the others on its identity.
+    stakes: HashMap<Arc<BindingRef>, Stake>,
+    claims: HashMap<Arc<str>, Claims>,
     /// Our last writes that the watch has not shown yet, by UID.
     written: HashMap<String, Written>,
     /// Those that cannot be read.
     unreadable: BTreeSet<BindingRef>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
     listed: BTreeSet<BindingRef>,
+    /// How many claims were made of bindings: a pass makes none.
+    #[cfg(test)]
+    claims_built: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -118,7 +130,7 @@ impl Bindings {
             ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
         let mut index = self.index();
         let seen = self.store.get(&key);
-        if seen.is_some_and(|seen| seen.resource_version() == after.resource_version()) {
+        if seen.as_ref().and_then(|it| it.resource_version()) == after.resource_version() {
             // The watch was faster than the answer, and will not show it again.
             index.written.remove(&uid);
             return;
@@ -134,6 +146,9 @@ impl Bindings {
         latest.metadata.managed_fields = None;
         let latest = Arc::new(latest);
         index.written.insert(uid, Written { outdated, latest });
+        if let Some(latest) = seen.and_then(|seen| index.written_after(seen.meta())) {
+            index.stand(&latest, &self.defaults);
+        }
     }
 
     /// The binding as we know it: what the store has, unless that is older than a write of ours.
@@ -157,10 +172,44 @@ impl Bindings {
             .collect()
     }
 
+    /// Whether any binding has to do with this identity.
+    pub fn has_identity(&self, identity: &ManagedIdentityId) -> bool {
+        self.index().by_identity.contains_key(identity.key())
+    }
+
     /// The bindings that have to do with this identity, by namespace and name.
     pub fn of_identity(&self, identity: &ManagedIdentityId) -> Vec<Found> {
         let found = self.index().by_identity.get(identity.key()).cloned();
         self.get(found)
+    }
+
+    /// The claims at the front of this identity's line, at most so many.
+    pub fn front_of_line(&self, identity: &ManagedIdentityId, most: usize) -> Vec<Arc<Contender>> {
+        let index = self.index();
+        let claims = index.claims.get(identity.key());
+        claims.map(|claims| claims.front(most)).unwrap_or_default()
+    }
+
+    /// Whether this binding stands in the line of its identity, before others.
+    pub fn is_in_line(&self, who: &BindingRef) -> bool {
+        let index = self.index();
+        let Some(Stake::Live {
+            identity,
+            claim: Some(claim),
+            ..
+        }) = index.stakes.get(who)
+        else {
+            return false;
+        };
+        let claims = index.claims.get(identity);
+        claim.standing != Standing::Refused && claims.is_some_and(|claims| claims.has(claim))
+    }
+
+    /// Whether a binding other than this one is being deleted and has a credential on this identity still on record.
+    pub fn is_deletion_pending(&self, identity: &ManagedIdentityId, except: &BindingRef) -> bool {
+        let index = self.index();
+        let claims = index.claims.get(identity.key());
+        claims.is_some_and(|claims| claims.is_departed_from(except))
     }
 
     /// The namespaces in which a binding cannot be read.
@@ -187,6 +236,11 @@ impl Bindings {
         stored.into_iter().map(found).collect()
     }
 
+    #[cfg(test)]
+    fn claims_built(&self) -> usize {
+        self.index().claims_built
+    }
+
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,17 +256,78 @@ impl Index {
             self.unreadable.insert(reference);
             return;
         };
+        let latest = self.written_after(&binding.metadata);
         let mut keys = keys(binding, defaults);
-        if self.keys.get(&reference) == Some(&keys) {
+        if self.keys.get(&reference) != Some(&keys) {
+            self.remove(&reference);
+            let reference = Arc::new(reference);
+            keys.account = file_under(&mut self.by_account, keys.account, &reference);
+            for identity in &mut keys.identities {
+                *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
+            }
+            self.keys.insert(reference, keys);
+        }
+        self.stand(latest.as_deref().unwrap_or(binding), defaults);
+    }
+
+    /// Takes note of what a binding means to the others on its identity.
+    fn stand(&mut self, binding: &WorkloadIdentityBinding, defaults: &Defaults) {
+        let reference = BindingRef::of(binding);
+        let stake = stake(binding, defaults);
+        #[cfg(test)]
+        {
+            self.claims_built += 1;
+        }
+        if self.stakes.get(&reference) == stake.as_ref() {
             return;
         }
-        self.remove(&reference);
-        let reference = Arc::new(reference);
-        keys.account = file_under(&mut self.by_account, keys.account, &reference);
-        for identity in &mut keys.identities {
-            *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
+        self.withdraw(&reference);
+        let (Some(stake), Some((reference, _))) = (stake, self.keys.get_key_value(&reference))
+        else {
+            return;
+        };
+        let reference = Arc::clone(reference);
+        match &stake {
+            Stake::Live {
+                identity,
+                account,
+                rank,
+                claim,
+            } => {
+                let claims = self.claims.entry(Arc::clone(identity)).or_default();
+                claims.put(account, rank, claim.as_ref());
+            }
+            Stake::Departing { identities } => {
+                for identity in identities {
+                    let claims = self.claims.entry(Arc::clone(identity)).or_default();
+                    claims.depart(&reference);
+                }
+            }
         }
-        self.keys.insert(reference, keys);
+        self.stakes.insert(reference, stake);
+    }
+
+    /// A binding means nothing to others any more.
+    fn withdraw(&mut self, reference: &BindingRef) {
+        let Some(stake) = self.stakes.remove(reference) else {
+            return;
+        };
+        let identities = match &stake {
+            Stake::Live { identity, .. } => std::slice::from_ref(identity),
+            Stake::Departing { identities } => identities,
+        };
+        for identity in identities {
+            let Some(claims) = self.claims.get_mut(identity) else {
+                continue;
+            };
+            match &stake {
+                Stake::Live { account, rank, .. } => claims.take(account, rank),
+                Stake::Departing { .. } => claims.have_departed(reference),
+            }
+            if claims.is_empty() {
+                self.claims.remove(identity);
+            }
+        }
     }
 
     /// What a write of ours has made of the binding since this version of it.
@@ -239,6 +354,7 @@ impl Index {
 
     fn remove(&mut self, reference: &BindingRef) {
         self.unreadable.remove(reference);
+        self.withdraw(reference);
         let Some(Keys {
             account,
             identities,
@@ -288,7 +404,9 @@ fn take_out<K: Hash + Eq + ?Sized>(
     reference: &BindingRef,
 ) {
     if let Some(found) = map.get_mut(key) {
-        found.retain(|found| **found != *reference);
+        if let Ok(place) = found.binary_search_by(|found| (**found).cmp(reference)) {
+            found.remove(place);
+        }
         if found.is_empty() {
             map.remove(key);
         }

@@ -23,9 +23,11 @@ pub mod kept;
 pub mod metrics;
 pub mod observe;
 pub mod orphans;
+pub mod passes;
 pub mod plan;
 pub mod reason;
 pub mod records;
+pub mod schedule;
 pub mod service_account;
 pub mod status;
 pub mod twins;
@@ -37,7 +39,6 @@ use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
 use kube::ResourceExt;
-use kube_runtime::controller::Action;
 
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
@@ -50,6 +51,9 @@ pub use finalizer::FINALIZER;
 use validate::Desired;
 
 use crate::ledger::BindingRef;
+
+/// When a binding is looked at again if nothing happens before: never, where None.
+pub type Next = Option<Duration>;
 
 /// A pass that has to be made again, and when.
 #[derive(Debug, thiserror::Error)]
@@ -64,15 +68,13 @@ pub struct Failed {
 pub async fn reconcile(
     binding: Arc<WorkloadIdentityBinding>,
     ctx: Arc<Context>,
-) -> Result<Action, Failed> {
+) -> Result<Next, Failed> {
     let binding = ctx.bindings.latest(binding);
     match finalizer::due(&binding.metadata) {
         Due::Finalizer => match finalizer::add(&binding.metadata, &ctx).await {
             // It comes as an event.
-            Ok(()) => Ok(Action::await_change()),
-            Err(failed) if failed.is_422() && Bug::RefusedFinalizerDropped.is_on() => {
-                Ok(Action::await_change())
-            }
+            Ok(()) => Ok(None),
+            Err(failed) if failed.is_422() && Bug::RefusedFinalizerDropped.is_on() => Ok(None),
             Err(failed) => {
                 let error = Error::from(failed);
                 conclude(Pass::stopped(&binding, &error, &ctx), Some(error), &ctx).await
@@ -80,13 +82,15 @@ pub async fn reconcile(
         },
         Due::Convergence => converge(&binding, &ctx).await,
         Due::Cleanup => remove(&binding, &ctx).await,
-        Due::Nothing => Ok(Action::await_change()),
+        Due::Nothing => Ok(None),
     }
 }
 
 /// Makes what the binding asks for true, and says how far that went.
-async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
+async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
     if binding.spec.suspend {
+        // It stands before nobody while that is so.
+        ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
         return conclude(Pass::suspended(binding, ctx), None, ctx).await;
     }
     match pass(binding, ctx).await {
@@ -132,7 +136,7 @@ async fn pass(
 }
 
 /// Undoes what the binding made, and lets it go; an error keeps the finalizer and shows in status.
-async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
+async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
     let cleaned = match cleanup::cleanup(binding, ctx).await {
         Ok(cleaned) => cleaned,
         Err(stopped) => {
@@ -152,13 +156,13 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Acti
         }
         Cleaned::Gone => {
             ctx.forget(&uid);
-            return Ok(Action::await_change());
+            return Ok(None);
         }
     };
     match finalizer::remove(&read.metadata, ctx).await {
         Ok(()) => {
             ctx.forget(&uid);
-            Ok(Action::await_change())
+            Ok(None)
         }
         Err(failed) => {
             let error = Error::from(failed);

@@ -35,7 +35,7 @@ pub struct Observed {
     pub listing: Result<Vec<ListedCredential>, Error>,
     /// The claim of this binding among those on the identity.
     pub contender: Contender,
-    pub contenders: Vec<Contender>,
+    pub contenders: Vec<Arc<Contender>>,
     pub account: Option<ExistingAccount>,
     /// The bindings that count for the account, this one included.
     pub claimants: Vec<Claimant>,

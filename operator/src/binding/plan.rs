@@ -23,7 +23,7 @@ pub struct Plan {
     pub account: AccountStep,
     pub credential: CredentialStep,
     pub contender: Contender,
-    pub contenders: Vec<Contender>,
+    pub contenders: Vec<Arc<Contender>>,
 }
 
 /// What is done about the ServiceAccount.

@@ -6,7 +6,6 @@ use azwib_crds::WorkloadIdentityBinding;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, ResourceExt};
-use kube_runtime::controller::Action;
 use serde_json::{Value, json};
 
 use super::calls::Call;
@@ -14,16 +13,16 @@ use super::cleanup::{cleanup_departing, let_go};
 use super::departing::Departing;
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
-use super::{Context, Failed, finalizer};
+use super::{Context, Failed, Next, finalizer};
 use crate::kubeutil::conditions::{ConditionStatus, transition};
 
 /// Tells a binding that it cannot be read, or cleans up after it.
-pub async fn reconcile(invalid: &InvalidObject, ctx: &Context) -> Result<Action, Failed> {
+pub async fn reconcile(invalid: &InvalidObject, ctx: &Context) -> Result<Next, Failed> {
     let uid = invalid.metadata.uid.clone().unwrap_or_default();
     match look_after(invalid, ctx).await {
         Ok(()) => {
             ctx.forget(&uid);
-            Ok(Action::await_change())
+            Ok(None)
         }
         Err(error) => {
             let standing = ctx.note_failure(&uid, &error);

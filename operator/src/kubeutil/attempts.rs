@@ -17,8 +17,9 @@ pub enum Pace {
     Backoff,
     /// 10 s, 30 s, 1 min, then every 5 min: something has to change first.
     WaitForChange,
-    /// The same, but never less often than every minute: somebody waits for a slot of an identity.
-    WaitForSlot,
+    /// The same, but never less often than every minute for the first of those who wait for a slot of an identity. The
+    /// others come so much less often as they stand behind it: none of them finds one before.
+    WaitForSlot { ahead: usize },
     /// At a time that somebody else set, such as Azure's `Retry-After`.
     After(Duration),
     /// Exactly then: the time was kept for this object.
@@ -93,6 +94,14 @@ impl Attempts {
             .contains_key(uid)
     }
 
+    /// Forgets the objects of which this does not hold: those that are gone.
+    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|uid, _| is_there(uid));
+    }
+
     /// Forgets the object: it succeeded, or it is gone.
     pub fn forget(&self, uid: &str) {
         self.entries
@@ -113,7 +122,10 @@ impl Pace {
             }
             // By time, not by count: a try that an event brought forward does not put the next one off.
             Self::WaitForChange => jittered(wait_for_change(standing.since)),
-            Self::WaitForSlot => wait_for_change(standing.since).min(Duration::from_secs(60)),
+            Self::WaitForSlot { ahead } => {
+                let first = wait_for_change(standing.since).min(Duration::from_secs(60));
+                first.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1))
+            }
             Self::Until(time) => time.saturating_duration_since(Instant::now()),
             // At once, as a zero or a date gone by would have it, is never again and again.
             Self::After(delay) => delay
@@ -213,6 +225,10 @@ mod tests {
             assert_eq!(delay(wait, 1, since), Duration::from_secs(seconds));
         }
         assert!(delay(wait, 4, 102) >= Duration::from_secs(270));
+        for (ahead, since, seconds) in [(0, 0, 10), (0, 200, 60), (1, 200, 120), (15, 200, 960)] {
+            let delay = delay(Pace::WaitForSlot { ahead }, 1, since);
+            assert_eq!(delay, Duration::from_secs(seconds), "{ahead} ahead");
+        }
         let set = Pace::After(Duration::from_secs(17));
         assert!(delay(set, 1, 0) >= Duration::from_secs(17));
         assert!(delay(Pace::After(Duration::ZERO), 1, 0) >= Duration::from_secs(1));

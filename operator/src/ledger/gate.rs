@@ -112,6 +112,23 @@ impl Gate {
         }
     }
 
+    /// Forgets the subscriptions without a request under way, and what of Azure's pace is over.
+    pub(super) fn prune(&self) {
+        self.pacing().prune(Instant::now());
+        let subscriptions = self.subscriptions.lock();
+        subscriptions
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, permits| Arc::strong_count(permits) > 1);
+    }
+
+    /// How much it remembers.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        let subscriptions = self.subscriptions.lock();
+        let subscriptions = subscriptions.unwrap_or_else(PoisonError::into_inner).len();
+        subscriptions + self.pacing().remembered()
+    }
+
     async fn permit(&self, identity: &ManagedIdentityId) -> Option<OwnedSemaphorePermit> {
         let subscription = identity.subscription_id().to_ascii_lowercase();
         let semaphore = {

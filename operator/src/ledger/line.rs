@@ -13,7 +13,7 @@ use super::plan::Rank;
 
 /// How many passes may hold a place: one whose request is with Azure, and one that prepares the next, so that the record
 /// of the next binding is written while Azure is at work for the one before.
-const PLACES: usize = 2;
+pub(super) const PLACES: usize = 2;
 
 /// How long who was called, or whose time has come, is waited for. It comes at once where it comes at all; a binding that
 /// is gone does not.

@@ -17,6 +17,7 @@ mod turn;
 mod unsettled;
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -36,21 +37,24 @@ pub use pacing::Operation;
 pub use reads::{Listing, ReadError};
 pub use shared_read::Freshness;
 use shared_read::SharedRead;
+use slots::Waiting;
 pub use turn::{Place, Turn};
 use unsettled::{Effect, Unsettled};
 
 /// While the answer of a write is lost, the identity is not listed more often than this.
 const LISTINGS_OF_UNSETTLED: Duration = Duration::from_secs(20);
 
-/// A ledger that nobody has asked for in so long is forgotten. Bindings ask at each resync; one that comes later has its
-/// identity read anew, as it would have anyway.
-const UNUSED: Duration = Duration::from_secs(3600);
-
 /// A binding, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BindingRef {
     pub namespace: String,
     pub name: String,
+}
+
+impl fmt::Display for BindingRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 impl BindingRef {
@@ -93,8 +97,6 @@ pub struct Ledgers {
 #[derive(Default)]
 struct Entries {
     ledgers: HashMap<String, Entry>,
-    /// When those that nobody needs were last looked for.
-    cleared: Option<Instant>,
 }
 
 struct Entry {
@@ -110,16 +112,14 @@ impl Entries {
         Some(Arc::clone(&entry.ledger))
     }
 
-    /// Forgets the ledgers of identities that no binding has to do with any more.
-    fn clear(&mut self) {
-        let now = Instant::now();
-        if now.duration_since(*self.cleared.get_or_insert(now)) < UNUSED / 2 {
-            return;
-        }
-        self.cleared = Some(now);
+    /// Forgets the ledgers of identities that nobody has asked for since this moment and that nobody needs.
+    fn clear(&mut self, since: Instant, is_needed: impl Fn(&ManagedIdentityId) -> bool) {
         self.ledgers.retain(|_, entry| {
-            entry.asked_for + UNUSED > now || Arc::strong_count(&entry.ledger) > 1
+            entry.asked_for > since
+                || Arc::strong_count(&entry.ledger) > 1
+                || is_needed(entry.ledger.id())
         });
+        self.ledgers.shrink_to(2 * self.ledgers.len());
     }
 }
 
@@ -132,7 +132,7 @@ struct Shared {
     /// When this process began: the latest time at which an earlier one can have sent a write.
     started: Instant,
     settings: LedgerSettings,
-    /// Bindings that were woken to take a place, and where.
+    /// Bindings that were woken to take a place or a slot, and where.
     called: Mutex<HashMap<BindingRef, Weak<Ledger>>>,
 }
 
@@ -163,7 +163,6 @@ impl Ledgers {
         if let Some(ledger) = entries.get(id) {
             return ledger;
         }
-        entries.clear();
         let ledger = Arc::new(Ledger {
             id: id.clone(),
             shared: Arc::clone(&self.shared),
@@ -197,7 +196,7 @@ impl Ledgers {
         lock(&self.shared.called).remove(who);
         let ledger = lock(&self.entries).get(id);
         let Some(ledger) = ledger else { return };
-        lock(&ledger.without_slot).remove(who);
+        lock(&ledger.without_slot).leave(who);
         ledger.line().leave(who);
         ledger.wake_without_slot();
         ledger.call_next();
@@ -209,8 +208,9 @@ impl Ledgers {
         ledger.inspect(|ledger| ledger.wake_without_slot());
     }
 
-    /// Notes the end of a pass over `who`. Where it was woken to take a place and did not, the next is.
-    pub fn passed(&self, who: &BindingRef) {
+    /// Notes the end of a pass over `who`. Where it was woken to take a place, or for a slot, and did not take it, the next
+    /// is. `still_claims` says whether it stands before others as before.
+    pub fn passed(&self, who: &BindingRef, still_claims: impl FnOnce() -> bool) {
         let called = lock(&self.shared.called).remove(who);
         let Some(ledger) = called.and_then(|ledger| ledger.upgrade()) else {
             return;
@@ -218,6 +218,20 @@ impl Ledgers {
         if ledger.line().passed(who) {
             ledger.call_next();
         }
+        ledger.offer_passed(who, still_claims());
+    }
+
+    /// Forgets what is known of identities that no binding has to do with any more, and of Azure's pace where that is over:
+    /// identities and subscriptions come and go with preview environments. What a write to one of them has left is kept
+    /// until no read can lag behind it.
+    pub fn prune(&self, is_needed: impl Fn(&ManagedIdentityId) -> bool) {
+        let kept = 2 * self.shared.settings.write_settle_time;
+        let Some(since) = Instant::now().checked_sub(kept) else {
+            return;
+        };
+        lock(&self.entries).clear(since, is_needed);
+        lock(&self.shared.called).retain(|_, ledger| ledger.strong_count() > 0);
+        self.shared.gate.prune();
     }
 
     /// Waits until every write that was sent has its answer. No write may be started afterwards.
@@ -237,8 +251,8 @@ pub struct Ledger {
     listing: SharedRead<Vec<ListedCredential>>,
     turn: Arc<tokio::sync::Mutex<()>>,
     line: Mutex<Line>,
-    /// Bindings that wait for a slot of the identity.
-    without_slot: Mutex<BTreeSet<BindingRef>>,
+    /// Claims that wait for a slot of the identity.
+    without_slot: Mutex<Waiting>,
     /// Names of the credentials whose records say nothing of an earlier process any more.
     known: Mutex<BTreeSet<String>>,
     /// When the listing was asked for that somebody was told of last.
@@ -319,9 +333,14 @@ impl Ledger {
     fn call_next(self: &Arc<Self>) {
         let called = self.line().call(Instant::now());
         if let Some(called) = called {
-            lock(&self.shared.called).insert(called.clone(), Arc::downgrade(self));
+            self.expect(&called);
             self.wake([called]);
         }
+    }
+
+    /// Notes that `who` is woken to take something: the end of its pass says whether it did.
+    fn expect(self: &Arc<Self>, who: &BindingRef) {
+        lock(&self.shared.called).insert(who.clone(), Arc::downgrade(self));
     }
 
     fn wake(&self, bindings: impl IntoIterator<Item = BindingRef>) {

@@ -375,6 +375,26 @@ impl Pacing {
         }
     }
 
+    /// Forgets what is over: waits, times that were not used, and limits that have grown to none.
+    pub(super) fn prune(&mut self, now: Instant) {
+        self.forget_waits(now);
+        self.limits.retain(|_, limit| limit.relax(now));
+        self.reserved.retain(|_, at| now < *at + RESERVATION_KEPT);
+        self.charged
+            .retain(|_, charged| now.duration_since(charged.at) < SAME_CAUSE);
+    }
+
+    /// How much it remembers.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.waits.len() + self.limits.len() + self.reserved.len() + self.charged.len()
+    }
+
+    fn forget_waits(&mut self, now: Instant) {
+        self.waits
+            .retain(|_, wait| wait.until > now || wait.doubted && now < wait.until + DOUBT_KEPT);
+    }
+
     fn wait(
         &mut self,
         scope: Scope,
@@ -383,8 +403,7 @@ impl Pacing {
         doubted: bool,
         now: Instant,
     ) {
-        self.waits
-            .retain(|_, wait| wait.until > now || wait.doubted && now < wait.until + DOUBT_KEPT);
+        self.forget_waits(now);
         let told = Wait {
             until,
             doubted,

@@ -1,10 +1,12 @@
 //! What should happen to the credential of each claim on an identity: plain functions of its listing and its claims.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
 use k8s_openapi::jiff::Timestamp;
 
+use super::line::PLACES;
 use super::{Applicant, BindingRef, Urgency};
 use crate::azure::{CredentialContent, ListedCredential};
 use crate::runtime::deliberate::Bug;
@@ -13,6 +15,18 @@ use crate::runtime::deliberate::Bug;
 ///
 /// Source: "Considerations" of Microsoft Entra workload identity federation, 20 per user-assigned managed identity.
 pub const CREDENTIAL_LIMIT: usize = 20;
+
+/// Of a claim it is told how many stand before it up to so many; further back it makes no difference.
+pub const FAR_BACK: usize = 15;
+
+/// How many claims from the front of the line a decision is made from, where an identity may have `limit` credentials.
+///
+/// None further back changes it. Passed over are the claim itself, those that what is listed decides about (a credential
+/// does that for two at the most, by its name and by its subject) and those that are promised a slot; and where more are
+/// listed than the limit allows, none is counted.
+pub fn front_of_line(limit: usize) -> usize {
+    3 * limit + FAR_BACK + PLACES + 1
+}
 
 /// What a binding wants to stand on its managed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +42,16 @@ impl Claim {
     /// The content that the credential should have.
     pub fn content(&self) -> CredentialContent {
         CredentialContent::new(&self.issuer, &self.subject, &self.audience)
+    }
+
+    /// Whether this content is for the same issuer and subject.
+    fn is_for_whom(&self, content: &CredentialContent) -> bool {
+        content.issuer == self.issuer.as_str() && content.subject == self.subject.as_str()
+    }
+
+    /// Whether this is the [content](Self::content) that the credential should have.
+    fn is_exactly(&self, content: &CredentialContent) -> bool {
+        self.is_for_whom(content) && content.audiences == [self.audience.as_str()]
     }
 }
 
@@ -59,6 +83,11 @@ pub struct Contender {
 }
 
 impl Contender {
+    /// Where it stands among all claims on its identity: who comes first is served first.
+    pub fn place(&self) -> (Standing, &Rank) {
+        (self.standing, &self.rank)
+    }
+
     /// The one who wants to write for this claim.
     pub fn applicant(&self) -> Applicant {
         Applicant {
@@ -76,8 +105,9 @@ impl Contender {
 pub struct Situation<'a> {
     /// What stands on the identity, foreign credentials included.
     pub listing: &'a [ListedCredential],
-    /// Every claim on the identity; the one that is decided about may be among them.
-    pub contenders: &'a [Contender],
+    /// The claims on the identity, as many as stand at the [front of the line](front_of_line); the one that is decided
+    /// about may be among them.
+    pub contenders: &'a [Arc<Contender>],
     /// Names of the credentials that are about to be created: their slots are taken.
     pub promised: &'a BTreeSet<String>,
     /// How many credentials the identity may have.
@@ -126,6 +156,8 @@ pub enum Refusal {
         before: bool,
         /// Whether one that is counted is free yet: somebody else is about to take it.
         promised: bool,
+        /// How many claims stand before this one, up to [`FAR_BACK`].
+        ahead: usize,
     },
 }
 
@@ -174,31 +206,36 @@ pub fn is_met(claim: &Claim, listing: &[ListedCredential]) -> bool {
     )
 }
 
+/// Whether what is listed decides about the claim, whoever else waits for a slot.
+pub fn is_decided(claim: &Claim, listing: &[ListedCredential]) -> bool {
+    decide_by_content(claim, listing).is_some()
+}
+
 /// What can be decided without counting; None for a claim that needs a slot.
 fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Decision> {
-    let content = claim.content();
-    let (ours, others): (Vec<_>, Vec<_>) = listing
+    let mut ours = listing
         .iter()
-        .partition(|credential| bears(credential, &claim.name));
-    if ours
-        .iter()
-        .any(|credential| is_as_claimed(credential, &content))
-    {
+        .filter(|it| bears(it, &claim.name))
+        .peekable();
+    let has_ours = ours.peek().is_some();
+    if ours.any(|credential| is_as_claimed(credential, claim)) {
         if Bug::WritesWhatStands.is_on() {
             return Some(Decision::Update);
         }
         return Some(Decision::Keep);
     }
-    let rival = others.iter().find_map(|credential| {
-        let other = credential.content.as_ref()?;
-        (other.issuer == content.issuer && other.subject == content.subject)
-            .then_some((&credential.name, *other == content))
+    let mut others = listing.iter().filter(|it| !bears(it, &claim.name));
+    let rival = others.find_map(|credential| {
+        let content = credential.content.as_ref()?;
+        claim
+            .is_for_whom(content)
+            .then_some((&credential.name, claim.is_exactly(content)))
     });
     if let Some((name, identical)) = rival {
         let name = name.clone();
         // With one of ours on the identity besides, adopting would leave that one behind.
         let adopts = identical
-            && ours.is_empty()
+            && !has_ours
             && (claim.adoption == CredentialAdoption::IfIdentical || Bug::AdoptsUnderNever.is_on());
         return Some(if adopts {
             Decision::Adopt { name }
@@ -206,7 +243,7 @@ fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Deci
             Decision::Refuse(Refusal::CredentialExists { name, identical })
         });
     }
-    (!ours.is_empty()).then_some(Decision::Update)
+    has_ours.then_some(Decision::Update)
 }
 
 /// Creates, where a slot is left after all who stand before this claim have had theirs.
@@ -240,10 +277,12 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
             if Bug::NewestFirst.is_on() {
                 return other.rank > contender.rank;
             }
-            (other.standing, &other.rank) < (contender.standing, &contender.rank)
+            other.place() < contender.place()
         })
         .filter(|other| !promised.contains(other.claim.name.as_str()))
-        .filter(|other| decide_by_content(&other.claim, listing).is_none())
+        .filter(|other| !is_decided(&other.claim, listing))
+        // More than that make no difference.
+        .take(limit.saturating_sub(used).max(FAR_BACK))
         .count();
     if used + before < limit {
         return Decision::Create;
@@ -253,17 +292,18 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
         limit,
         before: used < limit,
         promised: used >= limit && used - promised_to_others < limit,
+        ahead: before,
     })
 }
 
-fn is_as_claimed(credential: &ListedCredential, content: &CredentialContent) -> bool {
+fn is_as_claimed(credential: &ListedCredential, claim: &Claim) -> bool {
     let Some(found) = &credential.content else {
         return false;
     };
     if Bug::AudienceUnchecked.is_on() {
-        return found.issuer == content.issuer && found.subject == content.subject;
+        return claim.is_for_whom(found);
     }
-    found == content || Bug::ContentUnchecked.is_on()
+    claim.is_exactly(found) || Bug::ContentUnchecked.is_on()
 }
 
 fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {

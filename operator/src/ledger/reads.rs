@@ -160,9 +160,7 @@ impl Ledger {
         let settle_time = self.shared.settings.write_settle_time;
         let listing = lock(&self.overlay).complete(listing, asked, settle_time);
         keep_listing(self.id.key(), &listing);
-        if listing.len() < self.shared.settings.credential_limit {
-            self.wake_without_slot();
-        }
+        self.wake_by(&listing);
         listing
     }
 

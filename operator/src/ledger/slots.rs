@@ -1,10 +1,16 @@
 //! Who waits for one of the credentials that an identity may have, and what is promised of them.
 
+mod waiting;
+
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use azwib_crds::CredentialName;
 
+use super::plan::Contender;
 use super::{Applicant, BindingRef, Ledger, lock};
+use crate::azure::ListedCredential;
+pub(super) use waiting::Waiting;
 
 impl Ledger {
     /// The names of the credentials that others are about to create.
@@ -22,29 +28,55 @@ impl Ledger {
         going
     }
 
-    /// Notes that `who` finds no slot: it is woken when one may be free. Where all were in use, and one has been freed since
-    /// that was looked at, that is now.
-    pub fn wait_for_slot(&self, who: &BindingRef, all_in_use: bool) {
-        lock(&self.without_slot).insert(who.clone());
-        if all_in_use && self.has_room() {
+    /// Notes that this claim finds no slot: its binding is woken when there may be one for it. Where all were in use, and one
+    /// has been freed since that was looked at, that is now.
+    pub fn wait_for_slot(self: &Arc<Self>, contender: &Contender, all_in_use: bool) {
+        lock(&self.without_slot).wait(contender);
+        if all_in_use && self.listing.peek(|listing| self.free(listing)) > Some(0) {
             self.wake_without_slot();
         }
     }
 
-    fn has_room(&self) -> bool {
+    /// Slots that are neither used nor promised.
+    fn free(&self, listing: &[ListedCredential]) -> usize {
+        let listed = |name: &String| listing.iter().any(|it| it.name.eq_ignore_ascii_case(name));
         let promised = self.promised();
-        let used = self.listing.peek(|listing| {
-            let listed = |name: &String| {
-                let mut names = listing.iter().map(|it| &it.name);
-                names.any(|it| it.eq_ignore_ascii_case(name))
-            };
-            listing.len() + promised.iter().filter(|name| !listed(name)).count()
-        });
-        used.is_some_and(|used| used < self.shared.settings.credential_limit)
+        let used = listing.len() + promised.iter().filter(|name| !listed(name)).count();
+        let limit = self.shared.settings.credential_limit;
+        limit.saturating_sub(used)
     }
 
-    pub(super) fn wake_without_slot(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.without_slot));
-        self.wake(waiting);
+    /// Wakes who comes first of those that wait, as many as find a slot. Where nobody knows how many that are, one is woken:
+    /// it lists the credentials, and that wakes the others.
+    pub(super) fn wake_without_slot(self: &Arc<Self>) {
+        let free = self.listing.peek(|listing| self.free(listing));
+        let called = lock(&self.without_slot).call(free.unwrap_or(1));
+        self.offer(called);
+    }
+
+    /// Wakes who finds a slot by this listing, or what its claim is about.
+    pub(super) fn wake_by(self: &Arc<Self>, listing: &[ListedCredential]) {
+        let free = self.free(listing);
+        let mut waiting = lock(&self.without_slot);
+        let mut called = waiting.decided_by(listing);
+        called.extend(waiting.call(free));
+        drop(waiting);
+        self.offer(called);
+    }
+
+    /// The pass that an offer has brought about is over. Where the claim was given up in it, the offer goes to the next; a
+    /// claim that stands has taken it, or keeps all who stand behind it from it.
+    pub(super) fn offer_passed(self: &Arc<Self>, who: &BindingRef, still_claims: bool) {
+        let was_offered = lock(&self.without_slot).answered(who);
+        if was_offered && !still_claims {
+            self.wake_without_slot();
+        }
+    }
+
+    fn offer(self: &Arc<Self>, called: Vec<BindingRef>) {
+        for who in &called {
+            self.expect(who);
+        }
+        self.wake(called);
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::atomic::Ordering;
 
-use azwib_crds::CredentialName;
+use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -10,6 +11,7 @@ use fake_azure::Azure;
 mod fake_azure;
 mod gone;
 mod pages;
+mod waiting;
 mod written;
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
@@ -59,6 +61,25 @@ fn applicant(name: &str) -> Applicant {
         urgency: Urgency::Creation,
         rank: plan::Rank {
             created: None,
+            binding: binding(name),
+        },
+    }
+}
+
+/// The claim of a binding that was created at that second and waits for a slot.
+fn waiter(name: &str, second: i64) -> plan::Contender {
+    let issuer = Issuer::parse("https://oidc.example/").unwrap();
+    plan::Contender {
+        claim: plan::Claim {
+            name: CredentialName::derive(&issuer, "shop", name),
+            issuer,
+            subject: Subject::of_service_account("shop", name),
+            audience: Audience::parse("a").unwrap(),
+            adoption: CredentialAdoption::IfIdentical,
+        },
+        standing: plan::Standing::Waiter,
+        rank: plan::Rank {
+            created: Some(Timestamp::from_second(second).unwrap()),
             binding: binding(name),
         },
     }
@@ -128,7 +149,7 @@ async fn the_place_that_is_free_goes_to_who_has_waited_and_one_is_called_at_a_ti
     drop(second);
     assert!(woken.try_recv().is_err(), "c has not come yet");
     // It comes, and wants nothing any more.
-    ledgers.passed(&binding("c"));
+    ledgers.passed(&binding("c"), || true);
     assert_eq!(woken.recv().await, Some(binding("d")));
     assert!(place(&ledger, "d").await.is_ok());
 }
@@ -184,7 +205,7 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     listed(&ledger, "a", fresh()).await;
-    ledger.wait_for_slot(&binding("w"), false);
+    ledger.wait_for_slot(&waiter("w", 1), false);
     let mut promised = place(&ledger, "a").await.unwrap();
     let create = promised.decide(&name(), |promised| {
         assert!(promised.is_empty());
@@ -195,7 +216,7 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     drop(promised);
     assert_eq!(woken.recv().await, Some(binding("w")));
     assert!(ledger.promised().is_empty());
-    ledger.wait_for_slot(&binding("w"), false);
+    ledger.wait_for_slot(&waiter("w", 1), false);
     turn(&ledger, "a")
         .await
         .delete(&name(), true)

@@ -241,7 +241,7 @@ impl Turn {
 
 impl Ledger {
     /// Puts an acknowledged write into the listings that may lack it.
-    fn acknowledged(&self, name: &str, effect: Effect) {
+    fn acknowledged(self: &Arc<Self>, name: &str, effect: Effect) {
         self.amend_listing(Instant::now(), name, &effect);
         let frees_slot = !matches!(effect, Effect::Put(_));
         let settle_time = self.shared.settings.write_settle_time;

@@ -67,8 +67,7 @@ impl AccountConfiguration {
                 found: found.map(shown),
             })
         });
-        let references = self.owner_references.iter();
-        let missing = references.filter(|reference| !existing.refers_to(reference));
+        let missing = existing.missing(&self.owner_references);
         let owners = missing.map(|reference| Difference {
             field: Field::Owner(reference.name.clone()),
             asked: reference.uid.clone(),

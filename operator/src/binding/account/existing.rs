@@ -4,6 +4,7 @@
 //! many times the account.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -180,11 +181,20 @@ impl ExistingAccount {
             .map(|(name, uid)| owner_reference_to(name, uid))
     }
 
-    /// Whether it refers to this owner.
-    pub fn refers_to(&self, reference: &OwnerReference) -> bool {
-        self.owners
+    /// Those of these owners that it does not refer to. Each is looked up once: an account may have thousands.
+    pub fn missing<'a>(
+        &self,
+        references: &'a [OwnerReference],
+    ) -> impl Iterator<Item = &'a OwnerReference> {
+        let owners: BTreeSet<_> = self
+            .owners
             .iter()
-            .any(|(name, uid)| *reference == owner_reference_to(name, uid))
+            .map(|(name, uid)| (&**uid, &**name))
+            .collect();
+        references.iter().filter(move |it| {
+            !owners.contains(&(it.uid.as_str(), it.name.as_str()))
+                || **it != owner_reference_to(&it.name, &it.uid)
+        })
     }
 }
 

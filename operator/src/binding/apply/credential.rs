@@ -17,7 +17,7 @@ use crate::runtime::deliberate::Bug;
 /// The claim that is made on an identity, among the others on it.
 pub(super) struct Claimed {
     pub(super) contender: Contender,
-    pub(super) contenders: Vec<Contender>,
+    pub(super) contenders: Vec<Arc<Contender>>,
     pub(super) identity: ResolvedIdentity,
 }
 
@@ -98,12 +98,12 @@ pub(super) async fn take_place(
 /// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one. Not so where
 /// Azure has refused the claim for a reason of its own and there is a slot: it is tried at its own pace. Claims that are
 /// refused would wake one another for ever, and keep their identity throttled.
-pub(super) fn refused(refusal: Refusal, ledger: &Ledger, contender: &Contender) -> Error {
+pub(super) fn refused(refusal: Refusal, ledger: &Arc<Ledger>, contender: &Contender) -> Error {
     let is_limit = matches!(refusal, Refusal::LimitReached { .. });
     let is_put_off = contender.standing == Standing::Refused && refusal.leaves_slot_to_others();
     if is_limit && !is_put_off {
         let all_in_use = matches!(refusal, Refusal::LimitReached { before: false, .. });
-        ledger.wait_for_slot(&contender.rank.binding, all_in_use);
+        ledger.wait_for_slot(contender, all_in_use);
     }
     Error::Claim(refusal)
 }

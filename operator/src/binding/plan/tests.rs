@@ -208,6 +208,7 @@ fn the_credential_is_kept_adopted_written_or_refused() {
         limit: 20,
         before: false,
         promised: false,
+        ahead: 0,
     };
     let refused = stepped(None, Decision::Refuse(full));
     assert!(matches!(refused, CredentialStep::Refuse(_)), "{refused:?}");

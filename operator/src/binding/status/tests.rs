@@ -341,6 +341,7 @@ fn messages_say_what_to_do() {
                 promised: false,
                 used: 20,
                 limit: 20,
+                ahead: 0,
             }),
             "20 of 20",
         ),

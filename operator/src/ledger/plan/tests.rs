@@ -94,9 +94,10 @@ fn decide_among(
         .iter()
         .map(|account| claim_of(account).name.to_string())
         .collect();
+    let contenders: Vec<_> = contenders.iter().cloned().map(Arc::new).collect();
     let situation = Situation {
         listing,
-        contenders,
+        contenders: &contenders,
         promised: &promised,
         limit: LIMIT,
     };
@@ -117,12 +118,13 @@ fn decide_alone(listing: &[ListedCredential], claim: Claim, limit: usize) -> Dec
     decide(&contender, &situation)
 }
 
-fn full(used: usize) -> Decision {
+fn full(used: usize, ahead: usize) -> Decision {
     Decision::Refuse(Refusal::LimitReached {
         used,
         limit: LIMIT,
         before: used < LIMIT,
         promised: false,
+        ahead,
     })
 }
 
@@ -221,12 +223,13 @@ fn issuer_and_subject_are_compared_to_the_letter() {
 fn the_twenty_first_is_refused_and_flexible_credentials_count() {
     let mut listing = foreign(19);
     listing.push(flexible("flexible"));
-    assert_eq!(decide_alone(&listing, claim(), LIMIT), full(20));
+    assert_eq!(decide_alone(&listing, claim(), LIMIT), full(20, 0));
     let lowered = Refusal::LimitReached {
         used: 3,
         limit: 3,
         before: false,
         promised: false,
+        ahead: 0,
     };
     assert_eq!(
         decide_alone(&foreign(3), claim(), 3),
@@ -241,13 +244,16 @@ fn free_slots_go_to_those_who_have_waited_longest() {
         .iter()
         .map(|who| decide_among(&foreign(18), &line, &[], who))
         .collect();
-    assert_eq!(decisions, [full(18), Decision::Create, Decision::Create]);
+    assert_eq!(decisions, [full(18, 2), Decision::Create, Decision::Create]);
 }
 
 #[test]
 fn of_the_same_age_the_name_decides() {
     let line = [waiter("b", 1), waiter("a", 1)];
-    assert_eq!(decide_among(&foreign(19), &line, &[], &line[0]), full(19));
+    assert_eq!(
+        decide_among(&foreign(19), &line, &[], &line[0]),
+        full(19, 1)
+    );
     let first = decide_among(&foreign(19), &line, &[], &line[1]);
     assert_eq!(first, Decision::Create);
 }
@@ -255,7 +261,10 @@ fn of_the_same_age_the_name_decides() {
 #[test]
 fn a_holder_whose_credential_was_lost_comes_before_all_who_wait() {
     let line = [waiter("old", 1), contender("lost", 9, Standing::Holder)];
-    assert_eq!(decide_among(&foreign(19), &line, &[], &line[0]), full(19));
+    assert_eq!(
+        decide_among(&foreign(19), &line, &[], &line[0]),
+        full(19, 1)
+    );
     let lost = decide_among(&foreign(19), &line, &[], &line[1]);
     assert_eq!(lost, Decision::Create);
 }
@@ -268,7 +277,10 @@ fn a_refused_claim_holds_up_nobody() {
     ];
     let young = decide_among(&foreign(19), &line, &[], &line[1]);
     assert_eq!(young, Decision::Create);
-    assert_eq!(decide_among(&foreign(19), &line, &[], &line[0]), full(19));
+    assert_eq!(
+        decide_among(&foreign(19), &line, &[], &line[0]),
+        full(19, 1)
+    );
     let tried_again = decide_among(&foreign(18), &line, &[], &line[0]);
     assert_eq!(tried_again, Decision::Create);
     let line = [1, 2].map(|second| contender("refused", second, Standing::Refused));
@@ -297,6 +309,7 @@ fn a_promised_slot_is_taken_and_is_counted_once() {
         limit: LIMIT,
         before: false,
         promised: true,
+        ahead: 0,
     };
     assert!(promised.leaves_slot_to_others());
     assert_eq!(
@@ -339,5 +352,68 @@ fn no_order_of_looking_gives_more_slots_than_there_are() {
         for (place, who) in by_rank.into_iter().enumerate() {
             assert_eq!(is_met(&who.claim, &listing), place < free, "{free} free");
         }
+    }
+}
+
+/// Numbers that look as if they were drawn, and are the same each time.
+fn drawn(seed: usize, below: usize) -> usize {
+    (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % below
+}
+
+#[test]
+fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
+    for round in 0..100 {
+        let draw = |number: usize, below| drawn(round * 1000 + number, below);
+        let limit = 1 + draw(0, 6);
+        let mut line: Vec<_> = (0..60)
+            .map(|n| {
+                let standing = [Standing::Holder, Standing::Waiter, Standing::Refused][draw(n, 3)];
+                Arc::new(contender(
+                    &format!("w{n}"),
+                    draw(n + 100, 20) as i64,
+                    standing,
+                ))
+            })
+            .collect();
+        line.sort_by(|one, other| one.place().cmp(&other.place()));
+        let mut listing = foreign(draw(1, 3));
+        for n in 0..draw(2, 2 * limit) {
+            let account = format!("w{}", draw(n + 200, 60));
+            let subject = claim_of(&account).subject;
+            listing.push(match draw(n + 300, 3) {
+                0 => in_place(&account),
+                1 => credential(&format!("by-hand-{n}"), ISSUER, subject.as_str(), AUDIENCE),
+                _ => flexible(claim_of(&account).name.as_str()),
+            });
+        }
+        let promised: Vec<_> = (0..draw(3, 3))
+            .map(|n| format!("w{}", draw(n + 400, 60)))
+            .collect();
+        let promised = promised.iter().map(|it| claim_of(it).name.to_string());
+        let promised = promised.collect();
+        let situation = |contenders: &[Arc<Contender>], who: &Contender| {
+            decide(
+                who,
+                &Situation {
+                    listing: &listing,
+                    contenders,
+                    promised: &promised,
+                    limit,
+                },
+            )
+        };
+        let front = &line[..front_of_line(limit).min(line.len())];
+        for who in &line {
+            assert_eq!(situation(&line, who), situation(front, who), "{who:?}");
+        }
+    }
+}
+
+#[test]
+fn how_far_back_a_claim_stands_is_told_up_to_where_it_matters() {
+    let line: Vec<_> = (0..30).map(|n| waiter(&format!("w{n}"), n)).collect();
+    for (place, who) in line.iter().enumerate() {
+        let decision = decide_among(&foreign(LIMIT), &line, &[], who);
+        assert_eq!(decision, full(LIMIT, place.min(FAR_BACK)));
     }
 }
