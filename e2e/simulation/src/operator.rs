@@ -2,7 +2,7 @@
 //! ready in an order that no seed decides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::{ClientId, Issuer};
@@ -13,6 +13,8 @@ use azwib_operator::binding::controller::{Watches, guarded_reconcile};
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::kept;
 use azwib_operator::binding::metrics::ReconcileMetrics;
+use azwib_operator::binding::requests::Requests;
+use azwib_operator::binding::told::Told;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
 use azwib_operator::kubeutil::attempts::Attempts;
@@ -90,7 +92,8 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         waits: Attempts::default(),
         unwritten: Attempts::default(),
-        requests: Mutex::default(),
+        requests: Requests::default(),
+        told: Told::default(),
         metrics: ReconcileMetrics::default(),
         clock,
     };
@@ -210,7 +213,9 @@ impl Scheduler {
                     self.ask(who, delay);
                 }
             }
-            Err(Failed { error, retry_in }) => {
+            Err(Failed {
+                error, retry_in, ..
+            }) => {
                 if let Some((_, reason)) = error.finding() {
                     self.process.shared.count(format!("finding {reason}"));
                 }

@@ -92,7 +92,7 @@ pub fn pace(error: &kube::Error) -> Pace {
     match (retry_after(error), Answer::of(error)) {
         (Some(delay), _) => Pace::After(delay),
         // Whoever changes the rule waits for a minute at the most.
-        (None, Answer::Refused) => Pace::WaitForSlot,
+        (None, Answer::Refused) => Pace::WaitForArrival,
         (None, _) => Pace::Backoff,
     }
 }
@@ -128,11 +128,15 @@ mod tests {
     #[test]
     fn a_refusal_is_told_at_once_an_open_answer_after_a_while_and_a_race_never() {
         for (error, after, pace) in [
-            (api(422, "no team"), Some(Duration::ZERO), Pace::WaitForSlot),
+            (
+                api(422, "no team"),
+                Some(Duration::ZERO),
+                Pace::WaitForArrival,
+            ),
             (
                 api(403, "no right"),
                 Some(Duration::ZERO),
-                Pace::WaitForSlot,
+                Pace::WaitForArrival,
             ),
             (
                 api(500, "failed calling webhook"),

@@ -1,6 +1,8 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -171,8 +173,9 @@ pub async fn run(
         queue,
         config,
     );
+    let mut told = HashMap::new();
     let passes = passes.for_each(|outcome| {
-        log(outcome);
+        log(outcome, &mut told);
         std::future::ready(())
     });
     ctx.events.published_during(passes).await;
@@ -229,12 +232,31 @@ fn retry(_: Arc<Guarded>, failed: &Failed, _: Arc<Context>) -> Action {
     Action::requeue(failed.retry_in)
 }
 
-/// The outermost layer: every failed pass is logged here, once, with its causes.
-fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, watcher::Error>>) {
+/// What was logged of a binding that is not as it should be, each as a hash: passes repeat.
+type Logged = HashMap<u64, u64>;
+
+/// The outermost layer: what stops a binding is logged here, once, with its causes; again when something else does.
+fn log(
+    outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, watcher::Error>>,
+    logged: &mut Logged,
+) {
     match outcome {
-        Ok((binding, action)) => tracing::debug!(%binding, ?action, "reconciled"),
+        Ok((binding, action)) => {
+            logged.remove(&key(&binding));
+            tracing::debug!(%binding, ?action, "reconciled");
+        }
         Err(controller::Error::ReconcilerFailed(failed, binding)) if failed.error.is_progress() => {
             tracing::debug!(%binding, error = %failed.error, "not there yet");
+        }
+        Err(controller::Error::ReconcilerFailed(failed, binding))
+            if !is_news(&failed, &*binding, logged) =>
+        {
+            tracing::debug!(
+                %binding,
+                retry_in = %format_args!("{:.1?}", failed.retry_in),
+                error = %failed.error,
+                "still not as it should be"
+            );
         }
         Err(controller::Error::ReconcilerFailed(failed, binding)) => tracing::warn!(
             %binding,
@@ -243,7 +265,10 @@ fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, w
             "the binding is not as it should be"
         ),
         // Deleted objects and those of a watch that has just begun.
-        Err(controller::Error::ObjectNotFound(binding)) => tracing::debug!(%binding, "is gone"),
+        Err(controller::Error::ObjectNotFound(binding)) => {
+            logged.remove(&key(&*binding));
+            tracing::debug!(%binding, "is gone");
+        }
         Err(controller::Error::QueueError(error)) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -257,4 +282,21 @@ fn log(outcome: Result<(ObjectRef<Guarded>, Action), controller::Error<Failed, w
             );
         }
     }
+}
+
+/// Whether this was not what was logged of the binding last.
+fn is_news<K: Resource>(failed: &Failed, binding: &ObjectRef<K>, logged: &mut Logged) -> bool {
+    // What differs from one try to the next, such as Azure's id of the request, is not part of this.
+    let what = hash(&(failed.error.attempt_key(), failed.error.message()));
+    logged.insert(key(binding), what) != Some(what)
+}
+
+fn key<K: Resource>(binding: &ObjectRef<K>) -> u64 {
+    hash(&(&binding.namespace, &binding.name))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

@@ -25,8 +25,10 @@ pub mod orphans;
 pub mod plan;
 pub mod reason;
 pub mod records;
+pub mod requests;
 pub mod service_account;
 pub mod status;
+pub mod told;
 pub mod twins;
 pub mod unreadable;
 pub mod validate;
@@ -38,6 +40,7 @@ use azwib_crds::WorkloadIdentityBinding;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
 
+use crate::kubeutil::answers::Answer;
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
 use cleanup::{Cleaned, Stage, Stopped};
@@ -46,6 +49,7 @@ pub use context::{Context, Settings};
 use error::Error;
 use finalizer::Due;
 pub use finalizer::FINALIZER;
+use requests::News;
 use validate::Desired;
 
 use crate::ledger::BindingRef;
@@ -85,9 +89,15 @@ pub async fn reconcile(
 
 /// Makes what the binding asks for true, and says how far that went.
 async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
+    let news = ctx.requests.see(binding);
     if binding.spec.suspend {
         return conclude(Pass::suspended(binding, ctx), None, ctx).await;
     }
+    let taken_up = match news {
+        News::Nothing => None,
+        News::Start | News::Request => take_up(binding, news, ctx).await?,
+    };
+    let binding = taken_up.as_ref().unwrap_or(binding);
     match pass(binding, ctx).await {
         Ok((desired, applied)) => {
             let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
@@ -117,6 +127,36 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ac
             conclude(pass, Some(error), ctx).await
         }
     }
+}
+
+/// Takes `Stalled` off before a look that somebody asked for: who waits for what comes of it would take it for that. Its
+/// reason has to stand anew, unless it is only the operator that has.
+async fn take_up(
+    binding: &WorkloadIdentityBinding,
+    news: News,
+    ctx: &Context,
+) -> Result<Option<WorkloadIdentityBinding>, Failed> {
+    let moment = ctx.moment(Duration::ZERO);
+    let Some((status, reason)) = status::taken_up(binding, &moment) else {
+        return Ok(None);
+    };
+    let uid = binding.uid().unwrap_or_default();
+    let written = match apply::write_status(binding, status, ctx).await {
+        Ok(written) => Some(written),
+        Err(failed) if failed.answer() == Answer::Race => {
+            ctx.requests.see_again(binding);
+            return Err(ctx.failed(&uid, failed.into()));
+        }
+        // Where no status is taken, the one that the look ends with tells of that.
+        Err(_) => None,
+    };
+    if news == News::Start {
+        let stood = status::stalls_after(reason, &moment).unwrap_or_default();
+        ctx.attempts.resume(&uid, reason.as_str(), stood);
+    } else {
+        ctx.attempts.forget(&uid);
+    }
+    Ok(written)
 }
 
 async fn pass(

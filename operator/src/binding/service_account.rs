@@ -67,8 +67,7 @@ impl ServiceAccountError {
     pub fn pace(&self) -> Pace {
         match self {
             Self::NotTaken(error) => calls::pace(error),
-            Self::Refused(_) => Pace::WaitForSlot,
-            _ => Pace::WaitForChange,
+            _ => Pace::WaitForArrival,
         }
     }
 
