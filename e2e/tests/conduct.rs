@@ -10,8 +10,9 @@ use azwib_e2e::environment::{Namespace, PATIENCE, condition, ready_reasons};
 use azwib_e2e::{Environment, EnvironmentOptions, wait};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 const STALLED_AFTER: Duration = Duration::from_secs(6);
@@ -141,8 +142,18 @@ async fn a_reason_that_something_else_can_cure_is_stalled_after_its_time_and_not
     Ok(())
 }
 
+/// Which of the two a version says, and of which generation it speaks.
+fn conduct(binding: &WorkloadIdentityBinding) -> &'static str {
+    match (is_stalled(binding), condition(binding, "Reconciling")) {
+        (true, None) => "Stalled",
+        (false, Some(_)) => "Reconciling",
+        _ => "neither",
+    }
+}
+
 #[tokio::test]
-async fn stalled_stays_over_a_restart_while_its_reason_does() -> anyhow::Result<()> {
+async fn a_start_takes_stalled_off_for_its_first_look_and_says_it_again_while_the_reason_stands()
+-> anyhow::Result<()> {
     let (env, _turn) = impatient().await?;
     let shop = env.namespace("stalled-restart").await?;
     bind_to_nothing(&shop).await?;
@@ -151,19 +162,53 @@ async fn stalled_stays_over_a_restart_while_its_reason_does() -> anyhow::Result<
     env.kill_operator().await?;
     let before = looks().await?;
     env.start_operator().await?;
-    wait::until(
-        "a look at the identity by the new process",
-        PATIENCE,
-        async || Ok((looks().await? > before).then_some(())),
-    )
-    .await?;
+    let versions = shop
+        .versions_until(&stalled, "stalled again", is_stalled)
+        .await?;
+    let said: Vec<_> = versions.iter().map(conduct).collect();
+    assert_eq!(said, ["Reconciling", "Stalled"]);
+    assert_eq!(looks().await?, before + 1);
     // Its second look begins after all that followed from the first.
     wait::until("another look", PATIENCE, async || {
         Ok((looks().await? > before + 1).then_some(()))
     })
     .await?;
     let after = shop.bindings().get("orders").await?;
-    assert_eq!(after.resource_version(), stalled.resource_version());
+    let last = versions.last().unwrap();
+    assert_eq!(after.resource_version(), last.resource_version());
+    Ok(())
+}
+
+#[tokio::test]
+async fn stalled_is_taken_off_before_a_look_that_somebody_asked_for() -> anyhow::Result<()> {
+    let (env, _turn) = impatient().await?;
+    let shop = env.namespace("stalled-asked").await?;
+    bind_to_nothing(&shop).await?;
+    shop.until("orders", "stalled", is_stalled).await?;
+    shop.identity("orders").await?;
+    let annotation =
+        json!({"metadata": {"annotations": {"azwib.dev/reconcile-requested-at": "1"}}});
+    let patch = Patch::Merge(annotation);
+    let asked = shop
+        .bindings()
+        .patch("orders", &PatchParams::default(), &patch)
+        .await?;
+    let ready = |binding: &WorkloadIdentityBinding| {
+        condition(binding, "Ready").is_some_and(|ready| ready.status == "True")
+    };
+    let versions = shop.versions_until(&asked, "Ready", ready).await?;
+    assert_eq!(conduct(&versions[0]), "Reconciling");
+    assert!(!versions.iter().any(is_stalled), "{versions:?}");
+
+    // A new spec asks as well, and a reason that still stands is given its time anew.
+    env.arm().await?.delete(&shop.identity_id("orders")).await?;
+    shop.until("orders", "stalled", is_stalled).await?;
+    let longer = json!({ "serviceAccount": { "tokenExpirationSeconds": 7200 } });
+    let changed = shop.change("orders", longer).await?;
+    let versions = shop
+        .versions_until(&changed, "stalled again", is_stalled)
+        .await?;
+    assert_eq!(conduct(&versions[0]), "Reconciling");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Wires clients, stores, the controller and the probes, and owns the way down.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
@@ -22,6 +22,8 @@ use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
 use crate::binding::kept;
 use crate::binding::metrics::{ReconcileMetrics, State};
+use crate::binding::requests::Requests;
+use crate::binding::told::Told;
 use crate::config::Config;
 use crate::kubeutil::attempts::{Attempts, Standing};
 use crate::kubeutil::retry_after::RetryAfterLayer;
@@ -100,8 +102,9 @@ pub async fn run(config: Config) -> Result<(), Error> {
         attempts: Attempts::default(),
         waits: Attempts::default(),
         unwritten: Attempts::default(),
-        requests: Mutex::default(),
         contests: Contests::default(),
+        requests: Requests::default(),
+        told: Told::default(),
         metrics: ReconcileMetrics::default(),
         clock: Clock::Wall,
     });

@@ -1,6 +1,6 @@
 //! One process of the operator: its production parts.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::{ClientId, Issuer};
@@ -12,7 +12,9 @@ use azwib_operator::binding::controller::Watches;
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::kept;
 use azwib_operator::binding::metrics::ReconcileMetrics;
-use azwib_operator::binding::passes::{self, Told};
+use azwib_operator::binding::passes::{self, Notice};
+use azwib_operator::binding::requests::Requests;
+use azwib_operator::binding::told::Told;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
 use azwib_operator::kubeutil::attempts::Attempts;
@@ -86,13 +88,14 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         waits: Attempts::default(),
         unwritten: Attempts::default(),
-        requests: Mutex::default(),
         contests: Contests::default(),
+        requests: Requests::default(),
+        told: Told::default(),
         metrics: ReconcileMetrics::default(),
         clock,
     };
     let ctx = Arc::new(context);
-    let told = |told| tell(told, &process);
+    let tell = |notice| trace(notice, &process);
     let passes = passes::run(
         watches.requests,
         woken,
@@ -105,17 +108,17 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
 }
 
 /// Traces how passes end.
-fn tell(told: Told, process: &Process) {
+fn trace(notice: Notice, process: &Process) {
     let Shared { trace, .. } = &*process.shared;
-    match told {
-        Told::Passed(who, Ok(next)) => trace.note(format!("pass {who}: again in {next:?}")),
-        Told::Passed(who, Err(Failed { error, retry_in })) => {
+    match notice {
+        Notice::Passed(who, Ok(next)) => trace.note(format!("pass {who}: again in {next:?}")),
+        Notice::Passed(who, Err(Failed { error, retry_in })) => {
             if let Some((_, reason)) = error.finding() {
                 process.shared.count(format!("finding {reason}"));
             }
             trace.note(format!("pass {who}: {error}; again in {retry_in:?}"));
         }
-        Told::Panicked(panic) => process.shared.violated("no-pass-panics", panic.to_string()),
-        Told::Gone(_) | Told::Interrupted(_) => {}
+        Notice::Panicked(panic) => process.shared.violated("no-pass-panics", panic.to_string()),
+        Notice::Gone(_) | Notice::Interrupted(_) => {}
     }
 }

@@ -92,7 +92,7 @@ pub fn pace(error: &kube::Error) -> Pace {
     match (retry_after(error), Answer::of(error)) {
         (Some(delay), _) => Pace::After(delay),
         // Whoever changes the rule waits for a minute at the most.
-        (None, Answer::Refused) => Pace::WaitForSlot { ahead: 0 },
+        (None, Answer::Refused) => Pace::WaitForArrival,
         (None, _) => Pace::Backoff,
     }
 }
@@ -131,12 +131,12 @@ mod tests {
             (
                 api(422, "no team"),
                 Some(Duration::ZERO),
-                Pace::WaitForSlot { ahead: 0 },
+                Pace::WaitForArrival,
             ),
             (
                 api(403, "no right"),
                 Some(Duration::ZERO),
-                Pace::WaitForSlot { ahead: 0 },
+                Pace::WaitForArrival,
             ),
             (
                 api(500, "failed calling webhook"),

@@ -54,6 +54,15 @@ pub struct Stopped {
 }
 
 impl Stage {
+    /// What is told when it is given up on.
+    fn let_go(self) -> &'static str {
+        match self {
+            Self::Credentials => "let go with its credentials",
+            Self::Account => "let go with its account",
+            Self::Finalizer => "let go with its finalizer",
+        }
+    }
+
     fn stopped(self, error: impl Into<Error>) -> Stopped {
         let error = error.into();
         Stopped { at: self, error }
@@ -108,6 +117,9 @@ async fn unless_let_go(
     if !error.can_be_let_go() || !let_go(&departing.metadata, ctx).await {
         return Err(stage.stopped(error));
     }
+    if !ctx.told.is_news(departing.uid(), stage.let_go()) {
+        return Ok(());
+    }
     tracing::warn!(
         binding = departing.name(),
         namespace = departing.namespace(),
@@ -144,22 +156,29 @@ pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> bool {
 async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), Error> {
     for recorded in &departing.credentials {
         if !may_have_made(recorded) {
-            tracing::info!(credential = recorded.name, "an adopted credential stays");
+            if ctx.told.is_news(departing.uid(), "adopted") {
+                tracing::info!(credential = recorded.name, "an adopted credential stays");
+            }
             continue;
         }
         // A record is written by the operator with an id that was parsed: another one is not from us.
         let Ok(identity) = ManagedIdentityId::parse(&recorded.resource_id) else {
-            let why = "its recorded resource id cannot be read";
-            ctx.events
-                .credential_left(&departing.metadata, &recorded.name, why)
-                .await;
+            leave(
+                departing,
+                recorded,
+                "its recorded resource id cannot be read",
+                ctx,
+            )
+            .await?;
             continue;
         };
         if handed_over(recorded, departing, &identity, ctx).await? {
-            tracing::info!(
-                credential = recorded.name,
-                "the credential stays for another binding"
-            );
+            if ctx.told.is_news(departing.uid(), "handed over") {
+                tracing::info!(
+                    credential = recorded.name,
+                    "the credential stays for another binding"
+                );
+            }
             continue;
         }
         delete_credential(departing, &identity, recorded, ctx).await?;
@@ -198,9 +217,10 @@ async fn delete_credential(
             return Ok(());
         }
     }
-    let found = match place.credential_to_delete(&name).await {
+    let look = ctx.look(departing.uid());
+    let found = match place.credential_to_delete(&name, look).await {
         Ok(found) => found,
-        Err(ReadError::Azure(source)) => {
+        Err(ReadError::Azure { source, .. }) => {
             let error = Error::ReadCredential {
                 identity: identity.to_string(),
                 name,
@@ -255,6 +275,9 @@ async fn leave(
     why: &'static str,
     ctx: &Context,
 ) -> Result<(), Error> {
+    if !ctx.told.is_news(departing.uid(), why) {
+        return Ok(());
+    }
     tracing::warn!(credential = recorded.name, why, "the credential is left");
     ctx.events
         .credential_left(&departing.metadata, &recorded.name, why)

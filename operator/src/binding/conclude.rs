@@ -218,7 +218,7 @@ pub(super) async fn conclude(
     let silent = match &error {
         _ if account_stands => false,
         Some(error) if error.is_of_api_server() => !error.is_refusal_told_after(stood),
-        Some(error) if error.is_not_now() && kept => true,
+        Some(error) if error.is_not_now() && kept || error.is_put_off() => true,
         Some(_) if stays_refused.is_some() => true,
         Some(error) if error.is_wait() && refused.is_some() => true,
         Some(error) if error.is_short_wait() => stood < QUIET_WAIT,

@@ -1,13 +1,12 @@
 //! What a pass works with.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
-use tokio::time::Instant;
 
 use super::Failed;
 use super::account::ExistingAccount;
@@ -16,15 +15,15 @@ use super::error::Error;
 use super::events::Events;
 use super::index::{Bindings, Found};
 use super::metrics::ReconcileMetrics;
+use super::reason::{Persistence, Reason};
+use super::requests::Requests;
 use super::status::Moment;
+use super::told::Told;
 use super::validate::{Defaults, identity_id};
 use crate::kubeutil::attempts::{Attempts, Standing};
-use crate::ledger::{BindingRef, Ledgers};
+use crate::ledger::{BindingRef, Ledgers, Look};
 use crate::runtime::chance;
 use crate::runtime::clock::Clock;
-
-/// Annotation whose change asks for fresh reads, once.
-const RECONCILE_REQUESTED_AT: &str = "azwib.dev/reconcile-requested-at";
 
 /// What of the operator's configuration the controller depends on.
 #[derive(Debug, Clone)]
@@ -51,9 +50,6 @@ impl Settings {
     }
 }
 
-/// What asks for fresh reads: the annotation's value and the generation.
-type Request = (Option<String>, Option<i64>);
-
 /// Clients, stores and memory that all passes share.
 pub struct Context {
     pub client: kube::Client,
@@ -68,8 +64,10 @@ pub struct Context {
     pub waits: Attempts,
     /// Of statuses that the API server does not take.
     pub unwritten: Attempts,
-    /// The last request for fresh reads, and when it was seen, by UID.
-    pub requests: Mutex<HashMap<String, (Request, Instant)>>,
+    /// What somebody has asked to be looked at.
+    pub requests: Requests,
+    /// What was told of bindings whose cleanup may be repeated.
+    pub told: Told,
     pub events: Events,
     pub metrics: ReconcileMetrics,
     pub clock: Clock,
@@ -123,32 +121,12 @@ impl Context {
         uid.is_some_and(|uid| self.attempts.knows(&uid))
     }
 
-    /// Since when the binding asks for fresh reads, by its annotation or by a spec that was not looked at yet. One request
-    /// is seen once: the status that says that it was served may take a moment to come back.
-    pub fn fresh_reads_since(&self, binding: &WorkloadIdentityBinding) -> Option<Instant> {
-        let requested = binding.annotations().get(RECONCILE_REQUESTED_AT);
-        if requested.is_none() && !spec_has_changed(binding) {
-            return None;
-        }
-        let asked = (requested.cloned(), binding.metadata.generation);
-        let mut seen = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, since) = seen
-            .entry(binding.uid().unwrap_or_default())
-            .or_insert_with(|| (asked.clone(), Instant::now()));
-        if *last != asked {
-            (*last, *since) = (asked, Instant::now());
-        }
-        Some(*since)
-    }
-
     /// Forgets what is remembered about an object that is gone.
     pub fn forget(&self, uid: &str) {
         self.succeeded(uid);
         self.unwritten.forget(uid);
-        self.requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.requests.forget(uid);
+        self.told.forget(uid);
     }
 
     /// Forgets what is remembered of objects and identities that are gone without having said so.
@@ -158,10 +136,8 @@ impl Context {
         for attempts in [&self.attempts, &self.waits, &self.unwritten] {
             attempts.retain(|uid| uids.contains(uid));
         }
-        self.requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|uid, _| uids.contains(uid));
+        self.requests.retain(&uids);
+        self.told.retain(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 
@@ -176,6 +152,16 @@ impl Context {
         let standing = self.note_failure(uid, &error);
         let retry_in = error.pace().delay(standing);
         Failed { error, retry_in }
+    }
+
+    /// Whether another try for this object is a repeat of what failed for something that has to change first.
+    pub fn look(&self, uid: &str) -> Look {
+        let reason = self.attempts.reason(uid);
+        let reason = reason.and_then(|reason| Reason::named(&reason));
+        match reason.map(Reason::persistence) {
+            None | Some(Persistence::Heals) => Look::First,
+            Some(_) => Look::Repeat,
+        }
     }
 
     /// Notes one more failure of this object. A wait is counted by itself, and so is Azure's wish for one: what stood
@@ -200,12 +186,4 @@ impl Context {
 /// Those of the bindings that can be read.
 pub(super) fn readable(bindings: &[Found]) -> impl Iterator<Item = &WorkloadIdentityBinding> {
     bindings.iter().filter_map(Found::readable)
-}
-
-/// Whether the spec has changed since it was last looked at: what is said of it then should not be an old answer.
-fn spec_has_changed(binding: &WorkloadIdentityBinding) -> bool {
-    binding.status.as_ref().is_some_and(|status| {
-        status.observed_generation > 0
-            && Some(status.observed_generation) != binding.metadata.generation
-    })
 }

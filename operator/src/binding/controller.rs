@@ -1,6 +1,8 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -19,7 +21,8 @@ use tokio::sync::oneshot;
 use super::account::ExistingAccount;
 use super::context::readable;
 use super::index::{Bindings, Guarded, slim};
-use super::passes::{self, Told};
+use super::pass_log::PassLog;
+use super::passes;
 use super::validate::{Defaults, service_account_name};
 use super::{Context, Failed, Next, reconcile, unreadable};
 use crate::kubeutil::watch_course::Pauses;
@@ -159,7 +162,10 @@ pub async fn run(
     ctx: Arc<Context>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let passes = passes::run(requests, woken, Arc::clone(&ctx), shutdown, log);
+    let mut log = PassLog::default();
+    let passes = passes::run(requests, woken, Arc::clone(&ctx), shutdown, |it| {
+        log.write(it)
+    });
     ctx.events.published_during(passes).await;
 }
 
@@ -178,34 +184,4 @@ pub async fn guarded_reconcile(binding: Arc<Guarded>, ctx: Arc<Context>) -> Resu
     pass.ended(&outcome);
     ctx.ledgers.passed(&who, || ctx.bindings.is_in_line(&who));
     outcome
-}
-
-/// The outermost layer: every failed pass is logged here, once, with its causes.
-fn log(told: Told) {
-    match told {
-        Told::Passed(binding, Ok(next)) => {
-            tracing::debug!(%binding, again_in = ?next, "reconciled");
-        }
-        Told::Passed(binding, Err(failed)) if failed.error.is_progress() => {
-            tracing::debug!(%binding, error = %failed.error, "not there yet");
-        }
-        Told::Passed(binding, Err(failed)) => tracing::warn!(
-            %binding,
-            retry_in = %format_args!("{:.1?}", failed.retry_in),
-            error = &failed.error as &dyn std::error::Error,
-            "the binding is not as it should be"
-        ),
-        Told::Gone(binding) => tracing::debug!(%binding, "is gone"),
-        Told::Interrupted(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a watch was interrupted; it is taken up again"
-            );
-        }
-        Told::Panicked(panic) => match panic.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // Only the end of the runtime ends a pass otherwise.
-            Err(error) => tracing::debug!(%error, "a pass was abandoned"),
-        },
-    }
 }

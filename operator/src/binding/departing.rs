@@ -66,6 +66,10 @@ impl Departing {
         }
     }
 
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
     }

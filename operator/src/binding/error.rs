@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use azwib_crds::CredentialName;
+use tokio::time::Instant;
 
 use super::calls::{self, Call, CallFailed};
 use super::departing::{Unreadable, how_to_let_go};
@@ -29,6 +30,8 @@ pub enum Error {
     ReadIdentity {
         identity: String,
         source: AzureError,
+        /// When the next read is made for all bindings of the identity, where that is known.
+        again: Option<Instant>,
     },
     #[error(
         "cannot list the federated identity credentials of {}",
@@ -37,6 +40,8 @@ pub enum Error {
     ListCredentials {
         identity: String,
         source: AzureError,
+        /// As for the identity.
+        again: Option<Instant>,
     },
     #[error(transparent)]
     ServiceAccount(#[from] ServiceAccountError),
@@ -129,6 +134,11 @@ impl Error {
                 why: NotNow::Paced { .. },
                 ..
             } => (*step, Reason::Throttled),
+            // Nothing is known to have changed.
+            Self::NotNow {
+                why: NotNow::PutOff { .. },
+                ..
+            } => return None,
             // Another binding is reading, and both will know soon.
             Self::NotNow { reading: true, .. } => return None,
             Self::NotNow { step, .. } => (*step, Reason::WaitingForTurn),
@@ -144,6 +154,12 @@ impl Error {
         match self {
             // The identity itself was found meanwhile.
             _ if self.says_identity_is_gone() => Pace::Backoff,
+            Self::ReadIdentity {
+                again: Some(at), ..
+            }
+            | Self::ListCredentials {
+                again: Some(at), ..
+            } => Pace::Until(*at),
             Self::ReadIdentity { source, .. }
             | Self::ListCredentials { source, .. }
             | Self::WriteCredential { source, .. }
@@ -152,15 +168,14 @@ impl Error {
             Self::ServiceAccount(error) => error.pace(),
             // The turn wakes who waits for it; the back-off is a second line.
             Self::NotNow {
-                why: NotNow::Paced { until },
+                why: NotNow::Paced { until } | NotNow::PutOff { until },
                 ..
             } => Pace::Until(*until),
             Self::Kubernetes(failed) => failed.pace(),
             Self::NotNow { .. } => Pace::Backoff,
             Self::Claim(Refusal::LimitReached { ahead, .. }) => Pace::WaitForSlot { ahead: *ahead },
-            Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } | Self::Claim(_) => {
-                Pace::WaitForChange
-            }
+            Self::Claim(_) => Pace::WaitForArrival,
+            Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } => Pace::WaitForChange,
         }
     }
 
@@ -255,6 +270,17 @@ impl Error {
             self,
             Self::NotNow {
                 why: NotNow::Paced { .. },
+                ..
+            }
+        )
+    }
+
+    /// Whether it was not looked, and nothing is to be said of that.
+    pub fn is_put_off(&self) -> bool {
+        matches!(
+            self,
+            Self::NotNow {
+                why: NotNow::PutOff { .. },
                 ..
             }
         )
@@ -356,6 +382,7 @@ fn why_not_now(why: &NotNow) -> Cow<'static, str> {
             clock::minute_of(*until)
         )
         .into(),
+        NotNow::PutOff { .. } => "others come first, or the same was looked at a moment ago".into(),
     }
 }
 

@@ -23,13 +23,16 @@ pub mod kept;
 pub mod metrics;
 pub mod observe;
 pub mod orphans;
+pub mod pass_log;
 pub mod passes;
 pub mod plan;
 pub mod reason;
 pub mod records;
+pub mod requests;
 pub mod schedule;
 pub mod service_account;
 pub mod status;
+pub mod told;
 pub mod twins;
 pub mod unreadable;
 pub mod validate;
@@ -40,6 +43,7 @@ use std::time::Duration;
 use azwib_crds::WorkloadIdentityBinding;
 use kube::ResourceExt;
 
+use crate::kubeutil::answers::Answer;
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
 use cleanup::{Cleaned, Stage, Stopped};
@@ -48,6 +52,7 @@ pub use context::{Context, Settings};
 use error::Error;
 use finalizer::Due;
 pub use finalizer::FINALIZER;
+use requests::News;
 use validate::Desired;
 
 use crate::ledger::BindingRef;
@@ -88,11 +93,17 @@ pub async fn reconcile(
 
 /// Makes what the binding asks for true, and says how far that went.
 async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
+    let news = ctx.requests.see(binding);
     if binding.spec.suspend {
         // It stands before nobody while that is so.
         ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
         return conclude(Pass::suspended(binding, ctx), None, ctx).await;
     }
+    let taken_up = match news {
+        News::Nothing => None,
+        News::Start | News::Request => take_up(binding, news, ctx).await?,
+    };
+    let binding = taken_up.as_ref().unwrap_or(binding);
     match pass(binding, ctx).await {
         Ok((desired, applied)) => {
             let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
@@ -122,6 +133,36 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ne
             conclude(pass, Some(error), ctx).await
         }
     }
+}
+
+/// Takes `Stalled` off before a look that somebody asked for: who waits for what comes of it would take it for that. Its
+/// reason has to stand anew, unless it is only the operator that has.
+async fn take_up(
+    binding: &WorkloadIdentityBinding,
+    news: News,
+    ctx: &Context,
+) -> Result<Option<WorkloadIdentityBinding>, Failed> {
+    let moment = ctx.moment(Duration::ZERO);
+    let Some((status, reason)) = status::taken_up(binding, &moment) else {
+        return Ok(None);
+    };
+    let uid = binding.uid().unwrap_or_default();
+    let written = match apply::write_status(binding, status, ctx).await {
+        Ok(written) => Some(written),
+        Err(failed) if failed.answer() == Answer::Race => {
+            ctx.requests.see_again(binding);
+            return Err(ctx.failed(&uid, failed.into()));
+        }
+        // Where no status is taken, the one that the look ends with tells of that.
+        Err(_) => None,
+    };
+    if news == News::Start {
+        let stood = status::stalls_after(reason, &moment).unwrap_or_default();
+        ctx.attempts.resume(&uid, reason.as_str(), stood);
+    } else {
+        ctx.attempts.forget(&uid);
+    }
+    Ok(written)
 }
 
 async fn pass(

@@ -11,18 +11,23 @@ use super::claims::{contender, contenders, credential_reason};
 use super::context::readable;
 use super::error::Error;
 use super::orphans::orphans;
-use super::reason::{ConditionType, Reason};
+use super::reason::{ConditionType, Persistence, Reason};
 use super::records::{acknowledged, content_of, record, recorded_identity};
 use super::service_account::account;
 use super::twins::older_twin;
 use super::validate::Desired;
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
+use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::plan::{Contender, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
 
 /// A listing that a write is decided on is no older than this.
 pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
+
+/// Who has never been Ready on an identity takes no older read of it: it may have been made again since, and its client id
+/// is a dead one then. One read still serves all that come together.
+const IDENTITY_FOR_NEWCOMERS: Duration = Duration::from_secs(30);
 
 /// A listing that shows no slot is believed for so long: while somebody waits, there is a new one every minute.
 const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);
@@ -125,18 +130,26 @@ async fn azure(
         desired,
         ctx,
     };
-    let requested = ctx.fresh_reads_since(binding);
+    let is_newcomer = is_unobserved(binding);
+    // A newcomer takes nothing old in any case.
+    let requested = ctx.requests.of(binding).filter(|_| !is_newcomer);
     let fresh = |max_age| {
         Freshness::within(max_age)
-            .and_since(requested)
-            .of_newcomer(binding.status.is_none() || is_unobserved(binding))
+            .as_requested(requested)
+            .of_newcomer(is_newcomer)
     };
     let resync = fresh(if waits_for_slot(binding) && Bug::FullForEver.is_on() {
         Duration::MAX
     } else {
         ctx.settings.resync_period
     });
-    let identity = reader.identity(resync).await?;
+    let identity = if has_been_ready(binding, good) {
+        resync
+    } else {
+        resync.and_within(IDENTITY_FOR_NEWCOMERS)
+    };
+    let failed = failed_for_want_of_change(binding, ConditionType::IdentityResolved);
+    let identity = reader.identity(identity.of_known_failure(failed)).await?;
     if let Some((credential, ago)) = acknowledged(binding, desired, &identity, ctx.clock.now()) {
         ledger.take_note_of_acknowledged(&credential.name, content_of(credential), ago);
     }
@@ -174,13 +187,19 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn identity(&self, freshness: Freshness) -> Result<ResolvedIdentity, Unread> {
         match self.ledger.identity(self.who, freshness).await {
-            Ok(identity) => Ok(resolved(self.desired, identity)),
+            Ok((identity, asked)) => {
+                if self.ledger.is_first_with_identity(asked) {
+                    wake_who_names_another(&identity, self.ledger, self.ctx);
+                }
+                Ok(resolved(self.desired, identity))
+            }
             Err(error) => Err(Unread {
                 identity: None,
                 error: match error {
-                    ReadError::Azure(source) => Error::ReadIdentity {
+                    ReadError::Azure { source, again } => Error::ReadIdentity {
                         identity: self.desired.identity.to_string(),
                         source,
+                        again,
                     },
                     ReadError::NotNow(why) => Error::NotNow {
                         step: ConditionType::IdentityResolved,
@@ -197,14 +216,14 @@ impl Reader<'_> {
         identity: &ResolvedIdentity,
         freshness: Freshness,
     ) -> Result<Listing, Unread> {
-        let source = match self.ledger.listing(self.who, freshness).await {
+        let (source, again) = match self.ledger.listing(self.who, freshness).await {
             Ok(listing) => {
-                if self.ledger.is_news(&listing) {
+                if self.ledger.is_first_with_listing(listing.asked) {
                     log_orphans(&listing.credentials, self.ledger, self.ctx);
                 }
                 return Ok(listing);
             }
-            Err(ReadError::Azure(source)) => source,
+            Err(ReadError::Azure { source, again }) => (source, again),
             Err(ReadError::NotNow(why)) => {
                 return Err(Unread {
                     identity: Some(identity.clone()),
@@ -225,12 +244,29 @@ impl Reader<'_> {
             error: Error::ListCredentials {
                 identity: self.desired.identity.to_string(),
                 source,
+                again,
             },
         })
     }
 }
 
-/// Tells, once for each listing, of credentials that have lost their binding.
+/// Has every binding looked at that names the identity by another client id: it was made again.
+fn wake_who_names_another(identity: &Identity, ledger: &Ledger, ctx: &Context) {
+    let bindings = ctx.bindings.of_identity(ledger.id());
+    let client_id = identity.client_id.to_string();
+    let named = readable(&bindings).filter(|binding| {
+        let recorded = binding.status.as_ref().and_then(|it| it.identity.as_ref());
+        binding.metadata.deletion_timestamp.is_none()
+            && !binding.spec.suspend
+            && recorded.is_some_and(|it| {
+                it.client_id != client_id
+                    && it.resource_id.eq_ignore_ascii_case(ledger.id().as_str())
+            })
+    });
+    ledger.wake(named.map(BindingRef::of));
+}
+
+/// Tells, once for each change of them, of credentials that have lost their binding.
 fn log_orphans(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
     let bindings = ctx.bindings.of_identity(ledger.id());
     let bindings: Vec<_> = readable(&bindings).collect();
@@ -241,7 +277,7 @@ fn log_orphans(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
         &bindings,
         &unreadable,
     );
-    if !orphans.is_empty() {
+    if ledger.is_news(&orphans) && !orphans.is_empty() {
         tracing::warn!(
             identity = %ledger.id(),
             count = orphans.len(),
@@ -251,11 +287,28 @@ fn log_orphans(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
     }
 }
 
+/// Whether nothing was ever said of the binding.
 fn is_unobserved(binding: &WorkloadIdentityBinding) -> bool {
-    binding
-        .status
-        .as_ref()
-        .is_some_and(|status| status.observed_generation < 0)
+    let status = binding.status.as_ref();
+    status.is_none_or(|status| status.observed_generation < 0)
+}
+
+/// Whether a credential that is `good` was ever Ready: not one that still has its propagation time.
+fn has_been_ready(binding: &WorkloadIdentityBinding, good: bool) -> bool {
+    let ready = binding.status.as_ref().and_then(|status| {
+        find(&status.conditions, ConditionType::Ready.as_str()).map(|it| it.reason.as_str())
+    });
+    good && ready != Some(Reason::Propagating.as_str())
+}
+
+/// Whether status says that this step failed for something that has to change first: another try is a repeat.
+fn failed_for_want_of_change(binding: &WorkloadIdentityBinding, step: ConditionType) -> bool {
+    let status = binding.status.as_ref();
+    let condition = status.and_then(|status| find(&status.conditions, step.as_str()));
+    condition
+        .filter(|it| it.status == ConditionStatus::False.as_str())
+        .and_then(|it| Reason::named(&it.reason))
+        .is_some_and(|reason| reason.persistence() != Persistence::Heals)
 }
 
 fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {

@@ -21,7 +21,7 @@ const PRUNED_EVERY: Duration = Duration::from_secs(60);
 
 /// What is told of the passes.
 #[derive(Debug)]
-pub enum Told {
+pub enum Notice {
     /// A pass is over.
     Passed(BindingRef, Result<Next, Failed>),
     /// A binding went before it was looked at.
@@ -38,7 +38,7 @@ pub async fn run(
     mut woken: UnboundedReceiver<BindingRef>,
     ctx: Arc<Context>,
     shutdown: impl Future<Output = ()>,
-    mut tell: impl FnMut(Told),
+    mut tell: impl FnMut(Notice),
 ) {
     let store = ctx.bindings.store().clone();
     let mut workers = Workers {
@@ -67,7 +67,7 @@ pub async fn run(
                     let namespace = reference.namespace.unwrap_or_default();
                     workers.ask(BindingRef { namespace, name: reference.name });
                 }
-                Some(Err(error)) => tell(Told::Interrupted(error)),
+                Some(Err(error)) => tell(Notice::Interrupted(error)),
                 None => break,
             },
             Some(who) = woken.recv() => workers.ask(who),
@@ -96,12 +96,12 @@ impl Workers {
         self.schedule.ask(who, Instant::now());
     }
 
-    fn start(&mut self, tell: &mut impl FnMut(Told)) {
+    fn start(&mut self, tell: &mut impl FnMut(Notice)) {
         while let Some(who) = self.schedule.start(Instant::now()) {
             let reference = ObjectRef::new(&who.name).within(&who.namespace);
             let Some(binding) = self.ctx.bindings.store().get(&reference) else {
                 self.schedule.ended(&who);
-                tell(Told::Gone(who));
+                tell(Notice::Gone(who));
                 continue;
             };
             let ctx = Arc::clone(&self.ctx);
@@ -110,7 +110,7 @@ impl Workers {
         }
     }
 
-    fn passed(&mut self, passed: Result<Outcome, JoinError>, tell: &mut impl FnMut(Told)) {
+    fn passed(&mut self, passed: Result<Outcome, JoinError>, tell: &mut impl FnMut(Notice)) {
         match passed {
             Ok((who, outcome)) => {
                 self.schedule.ended(&who);
@@ -121,9 +121,9 @@ impl Workers {
                 if let Some(at) = again.and_then(|delay| Instant::now().checked_add(delay)) {
                     self.schedule.ask(who.clone(), at);
                 }
-                tell(Told::Passed(who, outcome));
+                tell(Notice::Passed(who, outcome));
             }
-            Err(panic) => tell(Told::Panicked(panic)),
+            Err(panic) => tell(Notice::Panicked(panic)),
         }
     }
 }

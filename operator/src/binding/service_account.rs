@@ -90,9 +90,8 @@ impl ServiceAccountError {
     pub fn pace(&self) -> Pace {
         match self {
             Self::NotTaken(error) => calls::pace(error),
-            Self::Refused(_) => Pace::WaitForSlot { ahead: 0 },
             Self::Contested(contested) => Pace::Until(contested.until),
-            _ => Pace::WaitForChange,
+            _ => Pace::WaitForArrival,
         }
     }
 

@@ -139,6 +139,28 @@ pub fn recording(
     compute(binding, report, &ctx.moment(Duration::ZERO))
 }
 
+/// The status before a look that somebody asked for, and why it was stalled; None where it was not. It speaks of the
+/// generation that it spoke of.
+pub fn taken_up(
+    binding: &WorkloadIdentityBinding,
+    moment: &Moment,
+) -> Option<(WorkloadIdentityBindingStatus, Reason)> {
+    let mut status = binding.status.clone()?;
+    let mut conditions = status.conditions.iter_mut();
+    let stalled = conditions.find(|it| it.type_ == ConditionType::Stalled.as_str())?;
+    let reason = Reason::named(&stalled.reason)?;
+    *stalled = transition(
+        None,
+        ConditionType::Reconciling.as_str(),
+        ConditionStatus::True,
+        reason.as_str(),
+        format!("it is looked at once more; so far: {}", stalled.message),
+        status.observed_generation,
+        moment.now,
+    );
+    Some((status, reason))
+}
+
 /// Whether status says of this very generation that its credential failed.
 pub fn is_failing(binding: &WorkloadIdentityBinding) -> bool {
     let status = binding.status.as_ref();

@@ -17,8 +17,10 @@ pub enum Pace {
     Backoff,
     /// 10 s, 30 s, 1 min, then every 5 min: something has to change first.
     WaitForChange,
-    /// The same, but never less often than every minute for the first of those who wait for a slot of an identity. The
-    /// others come so much less often as they stand behind it: none of them finds one before.
+    /// The same, but never less often than every minute: the arrival or the end of another object ends it.
+    WaitForArrival,
+    /// The same for the first of those who wait for a slot of an identity. The others come so much less often as they
+    /// stand behind it: none of them finds one before.
     WaitForSlot { ahead: usize },
     /// At a time that somebody else set, such as Azure's `Retry-After`.
     After(Duration),
@@ -48,6 +50,8 @@ struct Entry {
     failures: u32,
     since: Instant,
     last: Instant,
+    /// How long the reason had stood before it was noted here.
+    before: Duration,
 }
 
 impl Standing {
@@ -64,26 +68,52 @@ impl Standing {
     }
 }
 
+impl Entry {
+    /// How long the reason had stood at this moment.
+    fn stood_at(&self, moment: Instant) -> Duration {
+        moment.duration_since(self.since) + self.before
+    }
+}
+
 impl Attempts {
     /// Notes one more failure of the object with this UID. Another reason than the last one starts anew.
     pub fn failed(&self, uid: &str, reason: &str) -> Standing {
         let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let before = entries.get(uid).filter(|entry| entry.reason == reason);
-        let (failures, since) = before.map_or((0, now), |entry| (entry.failures, entry.since));
         let standing = Standing {
-            failures: failures.saturating_add(1),
-            since: now.duration_since(since),
-            before: before.map(|entry| entry.last.duration_since(since)),
+            failures: before.map_or(0, |entry| entry.failures).saturating_add(1),
+            since: before.map_or(Duration::ZERO, |entry| entry.stood_at(now)),
+            before: before.map(|entry| entry.stood_at(entry.last)),
         };
         let entry = Entry {
             reason: reason.to_owned(),
             failures: standing.failures,
-            since,
+            since: before.map_or(now, |entry| entry.since),
             last: now,
+            before: before.map_or(Duration::ZERO, |entry| entry.before),
         };
         entries.insert(uid.to_owned(), entry);
         standing
+    }
+
+    /// Notes what an earlier process had noted: a reason that has stood for so long, and was not met by this one yet.
+    pub fn resume(&self, uid: &str, reason: &str, stood: Duration) {
+        let now = Instant::now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.entry(uid.to_owned()).or_insert_with(|| Entry {
+            reason: reason.to_owned(),
+            failures: 0,
+            since: now,
+            last: now,
+            before: stood,
+        });
+    }
+
+    /// The reason that stands against the object, if any does.
+    pub fn reason(&self, uid: &str) -> Option<String> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(uid).map(|entry| entry.reason.clone())
     }
 
     /// Whether anything stands against the object.
@@ -123,9 +153,10 @@ impl Pace {
             // By time, not by count: a try that an event brought forward does not put the next one off.
             Self::WaitForChange => jittered(wait_for_change(standing.since)),
             Self::WaitForSlot { ahead } => {
-                let first = wait_for_change(standing.since).min(Duration::from_secs(60));
-                first.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1))
+                let behind = u32::try_from(ahead).unwrap_or(u32::MAX);
+                wait_for_arrival(standing.since).saturating_mul(behind.saturating_add(1))
             }
+            Self::WaitForArrival => wait_for_arrival(standing.since),
             Self::Until(time) => time.saturating_duration_since(Instant::now()),
             // At once, as a zero or a date gone by would have it, is never again and again.
             Self::After(delay) => delay
@@ -143,6 +174,11 @@ pub fn wait_for_change(stood: Duration) -> Duration {
         40..100 => 60,
         _ => 300,
     })
+}
+
+/// The same where the arrival of another object is what has to happen: its maker watches for the effect.
+pub fn wait_for_arrival(stood: Duration) -> Duration {
+    wait_for_change(stood).min(Duration::from_secs(60))
 }
 
 /// The last and longest step is spread, so that what began together does not come back together.
@@ -198,6 +234,19 @@ mod tests {
         assert_eq!(noticed.iter().filter(|it| it.0 || it.1).count(), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_process_has_noted_counts_while_its_reason_stands() {
+        let attempts = Attempts::default();
+        let stood = Duration::from_secs(120);
+        attempts.resume("a", "ScopeLocked", stood);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let standing = attempts.failed("a", "ScopeLocked");
+        assert_eq!((standing.failures, standing.since.as_secs()), (1, 125));
+        attempts.resume("a", "Throttled", stood);
+        assert_eq!(attempts.failed("a", "ScopeLocked").failures, 2);
+        assert_eq!(attempts.failed("a", "Throttled").since, Duration::ZERO);
+    }
+
     fn delay(pace: Pace, failures: u32, since: u64) -> Duration {
         pace.delay(Standing {
             failures,
@@ -228,6 +277,10 @@ mod tests {
         for (ahead, since, seconds) in [(0, 0, 10), (0, 200, 60), (1, 200, 120), (15, 200, 960)] {
             let delay = delay(Pace::WaitForSlot { ahead }, 1, since);
             assert_eq!(delay, Duration::from_secs(seconds), "{ahead} ahead");
+        }
+        for (since, seconds) in [(0, 10), (10, 30), (41, 60), (102, 60), (9_000, 60)] {
+            let arrival = delay(Pace::WaitForArrival, 1, since);
+            assert_eq!(arrival, Duration::from_secs(seconds));
         }
         let set = Pace::After(Duration::from_secs(17));
         assert!(delay(set, 1, 0) >= Duration::from_secs(17));

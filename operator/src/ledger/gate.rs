@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::pacing::{Operation, Pacing};
+use super::queue::{Asker, Look};
 use crate::azure::AzureError;
 
 /// The one gate of a process.
@@ -27,29 +28,50 @@ impl Gate {
         }
     }
 
+    /// Lets a repeat of a known failure go as far as other repeats are concerned, or says when to ask again.
+    pub(super) fn admit_repeat(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        asker: Asker,
+    ) -> Result<(), Instant> {
+        if asker.look == Look::First {
+            return Ok(());
+        }
+        self.pacing()
+            .admit_repeat(identity, operation, asker, Instant::now())
+    }
+
     /// Lets a request go as far as Azure's pace is concerned, or says when it may be asked for again.
     pub(super) fn admit(
         &self,
         identity: &ManagedIdentityId,
         operation: Operation,
+        asker: Asker,
     ) -> Result<(), Instant> {
-        self.pacing().admit(identity, operation, Instant::now())
+        self.pacing()
+            .admit(identity, operation, asker, Instant::now())
     }
 
     /// Lets these requests go together, or none of them.
     pub(super) fn admit_together(
         &self,
         identity: &ManagedIdentityId,
-        operations: &[Operation],
+        requests: &[(Operation, Asker)],
     ) -> Result<(), Instant> {
         self.pacing()
-            .admit_together(identity, operations, Instant::now())
+            .admit_together(identity, requests, Instant::now())
     }
 
     /// Waits until such a request may go.
-    pub(super) async fn admitted(&self, identity: &ManagedIdentityId, operation: Operation) {
+    pub(super) async fn admitted(
+        &self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        asker: Asker<'_>,
+    ) {
         loop {
-            let admitted = self.admit(identity, operation);
+            let admitted = self.admit(identity, operation, asker);
             let Err(until) = admitted else { return };
             sleep_until(until).await;
         }
@@ -159,6 +181,11 @@ mod tests {
 
     const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
+    const ASKER: Asker = Asker {
+        namespace: "shop",
+        look: Look::First,
+    };
+
     /// Between two writes to a throttled identity, as published.
     const INTERVAL: Duration = Duration::from_secs(4);
 
@@ -177,13 +204,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_interval_counts_from_the_answer() {
         let (gate, id) = throttled().await;
-        gate.admitted(&id, Operation::Put).await;
+        gate.admitted(&id, Operation::Put, ASKER).await;
         let slow = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(Instant::now())
         };
         let answered = gate.send(&id, Operation::Put, slow).await.unwrap();
-        gate.admitted(&id, Operation::Put).await;
+        gate.admitted(&id, Operation::Put, ASKER).await;
         let request = async { Ok(Instant::now()) };
         let next = gate.send(&id, Operation::Put, request).await.unwrap();
         assert_eq!(next, answered + INTERVAL);
@@ -194,7 +221,7 @@ mod tests {
      {
         let (gate, id) = throttled().await;
         for _ in ["the late one", "the next one"] {
-            gate.admitted(&id, Operation::Put).await;
+            gate.admitted(&id, Operation::Put, ASKER).await;
         }
         // Only now is the record of the first one written.
         let sent = async || {

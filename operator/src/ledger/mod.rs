@@ -10,6 +10,7 @@ mod line;
 mod overlay;
 mod pacing;
 pub mod plan;
+mod queue;
 mod reads;
 mod shared_read;
 mod slots;
@@ -34,9 +35,11 @@ use line::Line;
 pub use line::{Applicant, Urgency};
 use overlay::Overlay;
 pub use pacing::Operation;
+use queue::Asker;
+pub use queue::Look;
 pub use reads::{Listing, ReadError};
-pub use shared_read::Freshness;
 use shared_read::SharedRead;
+pub use shared_read::{Freshness, Requested};
 use slots::Waiting;
 pub use turn::{Place, Turn};
 use unsettled::{Effect, Unsettled};
@@ -75,6 +78,8 @@ pub enum NotNow {
     Unsettled { settles_in: Duration },
     /// Azure sets the pace: not before this.
     Paced { until: Instant },
+    /// Others come first, or it was asked for a moment ago. Nothing is known to have changed, and nothing is said.
+    PutOff { until: Instant },
 }
 
 /// What of the operator's configuration the ledgers depend on.
@@ -175,6 +180,7 @@ impl Ledgers {
             without_slot: Mutex::default(),
             known: Mutex::default(),
             told_of: Mutex::default(),
+            looked_through: Mutex::default(),
             in_doubt: AtomicBool::new(false),
         });
         let entry = Entry {
@@ -255,8 +261,10 @@ pub struct Ledger {
     without_slot: Mutex<Waiting>,
     /// Names of the credentials whose records say nothing of an earlier process any more.
     known: Mutex<BTreeSet<String>>,
-    /// When the listing was asked for that somebody was told of last.
-    told_of: Mutex<Option<Instant>>,
+    /// The orphans that were told of last.
+    told_of: Mutex<Vec<String>>,
+    /// When the read of the identity and the listing were asked for with which its bindings were looked through last.
+    looked_through: Mutex<(Option<Instant>, Option<Instant>)>,
     /// A request about a credential has said that the identity is not there, and no read of the identity has answered since.
     in_doubt: AtomicBool,
 }
@@ -343,7 +351,8 @@ impl Ledger {
         lock(&self.shared.called).insert(who.clone(), Arc::downgrade(self));
     }
 
-    fn wake(&self, bindings: impl IntoIterator<Item = BindingRef>) {
+    /// Has these bindings looked at.
+    pub fn wake(&self, bindings: impl IntoIterator<Item = BindingRef>) {
         for binding in bindings {
             // A closed channel means that the operator is stopping.
             let _ = self.shared.wake.send(binding);

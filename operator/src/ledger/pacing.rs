@@ -9,6 +9,7 @@ use std::time::Duration;
 use azwib_crds::ManagedIdentityId;
 use tokio::time::Instant;
 
+use super::queue::{Asker, Queue};
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::runtime::deliberate::Bug;
 
@@ -24,8 +25,18 @@ const UNTOLD_WAIT: Duration = Duration::from_secs(5);
 /// A rate of so many times the published one is none: what Azure then takes, it takes without our help.
 const UNLIMITED_FROM: f64 = 64.0;
 
-/// A place in a scope's schedule that is not used for so long after its time is lost.
-const RESERVATION_KEPT: Duration = Duration::from_secs(10);
+/// A place in the line that is not used for so long after its time is lost.
+const PLACE_KEPT: Duration = Duration::from_secs(10);
+
+/// So much of a schedule that has passed unused, because who was told a time comes late, is made up for.
+const MADE_UP_FOR: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is known to fail in one subscription, whatever Azure would take: less than one a second, a
+/// tenth of the published GETs and a fifth of the LISTs, so that they use up nobody's budget.
+const BETWEEN_REPEATED_READS: Duration = Duration::from_millis(1100);
+
+/// The same for writes that were refused: a quarter of the published ones.
+const BETWEEN_REPEATED_WRITES: Duration = Duration::from_secs(2);
 
 /// For so long nobody goes besides the one that asks whether a pause is over; then it is another's turn to ask.
 const ASKING: Duration = Duration::from_secs(30);
@@ -64,7 +75,7 @@ impl Scope {
     }
 
     fn subscription(identity: &ManagedIdentityId) -> Self {
-        Self::Subscription(identity.subscription_id().to_ascii_lowercase())
+        Self::Subscription(subscription_of(identity))
     }
 
     /// Requests a second that Microsoft publishes.
@@ -94,8 +105,17 @@ pub(super) struct Pacing {
     waits: HashMap<(Scope, Operation), Wait>,
     /// The last identity and subscription that were charged, by kind of request.
     charged: HashMap<Operation, Charged>,
-    /// What was promised to an identity that has to wait, so that identities get their turns in order.
-    reserved: HashMap<(String, Operation), Instant>,
+    /// Who waits for a time, by subscription.
+    lines: HashMap<(String, Operation), Queue>,
+    /// When what is known to fail is tried again, by subscription, reads and writes.
+    repeats: HashMap<(String, bool), Repeats>,
+}
+
+/// The schedule of repeats in a subscription. It holds also where Azure has throttled nothing.
+#[derive(Debug)]
+struct Repeats {
+    line: Queue,
+    next: Instant,
 }
 
 #[derive(Debug, Clone)]
@@ -142,58 +162,200 @@ impl Limit {
 }
 
 impl Pacing {
-    /// Lets a request go now, or says when: the time is kept for this identity.
+    /// Lets a repeat of a known failure go as far as the other repeats of its subscription are concerned, or says when to
+    /// ask again. It still has to be admitted.
+    pub(super) fn admit_repeat(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        asker: Asker,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        let subscription = subscription_of(identity);
+        let request = (identity.key().to_owned(), operation);
+        let line = self.lines.get(&(subscription.clone(), operation));
+        let was_let_through = line.is_some_and(|line| line.not_before(&request).is_some());
+        if was_let_through || self.told_to_wait(identity, operation, now).is_some() {
+            return Ok(());
+        }
+        let is_write = matches!(operation, Operation::Put | Operation::Delete);
+        let key = (subscription, is_write);
+        if !self.repeats.contains_key(&key) {
+            self.repeats
+                .retain(|_, it| !it.line.is_empty() || it.next > now);
+        }
+        let repeats = self.repeats.entry(key).or_insert_with(|| Repeats {
+            line: Queue::default(),
+            next: now,
+        });
+        let interval = if is_write {
+            BETWEEN_REPEATED_WRITES
+        } else {
+            BETWEEN_REPEATED_READS
+        };
+        repeats.line.forget_before(back(now, PLACE_KEPT));
+        if repeats.line.is_empty() {
+            repeats.next = repeats.next.max(now);
+        }
+        let order = repeats.line.join(&request, asker, now);
+        let at = repeats.next + interval * count(repeats.line.ahead_of(order));
+        if at > now {
+            repeats.line.told(&request, at);
+            return Err(at);
+        }
+        repeats.line.goes(&request);
+        repeats.next = repeats.next.max(back(now, MADE_UP_FOR)) + interval;
+        Ok(())
+    }
+
+    /// Lets a request go now, or says when to ask again: it keeps its place until then. That can be put off once more for
+    /// others that come first.
     pub(super) fn admit(
         &mut self,
         identity: &ManagedIdentityId,
         operation: Operation,
+        asker: Asker,
         now: Instant,
     ) -> Result<(), Instant> {
-        if let Some(earliest) = self.told_to_wait(identity, operation, now) {
-            return Err(earliest);
-        }
-        let place = (identity.key().to_owned(), operation);
-        match self.reserved.get(&place) {
-            Some(at) if *at > now => return Err(*at),
-            Some(at) if now.duration_since(*at) < RESERVATION_KEPT => {
-                self.reserved.remove(&place);
-                return Ok(());
-            }
-            _ => {
-                self.reserved.remove(&place);
-            }
-        }
-        let at = self.schedule(identity, operation, now);
-        if at <= now {
-            return Ok(());
-        }
-        self.reserved.insert(place, at);
-        Err(at)
+        self.may_go(identity, operation, asker, now)?;
+        self.goes(identity, operation, now);
+        Ok(())
     }
 
     /// Lets several requests go now, or none of them and says when: one that could have gone keeps its place until then.
     pub(super) fn admit_together(
         &mut self,
         identity: &ManagedIdentityId,
-        operations: &[Operation],
+        requests: &[(Operation, Asker)],
         now: Instant,
     ) -> Result<(), Instant> {
-        let mut admitted = Vec::new();
         let mut until = None;
-        for operation in operations {
-            match self.admit(identity, *operation, now) {
-                Ok(()) => admitted.push(*operation),
-                Err(at) => until = until.max(Some(at)),
+        for (operation, asker) in requests {
+            let may_go = self.may_go(identity, *operation, *asker, now);
+            until = until.max(may_go.err());
+        }
+        let key = subscription_of(identity);
+        for (operation, _) in requests {
+            let Some(until) = until else {
+                self.goes(identity, *operation, now);
+                continue;
+            };
+            if let Some(line) = self.lines.get_mut(&(key.clone(), *operation)) {
+                line.told(&(identity.key().to_owned(), *operation), until);
             }
         }
-        let Some(until) = until else {
-            return Ok(());
-        };
-        for operation in admitted {
-            self.reserved
-                .insert((identity.key().to_owned(), operation), now);
+        until.map_or(Ok(()), Err)
+    }
+
+    /// Whether a request may go now; if not, when, and it has its place.
+    fn may_go(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        asker: Asker,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        if let Some(earliest) = self.told_to_wait(identity, operation, now) {
+            return Err(earliest);
         }
-        Err(until)
+        self.relax(identity, operation, now);
+        let request = (identity.key().to_owned(), operation);
+        let key = (subscription_of(identity), operation);
+        if !self.is_limited(identity, operation) {
+            return Ok(());
+        }
+        let line = self.lines.entry(key.clone()).or_default();
+        line.forget_before(back(now, PLACE_KEPT));
+        let kept = line.not_before(&request);
+        let not_before = kept.unwrap_or_else(|| self.reserve(identity, operation, now));
+        let line = self.lines.entry(key.clone()).or_default();
+        let order = line.join(&request, asker, not_before);
+        let in_subscription = line.ahead_of(order);
+        let in_tenant = self
+            .lines
+            .iter()
+            .filter(|((_, of), _)| *of == operation)
+            .map(|(_, line)| line.ahead_of(order))
+            .sum();
+        let mut at = not_before;
+        for (scope, ahead) in [
+            (Scope::subscription(identity), in_subscription),
+            (Scope::Tenant, in_tenant),
+        ] {
+            let published = scope.published(operation);
+            let is_idle = ahead == 0 && self.is_alone(&scope, &key);
+            if let Some(limit) = self.limits.get_mut(&(scope, operation)) {
+                if is_idle {
+                    limit.next = limit.next.max(now);
+                }
+                at = at.max(limit.next + limit.interval(published) * count(ahead));
+            }
+        }
+        if at > now {
+            if let Some(line) = self.lines.get_mut(&key) {
+                line.told(&request, at);
+            }
+            return Err(at);
+        }
+        Ok(())
+    }
+
+    /// Takes its place in the schedules for a request that goes now.
+    fn goes(&mut self, identity: &ManagedIdentityId, operation: Operation, now: Instant) {
+        for scope in [Scope::subscription(identity), Scope::Tenant] {
+            let published = scope.published(operation);
+            if let Some(limit) = self.limits.get_mut(&(scope, operation)) {
+                limit.next = limit.next.max(back(now, MADE_UP_FOR)) + limit.interval(published);
+            }
+        }
+        let key = (subscription_of(identity), operation);
+        if let Some(line) = self.lines.get_mut(&key) {
+            line.goes(&(identity.key().to_owned(), operation));
+            if line.is_empty() {
+                self.lines.remove(&key);
+            }
+        }
+    }
+
+    /// Whether nobody but the one that has just joined this line waits in this scope.
+    fn is_alone(&self, scope: &Scope, key: &(String, Operation)) -> bool {
+        let others = self.lines.iter().filter(|((subscription, of), _)| {
+            *of == key.1 && (*scope == Scope::Tenant || *subscription == key.0)
+        });
+        others.map(|(_, line)| line.len()).sum::<usize>() <= 1
+    }
+
+    fn is_limited(&self, identity: &ManagedIdentityId, operation: Operation) -> bool {
+        let mut scopes = Scope::all(identity).into_iter();
+        scopes.any(|scope| self.limits.contains_key(&(scope, operation)))
+    }
+
+    /// Doubles the rates that were kept for long enough; a limit that is none any more is forgotten.
+    fn relax(&mut self, identity: &ManagedIdentityId, operation: Operation, now: Instant) {
+        for scope in Scope::all(identity) {
+            let key = (scope, operation);
+            let limit = self.limits.get_mut(&key);
+            if limit.is_some_and(|limit| !limit.relax(now)) {
+                self.limits.remove(&key);
+            }
+        }
+    }
+
+    /// Takes the next place in the schedule of the identity itself.
+    fn reserve(
+        &mut self,
+        identity: &ManagedIdentityId,
+        operation: Operation,
+        now: Instant,
+    ) -> Instant {
+        let scope = Scope::Identity(identity.key().to_owned());
+        let published = scope.published(operation);
+        let Some(limit) = self.limits.get_mut(&(scope, operation)) else {
+            return now;
+        };
+        let at = limit.next.max(now);
+        limit.next = at + limit.interval(published);
+        at
     }
 
     /// Until when a 429 or another `Retry-After` forbids such a request, whatever was admitted before.
@@ -287,35 +449,6 @@ impl Pacing {
     ) -> Option<Instant> {
         let scope = (Scope::Identity(identity.key().to_owned()), operation);
         self.limits.get(&scope).map(|limit| limit.earliest)
-    }
-
-    /// Takes the next place in the schedule of every limited scope.
-    fn schedule(
-        &mut self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-        now: Instant,
-    ) -> Instant {
-        let scopes = Scope::all(identity).map(|scope| (scope, operation));
-        for scope in &scopes {
-            if self
-                .limits
-                .get_mut(scope)
-                .is_some_and(|limit| !limit.relax(now))
-            {
-                self.limits.remove(scope);
-            }
-        }
-        let at = scopes
-            .iter()
-            .filter_map(|scope| self.limits.get(scope))
-            .fold(now, |at, limit| at.max(limit.next));
-        for scope in &scopes {
-            if let Some(limit) = self.limits.get_mut(scope) {
-                limit.next = at + limit.interval(scope.0.published(operation));
-            }
-        }
-        at
     }
 
     /// Learns from a failed request.
@@ -427,6 +560,18 @@ impl Pacing {
         limit.since = now;
         limit.next = limit.next.max(now + wait);
     }
+}
+
+fn subscription_of(identity: &ManagedIdentityId) -> String {
+    identity.subscription_id().to_ascii_lowercase()
+}
+
+fn back(now: Instant, time: Duration) -> Instant {
+    now.checked_sub(time).unwrap_or(now)
+}
+
+fn count(ahead: usize) -> u32 {
+    u32::try_from(ahead).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -8,15 +8,25 @@ use azwib_crds::CredentialName;
 use futures::StreamExt;
 use tokio::time::Instant;
 
+use super::overlay::Overlay;
 use super::shared_read::{Freshness, Lookup, SharedRead};
-use super::{BindingRef, Ledger, NotNow, Operation, lock};
+use super::{Asker, BindingRef, Ledger, Look, NotNow, Operation, lock};
 use crate::azure::{AzureError, AzureErrorKind, Identity, ListedCredential};
+use crate::runtime::chance;
 use crate::runtime::deliberate::{Bug, keep_listing, kept_listing};
+
+/// Who shares a failure comes back so much later than who asks again, at the most: one asks, the others are woken if that
+/// ends better.
+const AFTER_WHO_ASKS: Duration = Duration::from_secs(15);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    Azure(AzureError),
+    Azure {
+        source: AzureError,
+        /// When it is asked for again, where something has to change first.
+        again: Option<Instant>,
+    },
     NotNow(NotNow),
 }
 
@@ -34,16 +44,40 @@ impl Ledger {
         self: &Arc<Self>,
         who: &BindingRef,
         freshness: Freshness,
-    ) -> Result<Identity, ReadError> {
+    ) -> Result<(Identity, Instant), ReadError> {
         let freshness = if Bug::IdentityReadOnce.is_on() {
             Freshness::within(Duration::MAX)
         } else {
             freshness
         };
-        let request = self.shared.service.get_identity(&self.id);
-        let sent = self.shared.gate.send(&self.id, Operation::Get, request);
-        let read = self.read(&self.identity, who, freshness, Operation::Get, |_| sent);
-        read.await.map(|(identity, _)| identity)
+        let request = async |_| {
+            let request = self.shared.service.get_identity(&self.id);
+            let sent = self.shared.gate.send(&self.id, Operation::Get, request);
+            let identity = sent.await?;
+            self.named_as(&identity);
+            Ok(identity)
+        };
+        let read = self.read(&self.identity, who, freshness, Operation::Get, request);
+        read.await
+    }
+
+    /// Where the identity was made again, whatever was listed of the one before is void: its credentials went with it.
+    fn named_as(&self, identity: &Identity) {
+        let before = self.identity.last();
+        if before.is_some_and(|before| before.client_id != identity.client_id) {
+            *lock(&self.overlay) = Overlay::default();
+            self.listing.forget();
+        }
+    }
+
+    /// Whether nobody has looked through the bindings of the identity with this read of it.
+    pub fn is_first_with_identity(&self, asked: Instant) -> bool {
+        lock(&self.looked_through).0.replace(asked) != Some(asked)
+    }
+
+    /// The same with a listing.
+    pub fn is_first_with_listing(&self, asked: Instant) -> bool {
+        lock(&self.looked_through).1.replace(asked) != Some(asked)
     }
 
     /// All credentials of the identity, foreign ones included; all bindings share one request, also one that fails.
@@ -60,7 +94,7 @@ impl Ledger {
             });
         }
         let request = async |asked| {
-            let listing = self.all_pages().await?;
+            let listing = self.all_pages(who).await?;
             Ok(self.listed(listing, asked))
         };
         let read = self.read(&self.listing, who, freshness, Operation::List, request);
@@ -68,14 +102,19 @@ impl Ledger {
         Ok(Listing { credentials, asked })
     }
 
-    /// Whether nobody has been told of this listing before.
-    pub fn is_news(&self, listing: &Listing) -> bool {
-        lock(&self.told_of).replace(listing.asked) != Some(listing.asked)
+    /// Whether other orphans than these were told of last.
+    pub fn is_news(&self, orphans: &[&str]) -> bool {
+        let mut told_of = lock(&self.told_of);
+        let is_news = *told_of != orphans;
+        if is_news {
+            *told_of = orphans.iter().map(|it| (*it).to_owned()).collect();
+        }
+        is_news
     }
 
     /// The credentials of all pages. The first one was admitted; the others wait for their time here, since what came
     /// before is of no use without them.
-    async fn all_pages(&self) -> Result<Vec<ListedCredential>, AzureError> {
+    async fn all_pages(&self, who: &BindingRef) -> Result<Vec<ListedCredential>, AzureError> {
         let gate = &self.shared.gate;
         let mut pages = self.shared.service.list_credentials(&self.id);
         let mut credentials = Vec::new();
@@ -88,7 +127,11 @@ impl Ledger {
             if !page.has_next {
                 return Ok(credentials);
             }
-            gate.admitted(&self.id, Operation::List).await;
+            let asker = Asker {
+                namespace: &who.namespace,
+                look: Look::First,
+            };
+            gate.admitted(&self.id, Operation::List, asker).await;
         }
     }
 
@@ -100,7 +143,8 @@ impl Ledger {
     pub(super) async fn credential(
         &self,
         name: &CredentialName,
-        together: &[Operation],
+        asker: Asker<'_>,
+        together: &[(Operation, Asker<'_>)],
     ) -> Result<Option<ListedCredential>, ReadError> {
         let settle_time = self.shared.settings.write_settle_time;
         let certain = || match lock(&self.overlay).doubt(name.as_str(), settle_time) {
@@ -109,12 +153,17 @@ impl Ledger {
         };
         certain()?;
         let gate = &self.shared.gate;
+        gate.admit_repeat(&self.id, Operation::Get, asker)
+            .map_err(|until| ReadError::NotNow(NotNow::PutOff { until }))?;
         gate.admit_together(&self.id, together)
             .map_err(|until| ReadError::NotNow(NotNow::Paced { until }))?;
         let asked = Instant::now();
         let request = self.shared.service.get_credential(&self.id, name);
         let read = gate.send(&self.id, Operation::Get, request);
-        let found = read.await.map_err(ReadError::Azure)?;
+        let found = read.await.map_err(|source| ReadError::Azure {
+            source,
+            again: None,
+        })?;
         lock(&self.overlay).look(name.as_str(), found.as_ref(), asked, settle_time);
         certain()?;
         Ok(found)
@@ -132,19 +181,34 @@ impl Ledger {
     where
         F: Future<Output = Result<T, AzureError>>,
     {
-        let (answer, asked) = match read.look(who, freshness) {
-            Lookup::Answer(answer, asked) => (answer, asked),
-            Lookup::UnderWay => return Err(ReadError::NotNow(NotNow::UnderWay)),
-            Lookup::Ask(asking) => {
-                self.admit(operation).map_err(ReadError::NotNow)?;
-                let asked = asking.asked();
-                let answer = request(asked).await;
-                self.wake(asking.answer(&answer));
-                (answer, asked)
+        let asking = match read.look(who, freshness) {
+            Lookup::Answer(Ok(answer), asked) => return Ok((answer, asked)),
+            Lookup::Answer(Err(source), _) => {
+                let later = AFTER_WHO_ASKS.mul_f64(chance::factor(0.1..=1.0));
+                let again = read.again().map(|at| at + later);
+                return Err(ReadError::Azure { source, again });
             }
+            Lookup::UnderWay => return Err(ReadError::NotNow(NotNow::UnderWay)),
+            Lookup::PutOff(until) => return Err(ReadError::NotNow(NotNow::PutOff { until })),
+            Lookup::Ask(asking) => asking,
         };
-        let answer = answer.map_err(ReadError::Azure)?;
-        Ok((answer, asked))
+        let asker = Asker {
+            namespace: &who.namespace,
+            look: asking.look(freshness),
+        };
+        if let Err(not_now) = self.admit(operation, asker) {
+            return Err(asking.put_off(freshness, not_now));
+        }
+        let asked = asking.asked();
+        let answer = request(asked).await;
+        self.wake(asking.answer(&answer));
+        match answer {
+            Ok(answer) => Ok((answer, asked)),
+            Err(source) => {
+                let again = read.again();
+                Err(ReadError::Azure { source, again })
+            }
+        }
     }
 
     /// What a listing that was asked for at `asked` says, with the writes that it may lack.
@@ -170,10 +234,12 @@ impl Ledger {
         self.in_doubt.store(true, Ordering::Relaxed);
         match self.identity(who, Freshness::now()).await {
             Err(ReadError::NotNow(why)) => Err(why),
-            Err(ReadError::Azure(source)) if source.kind() == AzureErrorKind::ParentNotFound => {
+            Err(ReadError::Azure { source, .. })
+                if source.kind() == AzureErrorKind::ParentNotFound =>
+            {
                 Ok(true)
             }
-            Ok(_) | Err(ReadError::Azure(_)) => {
+            Ok(_) | Err(ReadError::Azure { .. }) => {
                 self.in_doubt.store(false, Ordering::Relaxed);
                 Ok(false)
             }
@@ -186,8 +252,12 @@ impl Ledger {
         self.in_doubt.load(Ordering::Relaxed)
     }
 
-    pub(super) fn admit(&self, operation: Operation) -> Result<(), NotNow> {
-        let admitted = self.shared.gate.admit(&self.id, operation);
-        admitted.map_err(|until| NotNow::Paced { until })
+    /// Lets a request go, or says why not now.
+    pub(super) fn admit(&self, operation: Operation, asker: Asker) -> Result<(), NotNow> {
+        let gate = &self.shared.gate;
+        gate.admit_repeat(&self.id, operation, asker)
+            .map_err(|until| NotNow::PutOff { until })?;
+        gate.admit(&self.id, operation, asker)
+            .map_err(|until| NotNow::Paced { until })
     }
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::BindingRef;
+use super::reads::ReadError;
+use super::{BindingRef, Look, NotNow};
 use crate::azure::{AzureError, AzureErrorKind};
-use crate::kubeutil::attempts::wait_for_change;
+use crate::kubeutil::attempts::wait_for_arrival;
 
-/// A failure that something has to change for first is everybody's answer for so much of the time after which a binding
-/// tries again: one read for each identity, however many bindings want it.
-const FAILURE_SHARED: f64 = 0.8;
+/// A read that somebody asked for is made at most once in so long, for all who ask.
+pub(super) const BETWEEN_REQUESTED: Duration = Duration::from_secs(30);
 
 /// A binding that was never looked at does not take an older failure than this for its answer.
 const FAILURE_FOR_NEWCOMERS: Duration = Duration::from_secs(5);
@@ -26,6 +26,17 @@ pub struct Freshness {
     max_age: Duration,
     newer_than: Option<Instant>,
     newcomer: bool,
+    requested: Option<Requested>,
+    failed: bool,
+}
+
+/// That somebody asks for fresh reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requested {
+    pub since: Instant,
+    /// Whether a success of the last [`BETWEEN_REQUESTED`] will do where no new read can be had yet: nobody says that it
+    /// is wrong, as after a change of the spec.
+    pub recent_will_do: bool,
 }
 
 impl Freshness {
@@ -35,6 +46,8 @@ impl Freshness {
             max_age,
             newer_than: None,
             newcomer: false,
+            requested: None,
+            failed: false,
         }
     }
 
@@ -74,6 +87,16 @@ impl Freshness {
         Self { newcomer, ..self }
     }
 
+    /// And asked for since this request, where there is one: a read that is made for it alone is one of a few.
+    pub fn as_requested(self, requested: Option<Requested>) -> Self {
+        Self { requested, ..self }
+    }
+
+    /// For a binding whose status says that this read has failed for something that has to change first.
+    pub fn of_known_failure(self, failed: bool) -> Self {
+        Self { failed, ..self }
+    }
+
     fn allows(self, asked: Instant) -> bool {
         asked.elapsed() < self.max_age && self.newer_than.is_none_or(|moment| asked > moment)
     }
@@ -81,6 +104,11 @@ impl Freshness {
     fn allows_failure(self, answered: Instant) -> bool {
         self.newer_than.is_none_or(|moment| answered > moment)
             && !(self.newcomer && answered.elapsed() > FAILURE_FOR_NEWCOMERS)
+    }
+
+    /// Whether what was asked for then answers the request, if there is one.
+    fn answers_request(self, asked: Instant) -> bool {
+        self.requested.is_none_or(|it| asked >= it.since)
     }
 }
 
@@ -97,6 +125,8 @@ struct State<T> {
     waiting: Option<BTreeSet<BindingRef>>,
     /// Since when every answer was the same kind of failure, and who has to know when it is over.
     failing: Option<Failing>,
+    /// When the last read began that was made because somebody asked for it.
+    requested: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -111,6 +141,8 @@ struct Read<T> {
     asked: Instant,
     answered: Instant,
     answer: Result<T, AzureError>,
+    /// Until when a failure is everybody's answer: one read for each identity, however many bindings want it.
+    again: Instant,
     /// Who waited for it and has not seen it yet.
     shared_with: BTreeSet<BindingRef>,
 }
@@ -121,6 +153,8 @@ pub(super) enum Lookup<'a, T> {
     Answer(Result<T, AzureError>, Instant),
     /// Somebody is asking already.
     UnderWay,
+    /// The same was asked for a moment ago because somebody wanted that: not again before this.
+    PutOff(Instant),
     /// The caller is to ask, and to say what came.
     Ask(Asking<'a, T>),
 }
@@ -131,6 +165,10 @@ pub(super) struct Asking<'a, T> {
     who: BindingRef,
     asked: Instant,
     answered: bool,
+    /// It is made because somebody asked for it.
+    requested: bool,
+    /// The last answer was a failure for which something has to change first.
+    failed: bool,
 }
 
 impl<T> Default for SharedRead<T> {
@@ -140,6 +178,7 @@ impl<T> Default for SharedRead<T> {
             before: None,
             waiting: None,
             failing: None,
+            requested: None,
         }))
     }
 }
@@ -167,10 +206,15 @@ impl<T: Clone> SharedRead<T> {
             last,
             waiting,
             failing,
+            requested,
             ..
         } = &mut *state;
+        let serves = last
+            .as_mut()
+            .is_some_and(|read| read.serves(who, freshness));
         if let Some(read) = last
-            && read.serves(who, freshness, failing.as_ref())
+            && serves
+            && read.answers_request(freshness, *requested)
         {
             if let (Err(_), Some(failing)) = (&read.answer, failing) {
                 failing.told.insert(who.clone());
@@ -181,13 +225,30 @@ impl<T: Clone> SharedRead<T> {
             waiting.insert(who.clone());
             return Lookup::UnderWay;
         }
+        // Without the request it would not be asked for now.
+        let is_requested = serves
+            || last.as_ref().is_some_and(|read| {
+                read.answer.is_err() && !freshness.answers_request(read.answered)
+            });
+        if let Some(until) = next_requested(*requested).filter(|_| is_requested) {
+            return Lookup::PutOff(until);
+        }
         *waiting = Some(BTreeSet::new());
         Lookup::Ask(Asking {
             read: self,
             who: who.clone(),
             asked: Instant::now(),
             answered: false,
+            requested: is_requested,
+            failed: last.as_ref().is_some_and(Read::waits_for_change),
         })
+    }
+
+    /// When it is asked for again, where it failed for something that has to change first.
+    pub(super) fn again(&self) -> Option<Instant> {
+        let state = self.state();
+        let last = state.last.as_ref().filter(|read| read.waits_for_change());
+        last.map(|read| read.again)
     }
 
     /// The last answer that was not a failure, however old.
@@ -228,43 +289,92 @@ impl<T: Clone> SharedRead<T> {
     }
 }
 
+/// When a read that somebody asks for may be made, if not now.
+fn next_requested(last: Option<Instant>) -> Option<Instant> {
+    let next = last? + BETWEEN_REQUESTED;
+    (next > Instant::now()).then_some(next)
+}
+
 impl<T> Read<T> {
-    /// A failure serves who waited for it, and for a while everybody.
-    fn serves(
-        &mut self,
-        who: &BindingRef,
-        freshness: Freshness,
-        failing: Option<&Failing>,
-    ) -> bool {
+    /// Whether it serves `who`, apart from what somebody has asked for. A failure serves who waited for it, and for a while
+    /// everybody.
+    fn serves(&mut self, who: &BindingRef, freshness: Freshness) -> bool {
         let waited = self.shared_with.remove(who);
         let age = self.answered.elapsed();
         match &self.answer {
             Ok(_) => freshness.allows(self.asked),
             Err(error) if error.retry_after().is_some_and(|delay| age < delay) => true,
-            Err(error) => {
-                let stood = failing.map_or(Duration::ZERO, |failing| {
-                    self.answered.duration_since(failing.since)
-                });
-                waited
-                    || (age < shared_for(error, stood) && freshness.allows_failure(self.answered))
+            Err(_) => {
+                waited || (Instant::now() < self.again && freshness.allows_failure(self.answered))
             }
         }
     }
+
+    /// Whether it is new enough for what somebody has asked for, `last` being when that was last done.
+    fn answers_request(&self, freshness: Freshness, last: Option<Instant>) -> bool {
+        let recent_will_do = freshness.requested.is_some_and(|it| it.recent_will_do);
+        match &self.answer {
+            Ok(_) => {
+                freshness.answers_request(self.asked)
+                    || recent_will_do
+                        && self.asked.elapsed() < BETWEEN_REQUESTED
+                        && next_requested(last).is_some()
+            }
+            // That time is Azure's.
+            Err(error) if error.retry_after().is_some() => true,
+            Err(_) => freshness.answers_request(self.answered),
+        }
+    }
+
+    fn waits_for_change(&self) -> bool {
+        matches!(&self.answer, Err(error) if is_repeated(error))
+    }
 }
 
-/// For how long a failure is the answer for everybody, when the same has been the case for so long.
-fn shared_for(error: &AzureError, stood: Duration) -> Duration {
-    if error.kind().waits_for_change() {
-        wait_for_change(stood).mul_f64(FAILURE_SHARED)
-    } else {
-        Duration::ZERO
-    }
+/// Whether another try is a repeat of a known failure. Where the sign-in fails nothing is asked of the identity.
+fn is_repeated(error: &AzureError) -> bool {
+    error.kind().waits_for_change() && error.kind() != AzureErrorKind::SignInFailed
 }
 
 impl<T: Clone> Asking<'_, T> {
     /// When the request began.
     pub(super) fn asked(&self) -> Instant {
         self.asked
+    }
+
+    /// What kind of request it is.
+    pub(super) fn look(&self, freshness: Freshness) -> Look {
+        if (self.failed || freshness.failed) && !freshness.newcomer {
+            Look::Repeat
+        } else {
+            Look::First
+        }
+    }
+
+    /// Ends it without a request. What is known to fail stays the answer until then, unless somebody asked for a new one.
+    pub(super) fn put_off(self, freshness: Freshness, not_now: NotNow) -> ReadError {
+        let until = match not_now {
+            NotNow::Paced { until } | NotNow::PutOff { until } => until,
+            NotNow::UnderWay | NotNow::Unsettled { .. } => return ReadError::NotNow(not_now),
+        };
+        if self.look(freshness) == Look::First {
+            return ReadError::NotNow(not_now);
+        }
+        let mut state = self.read.state();
+        if freshness.requested.is_none()
+            && let Some(Read {
+                answer: Err(source),
+                again,
+                ..
+            }) = &mut state.last
+        {
+            *again = until.max(*again);
+            return ReadError::Azure {
+                source: source.clone(),
+                again: Some(until),
+            };
+        }
+        ReadError::NotNow(NotNow::PutOff { until })
     }
 
     /// Notes the answer. Whom it concerns besides who asked is returned, to be woken.
@@ -274,6 +384,7 @@ impl<T: Clone> Asking<'_, T> {
         let mut state = self.read.state();
         let mut concerned = state.waiting.take().unwrap_or_default();
         let shared_with = concerned.clone();
+        let mut again = answered;
         match answer {
             Ok(_) => concerned.extend(state.failing.take().into_iter().flat_map(|it| it.told)),
             Err(error) => {
@@ -287,13 +398,20 @@ impl<T: Clone> Asking<'_, T> {
                     (failing.kind, failing.since) = (kind, answered);
                 }
                 failing.told.insert(self.who.clone());
+                if kind.waits_for_change() {
+                    again += wait_for_arrival(answered.duration_since(failing.since));
+                }
                 state.failing = Some(failing);
             }
+        }
+        if self.requested {
+            state.requested = Some(self.asked);
         }
         let last = state.last.replace(Read {
             asked: self.asked,
             answered,
             answer: answer.clone(),
+            again,
             shared_with,
         });
         state.keep(last);

@@ -254,7 +254,7 @@ async fn azures_pace_holds_for_whoever_prepares_the_next_write() {
     let ledger = ledgers.of(&id());
     let held = turn(&ledger, "a").await;
     let prepared = place(&ledger, "b").await.unwrap();
-    assert!(prepared.admit().is_ok());
+    assert!(prepared.admit(Look::First).is_ok());
     azure.throttles.store(true, Ordering::SeqCst);
     assert!(held.put(&name(), &content()).await.is_err());
     azure.throttles.store(false, Ordering::SeqCst);
@@ -266,7 +266,7 @@ async fn azures_pace_holds_for_whoever_prepares_the_next_write() {
     tokio::time::advance(Duration::from_secs(17)).await;
     assert!(place(&ledger, "c").await.is_err(), "b stands before");
     let back = place(&ledger, "b").await.unwrap();
-    assert!(back.admit().is_ok());
+    assert!(back.admit(Look::First).is_ok());
     assert_eq!(azure.writes_begun.load(Ordering::SeqCst), 1);
 }
 
@@ -278,8 +278,12 @@ async fn an_identity_that_a_throttled_read_has_put_in_doubt_stays_so_until_it_ha
     let who = binding("a");
     assert!(!ledger.is_in_doubt());
     azure.throttles.store(true, Ordering::SeqCst);
-    let (name, alone) = (name(), [Operation::Get]);
-    assert!(ledger.credential(&name, &alone).await.is_err());
+    let asker = Asker {
+        namespace: "shop",
+        look: Look::First,
+    };
+    let alone = [(Operation::Get, asker)];
+    assert!(ledger.credential(&name(), asker, &alone).await.is_err());
     azure.throttles.store(false, Ordering::SeqCst);
     let until = Instant::now() + Duration::from_secs(17);
     assert_eq!(ledger.is_gone(&who).await, Err(NotNow::Paced { until }));
@@ -313,7 +317,7 @@ async fn a_credential_is_read_only_when_its_deletion_may_go_as_well() {
         tokio::time::advance(Duration::from_secs(after)).await;
         let place = ledger.place(&deletion, Operation::Delete).await;
         if let Ok(place) = place {
-            let _ = place.credential_to_delete(&name()).await;
+            let _ = place.credential_to_delete(&name(), Look::First).await;
         }
         let read = azure.credential_reads.load(Ordering::SeqCst) - reads;
         assert_eq!(read, expected, "after {after} s more");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::line::Intent;
 use super::overlay::apply;
 use super::plan::Decision;
-use super::{Applicant, Effect, Ledger, NotNow, Operation, ReadError, lock};
+use super::{Applicant, Asker, Effect, Ledger, Look, NotNow, Operation, ReadError, lock};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
 use crate::runtime::deliberate::Bug;
 
@@ -61,28 +61,40 @@ impl Place {
     pub async fn credential_to_delete(
         &self,
         name: &CredentialName,
+        look: Look,
     ) -> Result<Option<ListedCredential>, ReadError> {
+        let asker = self.asker(look);
         let reads_early = Bug::ReadBeforeAdmission.is_on();
+        let read = (Operation::Get, asker);
+        // That the read was put off once more says nothing about the deletion.
+        let deletion = (Operation::Delete, self.asker(Look::First));
         let together: &[_] = if reads_early {
-            &[Operation::Get]
+            &[read]
         } else {
-            &[Operation::Get, Operation::Delete]
+            &[read, deletion]
         };
-        let found = self.ledger.credential(name, together).await;
+        let found = self.ledger.credential(name, asker, together).await;
         if let Err(ReadError::NotNow(why)) = &found {
             self.wait_for_pace(*why);
         }
         if reads_early {
-            self.admit().map_err(ReadError::NotNow)?;
+            self.admit(Look::First).map_err(ReadError::NotNow)?;
         }
         found
     }
 
     /// Lets the write go as far as Azure's pace is concerned; otherwise `who` stays the next and comes back then.
-    pub fn admit(&self) -> Result<(), NotNow> {
+    pub fn admit(&self, look: Look) -> Result<(), NotNow> {
         self.ledger
-            .admit(self.operation)
+            .admit(self.operation, self.asker(look))
             .inspect_err(|not_now| self.wait_for_pace(*not_now))
+    }
+
+    fn asker(&self, look: Look) -> Asker<'_> {
+        Asker {
+            namespace: &self.who.binding().namespace,
+            look,
+        }
     }
 
     /// Keeps the first place in the line for who has to come back at a time that Azure's pace sets.

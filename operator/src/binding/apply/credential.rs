@@ -11,7 +11,7 @@ use crate::binding::error::Error;
 use crate::binding::observe::LISTING_FOR_WRITES;
 use crate::binding::{Context, status};
 use crate::ledger::plan::{Contender, Decision, Refusal, Situation, Standing, decide};
-use crate::ledger::{BindingRef, Freshness, Ledger, Operation, Place, ReadError, Turn};
+use crate::ledger::{BindingRef, Freshness, Ledger, Look, Operation, Place, ReadError, Turn};
 use crate::runtime::deliberate::Bug;
 
 /// The claim that is made on an identity, among the others on it.
@@ -85,7 +85,12 @@ pub(super) async fn take_place(
         Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
         Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
         Decision::Create | Decision::Update => {
-            place.admit()?;
+            let look = if claim.contender.standing == Standing::Refused {
+                Look::Repeat
+            } else {
+                Look::First
+            };
+            place.admit(look)?;
             Ok(Taken::Place(place))
         }
         Decision::Refuse(refusal) => {
@@ -110,9 +115,10 @@ pub(super) fn refused(refusal: Refusal, ledger: &Arc<Ledger>, contender: &Conten
 
 fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
     match error {
-        ReadError::Azure(source) => Error::ListCredentials {
+        ReadError::Azure { source, again } => Error::ListCredentials {
             identity: ledger.id().to_string(),
             source,
+            again,
         },
         ReadError::NotNow(why) => why.into(),
     }
@@ -190,8 +196,14 @@ async fn explain(
             }
         }
         AzureErrorKind::ParentNotFound => {
-            if let Err(ReadError::Azure(source)) = ledger.identity(&who, Freshness::now()).await {
-                return Error::ReadIdentity { identity, source };
+            if let Err(ReadError::Azure { source, again }) =
+                ledger.identity(&who, Freshness::now()).await
+            {
+                return Error::ReadIdentity {
+                    identity,
+                    source,
+                    again,
+                };
             }
         }
         _ => {}

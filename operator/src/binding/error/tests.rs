@@ -115,6 +115,7 @@ fn an_identity_that_is_gone_is_waited_for() {
     let error = Error::ReadIdentity {
         identity: "/subscriptions/x".to_owned(),
         source,
+        again: None,
     };
     assert_eq!(
         error.finding(),
@@ -137,6 +138,7 @@ fn messages_do_not_change_from_one_try_to_the_next() {
             Error::ListCredentials {
                 identity: "/subscriptions/x".to_owned(),
                 source,
+                again: None,
             }
             .message()
         };
@@ -153,6 +155,7 @@ fn messages_do_not_change_from_one_try_to_the_next() {
         Error::ReadIdentity {
             identity: "/subscriptions/x".to_owned(),
             source,
+            again: None,
         }
         .message()
     };
@@ -194,6 +197,7 @@ fn read(source: AzureError) -> Error {
     Error::ReadIdentity {
         identity: "/subscriptions/x/orders".to_owned(),
         source,
+        again: None,
     }
 }
 

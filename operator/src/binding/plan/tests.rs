@@ -229,6 +229,7 @@ fn nothing_is_decided_without_a_listing() {
     let unread = Error::ListCredentials {
         identity: "/subscriptions/x".to_owned(),
         source: AzureError::local(AzureErrorKind::Unavailable, "away"),
+        again: None,
     };
     let stopped = credential_step(None, Err(unread), |_| Decision::Create);
     assert!(
@@ -243,6 +244,7 @@ fn a_credential_that_was_good_works_for_its_account_while_it_cannot_be_looked_at
         CredentialStep::Stop(Error::ListCredentials {
             identity: "/subscriptions/x".to_owned(),
             source: AzureError::local(kind, "no"),
+            again: None,
         })
     };
     for (step, good) in [

@@ -181,6 +181,7 @@ fn a_step_that_was_not_reached_is_unknown_or_keeps_its_value() {
     let error = || Error::ReadIdentity {
         identity: ID.to_owned(),
         source: azure(AzureErrorKind::ParentNotFound),
+        again: None,
     };
     assert_eq!(
         shown(&failed(error(), &at(0)))[4..],
@@ -226,6 +227,7 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
         let error = Error::ListCredentials {
             identity: ID.to_owned(),
             source: azure(kind),
+            again: None,
         };
         assert!(error.is_disturbance(), "{kind:?}");
         let applied = Applied {
@@ -239,6 +241,7 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
     let gone = Error::ReadIdentity {
         identity: ID.to_owned(),
         source: azure(AzureErrorKind::ParentNotFound),
+        again: None,
     };
     assert!(
         !gone.is_disturbance(),
@@ -367,6 +370,7 @@ fn messages_say_what_to_do() {
             Error::ReadIdentity {
                 identity: ID.to_owned(),
                 source: azure(AzureErrorKind::ParentNotFound),
+                again: None,
             },
             "create the managed identity",
         ),

@@ -1,5 +1,11 @@
+use super::super::queue::Look;
 use super::*;
 use crate::azure::RetryAfter;
+
+const ASKER: Asker = Asker {
+    namespace: "shop",
+    look: Look::First,
+};
 
 fn identity(name: &str) -> ManagedIdentityId {
     in_subscription("1", name)
@@ -30,7 +36,7 @@ fn admissions(
     let mut now = start;
     let mut admitted = vec![];
     while admitted.len() < count {
-        match pacing.admit(identity, operation, now) {
+        match pacing.admit(identity, operation, ASKER, now) {
             Ok(()) => admitted.push(now.duration_since(start).as_secs_f64()),
             Err(at) => {
                 assert!(at > now, "told to come back at once");
@@ -119,7 +125,11 @@ async fn identities_of_a_slow_subscription_take_turns() {
     let names = ["c", "d", "e"];
     let first: Vec<_> = names
         .iter()
-        .map(|name| pacing.admit(&identity(name), Operation::Put, now).err())
+        .map(|name| {
+            pacing
+                .admit(&identity(name), Operation::Put, ASKER, now)
+                .err()
+        })
         .collect();
     assert_eq!(
         first,
@@ -127,15 +137,15 @@ async fn identities_of_a_slow_subscription_take_turns() {
     );
     // Whoever asks again too early is told the same, and nobody gets before who was promised a time.
     assert_eq!(
-        pacing.admit(&identity("e"), Operation::Put, now),
+        pacing.admit(&identity("e"), Operation::Put, ASKER, now),
         Err(now + seconds(1.0))
     );
     assert_eq!(
-        pacing.admit(&identity("c"), Operation::Put, now),
+        pacing.admit(&identity("c"), Operation::Put, ASKER, now),
         Err(now + seconds(1.5))
     );
     assert_eq!(
-        pacing.admit(&identity("d"), Operation::Put, now + seconds(0.5)),
+        pacing.admit(&identity("d"), Operation::Put, ASKER, now + seconds(0.5)),
         Ok(())
     );
 }
@@ -167,12 +177,12 @@ async fn what_was_admitted_and_goes_late_puts_off_the_next() {
     let a = identity("a");
     pacing.failed(&a, Operation::Put, &throttled(1), told);
     let now = told + seconds(1.0);
-    assert_eq!(pacing.admit(&a, Operation::Put, now), Ok(()));
+    assert_eq!(pacing.admit(&a, Operation::Put, ASKER, now), Ok(()));
     let second = now + seconds(4.0);
-    assert_eq!(pacing.admit(&a, Operation::Put, now), Err(second));
+    assert_eq!(pacing.admit(&a, Operation::Put, ASKER, now), Err(second));
     // Its record took half a second to write.
     pacing.sent(&a, Operation::Put, now + seconds(0.5));
-    assert_eq!(pacing.admit(&a, Operation::Put, second), Ok(()));
+    assert_eq!(pacing.admit(&a, Operation::Put, ASKER, second), Ok(()));
     let earliest = pacing.earliest(&a, Operation::Put);
     assert_eq!(earliest, Some(now + seconds(4.5)));
     assert_eq!(pacing.earliest(&identity("b"), Operation::Put), None);
@@ -259,11 +269,79 @@ async fn who_asks_in_vain_lets_the_next_one_ask() {
     assert_eq!(pacing.depart(&c, get, now + ASKING), Ok(()));
 }
 
+fn asker(namespace: &str, look: Look) -> Asker<'_> {
+    Asker { namespace, look }
+}
+
+#[tokio::test]
+async fn repeats_stay_below_one_a_second_and_others_wait_for_one_of_them_only() {
+    let mut pacing = Pacing::default();
+    let start = Instant::now();
+    let greedy = asker("greedy", Look::Repeat);
+    let mut due: Vec<_> = (0..60)
+        .map(|number| (start, format!("missing-{number}"), greedy))
+        .collect();
+    // Somebody else's comes while sixty wait.
+    let innocent = asker("innocent", Look::Repeat);
+    due.push((start + seconds(5.0), "innocent".to_owned(), innocent));
+    let mut went = vec![];
+    while let Some(next) = (0..due.len()).min_by_key(|it| due[*it].0) {
+        let (now, name, asker) = due.remove(next);
+        match pacing.admit_repeat(&identity(&name), Operation::Get, asker, now) {
+            Ok(()) => went.push((now.duration_since(start).as_secs_f64(), name)),
+            Err(at) => {
+                assert!(at > now, "told to come back at once");
+                due.push((at, name, asker));
+            }
+        }
+    }
+    assert_eq!(went.len(), 61);
+    for pair in went.windows(2) {
+        assert!(pair[1].0 - pair[0].0 > 1.0, "{pair:?}");
+    }
+    let innocent = went.iter().find(|(_, name)| name == "innocent").unwrap();
+    assert!(innocent.0 < 8.0, "{innocent:?}");
+    let elsewhere = in_subscription("2", "x");
+    let other = pacing.admit_repeat(&elsewhere, Operation::Get, greedy, start);
+    assert_eq!(
+        other,
+        Ok(()),
+        "another subscription has a schedule of its own"
+    );
+}
+
+#[tokio::test]
+async fn in_a_slow_subscription_first_looks_go_before_repeats_and_namespaces_take_turns() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    for name in ["a", "b"] {
+        pacing.failed(&identity(name), Operation::Get, &throttled(1), now);
+    }
+    let now = now + seconds(1.0);
+    let mut ask = |name: &str, namespace, look| {
+        let asker = asker(namespace, look);
+        let admitted = pacing.admit(&identity(name), Operation::Get, asker, now);
+        let at = admitted.err().unwrap_or(now).duration_since(now);
+        at.as_millis()
+    };
+    for (number, expected) in (0..5).zip([0, 100, 200, 300, 400]) {
+        let name = format!("greedy-{number}");
+        assert_eq!(ask(&name, "greedy", Look::First), expected);
+    }
+    assert_eq!(ask("failed", "innocent", Look::Repeat), 500);
+    assert_eq!(ask("new", "innocent", Look::First), 200);
+    assert_eq!(ask("newer", "innocent", Look::First), 400);
+    assert_eq!(ask("greedy-1", "greedy", Look::First), 100);
+    assert_eq!(ask("greedy-4", "greedy", Look::First), 600);
+    assert_eq!(ask("failed", "innocent", Look::Repeat), 700);
+}
+
 #[tokio::test]
 async fn requests_go_together_or_none_of_them_and_the_early_one_keeps_its_place() {
     let mut pacing = Pacing::default();
     let (a, start) = (identity("a"), Instant::now());
-    let both = [Operation::Get, Operation::Delete];
+    let alone = asker("shop", Look::First);
+    let both = [(Operation::Get, alone), (Operation::Delete, alone)];
     assert_eq!(pacing.admit_together(&a, &both, start), Ok(()));
     pacing.failed(&a, Operation::Delete, &throttled(17), start);
     pacing.failed(&a, Operation::Get, &throttled(12), start);
