@@ -1,9 +1,6 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
