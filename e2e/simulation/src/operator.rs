@@ -101,7 +101,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         woken,
         Arc::clone(&ctx),
         std::future::pending(),
-        told,
+        tell,
     );
     ctx.events.published_during(passes).await;
     Ok(())

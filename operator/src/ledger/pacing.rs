@@ -512,7 +512,14 @@ impl Pacing {
     pub(super) fn prune(&mut self, now: Instant) {
         self.forget_waits(now);
         self.limits.retain(|_, limit| limit.relax(now));
-        self.reserved.retain(|_, at| now < *at + RESERVATION_KEPT);
+        self.lines.retain(|_, line| {
+            line.forget_before(back(now, PLACE_KEPT));
+            !line.is_empty()
+        });
+        self.repeats.retain(|_, repeats| {
+            repeats.line.forget_before(back(now, PLACE_KEPT));
+            !repeats.line.is_empty() || repeats.next > now
+        });
         self.charged
             .retain(|_, charged| now.duration_since(charged.at) < SAME_CAUSE);
     }
@@ -520,7 +527,15 @@ impl Pacing {
     /// How much it remembers.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
-        self.waits.len() + self.limits.len() + self.reserved.len() + self.charged.len()
+        [
+            self.waits.len(),
+            self.limits.len(),
+            self.lines.len(),
+            self.repeats.len(),
+            self.charged.len(),
+        ]
+        .iter()
+        .sum()
     }
 
     fn forget_waits(&mut self, now: Instant) {
