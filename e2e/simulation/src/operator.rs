@@ -32,6 +32,7 @@ use crate::kubernetes::ApiServer;
 use crate::network::{AUTHORITY, Network, REQUEST_TIMEOUT, RESOURCE_MANAGER};
 use crate::process::Process;
 use crate::setup::{CLIENT, ISSUER, SECRET, TENANT, World};
+use crate::trace::lock;
 
 /// Passes at once.
 const CONCURRENCY: usize = 8;
@@ -187,6 +188,11 @@ impl Scheduler {
                 continue;
             };
             self.running.insert(who.clone());
+            let shared = &self.process.shared;
+            let now = shared.time.now();
+            lock(&shared.books)
+                .foreign
+                .looked(&who.namespace, &who.name, now);
             let ctx = Arc::clone(&self.ctx);
             self.passes
                 .spawn(async move { (who, guarded_reconcile(binding, ctx).await) });

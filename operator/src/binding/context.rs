@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Failed;
 use super::account::ExistingAccount;
+use super::believed::believed;
 use super::error::Error;
 use super::events::Events;
 use super::index::{Bindings, Found};
@@ -170,10 +171,10 @@ impl Context {
         self.attempts.failed(uid, error.attempt_key())
     }
 
-    /// The bindings that name this account, from the watch.
+    /// The bindings that name this account, from the watch, with what their statuses can say of them.
     pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
         readable(&self.bindings.of_account(namespace, service_account))
-            .cloned()
+            .map(|sibling| believed(sibling, &self.settings.defaults).into_owned())
             .collect()
     }
 }

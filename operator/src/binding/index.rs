@@ -1,18 +1,23 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
+mod seen;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{Issuer, ManagedIdentityId, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
 
+use self::seen::{Seen, Sending, digest};
+use super::believed::records_own;
 use super::validate::{Defaults, identity_id, service_account_name};
 use crate::ledger::BindingRef;
+use crate::runtime::deliberate::Bug;
 
 /// A binding, or why it cannot be read.
 pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
@@ -34,11 +39,13 @@ type References = Vec<Arc<BindingRef>>;
 /// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
 #[derive(Debug, Default)]
 struct Index {
-    keys: HashMap<Arc<BindingRef>, Keys>,
+    filed: HashMap<Arc<BindingRef>, Filed>,
     by_account: HashMap<Arc<Account>, References>,
     by_identity: HashMap<Arc<str>, References>,
     /// Our last writes that the watch has not shown yet, by UID.
     written: HashMap<String, Written>,
+    /// Our writes of a status that have no answer yet.
+    sending: Sending,
     /// Those that cannot be read.
     unreadable: BTreeSet<BindingRef>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
@@ -50,6 +57,26 @@ struct Written {
     /// The versions that it came from.
     outdated: Vec<String>,
     latest: Arc<WorkloadIdentityBinding>,
+}
+
+/// A status that is being written.
+pub struct BeingSent<'a> {
+    bindings: &'a Bindings,
+    uid: String,
+    status: u64,
+}
+
+impl Drop for BeingSent<'_> {
+    fn drop(&mut self) {
+        self.bindings.index().sending.end(&self.uid, self.status);
+    }
+}
+
+impl Written {
+    /// Whether this version is of our making, or was looked at before we wrote.
+    fn made(&self, version: &String) -> bool {
+        self.outdated.contains(version) || self.latest.resource_version().as_ref() == Some(version)
+    }
 }
 
 /// A binding as we know it: what the store has, unless that is older than a write of ours.
@@ -66,6 +93,13 @@ impl Found {
             Self::Written(written) => Some(written),
         }
     }
+}
+
+/// What is kept of one binding.
+#[derive(Debug)]
+struct Filed {
+    keys: Keys,
+    seen: Seen,
 }
 
 /// What one binding is found by.
@@ -109,6 +143,31 @@ impl Bindings {
         }
     }
 
+    /// How many statuses this binding was given by others: a change of that is a reason to look at it.
+    pub fn statuses_of_others(&self, binding: &Guarded) -> u32 {
+        let index = self.index();
+        let filed = index.filed.get(&reference(binding));
+        filed.map_or(0, |filed| filed.seen.others())
+    }
+
+    /// Whether a status of this binding, as this process has seen it, has recorded a credential of its own.
+    pub fn has_recorded(&self, binding: &BindingRef, uid: &str) -> bool {
+        let index = self.index();
+        let filed = index.filed.get(binding);
+        filed.is_some_and(|filed| filed.seen.has_recorded(uid))
+    }
+
+    /// Notes that a status of ours is being written, until what this gives is dropped.
+    pub fn sending(&self, binding: &WorkloadIdentityBinding) -> BeingSent<'_> {
+        let (uid, status) = (binding.uid().unwrap_or_default(), digest(binding));
+        self.index().sending.begin(uid.clone(), status);
+        BeingSent {
+            bindings: self,
+            uid,
+            status,
+        }
+    }
+
     /// Notes what a write of ours has made of a binding: until the watch shows it, that counts instead of what the store has.
     pub fn wrote(&self, before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding) {
         let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {
@@ -117,6 +176,7 @@ impl Bindings {
         let key =
             ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
         let mut index = self.index();
+        index.wrote(&BindingRef::of(after), after, &self.defaults.issuer);
         let seen = self.store.get(&key);
         if seen.is_some_and(|seen| seen.resource_version() == after.resource_version()) {
             // The watch was faster than the answer, and will not show it again.
@@ -195,6 +255,7 @@ impl Bindings {
 impl Index {
     fn put(&mut self, binding: &Guarded, defaults: &Defaults) {
         let reference = reference(binding);
+        let seen = self.look(&reference, binding, &defaults.issuer);
         self.see(binding);
         // One that cannot be read any more counts for nothing.
         let Ok(binding) = &binding.0 else {
@@ -203,7 +264,12 @@ impl Index {
             return;
         };
         let mut keys = keys(binding, defaults);
-        if self.keys.get(&reference) == Some(&keys) {
+        let seen =
+            seen.unwrap_or_else(|| Seen::first(binding, records_own(binding, &defaults.issuer)));
+        if let Some(filed) = self.filed.get_mut(&reference)
+            && filed.keys == keys
+        {
+            filed.seen = seen;
             return;
         }
         self.remove(&reference);
@@ -212,7 +278,32 @@ impl Index {
         for identity in &mut keys.identities {
             *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
         }
-        self.keys.insert(reference, keys);
+        self.filed.insert(reference, Filed { keys, seen });
+    }
+
+    /// What is known of this binding's statuses once this version was seen; None where nothing was before.
+    fn look(&self, reference: &BindingRef, binding: &Guarded, issuer: &Issuer) -> Option<Seen> {
+        let mut seen = self.filed.get(reference)?.seen;
+        let binding = binding.0.as_ref().ok()?;
+        let uid = binding.uid().unwrap_or_default();
+        let version = binding.resource_version().unwrap_or_default();
+        let is_ours = |status| {
+            self.sending.contains(&uid, status)
+                || self
+                    .written
+                    .get(&uid)
+                    .is_some_and(|written| written.made(&version))
+                || Bug::ForeignStatusUnseen.is_on()
+        };
+        seen.look(binding, records_own(binding, issuer), is_ours);
+        Some(seen)
+    }
+
+    /// Takes in what a write of ours has made of a binding's status.
+    fn wrote(&mut self, reference: &BindingRef, after: &WorkloadIdentityBinding, issuer: &Issuer) {
+        if let Some(filed) = self.filed.get_mut(reference) {
+            filed.seen.look(after, records_own(after, issuer), |_| true);
+        }
     }
 
     /// What a write of ours has made of the binding since this version of it.
@@ -239,13 +330,13 @@ impl Index {
 
     fn remove(&mut self, reference: &BindingRef) {
         self.unreadable.remove(reference);
-        let Some(Keys {
-            account,
-            identities,
-        }) = self.keys.remove(reference)
-        else {
+        let Some(filed) = self.filed.remove(reference) else {
             return;
         };
+        let Keys {
+            account,
+            identities,
+        } = filed.keys;
         take_out(&mut self.by_account, &account, reference);
         for identity in identities {
             take_out(&mut self.by_identity, &identity, reference);
@@ -256,7 +347,7 @@ impl Index {
         let listed = std::mem::take(&mut self.listed);
         self.unreadable.retain(|known| listed.contains(known));
         let gone: Vec<_> = self
-            .keys
+            .filed
             .keys()
             .filter(|known| !listed.contains(&***known))
             .cloned()

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod apply;
+pub mod believed;
 pub mod calls;
 pub mod claims;
 pub mod cleanup;
@@ -31,6 +32,7 @@ pub mod twins;
 pub mod unreadable;
 pub mod validate;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ use kube_runtime::controller::Action;
 
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
+use believed::believed;
 use cleanup::{Cleaned, Stage, Stopped};
 use conclude::{Pass, conclude, tell_what_it_waits_for};
 pub use context::{Context, Settings};
@@ -84,10 +87,20 @@ pub async fn reconcile(
 }
 
 /// Makes what the binding asks for true, and says how far that went.
-async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
-    if binding.spec.suspend {
-        return conclude(Pass::suspended(binding, ctx), None, ctx).await;
+async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Action, Failed> {
+    let believed = believed(stored, &ctx.settings.defaults);
+    if believed.spec.suspend {
+        return conclude(Pass::suspended(&believed, ctx).of(stored), None, ctx).await;
     }
+    let binding = match observe::own_again(&believed, ctx).await {
+        Ok(None) => believed,
+        Ok(Some(own)) => Cow::Owned(own),
+        Err(error) => {
+            let pass = Pass::stopped(&believed, &error, ctx).of(stored);
+            return conclude(pass, Some(error), ctx).await;
+        }
+    };
+    let binding = &*binding;
     match pass(binding, ctx).await {
         Ok((desired, applied)) => {
             let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
@@ -101,8 +114,9 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ac
                 latest: recorded.as_ref().unwrap_or(binding),
                 report,
                 kept: keep,
+                mistaken: None,
             };
-            conclude(pass, error, ctx).await
+            conclude(pass.of(stored), error, ctx).await
         }
         Err(error) => {
             let good = || {
@@ -114,7 +128,7 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ac
             } else {
                 Pass::stopped(binding, &error, ctx)
             };
-            conclude(pass, Some(error), ctx).await
+            conclude(pass.of(stored), Some(error), ctx).await
         }
     }
 }

@@ -78,11 +78,25 @@ pub enum Bug {
     EmptyWatchAtOnce,
     /// A refusal of the finalizer is taken for a race.
     RefusedFinalizerDropped,
+    /// A status that somebody else has written is not looked at.
+    ForeignStatusUnseen,
+    /// A status is believed whatever it speaks of.
+    ForeignStatusBelieved,
+    /// A credential whose record was lost is left behind.
+    LostRecordLeft,
+    /// A look for a credential whose record was lost holds up the cleanup where it fails.
+    LostRecordHolds,
+    /// Who has never made a credential deletes the one that another has left.
+    DeletesWhatWasRetained,
+    /// A record of another issuer is acted on.
+    OtherIssuerDeleted,
+    /// A time in the future counts as now, at each look.
+    FutureTimeJudgedAnew,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 41] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -117,6 +131,13 @@ impl Bug {
         Self::AnothersFinalizer,
         Self::EmptyWatchAtOnce,
         Self::RefusedFinalizerDropped,
+        Self::ForeignStatusUnseen,
+        Self::ForeignStatusBelieved,
+        Self::LostRecordLeft,
+        Self::LostRecordHolds,
+        Self::DeletesWhatWasRetained,
+        Self::OtherIssuerDeleted,
+        Self::FutureTimeJudgedAnew,
     ];
 
     /// Whether this thread has it.

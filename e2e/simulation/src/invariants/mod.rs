@@ -9,6 +9,7 @@ mod stays_ready;
 
 pub mod finalizers;
 pub mod slots;
+pub mod statuses;
 pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +76,8 @@ pub struct Books {
     pauses: pauses::Pauses,
     /// What was spent for bindings, and what went wrong.
     pub costs: Costs,
+    /// Statuses that somebody else has written.
+    pub foreign: statuses::Foreign,
 }
 
 impl Books {
@@ -91,6 +94,11 @@ impl Books {
     fn removed(&self, identity: &str, name: &str) -> Option<Timestamp> {
         let key = |text: &str| text.to_ascii_lowercase();
         self.removed.get(&(key(identity), key(name))).copied()
+    }
+
+    /// Since when it waits is not told by its status any more.
+    fn forget_waiting(&mut self, uid: &str) {
+        self.limit_since.remove(uid);
     }
 
     pub fn touched(&self, identity: &str) -> Option<Timestamp> {
