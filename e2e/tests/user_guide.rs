@@ -154,6 +154,28 @@ async fn a_cleanup_that_azure_refuses_ends_when_the_finalizer_is_taken_away_by_h
     Ok(())
 }
 
+#[tokio::test]
+async fn the_guide_shows_for_which_issuer_the_credential_of_a_binding_was_made()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("issuers").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let guide = azwib_e2e::environment::repository().join("docs/user-guide.md");
+    let guide = std::fs::read_to_string(guide)?;
+    let command = guide.lines().find(|line| line.contains("ISSUER:.status"));
+    let command = command
+        .and_then(|line| line.strip_prefix("kubectl "))
+        .unwrap();
+    let arguments: Vec<_> = command.split(' ').collect();
+    let shown = env.control_plane.kubectl(&arguments).await?;
+    let of_orders = shown.lines().find(|line| line.starts_with(shop.name()));
+    let shown: Vec<_> = of_orders.unwrap().split_whitespace().collect();
+    assert_eq!(shown, [shop.name(), "orders", env.issuer()]);
+    Ok(())
+}
+
 async fn kubectl(namespace: &Namespace<'_>, args: &[&str]) -> anyhow::Result<String> {
     let namespaced = [&["-n", namespace.name()][..], args].concat();
     namespace

@@ -19,7 +19,7 @@ use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
 use azwib_operator::kubeutil::attempts::Attempts;
 use azwib_operator::kubeutil::watch_course::WatchCourse;
-use azwib_operator::ledger::{LedgerSettings, Ledgers};
+use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::{self, Clock};
 use kube::Client;
 use tokio::sync::mpsc;
@@ -30,6 +30,7 @@ use crate::network::{AUTHORITY, Network, REQUEST_TIMEOUT, RESOURCE_MANAGER};
 use crate::process::Process;
 use crate::setup::{CLIENT, ISSUER, SECRET, TENANT, World};
 use crate::shared::Shared;
+use crate::trace::lock;
 
 /// Passes at once.
 pub const CONCURRENCY: u16 = 8;
@@ -95,7 +96,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         clock,
     };
     let ctx = Arc::new(context);
-    let tell = |notice| trace(notice, &process);
+    let tell = |notice| take_note(notice, &process);
     let passes = passes::run(
         watches.requests,
         woken,
@@ -107,10 +108,14 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Traces how passes end.
-fn trace(notice: Notice, process: &Process) {
+/// Takes note of passes that begin, and traces how they end.
+fn take_note(notice: Notice, process: &Process) {
     let Shared { trace, .. } = &*process.shared;
     match notice {
+        Notice::Began(BindingRef { namespace, name }) => {
+            let foreign = &mut lock(&process.shared.books).foreign;
+            foreign.looked(&namespace, &name, process.shared.time.now());
+        }
         Notice::Passed(who, Ok(next)) => trace.note(format!("pass {who}: again in {next:?}")),
         Notice::Passed(who, Err(Failed { error, retry_in })) => {
             if let Some((_, reason)) = error.finding() {

@@ -12,7 +12,7 @@ use crate::network::short;
 use crate::setup::{CLIENT, ISSUER, World};
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::{our_name, subject};
+use crate::world::{our_name, records_elsewhere, records_own, subject};
 
 /// No credential of ours without a binding, but for those that were to stay.
 pub const NOTHING_LEFT: &str = "nothing-left-behind";
@@ -102,10 +102,25 @@ fn may_stay(shared: &Shared, namespace: &str, account: &str, identity: &str) -> 
     gone.filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
         .filter(|binding| belongs(binding, namespace, account, identity))
         .any(|binding| {
-            let annotations = binding.metadata.annotations.unwrap_or_default();
+            let annotations = binding.metadata.annotations.clone().unwrap_or_default();
             binding.spec.deletion_policy == DeletionPolicy::Retain
                 || annotations.contains_key("azwib.dev/force-detach")
+                || was_lost_unseen(shared, &binding, identity)
         })
+}
+
+/// Whether somebody had overwritten the record of a binding that has gone, and something kept the operator from looking
+/// for the credential, which it does once.
+fn was_lost_unseen(shared: &Shared, binding: &WorkloadIdentityBinding, identity: &str) -> bool {
+    let uid = binding.metadata.uid.as_deref().unwrap_or_default();
+    let (namespace, account) = account(binding);
+    let name = our_name(namespace, account).unwrap_or_default();
+    let books = lock(&shared.books);
+    let lost_at = books.foreign.lost_at(uid);
+    lost_at.is_some_and(|version| {
+        let (identity, name) = (identity.to_ascii_lowercase(), name.to_ascii_lowercase());
+        books.costs.disturbed_since(version, &identity, &name)
+    })
 }
 
 fn true_reason(shared: &Shared, world: &World, binding: &WorkloadIdentityBinding) {
@@ -221,7 +236,8 @@ fn expected(
     };
     if binding.metadata.deletion_timestamp.is_some() {
         return match () {
-            () if !permitted => vec!["AuthorizationFailed"],
+            // What nothing records holds up nobody.
+            () if !permitted && records_own(binding) => vec!["AuthorizationFailed"],
             () if locked(None) && identity.is_some() => vec!["ScopeLocked"],
             // It ought to be gone.
             () => vec![],
@@ -232,10 +248,15 @@ fn expected(
         it["metadata"]["name"] == namespace && it["metadata"]["deletionTimestamp"].is_string()
     });
     if going {
-        return vec!["NamespaceTerminating", "Ready"];
+        return vec!["NamespaceTerminating", "IssuerChanged", "Ready"];
     }
     if binding.spec.suspend {
         return vec!["Suspended", "Ready"];
+    }
+    // What another cluster's status says stands, unless this one's credential shows that it is not so.
+    if records_elsewhere(binding) && !(permitted && identity.is_some_and(|it| has_own(it, binding)))
+    {
+        return vec!["IssuerChanged"];
     }
     if !permitted {
         // Who was good stays so; the others say what they came to.
@@ -270,6 +291,16 @@ fn expected(
         },
     ));
     allowed
+}
+
+/// Whether the binding's own credential stands on its identity.
+fn has_own(identity: &Identity, binding: &WorkloadIdentityBinding) -> bool {
+    let (namespace, account) = account(binding);
+    let name = our_name(namespace, account).unwrap_or_default();
+    let own = identity.credentials.get(&name.to_ascii_lowercase());
+    own.is_some_and(|it| {
+        it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
+    })
 }
 
 fn account_conflict(

@@ -32,6 +32,8 @@ impl Process {
 
     /// The end: none of its calls goes on from here.
     pub fn kill(&self) {
+        let now = self.shared.time.now();
+        lock(&self.shared.books).foreign.process_died(now);
         self.dead.store(true, Ordering::Relaxed);
     }
 

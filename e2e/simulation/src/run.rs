@@ -12,6 +12,7 @@ use crate::process::Process;
 use crate::setup::World;
 use crate::shared::{Counts, Shared, Violation};
 use crate::time::Time;
+use crate::trace::lock;
 use crate::world;
 
 /// How long nothing is disturbed before the end is judged.
@@ -93,6 +94,7 @@ impl Operator {
     fn start_as(number: u32, shared: &Arc<Shared>, world: &World) -> Self {
         let process = Process::new(Arc::clone(shared), number);
         shared.trace.note(format!("process {number} starts"));
+        lock(&shared.books).foreign.process_began(shared.time.now());
         if number > 1 {
             costs::fault(shared, Concerns::Everybody);
         }

@@ -23,6 +23,8 @@ pub const CLIENT: Uuid = uuid!("33333333-3333-4333-8333-333333333333");
 pub const SECRET: &str = "a-secret-of-the-simulation";
 /// The issuer of the cluster.
 pub const ISSUER: &str = "https://oidc.example/";
+/// The issuer of another cluster.
+pub const OTHER_ISSUER: &str = "https://elsewhere.example/";
 const SUBSCRIPTIONS: [Uuid; 2] = [
     uuid!("22222222-2222-4222-8222-222222222221"),
     uuid!("22222222-2222-4222-8222-222222222222"),

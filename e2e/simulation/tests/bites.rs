@@ -12,6 +12,7 @@ use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
+use azwib_simulation::invariants::statuses::FOREIGN_SEEN;
 use azwib_simulation::invariants::watches::WATCHES;
 use azwib_simulation::invariants::{
     IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY,
@@ -39,15 +40,23 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::AudienceUnchecked
         | Bug::IdentityReadOnce
         | Bug::TwinsBothCount
-        | Bug::RefusedFinalizerDropped => &[TRUE_REASON],
+        | Bug::RefusedFinalizerDropped
+        | Bug::ForeignStatusBelieved
+        | Bug::LostRecordHolds => &[TRUE_REASON],
         Bug::SubjectUnchecked
         | Bug::RetainIgnored
         | Bug::NoHandOver
+        | Bug::DeletesWhatWasRetained
+        | Bug::OtherIssuerDeleted
         | Bug::StaleBindingAtCleanup => &[OURS],
         Bug::NoReadAfterLostAnswer | Bug::NoSettleTime => &[NOTHING_LEFT, ONE_WRITE],
         Bug::RecordedAfterPut => &[RECORDED],
-        Bug::RecordWithdrawn | Bug::FailedCleanupLetsGo => &[NOTHING_LEFT],
-        Bug::ReadyLostOn403 | Bug::ReadyLostOnDenial | Bug::ReadyLostInOutage => &[STAYS_READY],
+        Bug::RecordWithdrawn | Bug::FailedCleanupLetsGo | Bug::LostRecordLeft => &[NOTHING_LEFT],
+        Bug::ReadyLostOn403
+        | Bug::ReadyLostOnDenial
+        | Bug::ReadyLostInOutage
+        | Bug::FutureTimeJudgedAnew => &[STAYS_READY],
+        Bug::ForeignStatusUnseen => &[FOREIGN_SEEN],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::AnswerUnread => &[TRUE_REASON],
         Bug::NoBrake => &[FIGHTS_SLOW_DOWN],

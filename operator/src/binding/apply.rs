@@ -155,11 +155,14 @@ pub async fn write_status(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
+    // Its event may be faster than its answer.
+    let sending = ctx.bindings.sending(&updated);
     let written = bindings
         .replace_status(&binding.name_any(), &parameters, &updated)
         .await
         .map_err(|error| Call::WriteStatus.failed(error))?;
     ctx.bindings.wrote(binding, &written);
+    drop(sending);
     Ok(written)
 }
 

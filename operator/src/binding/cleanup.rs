@@ -1,15 +1,17 @@
 //! What happens before a deleted binding may go.
 //!
 //! It skips validation: what was recorded is what is cleaned up, and nothing is deleted that cannot be proven to be
-//! ours. The subject is computed from the namespace and the account, never read from status.
+//! ours. Name and subject are computed from the namespace and the account, never read from status, and what was recorded
+//! for another issuer stays.
 
 mod hand_over;
+mod lost;
 mod ownership;
 
 use std::sync::Arc;
 
 use azwib_crds::{
-    CredentialOrigin, DeletionPolicy, ManagedIdentityId, RecordedCredential, Subject,
+    CredentialName, CredentialOrigin, DeletionPolicy, RecordedCredential, Subject,
     WorkloadIdentityBinding,
 };
 use k8s_openapi::api::core::v1::Namespace;
@@ -19,14 +21,15 @@ use kube_runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::account::{claimant, configuration_after, why_left};
+use super::believed::{Recorded, whose};
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
 use super::records::content_of;
 use super::service_account::{ServiceAccountError, account_now, apply_account};
-use crate::ledger::{Applicant, Ledger, Operation, ReadError, Urgency};
+use crate::ledger::{Applicant, Ledger, Operation, Place, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
 use hand_over::handed_over;
-use ownership::{derived_name, is_ours, may_have_made};
+use ownership::is_ours;
 
 /// What came of a cleanup.
 #[derive(Debug)]
@@ -94,26 +97,27 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
 
 /// The same for what is known of a binding.
 pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Stopped> {
+    let mut made = false;
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
             Err(error) if error.is_azure() && Bug::FailedCleanupLetsGo.is_on() => {}
-            outcome => unless_let_go(outcome, Stage::Credentials, departing, ctx).await?,
+            Ok(whether) => made = whether,
+            Err(error) => unless_let_go(error, Stage::Credentials, departing, ctx).await?,
         }
     }
-    let outcome = release_account(departing, ctx).await;
-    unless_let_go(outcome, Stage::Account, departing, ctx).await
+    match release_account(departing, made, ctx).await {
+        Ok(()) => Ok(()),
+        Err(error) => unless_let_go(error, Stage::Account, departing, ctx).await,
+    }
 }
 
 /// What is not undone is left where somebody who may has asked for that.
 async fn unless_let_go(
-    outcome: Result<(), Error>,
+    error: Error,
     stage: Stage,
     departing: &Departing,
     ctx: &Context,
 ) -> Result<(), Stopped> {
-    let Err(error) = outcome else {
-        return Ok(());
-    };
     if !error.can_be_let_go() || !let_go(&departing.metadata, ctx).await {
         return Err(stage.stopped(error));
     }
@@ -153,102 +157,126 @@ pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> bool {
     }
 }
 
-async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<(), Error> {
+/// Deletes what the binding has made. Whether it has made anything.
+async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<bool, Error> {
+    let issuer = &ctx.settings.defaults.issuer;
+    let mut records_own = false;
     for recorded in &departing.credentials {
-        if !may_have_made(recorded) {
-            if ctx.told.is_news(departing.uid(), "adopted") {
-                tracing::info!(credential = recorded.name, "an adopted credential stays");
+        match whose(recorded, &departing.owner(), issuer) {
+            Recorded::Own { identity, name } => {
+                records_own = true;
+                if handed_over(recorded, departing, &identity, ctx).await? {
+                    if ctx.told.is_news(departing.uid(), "handed over") {
+                        tracing::info!(%name, "the credential stays for another binding");
+                    }
+                    continue;
+                }
+                // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
+                let ledger = ctx.ledgers.of(&identity);
+                if recorded.origin == CredentialOrigin::Pending {
+                    ledger.take_note_of_pending(&recorded.name, content_of(recorded));
+                }
+                delete_credential(departing, &ledger, &name, recorded, ctx).await?;
             }
-            continue;
-        }
-        // A record is written by the operator with an id that was parsed: another one is not from us.
-        let Ok(identity) = ManagedIdentityId::parse(&recorded.resource_id) else {
-            leave(
-                departing,
-                recorded,
-                "its recorded resource id cannot be read",
-                ctx,
-            )
-            .await?;
-            continue;
-        };
-        if handed_over(recorded, departing, &identity, ctx).await? {
-            if ctx.told.is_news(departing.uid(), "handed over") {
-                tracing::info!(
-                    credential = recorded.name,
-                    "the credential stays for another binding"
+            Recorded::Adopted => {
+                if ctx.told.is_news(departing.uid(), "adopted") {
+                    tracing::info!(credential = recorded.name, "an adopted credential stays");
+                }
+            }
+            Recorded::OfOtherIssuer => {
+                let why = format!(
+                    "it was made for the issuer {}, and this operator runs with --issuer={issuer}; another cluster may live \
+                     by it. If none does, delete it by hand",
+                    recorded.issuer
                 );
+                leave(departing, recorded, &why, ctx).await;
             }
-            continue;
+            Recorded::Foreign(why) => leave(departing, recorded, why, ctx).await,
         }
-        delete_credential(departing, &identity, recorded, ctx).await?;
     }
-    Ok(())
+    if records_own {
+        return Ok(true);
+    }
+    lost::delete(departing, ctx).await
 }
 
+/// Deletes a credential that is recorded.
 async fn delete_credential(
     departing: &Departing,
-    identity: &ManagedIdentityId,
+    ledger: &Arc<Ledger>,
+    name: &CredentialName,
     recorded: &RecordedCredential,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let ledger = ctx.ledgers.of(identity);
-    // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
-    if recorded.origin == CredentialOrigin::Pending {
-        ledger.take_note_of_pending(&recorded.name, content_of(recorded));
-    }
-    let name = match derived_name(recorded, departing.namespace(), &departing.service_account) {
-        Ok(name) => name,
-        Err(why) => return leave(departing, recorded, why, ctx).await,
-    };
-    let applicant = Applicant {
-        urgency: Urgency::Deletion,
-        rank: departing.rank(),
-    };
-    let place = ledger.place(&applicant, Operation::Delete).await?;
-    // Whoever comes now waits for the deletion, and whoever came before is in the store.
-    place.announce_deletion(&name);
-    if handed_over(recorded, departing, identity, ctx).await? {
+    let place = deletion_place(departing, ledger, name).await?;
+    // Once more: whoever came before the place was taken is in the store.
+    if handed_over(recorded, departing, ledger.id(), ctx).await? {
         return Ok(());
     }
     if ledger.is_in_doubt() {
-        let is_gone = ledger.is_gone(applicant.binding()).await;
+        let is_gone = ledger.is_gone(&departing.rank().binding).await;
         if is_gone.inspect_err(|why| place.wait_for_pace(*why))? {
             return Ok(());
         }
     }
     let look = ctx.look(departing.uid());
-    let found = match place.credential_to_delete(&name, look).await {
+    let found = match place.credential_to_delete(name, look).await {
         Ok(found) => found,
         Err(ReadError::Azure { source, .. }) => {
             let error = Error::ReadCredential {
-                identity: identity.to_string(),
-                name,
+                identity: ledger.id().to_string(),
+                name: name.clone(),
                 source,
             };
-            return unless_identity_is_gone(error, departing, &ledger).await;
+            return unless_identity_is_gone(error, departing, ledger).await;
         }
         Err(ReadError::NotNow(why)) => return Err(why.into()),
     };
     let subject = Subject::of_service_account(departing.namespace(), &departing.service_account);
-    if !is_ours(found.as_ref(), recorded, &subject) {
-        return leave(
-            departing,
-            recorded,
-            "somebody changed its issuer or subject",
-            ctx,
-        )
-        .await;
+    let issuer = &ctx.settings.defaults.issuer;
+    // That nothing is there does not count: a read may lag behind.
+    if found
+        .as_ref()
+        .is_some_and(|found| !is_ours(found, issuer, &subject))
+    {
+        let why = "somebody changed its issuer or subject";
+        leave(departing, recorded, why, ctx).await;
+        return Ok(());
     }
-    match place.turn().await?.delete(&name, found.is_some()).await {
+    delete_found(departing, ledger, place, name, found.is_some()).await
+}
+
+/// A place among those who write to the identity. Whoever comes now waits for the deletion.
+async fn deletion_place(
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+    name: &CredentialName,
+) -> Result<Place, Error> {
+    let applicant = Applicant {
+        urgency: Urgency::Deletion,
+        rank: departing.rank(),
+    };
+    let place = ledger.place(&applicant, Operation::Delete).await?;
+    place.announce_deletion(name);
+    Ok(place)
+}
+
+async fn delete_found(
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+    place: Place,
+    name: &CredentialName,
+    seen: bool,
+) -> Result<(), Error> {
+    match place.turn().await?.delete(name, seen).await {
         Ok(_) => Ok(()),
         Err(source) => {
             let error = Error::DeleteCredential {
-                identity: identity.to_string(),
-                name,
+                identity: ledger.id().to_string(),
+                name: name.clone(),
                 source,
             };
-            unless_identity_is_gone(error, departing, &ledger).await
+            unless_identity_is_gone(error, departing, ledger).await
         }
     }
 }
@@ -269,37 +297,34 @@ async fn unless_identity_is_gone(
     }
 }
 
-async fn leave(
-    departing: &Departing,
-    recorded: &RecordedCredential,
-    why: &'static str,
-    ctx: &Context,
-) -> Result<(), Error> {
+async fn leave(departing: &Departing, recorded: &RecordedCredential, why: &str, ctx: &Context) {
     if !ctx.told.is_news(departing.uid(), why) {
-        return Ok(());
+        return;
     }
     tracing::warn!(credential = recorded.name, why, "the credential is left");
     ctx.events
         .credential_left(&departing.metadata, &recorded.name, why)
         .await;
-    Ok(())
 }
 
-/// Gives the account the state that the remaining bindings ask for.
-async fn release_account(departing: &Departing, ctx: &Context) -> Result<(), Error> {
+/// Gives the account the state that the remaining bindings ask for. `made` says that the binding has made a credential,
+/// and so its account, whatever is left of its status.
+async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Result<(), Error> {
     let (namespace, name) = (departing.namespace(), &departing.service_account);
-    let Some(leaving) = &departing.claimant else {
+    if departing.claimant.is_none() && !made && !lost::owns_account(departing, ctx) {
         return Ok(());
-    };
+    }
     // The watch may lag behind an apply of a moment ago.
     let Some(existing) = account_now(namespace, name, ctx).await? else {
         return Ok(());
     };
+    let leaving = departing.claimant.clone();
+    let leaving = leaving.unwrap_or_else(|| departing.claimant_of_account(&existing));
     let siblings = ctx.siblings(namespace, name);
     let remaining: Vec<_> = siblings.iter().filter_map(claimant).collect();
-    let configuration = configuration_after(leaving, &remaining, &existing);
+    let configuration = configuration_after(&leaving, &remaining, &existing);
     let is_orphaned = departing.is_orphaning();
-    let left = why_left(leaving, is_orphaned, &configuration, &existing);
+    let left = why_left(&leaving, is_orphaned, &configuration, &existing);
     let left = left.filter(|_| remaining.is_empty());
     if !configuration.is_in_place(&existing) {
         match apply_account(namespace, name, configuration, ctx).await {

@@ -31,9 +31,21 @@ pub(super) struct Pass<'a> {
     pub report: Report,
     /// The binding was good when last seen, and could not be looked at.
     pub kept: bool,
+    /// The status that is stored, where the pass has not believed all of it: it is put right whatever there is to say.
+    pub mistaken: Option<&'a WorkloadIdentityBindingStatus>,
 }
 
 impl<'a> Pass<'a> {
+    /// The same over what is stored, of which the pass has believed only a part.
+    pub(super) fn of(self, stored: &'a WorkloadIdentityBinding) -> Self {
+        let is_unwritten = self.latest.resource_version() == stored.resource_version();
+        let mistaken = is_unwritten && self.latest.status != stored.status;
+        Self {
+            mistaken: stored.status.as_ref().filter(|_| mistaken),
+            ..self
+        }
+    }
+
     /// A pass that wrote nothing, because the binding is suspended.
     pub(super) fn suspended(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
         let desired = validate(binding, &ctx.settings.defaults).ok();
@@ -42,6 +54,7 @@ impl<'a> Pass<'a> {
             latest: binding,
             report: status::of_suspended(binding, desired.as_ref()),
             kept: false,
+            mistaken: None,
         }
     }
 
@@ -56,6 +69,7 @@ impl<'a> Pass<'a> {
             latest: binding,
             report: status::of_error(error, ctx.issuer()),
             kept: false,
+            mistaken: None,
         }
     }
 
@@ -66,6 +80,7 @@ impl<'a> Pass<'a> {
             latest: binding,
             report: Report::default(),
             kept: true,
+            mistaken: None,
         }
     }
 
@@ -82,6 +97,7 @@ impl<'a> Pass<'a> {
             latest: binding,
             report: status::of_departing(stopped, policy, ctx.issuer(), allow_force_detach),
             kept: false,
+            mistaken: None,
         }
     }
 }
@@ -182,6 +198,7 @@ pub(super) async fn conclude(
         latest,
         mut report,
         kept,
+        mistaken,
     } = pass;
     let uid = binding.uid().unwrap_or_default();
     // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
@@ -230,7 +247,10 @@ pub(super) async fn conclude(
         }
         _ => false,
     };
-    let differs = latest.status.as_ref() != Some(&status) || Bug::StatusAlwaysWritten.is_on();
+    let stored = mistaken.or(latest.status.as_ref());
+    let differs = stored != Some(&status) || Bug::StatusAlwaysWritten.is_on();
+    let silent =
+        silent && (mistaken.is_none() || error.as_ref().is_some_and(Error::is_of_api_server));
     if !silent && differs {
         let before = binding.status.clone().unwrap_or_default().conditions;
         if let Err(failed) = store_status(latest, status.clone(), ctx).await {

@@ -10,6 +10,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 
 use super::Failed;
 use super::account::ExistingAccount;
+use super::believed::believed;
 use super::contests::Contests;
 use super::error::Error;
 use super::events::Events;
@@ -175,10 +176,10 @@ impl Context {
         self.attempts.failed(uid, error.attempt_key())
     }
 
-    /// The bindings that name this account, from the watch.
+    /// The bindings that name this account, from the watch, with what their statuses can say of them.
     pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
         readable(&self.bindings.of_account(namespace, service_account))
-            .cloned()
+            .map(|sibling| believed(sibling, &self.settings.defaults).into_owned())
             .collect()
     }
 }

@@ -50,12 +50,15 @@ impl Watches {
         let (bindings, bindings_writer) = store::<Guarded>();
         let bindings = Bindings::new(bindings, defaults);
         let (accounts, mut accounts_writer) = store::<ExistingAccount>();
+        let seen = bindings.clone();
+        // Of statuses only those that somebody else has written.
         let changed = predicates::generation
             .combine(predicates::annotations)
             .combine(predicates::finalizers)
             .combine(|binding: &Guarded| {
                 Some(u64::from(binding.meta().deletion_timestamp.is_some()))
-            });
+            })
+            .combine(move |binding: &Guarded| Some(u64::from(seen.statuses_of_others(binding))));
         let neighbours = bindings.clone();
         let indexed = bindings.clone();
         let (sync, synced) = oneshot::channel();

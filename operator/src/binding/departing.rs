@@ -1,17 +1,17 @@
 //! A binding that is being deleted, as far as its cleanup needs it: from one that can be read, or from the raw object.
 
 use azwib_crds::{
-    DeletionPolicy, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
+    DeletionPolicy, IdentityReference, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
     WorkloadIdentityBinding,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::account::Claimant;
-use super::account::claimant_of;
+use super::account::{CLIENT_ID, Claimant, ExistingAccount, TENANT_ID, claimant_of};
+use super::believed::{Owner, is_of_another};
 use super::validate::service_account_name;
 use crate::ledger::BindingRef;
 use crate::ledger::plan::Rank;
@@ -32,6 +32,12 @@ pub struct Departing {
     /// What it meant to its account; None when its identity was never resolved, and so the account never touched.
     pub claimant: Option<Claimant>,
     pub credentials: Vec<RecordedCredential>,
+    /// What its spec names; None where that cannot be read.
+    pub identity: Option<IdentityReference>,
+    pub role: ServiceAccountRole,
+    pub suspended: bool,
+    /// What status says of its steps.
+    pub conditions: Vec<Condition>,
 }
 
 /// How to let go of a binding whose cleanup fails, as its status says.
@@ -74,6 +80,31 @@ impl Departing {
         self.metadata.name.as_deref().unwrap_or_default()
     }
 
+    /// What it meant to an account that is as it has left it, where status does not tell any more.
+    pub fn claimant_of_account(&self, account: &ExistingAccount) -> Claimant {
+        let carried = |key| account.annotation(key).unwrap_or_default().to_owned();
+        Claimant {
+            name: self.name().to_owned(),
+            uid: self.metadata.uid.clone().unwrap_or_default(),
+            created: self.rank().created,
+            role: self.role,
+            suspended: true,
+            client_id: carried(CLIENT_ID),
+            tenant_id: carried(TENANT_ID),
+            token_expiration_seconds: azwib_crds::DEFAULT_TOKEN_EXPIRATION_SECONDS,
+            deletion_policy: self.deletion_policy,
+        }
+    }
+
+    /// By what its records are judged.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner {
+            namespace: self.namespace(),
+            service_account: &self.service_account,
+            identity: self.identity.as_ref(),
+        }
+    }
+
     /// Whether the binding itself carries the annotation that lets go of it.
     pub fn asks_to_let_go(&self) -> bool {
         asks_to_let_go(&self.metadata)
@@ -95,6 +126,10 @@ impl Departing {
             read(at("/spec/deletionPolicy"), "spec.deletionPolicy")?.unwrap_or_default();
         let name: Option<String> =
             read(at("/spec/serviceAccount/name"), "spec.serviceAccount.name")?;
+        // Of these nothing is known to be left.
+        let reference = read(at("/spec/identity"), "spec.identity").unwrap_or_default();
+        let suspended = read(at("/spec/suspend"), "spec.suspend").unwrap_or_default();
+        let conditions = read(at("/status/conditions"), "status.conditions").unwrap_or_default();
         let claimant = identity.map(|identity| Claimant {
             name: raw.name_any(),
             uid: raw.uid().unwrap_or_default(),
@@ -113,6 +148,10 @@ impl Departing {
             deletion_policy,
             claimant,
             credentials,
+            identity: reference,
+            role: ServiceAccountRole::Default,
+            suspended: suspended.unwrap_or_default(),
+            conditions: conditions.unwrap_or_default(),
         })
     }
 }
@@ -120,14 +159,22 @@ impl Departing {
 impl From<&WorkloadIdentityBinding> for Departing {
     fn from(binding: &WorkloadIdentityBinding) -> Self {
         let status = binding.status.clone().unwrap_or_default();
+        let is_of_another = is_of_another(binding, &status);
+        let identity = status.identity.filter(|_| !is_of_another);
         Self {
             metadata: binding.metadata.clone(),
             service_account: service_account_name(binding),
             deletion_policy: binding.spec.deletion_policy,
-            claimant: status
-                .identity
-                .map(|identity| claimant_of(binding, &identity)),
+            claimant: identity.map(|identity| claimant_of(binding, &identity)),
             credentials: status.credentials,
+            identity: Some(binding.spec.identity.clone()),
+            role: binding.spec.service_account.role,
+            suspended: binding.spec.suspend,
+            conditions: if is_of_another {
+                vec![]
+            } else {
+                status.conditions
+            },
         }
     }
 }

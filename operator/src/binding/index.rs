@@ -1,24 +1,28 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
 mod claims;
+mod seen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{Issuer, ManagedIdentityId, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
 
+use self::claims::Claims;
+pub use self::claims::Stake;
+use self::seen::{Seen, Sending, digest};
+use super::believed::records_own;
 use super::claims::stake;
 use super::validate::{Defaults, identity_id, service_account_name};
 use crate::ledger::BindingRef;
 use crate::ledger::plan::{Contender, Standing};
-use claims::Claims;
-pub use claims::Stake;
+use crate::runtime::deliberate::Bug;
 
 /// A binding, or why it cannot be read.
 pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
@@ -40,7 +44,7 @@ type References = Vec<Arc<BindingRef>>;
 /// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
 #[derive(Debug, Default)]
 struct Index {
-    keys: HashMap<Arc<BindingRef>, Keys>,
+    filed: HashMap<Arc<BindingRef>, Filed>,
     by_account: HashMap<Arc<Account>, References>,
     by_identity: HashMap<Arc<str>, References>,
     /// What each binding means to the others on its identity.
@@ -48,6 +52,8 @@ struct Index {
     claims: HashMap<Arc<str>, Claims>,
     /// Our last writes that the watch has not shown yet, by UID.
     written: HashMap<String, Written>,
+    /// Our writes of a status that have no answer yet.
+    sending: Sending,
     /// Those that cannot be read.
     unreadable: BTreeSet<BindingRef>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
@@ -64,6 +70,26 @@ struct Written {
     latest: Arc<WorkloadIdentityBinding>,
 }
 
+/// A status that is being written.
+pub struct BeingSent<'a> {
+    bindings: &'a Bindings,
+    uid: String,
+    status: u64,
+}
+
+impl Drop for BeingSent<'_> {
+    fn drop(&mut self) {
+        self.bindings.index().sending.end(&self.uid, self.status);
+    }
+}
+
+impl Written {
+    /// Whether this version is of our making, or was looked at before we wrote.
+    fn made(&self, version: &String) -> bool {
+        self.outdated.contains(version) || self.latest.resource_version().as_ref() == Some(version)
+    }
+}
+
 /// A binding as we know it: what the store has, unless that is older than a write of ours.
 pub enum Found {
     Stored(Arc<Guarded>),
@@ -78,6 +104,13 @@ impl Found {
             Self::Written(written) => Some(written),
         }
     }
+}
+
+/// What is kept of one binding.
+#[derive(Debug)]
+struct Filed {
+    keys: Keys,
+    seen: Seen,
 }
 
 /// What one binding is found by.
@@ -121,6 +154,31 @@ impl Bindings {
         }
     }
 
+    /// How many statuses this binding was given by others: a change of that is a reason to look at it.
+    pub fn statuses_of_others(&self, binding: &Guarded) -> u32 {
+        let index = self.index();
+        let filed = index.filed.get(&reference(binding));
+        filed.map_or(0, |filed| filed.seen.others())
+    }
+
+    /// Whether a status of this binding, as this process has seen it, has recorded a credential of its own.
+    pub fn has_recorded(&self, binding: &BindingRef, uid: &str) -> bool {
+        let index = self.index();
+        let filed = index.filed.get(binding);
+        filed.is_some_and(|filed| filed.seen.has_recorded(uid))
+    }
+
+    /// Notes that a status of ours is being written, until what this gives is dropped.
+    pub fn sending(&self, binding: &WorkloadIdentityBinding) -> BeingSent<'_> {
+        let (uid, status) = (binding.uid().unwrap_or_default(), digest(binding));
+        self.index().sending.begin(uid.clone(), status);
+        BeingSent {
+            bindings: self,
+            uid,
+            status,
+        }
+    }
+
     /// Notes what a write of ours has made of a binding: until the watch shows it, that counts instead of what the store has.
     pub fn wrote(&self, before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding) {
         let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {
@@ -129,6 +187,7 @@ impl Bindings {
         let key =
             ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
         let mut index = self.index();
+        index.wrote(&BindingRef::of(after), after, &self.defaults.issuer);
         let seen = self.store.get(&key);
         if seen.as_ref().and_then(|it| it.resource_version()) == after.resource_version() {
             // The watch was faster than the answer, and will not show it again.
@@ -249,6 +308,7 @@ impl Bindings {
 impl Index {
     fn put(&mut self, binding: &Guarded, defaults: &Defaults) {
         let reference = reference(binding);
+        let seen = self.look(&reference, binding, &defaults.issuer);
         self.see(binding);
         // One that cannot be read any more counts for nothing.
         let Ok(binding) = &binding.0 else {
@@ -258,14 +318,19 @@ impl Index {
         };
         let latest = self.written_after(&binding.metadata);
         let mut keys = keys(binding, defaults);
-        if self.keys.get(&reference) != Some(&keys) {
-            self.remove(&reference);
-            let reference = Arc::new(reference);
-            keys.account = file_under(&mut self.by_account, keys.account, &reference);
-            for identity in &mut keys.identities {
-                *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
+        let seen =
+            seen.unwrap_or_else(|| Seen::first(binding, records_own(binding, &defaults.issuer)));
+        match self.filed.get_mut(&reference) {
+            Some(filed) if filed.keys == keys => filed.seen = seen,
+            _ => {
+                self.remove(&reference);
+                let reference = Arc::new(reference);
+                keys.account = file_under(&mut self.by_account, keys.account, &reference);
+                for identity in &mut keys.identities {
+                    *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
+                }
+                self.filed.insert(reference, Filed { keys, seen });
             }
-            self.keys.insert(reference, keys);
         }
         self.stand(latest.as_deref().unwrap_or(binding), defaults);
     }
@@ -282,7 +347,7 @@ impl Index {
             return;
         }
         self.withdraw(&reference);
-        let (Some(stake), Some((reference, _))) = (stake, self.keys.get_key_value(&reference))
+        let (Some(stake), Some((reference, _))) = (stake, self.filed.get_key_value(&reference))
         else {
             return;
         };
@@ -330,6 +395,31 @@ impl Index {
         }
     }
 
+    /// What is known of this binding's statuses once this version was seen; None where nothing was before.
+    fn look(&self, reference: &BindingRef, binding: &Guarded, issuer: &Issuer) -> Option<Seen> {
+        let mut seen = self.filed.get(reference)?.seen;
+        let binding = binding.0.as_ref().ok()?;
+        let uid = binding.uid().unwrap_or_default();
+        let version = binding.resource_version().unwrap_or_default();
+        let is_ours = |status| {
+            self.sending.contains(&uid, status)
+                || self
+                    .written
+                    .get(&uid)
+                    .is_some_and(|written| written.made(&version))
+                || Bug::ForeignStatusUnseen.is_on()
+        };
+        seen.look(binding, records_own(binding, issuer), is_ours);
+        Some(seen)
+    }
+
+    /// Takes in what a write of ours has made of a binding's status.
+    fn wrote(&mut self, reference: &BindingRef, after: &WorkloadIdentityBinding, issuer: &Issuer) {
+        if let Some(filed) = self.filed.get_mut(reference) {
+            filed.seen.look(after, records_own(after, issuer), |_| true);
+        }
+    }
+
     /// What a write of ours has made of the binding since this version of it.
     fn written_after(&self, version: &ObjectMeta) -> Option<Arc<WorkloadIdentityBinding>> {
         let written = self.written.get(version.uid.as_deref()?)?;
@@ -355,13 +445,13 @@ impl Index {
     fn remove(&mut self, reference: &BindingRef) {
         self.unreadable.remove(reference);
         self.withdraw(reference);
-        let Some(Keys {
-            account,
-            identities,
-        }) = self.keys.remove(reference)
-        else {
+        let Some(filed) = self.filed.remove(reference) else {
             return;
         };
+        let Keys {
+            account,
+            identities,
+        } = filed.keys;
         take_out(&mut self.by_account, &account, reference);
         for identity in identities {
             take_out(&mut self.by_identity, &identity, reference);
@@ -372,7 +462,7 @@ impl Index {
         let listed = std::mem::take(&mut self.listed);
         self.unreadable.retain(|known| listed.contains(known));
         let gone: Vec<_> = self
-            .keys
+            .filed
             .keys()
             .filter(|known| !listed.contains(&***known))
             .cloned()

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod apply;
+pub mod believed;
 pub mod calls;
 pub mod claims;
 pub mod cleanup;
@@ -37,6 +38,7 @@ pub mod twins;
 pub mod unreadable;
 pub mod validate;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ use kube::ResourceExt;
 use crate::kubeutil::answers::Answer;
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
+use believed::believed;
 use cleanup::{Cleaned, Stage, Stopped};
 use conclude::{Pass, conclude, tell_what_it_waits_for};
 pub use context::{Context, Settings};
@@ -92,18 +95,31 @@ pub async fn reconcile(
 }
 
 /// Makes what the binding asks for true, and says how far that went.
-async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
-    let news = ctx.requests.see(binding);
-    if binding.spec.suspend {
+async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
+    let news = ctx.requests.see(stored);
+    let believed = believed(stored, &ctx.settings.defaults);
+    if believed.spec.suspend {
         // It stands before nobody while that is so.
-        ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
-        return conclude(Pass::suspended(binding, ctx), None, ctx).await;
+        ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
+        return conclude(Pass::suspended(&believed, ctx).of(stored), None, ctx).await;
     }
     let taken_up = match news {
         News::Nothing => None,
-        News::Start | News::Request => take_up(binding, news, ctx).await?,
+        News::Start | News::Request => take_up(&believed, news, ctx).await?,
     };
-    let binding = taken_up.as_ref().unwrap_or(binding);
+    let (stored, believed) = match &taken_up {
+        Some(written) => (written, Cow::Borrowed(written)),
+        None => (stored, believed),
+    };
+    let binding = match observe::own_again(&believed, ctx).await {
+        Ok(None) => believed,
+        Ok(Some(own)) => Cow::Owned(own),
+        Err(error) => {
+            let pass = Pass::stopped(&believed, &error, ctx).of(stored);
+            return conclude(pass, Some(error), ctx).await;
+        }
+    };
+    let binding = &*binding;
     match pass(binding, ctx).await {
         Ok((desired, applied)) => {
             let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
@@ -117,8 +133,9 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ne
                 latest: recorded.as_ref().unwrap_or(binding),
                 report,
                 kept: keep,
+                mistaken: None,
             };
-            conclude(pass, error, ctx).await
+            conclude(pass.of(stored), error, ctx).await
         }
         Err(error) => {
             let good = || {
@@ -130,7 +147,7 @@ async fn converge(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Ne
             } else {
                 Pass::stopped(binding, &error, ctx)
             };
-            conclude(pass, Some(error), ctx).await
+            conclude(pass.of(stored), Some(error), ctx).await
         }
     }
 }

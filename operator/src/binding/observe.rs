@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::{CredentialOrigin, ResolvedIdentity, WorkloadIdentityBinding};
+use kube::ResourceExt;
 
 use super::Context;
 use super::account::{Claimant, ExistingAccount, claimants};
+use super::believed::without_other_issuers;
 use super::claims::{contender, contenders, credential_reason};
 use super::context::readable;
 use super::error::Error;
@@ -15,7 +17,7 @@ use super::reason::{ConditionType, Persistence, Reason};
 use super::records::{acknowledged, content_of, record, recorded_identity};
 use super::service_account::account;
 use super::twins::older_twin;
-use super::validate::Desired;
+use super::validate::{Desired, Error as InvalidBinding, validate};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::plan::{Contender, is_met};
@@ -108,6 +110,57 @@ pub async fn observe(
         older_twin,
         credential_works: good && propagated(binding, ctx),
     })
+}
+
+/// The binding without records of other issuers, where the identity has a credential that is provably its own: then this
+/// cluster has made it, and somebody has put another's status over it. None where it has no such records.
+///
+/// Where there is no such credential, it stays as it is: another issuer's record is all that is known.
+pub async fn own_again(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<Option<WorkloadIdentityBinding>, Error> {
+    let defaults = &ctx.settings.defaults;
+    let changed = match validate(binding, defaults) {
+        Err(changed @ InvalidBinding::IssuerChanged { .. }) => changed,
+        _ => return Ok(None),
+    };
+    let Some(own) = without_other_issuers(binding, &defaults.issuer) else {
+        return Err(changed.into());
+    };
+    let desired = validate(&own, defaults)?;
+    let ledger = ctx.ledgers.of(&desired.identity);
+    let freshness = Freshness::within(ctx.settings.resync_period);
+    let listing = match ledger.listing(&BindingRef::of(binding), freshness).await {
+        Ok(listing) => listing,
+        // Whoever reads it now wakes this one.
+        Err(ReadError::NotNow(why @ NotNow::UnderWay)) => {
+            return Err(Error::NotNow {
+                step: ConditionType::CredentialReady,
+                reading: true,
+                why,
+            });
+        }
+        Err(_) => return Err(changed.into()),
+    };
+    let (name, wanted) = (desired.claim.name.as_str(), desired.claim.content());
+    let stands = listing.credentials.iter().any(|credential| {
+        credential.name.eq_ignore_ascii_case(name)
+            && credential.content.as_ref().is_some_and(|content| {
+                content.issuer == wanted.issuer && content.subject == wanted.subject
+            })
+    });
+    if stands {
+        tracing::warn!(
+            binding = binding.name_any(),
+            namespace = desired.namespace,
+            %changed,
+            "a record of another issuer is forgotten: the identity has the credential of this cluster"
+        );
+        Ok(Some(own))
+    } else {
+        Err(changed.into())
+    }
 }
 
 /// What could not be read, and the identity if that could.

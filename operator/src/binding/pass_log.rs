@@ -21,6 +21,7 @@ impl PassLog {
     /// Tells of one pass, or of what kept passes from being made.
     pub fn write(&mut self, notice: Notice) {
         match notice {
+            Notice::Began(_) => {}
             Notice::Passed(binding, Ok(next)) => {
                 self.stopped.remove(&binding);
                 tracing::debug!(%binding, again_in = ?next, "reconciled");

@@ -22,6 +22,8 @@ const PRUNED_EVERY: Duration = Duration::from_secs(60);
 /// What is told of the passes.
 #[derive(Debug)]
 pub enum Notice {
+    /// A pass begins.
+    Began(BindingRef),
     /// A pass is over.
     Passed(BindingRef, Result<Next, Failed>),
     /// A binding went before it was looked at.
@@ -104,6 +106,7 @@ impl Workers {
                 tell(Notice::Gone(who));
                 continue;
             };
+            tell(Notice::Began(who.clone()));
             let ctx = Arc::clone(&self.ctx);
             self.passes
                 .spawn(async move { (who, guarded_reconcile(binding, ctx).await) });

@@ -20,7 +20,7 @@ use super::reason::{ConditionType, Reason};
 use super::service_account::ServiceAccountError;
 use super::validate::Desired;
 use crate::kubeutil::answers::say_the_same;
-use crate::kubeutil::conditions::{ConditionStatus, find, is_true, transition};
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true, kept_time, transition};
 use verdict::Verdict;
 pub use verdict::{propagation_left, stalls_after};
 
@@ -409,7 +409,7 @@ pub fn compute(
         .collect();
     let verdict = match report.finding(ConditionType::Ready) {
         Some(finding) => Verdict::unmet(finding),
-        None => Verdict::of(&steps, binding, moment),
+        None => Verdict::of(&steps, &previous.conditions, binding, moment),
     };
     let mut conditions = vec![changes.ready(&verdict)];
     conditions.extend(changes.progress(&verdict, moment));
@@ -474,6 +474,7 @@ impl Changes<'_> {
             }
             (None, Some(kept)) => Condition {
                 observed_generation: Some(self.generation),
+                last_transition_time: kept_time(kept, self.now),
                 ..kept.clone()
             },
             (None, None) => {

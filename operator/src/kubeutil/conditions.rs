@@ -34,9 +34,22 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
         .is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
 }
 
-/// A condition that keeps the transition time of `previous` unless the status moved.
-///
+/// The transition time of a condition whose status has not moved; one in the future, from another clock or another
+/// writer, becomes now, once and for all.
+pub fn kept_time(previous: &Condition, now: Timestamp) -> Time {
+    if previous.last_transition_time.0 > now {
+        whole_second(now)
+    } else {
+        previous.last_transition_time.clone()
+    }
+}
+
 /// Times are cut to whole seconds, as the API server stores them.
+fn whole_second(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// A condition that keeps the transition time of `previous` unless the status moved.
 pub fn transition(
     previous: Option<&Condition>,
     type_: &str,
@@ -47,10 +60,8 @@ pub fn transition(
     now: Timestamp,
 ) -> Condition {
     let last_transition_time = match previous {
-        Some(previous) if previous.status == status.as_str() => {
-            previous.last_transition_time.clone()
-        }
-        _ => Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+        Some(previous) if previous.status == status.as_str() => kept_time(previous, now),
+        _ => whole_second(now),
     };
     Condition {
         type_: type_.to_owned(),

@@ -7,9 +7,23 @@ use std::time::Duration;
 
 use crate::azure::ListedCredential;
 
-/// A bug that can be switched on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Bug {
+/// The bugs, and the list of all of them.
+macro_rules! bugs {
+    ($($(#[$says:meta])* $name:ident,)*) => {
+        /// A bug that can be switched on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Bug {
+            $($(#[$says])* $name,)*
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+bugs! {
     /// A write does not wait for the one before it.
     NoTurn,
     /// The youngest waiter comes first.
@@ -84,50 +98,23 @@ pub enum Bug {
     NoBrake,
     /// An account refers again to a binding that is going, whose reference was taken off.
     OwnerPutBack,
+    /// A status that somebody else has written is not looked at.
+    ForeignStatusUnseen,
+    /// A status is believed whatever it speaks of.
+    ForeignStatusBelieved,
+    /// A credential whose record was lost is left behind.
+    LostRecordLeft,
+    /// A look for a credential whose record was lost holds up the cleanup where it fails.
+    LostRecordHolds,
+    /// Who has never made a credential deletes the one that another has left.
+    DeletesWhatWasRetained,
+    /// A record of another issuer is acted on.
+    OtherIssuerDeleted,
+    /// A time in the future counts as now, at each look.
+    FutureTimeJudgedAnew,
 }
 
 impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 37] = [
-        Self::NoTurn,
-        Self::NewestFirst,
-        Self::RetryAfterIgnored,
-        Self::AnyRetryAfterBelieved,
-        Self::ProbesTogether,
-        Self::AdmittedForGood,
-        Self::ReadBeforeAdmission,
-        Self::OnlyOursCounted,
-        Self::SubjectUnchecked,
-        Self::NoReadAfterLostAnswer,
-        Self::NoSettleTime,
-        Self::LineForgottenAtRestart,
-        Self::RecordedAfterPut,
-        Self::RecordWithdrawn,
-        Self::StaleBindingAtCleanup,
-        Self::OldListing,
-        Self::FullForEver,
-        Self::ReadyLostOn403,
-        Self::ReadyLostOnDenial,
-        Self::ReadyLostInOutage,
-        Self::AdoptsUnderNever,
-        Self::RetainIgnored,
-        Self::NoHandOver,
-        Self::FailedCleanupLetsGo,
-        Self::GoneIdentityWedges,
-        Self::ContentUnchecked,
-        Self::AudienceUnchecked,
-        Self::IdentityReadOnce,
-        Self::TwinsBothCount,
-        Self::StatusAlwaysWritten,
-        Self::WritesWhatStands,
-        Self::AnothersFinalizer,
-        Self::EmptyWatchAtOnce,
-        Self::RefusedFinalizerDropped,
-        Self::AnswerUnread,
-        Self::NoBrake,
-        Self::OwnerPutBack,
-    ];
-
     /// Whether this thread has it.
     #[cfg(feature = "deliberate-bugs")]
     pub(crate) fn is_on(self) -> bool {

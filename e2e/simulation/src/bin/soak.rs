@@ -32,7 +32,7 @@ struct Arguments {
 #[cfg(feature = "deliberate-bugs")]
 fn bug(name: &str) -> Result<Bug, String> {
     let named = |bug: &Bug| format!("{bug:?}") == name;
-    let found = Bug::ALL.into_iter().find(named);
+    let found = Bug::ALL.iter().copied().find(named);
     found.ok_or_else(|| format!("one of {:?}", Bug::ALL))
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::kubernetes::Kind;
 use crate::shared::Shared;
+use crate::trace::lock;
 
 /// What happened to a binding by its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,11 @@ pub(super) fn lives(shared: &Shared) -> Vec<Life> {
             continue;
         };
         life.steps.push((change.version, step));
+    }
+    for (uid, version) in &lock(&shared.books).costs.put {
+        if let Some(life) = lives.iter_mut().find(|it| it.uid == *uid) {
+            life.steps.push((*version, Step::Changes));
+        }
     }
     lives
 }

@@ -10,6 +10,8 @@
 //! - one write that the API server refuses;
 //! - one start of another process.
 //!
+//! A status that somebody else has written costs what a change of the spec costs.
+//!
 //! What somebody else does in Azure may cost a binding its credential. That it is made again costs what one costs that
 //! changes.
 //!
@@ -83,6 +85,8 @@ pub struct Costs {
     log: Vec<Entry>,
     /// The version of the cluster at which the quiet time began.
     quiet_since: Option<u64>,
+    /// Statuses that somebody else has written, by UID and version of the cluster.
+    put: Vec<(String, u64)>,
 }
 
 impl Costs {
@@ -93,6 +97,24 @@ impl Costs {
             quiet,
             what,
         });
+    }
+
+    /// Somebody else has written the status of a binding: what it costs to put it right is what a change costs.
+    pub fn status_put(&mut self, uid: &str, version: u64) {
+        self.put.push((uid.to_owned(), version));
+    }
+
+    /// Whether anything has gone wrong since this version that keeps the operator from seeing a credential.
+    pub fn disturbed_since(&self, version: u64, identity: &str, name: &str) -> bool {
+        self.log
+            .iter()
+            .filter(|it| it.version >= version)
+            .any(|it| match &it.what {
+                What::Fault(Concerns::Everybody) => true,
+                What::Fault(Concerns::Credential(of, other)) => of == identity && other == name,
+                What::Change(of) => of.as_deref().is_none_or(|of| of == identity),
+                _ => false,
+            })
     }
 
     /// From here on nothing is disturbed.

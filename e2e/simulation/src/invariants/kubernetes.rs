@@ -88,9 +88,11 @@ fn status_written(shared: &Shared, key: &Key, object: &Value) {
         .insert(uid.to_owned(), status.clone());
     note_of_waiting(shared, uid, status);
     note_of_holding(shared, uid, before.as_ref(), status);
-    if let Some(before) = before
-        && let Ok(binding) = serde_json::from_value::<WorkloadIdentityBinding>(object.clone())
-    {
+    let Ok(binding) = serde_json::from_value::<WorkloadIdentityBinding>(object.clone()) else {
+        return;
+    };
+    super::statuses::written(shared, uid, &binding);
+    if let Some(before) = before {
         stays_ready(shared, &before, &binding);
     }
 }
@@ -109,7 +111,7 @@ fn note_of_waiting(shared: &Shared, uid: &str, status: &Value) {
 }
 
 /// Whether it had a credential, and whether it is to have it again.
-fn note_of_holding(shared: &Shared, uid: &str, before: Option<&Value>, status: &Value) {
+pub(super) fn note_of_holding(shared: &Shared, uid: &str, before: Option<&Value>, status: &Value) {
     let records = |origin| items(&status["credentials"]).any(|it| it["origin"] == origin);
     let first = |status: &Value| text(&status["credentials"][0]["origin"]).to_owned();
     let books = &mut lock(&shared.books);

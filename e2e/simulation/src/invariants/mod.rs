@@ -10,6 +10,7 @@ mod stays_ready;
 
 pub mod finalizers;
 pub mod slots;
+pub mod statuses;
 pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,8 @@ pub struct Books {
     pub orphaned: BTreeSet<String>,
     /// What was spent for bindings, and what went wrong.
     pub costs: Costs,
+    /// Statuses that somebody else has written.
+    pub foreign: statuses::Foreign,
 }
 
 impl Books {
@@ -96,6 +99,11 @@ impl Books {
     fn removed(&self, identity: &str, name: &str) -> Option<Timestamp> {
         let key = |text: &str| text.to_ascii_lowercase();
         self.removed.get(&(key(identity), key(name))).copied()
+    }
+
+    /// Since when it waits is not told by its status any more.
+    fn forget_waiting(&mut self, uid: &str) {
+        self.limit_since.remove(uid);
     }
 
     pub fn touched(&self, identity: &str) -> Option<Timestamp> {

@@ -5,7 +5,7 @@ use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
 use super::in_order::overtaken;
 use super::requests::Target;
-use crate::bindings::{is_for, is_ready};
+use crate::bindings::{condition, is_for, is_ready};
 use crate::process::Process;
 use crate::setup::ISSUER;
 use crate::shared::Shared;
@@ -40,6 +40,21 @@ fn changed_since_seen(process: &Process, target: &Target) -> bool {
     books.touched(&target.identity) >= seen
 }
 
+/// Whether a binding can have made a credential, or was free to take the one that another has left.
+fn may_have_made(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
+    let uid = binding.metadata.uid.as_deref().unwrap_or_default();
+    let never_resolved = condition(binding, "IdentityResolved")
+        .is_some_and(|it| it.status != "True")
+        && binding
+            .status
+            .as_ref()
+            .is_none_or(|it| it.identity.is_none());
+    let books = lock(&shared.books);
+    books.foreign.has_recorded(uid)
+        || books.foreign.is_touched(uid)
+        || !binding.spec.suspend && !never_resolved
+}
+
 pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {
     let shared = &process.shared;
     let gone = before.credential.as_ref();
@@ -57,6 +72,12 @@ pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, accou
         return;
     }
     let bindings = bindings_of(shared, namespace, account, &before.identity);
+    if !bindings.is_empty() && !bindings.iter().any(|it| may_have_made(shared, it)) {
+        shared.violated(
+            OURS,
+            format!("the credential of {namespace}/{account} was deleted for a binding that never made one"),
+        );
+    }
     let leaves = bindings.iter().any(|it| {
         it.metadata.deletion_timestamp.is_some()
             && it.spec.deletion_policy == DeletionPolicy::Delete
@@ -96,7 +117,13 @@ pub(super) fn written(
             .into_iter()
             .any(|credential| credential.name.eq_ignore_ascii_case(&after.name))
     });
-    if !recorded && !bindings.is_empty() && !process.is_dead() {
+    let is_overwritten = bindings.iter().any(|it| {
+        let uid = it.metadata.uid.as_deref().unwrap_or_default();
+        lock(&shared.books)
+            .foreign
+            .is_recent(uid, shared.time.now())
+    });
+    if !recorded && !is_overwritten && !bindings.is_empty() && !process.is_dead() {
         shared.violated(
             RECORDED,
             format!("{} was written, and no status records it", after.name),

@@ -248,6 +248,21 @@ impl Cluster {
         self.create(&key, json!({ "spec": spec })).is_ok()
     }
 
+    /// Makes a binding that comes with a status; false where there is one, or its namespace is going.
+    pub fn create_restored(&self, key: &Key, spec: &Value, status: &Value) -> bool {
+        self.create(key, json!({ "spec": spec, "status": status }))
+            .is_ok()
+    }
+
+    /// Somebody else writes the status of a binding; false where it is gone.
+    pub fn put_status(&self, key: &Key, status: Value) -> bool {
+        let Some(mut object) = self.get(key) else {
+            return false;
+        };
+        object["status"] = status;
+        self.update(key, object).is_ok()
+    }
+
     /// Changes the spec of a binding.
     pub fn change_spec(
         &self,

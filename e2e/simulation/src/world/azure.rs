@@ -130,7 +130,12 @@ pub(super) fn leftover(namespace: &str, account: &str) -> Option<FederatedCreden
     Some(credential(name, ISSUER, subject, "api://left"))
 }
 
-fn credential(name: String, issuer: &str, subject: String, audience: &str) -> FederatedCredential {
+pub(super) fn credential(
+    name: String,
+    issuer: &str,
+    subject: String,
+    audience: &str,
+) -> FederatedCredential {
     FederatedCredential {
         name,
         issuer: issuer.to_owned(),

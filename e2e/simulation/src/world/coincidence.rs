@@ -16,7 +16,7 @@ use crate::setup::{IdentityName, World};
 use crate::shared::{Fate, Shared};
 
 /// How long something that the operator should do soon is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Several bindings come, and the first write meets Azure's wish for a pause.
 pub(super) async fn bindings_at_once(shared: &Shared, world: &World) {
@@ -288,7 +288,7 @@ pub(super) async fn recreation_at_restart(shared: &Shared, world: &World) {
     shared.stall_watches(Duration::from_secs(25));
 }
 
-fn delete(binding: &Key, shared: &Shared) {
+pub(super) fn delete(binding: &Key, shared: &Shared) {
     shared.trace.note(format!(
         "world: {}/{} goes",
         binding.namespace, binding.name
@@ -296,7 +296,7 @@ fn delete(binding: &Key, shared: &Shared) {
     shared.cluster.delete(binding);
 }
 
-fn key(binding: &WorkloadIdentityBinding) -> Key {
+pub(super) fn key(binding: &WorkloadIdentityBinding) -> Key {
     let metadata = &binding.metadata;
     Key::new(
         Kind::Binding,
@@ -326,7 +326,7 @@ fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {
 }
 
 /// At most so many accounts that no binding is for, in an order that the seed decides.
-fn free_accounts(most: usize, shared: &Shared, world: &World) -> Vec<(String, String)> {
+pub(super) fn free_accounts(most: usize, shared: &Shared, world: &World) -> Vec<(String, String)> {
     let taken: Vec<_> = shared
         .cluster
         .bindings()
@@ -357,7 +357,7 @@ fn bindings_on(identity: &IdentityName, shared: &Shared) -> Vec<WorkloadIdentity
 }
 
 /// A binding whose credential stands and goes with it: one that there is, or a new one.
-async fn holder(shared: &Shared, world: &World) -> Option<(Key, IdentityName)> {
+pub(super) async fn holder(shared: &Shared, world: &World) -> Option<(Key, IdentityName)> {
     let identity = shared.pick(&world.identities)?;
     let mut there = bindings_on(&identity, shared);
     there.retain(|it| {

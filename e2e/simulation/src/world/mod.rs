@@ -7,6 +7,7 @@ mod accounts;
 mod azure;
 mod bindings;
 mod coincidence;
+mod statuses;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::shared::{Refused, Shared};
 use azure::{clear_obstructions, in_azure};
 pub use azure::{our_name, subject};
 use bindings::{change_binding, create_binding, on_binding};
+pub use statuses::{records_elsewhere, records_own};
 
 /// Disturbs the world until its time is over, then takes away most of what stands in the way.
 pub async fn disturb(shared: Arc<Shared>, world: World) {
@@ -87,6 +89,12 @@ enum Step {
     FightOverAccount,
     OrphanedDeletion,
     ChangeAccountPolicy,
+    ForeignStatus,
+    FutureTimes,
+    StatusLostAtDeletion,
+    RetainedAndUntouched,
+    RestoredWithStatus,
+    ClonedFromElsewhere,
 }
 
 fn calm_step(shared: &Shared) -> Step {
@@ -162,11 +170,18 @@ fn any_step(shared: &Shared) -> Step {
         FightOverAccount,
         OrphanedDeletion,
         ChangeAccountPolicy,
+        ForeignStatus,
+        ForeignStatus,
+        FutureTimes,
+        StatusLostAtDeletion,
+        RetainedAndUntouched,
+        RestoredWithStatus,
+        ClonedFromElsewhere,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
 
-async fn take(step: Step, shared: &Shared, world: &World) {
+async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
     shared.count(format!("step {step:?}"));
     match step {
         Step::CreateBinding => create_binding(shared, world),
@@ -210,6 +225,12 @@ async fn take(step: Step, shared: &Shared, world: &World) {
         | Step::FightOverAccount
         | Step::OrphanedDeletion
         | Step::ChangeAccountPolicy => accounts::on_accounts(step, shared, world).await,
+        Step::ForeignStatus => statuses::foreign_status(shared, world),
+        Step::FutureTimes => statuses::future_times(shared, world).await,
+        Step::StatusLostAtDeletion => statuses::status_lost_at_deletion(shared, world).await,
+        Step::RetainedAndUntouched => statuses::retained_and_untouched(shared, world).await,
+        Step::RestoredWithStatus => statuses::restored_with_status(shared, world).await,
+        Step::ClonedFromElsewhere => statuses::cloned_from_elsewhere(shared, world).await,
         _ => in_azure(step, shared, world),
     }
 }

@@ -94,7 +94,7 @@ fn what_is_deleted_or_missing_from_a_new_list_is_not_found() {
         see(&bindings, &mut writer, event);
     }
     assert_eq!(of(&bindings, "one"), ["c"]);
-    assert_eq!(bindings.index().keys.len(), 1);
+    assert_eq!(bindings.index().filed.len(), 1);
 }
 
 fn version(binding: Guarded, version: &str) -> WorkloadIdentityBinding {
@@ -161,4 +161,73 @@ fn it_is_known_where_a_binding_cannot_be_read_and_until_when() {
     see(&bindings, &mut writer, Event::Init);
     see(&bindings, &mut writer, Event::InitDone);
     assert!(known(&bindings).is_empty(), "a new list does not name it");
+}
+
+/// A version of a binding with this status.
+fn saying(number: &str, status: &str) -> WorkloadIdentityBinding {
+    version(binding("a", "orders", "one", status), number)
+}
+
+#[test]
+fn a_status_of_somebody_else_is_told_from_one_of_ours_whichever_comes_first() {
+    let (bindings, mut writer) = bindings();
+    let mut others = |bindings: &Bindings, shown: &WorkloadIdentityBinding| {
+        let event = Event::Apply(DeserializeGuard(Ok(shown.clone())));
+        see(bindings, &mut writer, event);
+        bindings.statuses_of_others(&DeserializeGuard(Ok(shown.clone())))
+    };
+    let (first, second) = ("{observedGeneration: 1}", "{observedGeneration: 2}");
+    assert_eq!(others(&bindings, &saying("1", "null")), 0, "the first look");
+    // The answer comes first, then the events of both writes.
+    bindings.wrote(&saying("1", "null"), &saying("2", first));
+    bindings.wrote(&saying("2", first), &saying("3", second));
+    assert_eq!(others(&bindings, &saying("2", first)), 0);
+    assert_eq!(others(&bindings, &saying("3", second)), 0);
+    // The event comes before the answer.
+    let sending = bindings.sending(&saying("3", first));
+    assert_eq!(others(&bindings, &saying("4", first)), 0);
+    bindings.wrote(&saying("3", second), &saying("4", first));
+    drop(sending);
+    // Something else than the status changed.
+    assert_eq!(others(&bindings, &saying("5", first)), 0);
+    // Another writer's condition is nothing of ours.
+    let condition = "{type: example.com/Audited, status: 'True', reason: r, message: m, lastTransitionTime: '2026-01-02T03:04:05Z'}";
+    let audited = format!("{{observedGeneration: 1, conditions: [{condition}]}}");
+    assert_eq!(others(&bindings, &saying("6", &audited)), 0);
+    // An older status, an empty one, none.
+    for (number, status) in [("7", second), ("8", "{}"), ("9", "null")] {
+        assert!(others(&bindings, &saying(number, status)) > 0, "{status}");
+    }
+    assert_eq!(others(&bindings, &saying("10", "null")), 3);
+}
+
+#[test]
+fn a_credential_once_recorded_is_remembered_for_as_long_as_its_binding_is_there() {
+    let (bindings, mut writer) = bindings();
+    let who = BindingRef {
+        namespace: "shop".to_owned(),
+        name: "a".to_owned(),
+    };
+    let issuer = Issuer::parse("https://oidc.example/").unwrap();
+    let name = azwib_crds::CredentialName::derive(&issuer, "shop", "orders");
+    let recording = |issuer: &str| {
+        format!(
+            "{{credentials: [{{name: {name}, resourceId: {ID}one, issuer: '{issuer}', subject: s, audience: a, \
+             origin: Pending}}]}}"
+        )
+    };
+    for (number, status, remembered) in [
+        ("1", "{}".to_owned(), false),
+        ("2", recording("https://other.example/"), false),
+        ("3", recording("https://oidc.example/"), true),
+        ("4", "{}".to_owned(), true),
+    ] {
+        let event = Event::Apply(DeserializeGuard(Ok(saying(number, &status))));
+        see(&bindings, &mut writer, event);
+        assert_eq!(bindings.has_recorded(&who, "uid"), remembered, "{status}");
+    }
+    assert!(!bindings.has_recorded(&who, "another of its name"));
+    let gone = Event::Delete(DeserializeGuard(Ok(saying("5", "{}"))));
+    see(&bindings, &mut writer, gone);
+    assert!(!bindings.has_recorded(&who, "uid"));
 }

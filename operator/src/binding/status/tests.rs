@@ -153,6 +153,47 @@ fn a_transition_in_the_future_counts_as_one_of_now() {
     );
 }
 
+/// A status whose conditions have changed half an hour from second 1000.
+fn of_a_clock_ahead(status: &WorkloadIdentityBindingStatus) -> WorkloadIdentityBindingStatus {
+    let mut status = status.clone();
+    for condition in &mut status.conditions {
+        condition.last_transition_time.0 = Timestamp::from_second(2800).unwrap();
+    }
+    status
+}
+
+#[test]
+fn a_good_binding_stays_ready_whatever_the_clocks_say() {
+    let ready = after(&with(after(&binding(), &done(), &at(0))), &done(), &at(20));
+    let ahead = of_a_clock_ahead(&ready);
+    assert!(propagation_left(&ahead.conditions, &at(30)).is_zero());
+    let judged = after(&with(ahead), &done(), &at(30));
+    assert_eq!(shown(&judged)[0], "Ready=True(Succeeded)");
+    let times = judged.conditions.iter().map(|it| it.last_transition_time.0);
+    assert!(
+        times.clone().all(|time| time == at(30).now),
+        "put right: {:?}",
+        times.collect::<Vec<_>>()
+    );
+    let again = after(&with(judged.clone()), &done(), &at(40));
+    assert_eq!(again, judged, "a foreign time is judged once");
+    // Nor by a longer delay than the one that it had.
+    let longer = Moment {
+        propagation_delay: Duration::from_secs(600),
+        ..at(50)
+    };
+    assert_eq!(after(&with(judged.clone()), &done(), &longer), judged);
+}
+
+#[test]
+fn who_waits_for_a_credential_of_a_clock_ahead_waits_once() {
+    let propagating = of_a_clock_ahead(&after(&binding(), &done(), &at(0)));
+    let judged = after(&with(propagating), &done(), &at(5));
+    assert_eq!(shown(&judged)[0], "Ready=False(Propagating)");
+    let ready = after(&with(judged), &done(), &at(15));
+    assert_eq!(shown(&ready)[0], "Ready=True(Succeeded)");
+}
+
 #[test]
 fn a_pass_that_changes_nothing_leaves_the_status_to_the_letter() {
     let ready = after(&with(after(&binding(), &done(), &at(0))), &done(), &at(20));

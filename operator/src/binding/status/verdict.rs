@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{Finding, Moment};
 use crate::binding::reason::{ConditionType, Persistence, Reason};
 use crate::binding::validate::service_account_name;
-use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+use crate::runtime::deliberate::Bug;
 
 /// How long a reason that Azure's roles or a sign-in can cure stands before it counts as stalled: role assignments can
 /// take this long to apply (Azure RBAC troubleshooting, "up to 10 minutes").
@@ -34,6 +35,7 @@ impl Verdict {
     /// From the first step that failed or was not reached, then from the propagation of the credential.
     pub(super) fn of(
         steps: &[Condition],
+        previous: &[Condition],
         binding: &WorkloadIdentityBinding,
         moment: &Moment,
     ) -> Self {
@@ -46,7 +48,7 @@ impl Verdict {
                 };
             }
         }
-        if !propagation_left(steps, moment).is_zero() {
+        if !has_propagated(previous) && !propagation_left(steps, moment).is_zero() {
             let message =
                 "the credential is in place; Microsoft Entra is given time to learn of it";
             return Self {
@@ -87,10 +89,22 @@ fn first(steps: &[Condition], status: ConditionStatus) -> Option<&Condition> {
         .or_else(|| unmet.next())
 }
 
+/// Whether the credential that is in place has had its time: it was Ready with it. Whatever the clocks say, a good
+/// binding does not wait once more.
+fn has_propagated(conditions: &[Condition]) -> bool {
+    [ConditionType::CredentialReady, ConditionType::Ready]
+        .iter()
+        .all(|type_| is_true(conditions, type_.as_str()) && !Bug::FutureTimeJudgedAnew.is_on())
+}
+
 /// How long a credential that is in place still needs to propagate.
 ///
-/// A transition in the future (clocks differ) counts as one of now.
+/// A transition in the future (clocks differ) counts as one of now; the next status puts it right, so that it counts so
+/// once.
 pub fn propagation_left(conditions: &[Condition], moment: &Moment) -> Duration {
+    if has_propagated(conditions) {
+        return Duration::ZERO;
+    }
     let Some(ready) = find(conditions, ConditionType::CredentialReady.as_str()) else {
         return Duration::ZERO;
     };

@@ -1,0 +1,116 @@
+//! The second line: a credential whose record was lost, since somebody else has written the status of its binding.
+
+use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
+use kube_runtime::reflector::ObjectRef;
+
+use super::hand_over::handed_over;
+use super::ownership::is_ours;
+use super::{delete_found, deletion_place};
+use crate::binding::Context;
+use crate::binding::account::ExistingAccount;
+use crate::binding::departing::Departing;
+use crate::binding::error::Error;
+use crate::binding::reason::ConditionType;
+use crate::binding::validate::identity_id;
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+use crate::ledger::ReadError;
+use crate::runtime::deliberate::Bug;
+
+/// Deletes what provably is the binding's own on the identity that its spec names. Whether there was such a credential, or
+/// is known to have been.
+///
+/// It is looked for once: whatever else that shows, and also where nothing can be seen, the cleanup ends. A reference that
+/// was mistyped must not hold up its namespace.
+pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool, Error> {
+    let remembered = is_remembered(departing, ctx);
+    if !may_be_lost(departing, remembered, owns_account(departing, ctx))
+        || Bug::LostRecordLeft.is_on()
+    {
+        return Ok(remembered);
+    }
+    let defaults = &ctx.settings.defaults;
+    let reference = departing.identity.as_ref();
+    let Some(identity) = reference.and_then(|it| identity_id(it, defaults).ok()) else {
+        return Ok(remembered);
+    };
+    let (namespace, account) = (departing.namespace(), &departing.service_account);
+    let name = CredentialName::derive(&defaults.issuer, namespace, account);
+    let ledger = ctx.ledgers.of(&identity);
+    let place = deletion_place(departing, &ledger, &name).await?;
+    let look = ctx.look(departing.uid());
+    let found = match place.credential_to_delete(&name, look).await {
+        Ok(found) => found,
+        Err(ReadError::Azure { source, .. }) if !Bug::LostRecordHolds.is_on() => {
+            let error = &source as &dyn std::error::Error;
+            tracing::info!(%name, %identity, error, "a credential that nothing records cannot be looked for");
+            return Ok(remembered);
+        }
+        Err(ReadError::Azure { source, .. }) => {
+            return Err(Error::ReadCredential {
+                identity: identity.to_string(),
+                name,
+                source,
+            });
+        }
+        Err(ReadError::NotNow(why)) => return Err(why.into()),
+    };
+    let subject = Subject::of_service_account(namespace, account);
+    let ours = found.filter(|found| is_ours(found, &defaults.issuer, &subject));
+    let Some(content) = ours.and_then(|ours| ours.content) else {
+        return Ok(remembered);
+    };
+    tracing::warn!(%name, %identity, "a credential is the binding's own, and its status does not record it");
+    let record = RecordedCredential {
+        name: name.to_string(),
+        resource_id: identity.to_string(),
+        issuer: content.issuer,
+        subject: content.subject,
+        audience: content.audiences.into_iter().next().unwrap_or_default(),
+        origin: CredentialOrigin::Created,
+    };
+    if !handed_over(&record, departing, &identity, ctx).await? {
+        delete_found(departing, &ledger, place, &name, true).await?;
+    }
+    Ok(true)
+}
+
+/// Whether the account carries the binding as its owner: azwib has put it there, once the identity was resolved.
+pub(super) fn owns_account(departing: &Departing, ctx: &Context) -> bool {
+    let key =
+        ObjectRef::<ExistingAccount>::new(&departing.service_account).within(departing.namespace());
+    let uid = departing.metadata.uid.as_deref().unwrap_or_default();
+    let account = ctx.accounts.get(&key);
+    account.is_some_and(|account| account.applied_owners().any(|owner| owner == uid))
+}
+
+/// Whether the binding is known to have had a credential of its own.
+fn is_remembered(departing: &Departing, ctx: &Context) -> bool {
+    let uid = departing.metadata.uid.as_deref().unwrap_or_default();
+    let adopts = departing
+        .credentials
+        .iter()
+        .any(|it| it.origin == CredentialOrigin::Adopted);
+    ctx.bindings.has_recorded(&departing.rank().binding, uid)
+        || is_true(
+            &departing.conditions,
+            ConditionType::CredentialReady.as_str(),
+        ) && !adopts
+}
+
+/// Whether there may be a credential of a binding's own that its status does not record.
+///
+/// What another has left by `Retain` belongs to whichever binding of that account and identity is there; but not to one
+/// that is suspended, and has made nothing, nor to one whose identity was never resolved.
+fn may_be_lost(departing: &Departing, remembered: bool, owns_account: bool) -> bool {
+    let resolved = find(
+        &departing.conditions,
+        ConditionType::IdentityResolved.as_str(),
+    );
+    let was_never_resolved = departing.claimant.is_none()
+        && !owns_account
+        && resolved.is_some_and(|it| it.status != ConditionStatus::True.as_str());
+    remembered || !departing.suspended && !was_never_resolved || Bug::DeletesWhatWasRetained.is_on()
+}
+
+#[cfg(test)]
+mod tests;
