@@ -8,7 +8,7 @@ use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::environment::{Namespace, PATIENCE, annotation, condition};
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 async fn environment() -> anyhow::Result<Environment> {
@@ -180,139 +180,6 @@ async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_
     let told = shop.event("CredentialLeft").await?;
     assert!(told.contains(env.issuer()), "{told}");
     assert!(told.contains("another cluster may live by it"), "{told}");
-    Ok(())
-}
-
-/// Puts a status over that of a binding, as `kubectl replace --subresource=status` does.
-async fn put_status(shop: &Namespace<'_>, status: serde_json::Value) -> anyhow::Result<()> {
-    let patch = Patch::Json::<()>(serde_json::from_value(json!([
-        { "op": "add", "path": "/status", "value": status }
-    ]))?);
-    let by_hand = PatchParams::default();
-    shop.bindings()
-        .patch_status("orders", &by_hand, &patch)
-        .await?;
-    Ok(())
-}
-
-/// Statuses that are not this binding's as it is: an older one, an empty one, one without its record, a foreign record.
-fn wrong_statuses(good: &serde_json::Value) -> Vec<(&'static str, serde_json::Value)> {
-    let with = |change: &dyn Fn(&mut serde_json::Value)| {
-        let mut status = good.clone();
-        change(&mut status);
-        status
-    };
-    vec![
-        ("emptied", json!({ "observedGeneration": -1 })),
-        (
-            "without a record",
-            with(&|it| it["credentials"] = json!([])),
-        ),
-        (
-            "with a record of a foreign name",
-            with(&|it| it["credentials"][0]["name"] = json!("azwib-of-another")),
-        ),
-        (
-            "with a record of a wrong origin",
-            with(&|it| it["credentials"][0]["origin"] = json!("Adopted")),
-        ),
-        (
-            "of another identity",
-            with(&|it| {
-                let id = it["identity"]["resourceId"].as_str().unwrap_or_default();
-                let other = json!(format!("{id}-of-another"));
-                it["identity"]["resourceId"] = other.clone();
-                it["credentials"][0]["resourceId"] = other;
-            }),
-        ),
-        (
-            "of an older generation, without a record",
-            with(&|it| {
-                it["observedGeneration"] = json!(0);
-                it["credentials"] = json!([]);
-                it["conditions"] = json!([]);
-            }),
-        ),
-    ]
-}
-
-#[tokio::test]
-async fn a_status_that_somebody_else_has_written_is_put_right_at_once() -> anyhow::Result<()> {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
-    let shop = env.namespace("foreign-status").await?;
-    let orders = shop.identity("orders").await?;
-    shop.bind_to("orders", &orders).await?;
-    let binding = shop.ready("orders").await?;
-    let good = json!(binding.status);
-    let credentials = json!(binding.status.unwrap().credentials);
-    for (what, status) in wrong_statuses(&good) {
-        put_status(&shop, status).await?;
-        shop.until("orders", what, |binding| {
-            ready(binding)
-                && binding
-                    .status
-                    .as_ref()
-                    .is_some_and(|it| json!(it.credentials) == credentials)
-        })
-        .await?;
-    }
-    assert_eq!(
-        shop.operator_writes("orders").await?,
-        1,
-        "nothing was written to Azure"
-    );
-    shop.unbind("orders").await?;
-    assert_eq!(shop.credentials(&orders).await?, []);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_credential_whose_record_was_lost_goes_with_its_binding() -> anyhow::Result<()> {
-    let env = environment().await?;
-    for (number, what) in (0..).zip(["emptied", "without a record", "of a foreign name"]) {
-        let shop = env.namespace("lost-record").await?;
-        let orders = shop.identity("orders").await?;
-        let first = operator(&env, &[]).await?;
-        shop.bind_to("orders", &orders).await?;
-        let good = json!(shop.ready("orders").await?.status);
-        first.kill().await?;
-        let (_, status) = wrong_statuses(&good).swap_remove(number);
-        put_status(&shop, status).await?;
-        shop.bindings()
-            .delete("orders", &DeleteParams::default())
-            .await?;
-        let second = operator(&env, &[]).await?;
-        shop.until_gone("orders").await?;
-        assert_eq!(shop.credentials(&orders).await?, [], "{what}");
-        second.kill().await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_time_that_is_ahead_takes_ready_from_no_good_binding() -> anyhow::Result<()> {
-    let env = environment().await?;
-    let operator = operator(&env, &[]).await?;
-    let shop = env.namespace("clock-ahead").await?;
-    let orders = shop.identity("orders").await?;
-    shop.bind_to("orders", &orders).await?;
-    let mut status = json!(shop.ready("orders").await?.status);
-    let ahead = "2999-01-02T03:04:05Z";
-    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
-        condition["lastTransitionTime"] = json!(ahead);
-    }
-    put_status(&shop, status).await?;
-    let judged = shop
-        .until("orders", "with times that can be", |binding| {
-            let conditions = binding.status.iter().flat_map(|it| &it.conditions);
-            conditions
-                .into_iter()
-                .all(|it| !json!(it.last_transition_time).to_string().contains("2999"))
-        })
-        .await?;
-    assert!(ready(&judged), "{judged:?}");
-    operator.kill().await?;
     Ok(())
 }
 

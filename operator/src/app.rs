@@ -22,6 +22,7 @@ use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
 use crate::binding::kept;
 use crate::binding::metrics::{ReconcileMetrics, State};
+use crate::binding::overwritten::Overwritten;
 use crate::binding::requests::Requests;
 use crate::binding::told::Told;
 use crate::config::Config;
@@ -103,6 +104,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         waits: Attempts::default(),
         unwritten: Attempts::default(),
         contests: Contests::default(),
+        overwritten: Overwritten::default(),
         requests: Requests::default(),
         told: Told::default(),
         metrics: ReconcileMetrics::default(),

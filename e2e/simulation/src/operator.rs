@@ -12,6 +12,7 @@ use azwib_operator::binding::controller::Watches;
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::kept;
 use azwib_operator::binding::metrics::ReconcileMetrics;
+use azwib_operator::binding::overwritten::Overwritten;
 use azwib_operator::binding::passes::{self, Notice};
 use azwib_operator::binding::requests::Requests;
 use azwib_operator::binding::told::Told;
@@ -90,6 +91,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         waits: Attempts::default(),
         unwritten: Attempts::default(),
         contests: Contests::default(),
+        overwritten: Overwritten::default(),
         requests: Requests::default(),
         told: Told::default(),
         metrics: ReconcileMetrics::default(),

@@ -132,6 +132,7 @@ fn true_reason(shared: &Shared, world: &World, binding: &WorkloadIdentityBinding
     };
     let allowed = expected(shared, world, binding);
     shared.count(format!("end {said}"));
+    steps_are_done(shared, binding);
     if said == "Ready" {
         names_the_identity(shared, binding);
     }
@@ -207,6 +208,37 @@ fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
             metadata.name
         );
         shared.violated(TRUE_REASON, what);
+    }
+}
+
+/// What a binding says to be done is there: it is not copied from somewhere else.
+fn steps_are_done(shared: &Shared, binding: &WorkloadIdentityBinding) {
+    if binding.metadata.deletion_timestamp.is_some() {
+        return;
+    }
+    let (namespace, account) = account(binding);
+    let status = binding.status.as_ref();
+    let account = Key::new(Kind::Account, namespace, account);
+    let elsewhere = records_elsewhere(binding);
+    for (step, is_there) in [
+        (
+            "IdentityResolved",
+            !elsewhere && status.is_some_and(|it| it.identity.is_some()),
+        ),
+        (
+            "ServiceAccountReady",
+            !elsewhere && shared.cluster.get(&account).is_some(),
+        ),
+        (
+            "CredentialReady",
+            !elsewhere && status.is_some_and(|it| !it.credentials.is_empty()),
+        ),
+    ] {
+        let is_done = condition(binding, step).is_some_and(|it| it.status == "True");
+        if is_done && !is_there {
+            let what = format!("{namespace}/{:?} says {step}", binding.metadata.name);
+            shared.violated(TRUE_REASON, what);
+        }
     }
 }
 

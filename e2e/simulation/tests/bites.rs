@@ -59,7 +59,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::ForeignStatusUnseen => &[FOREIGN_SEEN],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::AnswerUnread => &[TRUE_REASON],
-        Bug::NoBrake => &[FIGHTS_SLOW_DOWN],
+        Bug::NoBrake | Bug::StatusWithoutBrake => &[FIGHTS_SLOW_DOWN],
         Bug::OwnerPutBack => &[ORPHANS_STAY],
         Bug::StatusAlwaysWritten => &[STILL],
         Bug::EmptyWatchAtOnce => &[WATCHES],

@@ -112,6 +112,7 @@ const TO_HAPPEN: &[&str] = &[
     "admission refuses account",
     // What others write into statuses.
     "step ForeignStatus",
+    "step FightOverStatus",
     "step FutureTimes",
     "step StatusLostAtDeletion",
     "step RetainedAndUntouched",

@@ -16,6 +16,7 @@ use super::error::Error;
 use super::events::Events;
 use super::index::{Bindings, Found};
 use super::metrics::ReconcileMetrics;
+use super::overwritten::Overwritten;
 use super::reason::{Persistence, Reason};
 use super::requests::Requests;
 use super::status::Moment;
@@ -59,6 +60,8 @@ pub struct Context {
     pub accounts: Store<ExistingAccount>,
     /// Accounts that somebody changes again and again.
     pub contests: Contests,
+    /// Bindings whose status somebody else writes again and again.
+    pub overwritten: Overwritten,
     pub settings: Settings,
     pub attempts: Attempts,
     /// Of those that wait for somebody else, and of Azure's wish for a pause.
@@ -128,6 +131,7 @@ impl Context {
         self.unwritten.forget(uid);
         self.requests.forget(uid);
         self.told.forget(uid);
+        self.overwritten.forget(uid);
     }
 
     /// Forgets what is remembered of objects and identities that are gone without having said so.
@@ -139,6 +143,7 @@ impl Context {
         }
         self.requests.retain(&uids);
         self.told.retain(&uids);
+        self.overwritten.retain(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::account::ExistingAccount;
 use super::context::readable;
-use super::index::{Bindings, Guarded, slim};
+use super::index::{Bindings, Guarded, reference, slim};
 use super::pass_log::PassLog;
 use super::passes;
 use super::validate::{Defaults, service_account_name};
@@ -58,7 +58,9 @@ impl Watches {
             .combine(|binding: &Guarded| {
                 Some(u64::from(binding.meta().deletion_timestamp.is_some()))
             })
-            .combine(move |binding: &Guarded| Some(u64::from(seen.statuses_of_others(binding))));
+            .combine(move |binding: &Guarded| {
+                Some(u64::from(seen.statuses_of_others(&reference(binding))))
+            });
         let neighbours = bindings.clone();
         let indexed = bindings.clone();
         let (sync, synced) = oneshot::channel();

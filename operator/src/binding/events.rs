@@ -105,7 +105,7 @@ impl EventReason {
                  are running have to be restarted."
             }
             Self::CredentialLeft => {
-                "The binding went, and a credential that it recorded stays: it is not provably ours."
+                "The binding went, and a credential that it recorded stays: it is not provably ours, or another issuer's."
             }
             Self::AccountLeft => {
                 "The binding went, the last of its ServiceAccount, and the account stays: the note says why."

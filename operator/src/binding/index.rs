@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use azwib_crds::{Issuer, ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
@@ -16,13 +16,12 @@ use kube_runtime::watcher::Event;
 
 use self::claims::Claims;
 pub use self::claims::Stake;
-use self::seen::{Seen, Sending, digest};
+use self::seen::{Seen, Sending};
 use super::believed::records_own;
 use super::claims::stake;
 use super::validate::{Defaults, identity_id, service_account_name};
 use crate::ledger::BindingRef;
 use crate::ledger::plan::{Contender, Standing};
-use crate::runtime::deliberate::Bug;
 
 /// A binding, or why it cannot be read.
 pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
@@ -68,19 +67,6 @@ struct Written {
     /// The versions that it came from.
     outdated: Vec<String>,
     latest: Arc<WorkloadIdentityBinding>,
-}
-
-/// A status that is being written.
-pub struct BeingSent<'a> {
-    bindings: &'a Bindings,
-    uid: String,
-    status: u64,
-}
-
-impl Drop for BeingSent<'_> {
-    fn drop(&mut self) {
-        self.bindings.index().sending.end(&self.uid, self.status);
-    }
 }
 
 impl Written {
@@ -151,31 +137,6 @@ impl Bindings {
                 index.written.remove(&binding.uid().unwrap_or_default());
                 index.remove(&reference(binding));
             }
-        }
-    }
-
-    /// How many statuses this binding was given by others: a change of that is a reason to look at it.
-    pub fn statuses_of_others(&self, binding: &Guarded) -> u32 {
-        let index = self.index();
-        let filed = index.filed.get(&reference(binding));
-        filed.map_or(0, |filed| filed.seen.others())
-    }
-
-    /// Whether a status of this binding, as this process has seen it, has recorded a credential of its own.
-    pub fn has_recorded(&self, binding: &BindingRef, uid: &str) -> bool {
-        let index = self.index();
-        let filed = index.filed.get(binding);
-        filed.is_some_and(|filed| filed.seen.has_recorded(uid))
-    }
-
-    /// Notes that a status of ours is being written, until what this gives is dropped.
-    pub fn sending(&self, binding: &WorkloadIdentityBinding) -> BeingSent<'_> {
-        let (uid, status) = (binding.uid().unwrap_or_default(), digest(binding));
-        self.index().sending.begin(uid.clone(), status);
-        BeingSent {
-            bindings: self,
-            uid,
-            status,
         }
     }
 
@@ -395,31 +356,6 @@ impl Index {
         }
     }
 
-    /// What is known of this binding's statuses once this version was seen; None where nothing was before.
-    fn look(&self, reference: &BindingRef, binding: &Guarded, issuer: &Issuer) -> Option<Seen> {
-        let mut seen = self.filed.get(reference)?.seen;
-        let binding = binding.0.as_ref().ok()?;
-        let uid = binding.uid().unwrap_or_default();
-        let version = binding.resource_version().unwrap_or_default();
-        let is_ours = |status| {
-            self.sending.contains(&uid, status)
-                || self
-                    .written
-                    .get(&uid)
-                    .is_some_and(|written| written.made(&version))
-                || Bug::ForeignStatusUnseen.is_on()
-        };
-        seen.look(binding, records_own(binding, issuer), is_ours);
-        Some(seen)
-    }
-
-    /// Takes in what a write of ours has made of a binding's status.
-    fn wrote(&mut self, reference: &BindingRef, after: &WorkloadIdentityBinding, issuer: &Issuer) {
-        if let Some(filed) = self.filed.get_mut(reference) {
-            filed.seen.look(after, records_own(after, issuer), |_| true);
-        }
-    }
-
     /// What a write of ours has made of the binding since this version of it.
     fn written_after(&self, version: &ObjectMeta) -> Option<Arc<WorkloadIdentityBinding>> {
         let written = self.written.get(version.uid.as_deref()?)?;
@@ -522,7 +458,7 @@ pub fn slim(binding: &mut Guarded) {
     }
 }
 
-fn reference(binding: &Guarded) -> BindingRef {
+pub(super) fn reference(binding: &Guarded) -> BindingRef {
     BindingRef {
         namespace: binding.namespace().unwrap_or_default(),
         name: binding.name_any(),

@@ -24,6 +24,7 @@ pub mod kept;
 pub mod metrics;
 pub mod observe;
 pub mod orphans;
+pub mod overwritten;
 pub mod pass_log;
 pub mod passes;
 pub mod plan;
@@ -77,6 +78,9 @@ pub async fn reconcile(
     binding: Arc<WorkloadIdentityBinding>,
     ctx: Arc<Context>,
 ) -> Result<Next, Failed> {
+    if let Some(wait) = fought_over(&binding, &ctx) {
+        return Ok(Some(wait));
+    }
     let binding = ctx.bindings.latest(binding);
     match finalizer::due(&binding.metadata) {
         Due::Finalizer => match finalizer::add(&binding.metadata, &ctx).await {
@@ -94,6 +98,21 @@ pub async fn reconcile(
     }
 }
 
+/// How long a pass has to wait since somebody else writes the status of the binding again and again.
+fn fought_over(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Duration> {
+    let uid = binding.uid().unwrap_or_default();
+    let others = ctx.bindings.statuses_of_others(&BindingRef::of(binding));
+    let wait = ctx.overwritten.wait(&uid, others)?;
+    if ctx.told.is_news(&uid, "overwritten") {
+        tracing::warn!(
+            binding = binding.name_any(),
+            namespace = binding.namespace().unwrap_or_default(),
+            "somebody else writes the status of the binding again and again: it is put right every quarter of a minute"
+        );
+    }
+    Some(wait)
+}
+
 /// Makes what the binding asks for true, and says how far that went.
 async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
     let news = ctx.requests.see(stored);
@@ -101,6 +120,7 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     if believed.spec.suspend {
         // It stands before nobody while that is so.
         ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
+        let believed = observe::without_missing_account(&believed, ctx).await;
         return conclude(Pass::suspended(&believed, ctx).of(stored), None, ctx).await;
     }
     let taken_up = match news {
@@ -142,11 +162,11 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
                 let desired = validate::validate(binding, &ctx.settings.defaults);
                 desired.is_ok_and(|desired| observe::was_good(binding, &desired))
             };
-            let pass = if error.is_disturbance() && good() {
-                Pass::kept(binding)
-            } else {
-                Pass::stopped(binding, &error, ctx)
-            };
+            if error.is_disturbance() && good() {
+                return conclude(Pass::kept(binding).of(stored), Some(error), ctx).await;
+            }
+            let binding = observe::without_missing_account(binding, ctx).await;
+            let pass = Pass::stopped(&binding, &error, ctx);
             conclude(pass.of(stored), Some(error), ctx).await
         }
     }

@@ -1,5 +1,6 @@
 //! Reads what is there: the identity and its credentials in Azure, the account and its other bindings in the cluster.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use super::reason::{ConditionType, Persistence, Reason};
 use super::records::{acknowledged, content_of, record, recorded_identity};
 use super::service_account::account;
 use super::twins::older_twin;
-use super::validate::{Desired, Error as InvalidBinding, validate};
+use super::validate::{Desired, Error as InvalidBinding, service_account_name, validate};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
-use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::plan::{Contender, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
@@ -69,7 +70,12 @@ pub async fn observe(
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
             (Some(identity), _) => (identity, Err(error)),
             // A good binding's account is looked after on the word of its status.
-            (None, Some(recorded)) if good && error.is_disturbance() => (recorded, Err(error)),
+            // Where another read has shown more since, that counts: two passes must not put back each other's client id.
+            (None, Some(recorded)) if good && error.is_disturbance() => {
+                let last = ledger.last_identity();
+                let known = last.map_or(recorded, |last| resolved(desired, last));
+                (known, Err(error))
+            }
             (None, _) => return Err(error),
         },
     };
@@ -161,6 +167,32 @@ pub async fn own_again(
     } else {
         Err(changed.into())
     }
+}
+
+/// The binding without the step of its account, where status says that it is done and there is no such account: that is
+/// not copied by a pass which does not come to the account.
+pub async fn without_missing_account<'a>(
+    binding: &'a WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Cow<'a, WorkloadIdentityBinding> {
+    let step = ConditionType::ServiceAccountReady.as_str();
+    let status = binding.status.as_ref();
+    if !status.is_some_and(|status| is_true(&status.conditions, step))
+        || Bug::ForeignStatusBelieved.is_on()
+    {
+        return Cow::Borrowed(binding);
+    }
+    let namespace = binding.namespace().unwrap_or_default();
+    match account(&namespace, &service_account_name(binding), ctx).await {
+        Ok(None) => {}
+        // Where that cannot be seen, it is as it was.
+        Ok(Some(_)) | Err(_) => return Cow::Borrowed(binding),
+    }
+    let mut without = binding.clone();
+    if let Some(status) = &mut without.status {
+        status.conditions.retain(|it| it.type_ != step);
+    }
+    Cow::Owned(without)
 }
 
 /// What could not be read, and the identity if that could.

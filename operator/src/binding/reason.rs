@@ -131,7 +131,7 @@ reasons! {
     GrantsNotRequired => Heals,
     /// The issuer is the one that the operator was configured with; it is not verified.
     IssuerConfigured => Heals,
-    /// The operator's issuer is no longer the one that the recorded credential was made for.
+    /// The recorded credential was made for another issuer: by another cluster, or by this one before. It stays as it is.
     IssuerChanged => NeedsPerson,
     /// Azure knows the managed identity, and its client id was read.
     Resolved => Heals,

@@ -70,6 +70,11 @@ impl Ledger {
         }
     }
 
+    /// The identity as it was last read, however long ago.
+    pub fn last_identity(&self) -> Option<Identity> {
+        self.identity.last()
+    }
+
     /// Whether nobody has looked through the bindings of the identity with this read of it.
     pub fn is_first_with_identity(&self, asked: Instant) -> bool {
         lock(&self.looked_through).0.replace(asked) != Some(asked)

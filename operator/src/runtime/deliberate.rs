@@ -102,6 +102,8 @@ bugs! {
     ForeignStatusUnseen,
     /// A status is believed whatever it speaks of.
     ForeignStatusBelieved,
+    /// A status is put right at once, however often somebody writes another one.
+    StatusWithoutBrake,
     /// A credential whose record was lost is left behind.
     LostRecordLeft,
     /// A look for a credential whose record was lost holds up the cleanup where it fails.

@@ -10,7 +10,7 @@ use crate::kubernetes::{Key, Kind, Refusal};
 use crate::process::Process;
 use crate::trace::lock;
 
-/// What others change about an account again and again is put back a few times a minute, and no more.
+/// What others change about an account or in a status again and again is put back a few times a minute, and no more.
 pub const FIGHTS_SLOW_DOWN: &str = "fights-slow-down";
 /// A reference that the garbage collector has taken off an account is not put on again.
 pub const ORPHANS_STAY: &str = "orphans-stay-orphans";

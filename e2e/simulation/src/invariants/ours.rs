@@ -36,8 +36,11 @@ fn bindings_of(
 fn changed_since_seen(process: &Process, target: &Target) -> bool {
     let books = lock(&process.shared.books);
     let name = target.name.clone().unwrap_or_default();
+    // Who deletes has looked.
     let seen = books.seen.get(&(process.number, name)).copied();
-    books.touched(&target.identity) >= seen
+    let touched = books.touched(&target.identity);
+    seen.zip(touched)
+        .is_some_and(|(seen, touched)| touched >= seen)
 }
 
 /// Whether a binding can have made a credential, or was free to take the one that another has left.

@@ -1,6 +1,6 @@
 //! A status that somebody else has written is looked at at once, and what it hides is not lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use azwib_crds::WorkloadIdentityBinding;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::accounts::FIGHTS_SLOW_DOWN;
 use super::kubernetes::note_of_holding;
 use crate::kubernetes::Key;
 use crate::shared::Shared;
@@ -23,6 +24,10 @@ const AT_ONCE: Duration = Duration::from_secs(180);
 /// How long a process that has begun takes to see what there is.
 const BEGINS: i64 = 30;
 
+/// A look at a status of somebody else may take two writes, one look goes every quarter of a minute, five more at once; and
+/// what two processes know of each other is nothing.
+const WRITES_A_MINUTE: usize = 24;
+
 /// How long a write may be under way whose record somebody has overwritten.
 const UNDER_WAY: i64 = 150;
 
@@ -32,11 +37,13 @@ pub struct Foreign {
     /// When, and at which version of the cluster, somebody has last done so.
     put: BTreeMap<String, (Timestamp, u64)>,
     /// Those whose status has recorded their own credential since, as the operator says.
-    mended: std::collections::BTreeSet<String>,
+    mended: BTreeSet<String>,
     /// Those whose status has ever recorded their own credential.
-    recorded: std::collections::BTreeSet<String>,
+    recorded: BTreeSet<String>,
     /// The last look at a binding, by namespace and name.
     looks: BTreeMap<(String, String), Timestamp>,
+    /// When the operator has written a status after one of somebody else's, in the last minute, by UID.
+    answered: BTreeMap<String, VecDeque<Timestamp>>,
     /// When the last process began, and when one last died.
     began: Option<Timestamp>,
     died: Option<Timestamp>,
@@ -74,6 +81,19 @@ impl Foreign {
             .is_some_and(|(at, _)| now.duration_since(*at).as_secs() < UNDER_WAY)
     }
 
+    /// How many statuses the operator has written within a minute, now that it has written one more, to a binding whose
+    /// status somebody else writes.
+    fn answered(&mut self, uid: &str, now: Timestamp) -> usize {
+        if !self.is_recent(uid, now) {
+            self.answered.remove(uid);
+            return 0;
+        }
+        let answers = self.answered.entry(uid.to_owned()).or_default();
+        answers.push_back(now);
+        answers.retain(|at| now.duration_since(*at).as_secs() < 60);
+        answers.len()
+    }
+
     pub fn has_recorded(&self, uid: &str) -> bool {
         self.recorded.contains(uid)
     }
@@ -86,6 +106,12 @@ fn uid(object: &Value) -> String {
 
 /// The operator has written this status.
 pub(super) fn written(shared: &Shared, uid: &str, binding: &WorkloadIdentityBinding) {
+    let now = shared.time.now();
+    let answers = lock(&shared.books).foreign.answered(uid, now);
+    if answers > WRITES_A_MINUTE {
+        let what = format!("{uid} has {answers} statuses in a minute against somebody else's");
+        shared.violated(FIGHTS_SLOW_DOWN, what);
+    }
     if records_own(binding) {
         let foreign = &mut lock(&shared.books).foreign;
         foreign.mended.insert(uid.to_owned());

@@ -90,6 +90,7 @@ enum Step {
     OrphanedDeletion,
     ChangeAccountPolicy,
     ForeignStatus,
+    FightOverStatus,
     FutureTimes,
     StatusLostAtDeletion,
     RetainedAndUntouched,
@@ -172,10 +173,13 @@ fn any_step(shared: &Shared) -> Step {
         ChangeAccountPolicy,
         ForeignStatus,
         ForeignStatus,
+        FightOverStatus,
         FutureTimes,
         StatusLostAtDeletion,
         RetainedAndUntouched,
+        RetainedAndUntouched,
         RestoredWithStatus,
+        ClonedFromElsewhere,
         ClonedFromElsewhere,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
@@ -226,6 +230,7 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         | Step::OrphanedDeletion
         | Step::ChangeAccountPolicy => accounts::on_accounts(step, shared, world).await,
         Step::ForeignStatus => statuses::foreign_status(shared, world),
+        Step::FightOverStatus => statuses::fight_over_status(shared, world).await,
         Step::FutureTimes => statuses::future_times(shared, world).await,
         Step::StatusLostAtDeletion => statuses::status_lost_at_deletion(shared, world).await,
         Step::RetainedAndUntouched => statuses::retained_and_untouched(shared, world).await,

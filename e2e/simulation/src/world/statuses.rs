@@ -18,6 +18,9 @@ use crate::kubernetes::{Key, Kind};
 use crate::setup::{IdentityName, OTHER_ISSUER, World};
 use crate::shared::Shared;
 
+/// How long somebody who fights over a status waits for the operator.
+const ROUND: Duration = Duration::from_secs(30);
+
 /// How far ahead the clock of somebody else is, in minutes.
 const AHEAD: SignedDuration = SignedDuration::from_mins(30);
 
@@ -126,6 +129,32 @@ fn put(binding: &Key, status: Value, shared: &Arc<Shared>) -> bool {
     ));
     statuses::put(shared, binding, &before, &status);
     true
+}
+
+/// Somebody answers each status that the operator writes with an older or an empty one.
+pub(super) async fn fight_over_status(shared: &Arc<Shared>, world: &World) {
+    let Some((binding, _)) = holder(shared, world).await else {
+        return;
+    };
+    let Some(found) = shared.cluster.binding(&binding.namespace, &binding.name) else {
+        return;
+    };
+    let status = if shared.chance(500) {
+        empty(shared)
+    } else {
+        older(&found, shared)
+    };
+    let Some(status) = status else {
+        return;
+    };
+    for _ in 0..shared.draw(40..=80) {
+        let answers = |it: &WorkloadIdentityBinding| json!(it.status) != status;
+        if !shared.cluster.until(&binding, ROUND, answers).await {
+            return;
+        }
+        put(&binding, status.clone(), shared);
+        shared.sleep(0..=100).await;
+    }
 }
 
 /// The conditions of a Ready binding are from a clock that is ahead.
@@ -261,7 +290,7 @@ pub(super) async fn cloned_from_elsewhere(shared: &Arc<Shared>, world: &World) {
     let status = json!({ "observedGeneration": 1, "conditions": conditions });
     let status = of_other_cluster(&status, &found, &identity);
     put(&binding, status, shared);
-    if shared.chance(500) {
+    if shared.chance(700) {
         shared.sleep(1_000..=60_000).await;
         delete(&binding, shared);
     }

@@ -174,7 +174,7 @@ fn a_status_of_somebody_else_is_told_from_one_of_ours_whichever_comes_first() {
     let mut others = |bindings: &Bindings, shown: &WorkloadIdentityBinding| {
         let event = Event::Apply(DeserializeGuard(Ok(shown.clone())));
         see(bindings, &mut writer, event);
-        bindings.statuses_of_others(&DeserializeGuard(Ok(shown.clone())))
+        bindings.statuses_of_others(&BindingRef::of(shown))
     };
     let (first, second) = ("{observedGeneration: 1}", "{observedGeneration: 2}");
     assert_eq!(others(&bindings, &saying("1", "null")), 0, "the first look");
