@@ -258,7 +258,7 @@ async fn retained(shop: &Namespace<'_>, orders: &ManagedIdentity) -> anyhow::Res
 async fn who_has_never_made_a_credential_deletes_none_that_another_has_left() -> anyhow::Result<()>
 {
     let env = environment().await?;
-    let _operator = operator(&env, &[]).await?;
+    let first = operator(&env, &[]).await?;
     let shop = env.namespace("retained").await?;
     let orders = shop.identity("orders").await?;
     let id = orders.resource_id();
@@ -276,13 +276,15 @@ async fn who_has_never_made_a_credential_deletes_none_that_another_has_left() ->
     shop.unbind("orders").await?;
     assert_eq!(shop.credentials(&orders).await?, left, "suspended");
 
-    // The identity cannot be read; its credentials could be.
+    // The identity cannot be read, by a process that has not read it yet; its credentials could be.
+    first.kill().await?;
     let identity_alone = Matcher {
         method: Some("GET".to_owned()),
         path: Some(id.to_owned()),
         ..Matcher::default()
     };
     let outage = env.outage(identity_alone, forbidden()).await?;
+    let _second = operator(&env, &[]).await?;
     shop.bind_to("orders", &orders).await?;
     shop.until("orders", "not resolved", says("AuthorizationFailed"))
         .await?;
