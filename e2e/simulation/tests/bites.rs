@@ -39,7 +39,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::AudienceUnchecked
         | Bug::IdentityReadOnce
         | Bug::TwinsBothCount
-        | Bug::RefusedFinalizerDropped => &[TRUE_REASON],
+        | Bug::RefusedFinalizerDropped
+        | Bug::ToldBeforeListed => &[TRUE_REASON],
         Bug::SubjectUnchecked
         | Bug::RetainIgnored
         | Bug::NoHandOver

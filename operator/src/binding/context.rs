@@ -168,6 +168,9 @@ impl Context {
     /// against the object before it stands on. Were it forgotten, its tries would begin anew at their quickest, and a few
     /// claims that Azure refuses would keep their identity throttled for ever.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
+        if error.is_paced() {
+            return self.waits.waited(uid, error.attempt_key());
+        }
         if error.is_wait() {
             return self.waits.failed(uid, error.attempt_key());
         }

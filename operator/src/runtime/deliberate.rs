@@ -76,6 +76,8 @@ pub enum Bug {
     AnothersFinalizer,
     /// A watch that ends at once is opened again at once.
     EmptyWatchAtOnce,
+    /// An object of a list is looked at before the store shows it.
+    ToldBeforeListed,
     /// A refusal of the finalizer is taken for a race.
     RefusedFinalizerDropped,
     /// What the answer to a write says is not looked at.
@@ -88,7 +90,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -122,6 +124,7 @@ impl Bug {
         Self::WritesWhatStands,
         Self::AnothersFinalizer,
         Self::EmptyWatchAtOnce,
+        Self::ToldBeforeListed,
         Self::RefusedFinalizerDropped,
         Self::AnswerUnread,
         Self::NoBrake,
