@@ -6,7 +6,7 @@ use azwib_e2e::Environment;
 use azwib_e2e::checks::kstatus::{Kstatus, kstatus};
 use azwib_e2e::environment::recorder::SeenBinding;
 use azwib_e2e::environment::{condition, observed};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::{ARGO_CD, FLUX, HELM, binding_in_git, kubectl, sync_binding};
@@ -121,5 +121,34 @@ async fn a_suspended_binding_holds_a_wait_only_where_it_was_never_ready() -> any
         .await?;
     assert_eq!(condition(&suspended, "Ready").unwrap().status, "True");
     assert_eq!(waited_for(&suspended)?, Kstatus::Current);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renamed_binding_is_ready_beside_the_old_one_which_goes_last() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("renamed").await?;
+    let orders = shop.identity("orders").await?;
+    let old = binding_in_git(&shop, "orders", orders.resource_id());
+    sync_binding(&shop, ARGO_CD, &old).await?;
+    shop.ready("orders").await?;
+    let before = shop.credentials(&orders).await?;
+
+    let new = binding_in_git(&shop, "orders-api", orders.resource_id());
+    sync_binding(&shop, ARGO_CD, &new).await?;
+    let beside = shop.ready("orders-api").await?;
+    assert_eq!(waited_for(&beside)?, Kstatus::Current);
+    shop.ready("orders").await?;
+
+    // Argo CD prunes in the foreground.
+    shop.bindings()
+        .delete("orders", &DeleteParams::foreground())
+        .await?;
+    shop.until_gone("orders").await?;
+    let alone = shop.ready("orders-api").await?;
+    assert_eq!(waited_for(&alone)?, Kstatus::Current);
+    assert_eq!(shop.credentials(&orders).await?, before);
+    assert_eq!(shop.operator_writes("orders").await?, 1);
+    shop.service_accounts().get("orders").await?;
     Ok(())
 }

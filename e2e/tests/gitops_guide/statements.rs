@@ -88,6 +88,11 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "an_account_carries_none_of_the_marks_of_its_binding",
     ),
     (
+        "**Without a gap: `PruneLast=true`",
+        "gitops_guide/bindings.rs",
+        "a_renamed_binding_is_ready_beside_the_old_one_which_goes_last",
+    ),
+    (
         "**Never `Replace=true`",
         "gitops_guide/replacement.rs",
         "a_replacement_drops_finalizer_and_annotations_and_they_come_back",
