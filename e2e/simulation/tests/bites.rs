@@ -14,7 +14,7 @@ use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::watches::WATCHES;
 use azwib_simulation::invariants::{
-    IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY,
+    IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RENAME_KEEPS_READY, RETRY_AFTER, STAYS_READY,
 };
 use azwib_simulation::oracle::{NOTHING_LEFT, STILL, TRUE_REASON};
 use azwib_simulation::run;
@@ -39,6 +39,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::AudienceUnchecked
         | Bug::IdentityReadOnce
         | Bug::TwinsBothCount
+        | Bug::DuplicateNeverReady
+        | Bug::AnyTwinWillDo
         | Bug::RefusedFinalizerDropped
         | Bug::ToldBeforeListed => &[TRUE_REASON],
         Bug::SubjectUnchecked
@@ -49,6 +51,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::RecordedAfterPut => &[RECORDED],
         Bug::RecordWithdrawn | Bug::FailedCleanupLetsGo => &[NOTHING_LEFT],
         Bug::ReadyLostOn403 | Bug::ReadyLostOnDenial | Bug::ReadyLostInOutage => &[STAYS_READY],
+        Bug::TakesOverFromScratch => &[RENAME_KEEPS_READY],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::AnswerUnread => &[TRUE_REASON],
         Bug::NoBrake => &[FIGHTS_SLOW_DOWN],

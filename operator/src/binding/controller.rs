@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures::channel::mpsc;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -61,12 +62,20 @@ impl Watches {
         let indexed = bindings.clone();
         let (sync, synced) = oneshot::channel();
         let mut sync = Some(sync);
+        let (going, gone) = mpsc::unbounded();
         let of_bindings = watcher(Api::<Guarded>::all(client.clone()), watched())
             .backoff(Pauses::default())
             .modify(slim)
             .reflect(bindings_writer)
             .inspect_ok(move |event| {
                 indexed.follow(event);
+                if let Event::Delete(gone) = event
+                    && let Ok(binding) = &gone.0
+                {
+                    let namespace = binding.namespace().unwrap_or_default();
+                    // Nobody listens any more once the operator is stopping.
+                    let _ = going.unbounded_send((namespace, service_account_name(binding)));
+                }
                 let first = sync.take_if(|_| matches!(event, Event::InitDone));
                 if let Some(sync) = first {
                     // Nobody waits any more once the operator is stopping.
@@ -88,6 +97,13 @@ impl Watches {
             touched(of_accounts, accounts.clone()),
             move |account: ExistingAccount| naming(&account, &named_by),
         );
+        // The end of a binding that had no finalizer changes nothing about it, and so is no trigger.
+        let left = bindings.clone();
+        let of_gone = gone.flat_map(move |(namespace, account): (String, String)| {
+            let others = of_account(&namespace, &account, &left);
+            stream::iter(others.into_iter().map(|other| Ok(Request::from(other))))
+        });
+        let of_bindings = stream::select(of_bindings, of_gone);
         let requests = stream::select(of_bindings, of_accounts).boxed();
         Self {
             bindings,

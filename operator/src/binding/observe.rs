@@ -14,7 +14,7 @@ use super::orphans::orphans;
 use super::reason::{ConditionType, Persistence, Reason};
 use super::records::{acknowledged, content_of, record, recorded_identity};
 use super::service_account::account;
-use super::twins::older_twin;
+use super::twins::{OlderTwin, older_twin};
 use super::validate::Desired;
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::kubeutil::conditions::{ConditionStatus, find};
@@ -45,7 +45,7 @@ pub struct Observed {
     /// The bindings that count for the account, this one included.
     pub claimants: Vec<Claimant>,
     /// An older binding with the same account and identity.
-    pub older_twin: Option<String>,
+    pub older_twin: Option<OlderTwin>,
     /// The credential was good when last seen, and had its propagation time.
     pub credential_works: bool,
 }

@@ -68,6 +68,12 @@ pub enum Bug {
     IdentityReadOnce,
     /// Of two bindings for the same, both count.
     TwinsBothCount,
+    /// A binding that asks for what an older one has is not Ready before that one is gone.
+    DuplicateNeverReady,
+    /// A binding is Ready whatever the older one says that it relies on.
+    AnyTwinWillDo,
+    /// Who takes over begins anew.
+    TakesOverFromScratch,
     /// Status is written in every pass.
     StatusAlwaysWritten,
     /// What stands as it should is written again.
@@ -90,7 +96,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -120,6 +126,9 @@ impl Bug {
         Self::AudienceUnchecked,
         Self::IdentityReadOnce,
         Self::TwinsBothCount,
+        Self::DuplicateNeverReady,
+        Self::AnyTwinWillDo,
+        Self::TakesOverFromScratch,
         Self::StatusAlwaysWritten,
         Self::WritesWhatStands,
         Self::AnothersFinalizer,
