@@ -178,11 +178,26 @@ impl Context {
         self.attempts.failed(uid, error.attempt_key())
     }
 
-    /// The bindings that name this account, from the watch.
+    /// The bindings that name this account, from the watch, with their identities as they were read last: a status may not
+    /// say yet that its identity was made again, and whoever went by that would put the dead client id back.
     pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
         readable(&self.bindings.of_account(namespace, service_account))
             .cloned()
+            .map(|sibling| self.as_known(sibling))
             .collect()
+    }
+
+    fn as_known(&self, mut binding: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
+        let status = binding.status.as_mut();
+        if let Some(recorded) = status.and_then(|status| status.identity.as_mut())
+            && let Ok(id) = ManagedIdentityId::parse(&recorded.resource_id)
+            && let Some(known) = self.ledgers.last_identity(&id)
+        {
+            recorded.client_id = known.client_id.to_string();
+            recorded.principal_id = known.principal_id.to_string();
+            recorded.tenant_id = known.tenant_id.to_string();
+        }
+        binding
     }
 }
 

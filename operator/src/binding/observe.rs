@@ -66,8 +66,13 @@ pub async fn observe(
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
             (Some(identity), _) => (identity, Err(error)),
-            // A good binding's account is looked after on the word of its status.
-            (None, Some(recorded)) if good && error.is_disturbance() => (recorded, Err(error)),
+            // A good binding's account is looked after on the word of its status, unless others have seen since that the
+            // identity was made again: each would put its own client id back.
+            (None, Some(recorded))
+                if good && error.is_disturbance() && ledger.has_client_id(&recorded.client_id) =>
+            {
+                (recorded, Err(error))
+            }
             (None, _) => return Err(error),
         },
     };

@@ -70,6 +70,12 @@ impl Ledger {
         }
     }
 
+    /// Whether the identity had this client id when it was read last, as far as this process knows.
+    pub fn has_client_id(&self, client_id: &str) -> bool {
+        let last = self.identity.last();
+        last.is_none_or(|last| last.client_id.to_string() == client_id)
+    }
+
     /// Whether nobody has looked through the bindings of the identity with this read of it.
     pub fn is_first_with_identity(&self, asked: Instant) -> bool {
         lock(&self.looked_through).0.replace(asked) != Some(asked)
