@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use azwib_e2e::environment::repository;
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess};
 use kube::ResourceExt;
@@ -42,7 +43,8 @@ async fn an_operator_outlives_an_outage_of_the_api_server() -> anyhow::Result<()
 
     let stock = shop.identity("stock").await?;
     shop.bind_to("stock", &stock).await?;
-    shop.ready("stock").await?;
+    let ready = shop.ready("stock").await;
+    ready.with_context(|| operator.log_tail())?;
     assert_eq!(operator.exit(), None, "{}", operator.log_tail());
     let after = shop.bindings().get("orders").await?;
     assert_eq!(after.resource_version(), before.resource_version());

@@ -165,6 +165,8 @@ async fn editors_of_a_namespace_may_write_bindings_and_viewers_may_read_them() -
     for (user, verb, subresource, expected) in [
         ("admin", "delete", "", true),
         ("edit", "update", "", true),
+        ("edit", "list", "", true),
+        ("edit", "watch", "", true),
         ("edit", "delete", "", true),
         ("edit", "get", "status", true),
         ("edit", "update", "status", false),

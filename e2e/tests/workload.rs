@@ -177,6 +177,29 @@ async fn a_token_that_was_good_is_refused_once_its_binding_is_deleted() -> anyho
     Ok(())
 }
 
+#[tokio::test]
+async fn a_pod_goes_on_signing_in_while_its_binding_is_renamed() -> anyhow::Result<()> {
+    let env = environment().await?;
+    let shop = env.namespace("renamed").await?;
+    let orders = shop.identity("orders").await?;
+    let spec = format!(
+        "identity: {{resourceId: {}}}, serviceAccount: {{name: orders}}",
+        orders.resource_id()
+    );
+    shop.bind("a-old", &spec).await?;
+    shop.ready("a-old").await?;
+    let pod = create(shop.client(), shop.name(), &labelled_pod("orders")).await?;
+    let token = ProjectedToken::of_pod(shop.client(), &pod).await?;
+    shop.bind("b-new", &spec).await?;
+    shop.ready("b-new").await?;
+    assert_acts_as(&token, &orders).await?;
+    shop.unbind("a-old").await?;
+    assert_acts_as(&token, &orders).await?;
+    let pod = create(shop.client(), shop.name(), &labelled_pod("orders")).await?;
+    let of_new_pod = ProjectedToken::of_pod(shop.client(), &pod).await?;
+    assert_acts_as(&of_new_pod, &orders).await
+}
+
 /// The environment of all tests of this file, with the webhook.
 async fn environment() -> anyhow::Result<&'static Environment> {
     static WEBHOOK: OnceCell<Webhook> = OnceCell::const_new();

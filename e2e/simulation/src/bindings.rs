@@ -1,6 +1,6 @@
 //! What a binding says of itself.
 
-use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
+use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding, WorkloadIdentityBindingSpec};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -24,6 +24,16 @@ pub fn age(
     let metadata = &binding.metadata;
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
     (created, metadata.namespace.clone(), metadata.name.clone())
+}
+
+/// Whether two bindings of one account and identity want the same of both.
+pub fn asks_for_the_same(one: &WorkloadIdentityBinding, other: &WorkloadIdentityBinding) -> bool {
+    let (a, b) = (&one.spec, &other.spec);
+    let of_account = |spec: &WorkloadIdentityBindingSpec| {
+        let account = &spec.service_account;
+        (account.role, account.token_expiration_seconds)
+    };
+    a.credential == b.credential && of_account(a) == of_account(b)
 }
 
 /// Whether its status records a credential that was made for it.

@@ -5,7 +5,9 @@ use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::state::{FederatedCredential, Identity};
 use azwib_crds::{CredentialAdoption, DeletionPolicy, ServiceAccountRole, WorkloadIdentityBinding};
 
-use crate::bindings::{account, age, condition, holds_credential, is_for, is_ready};
+use crate::bindings::{
+    account, age, asks_for_the_same, condition, holds_credential, is_for, is_ready,
+};
 use crate::costs;
 use crate::kubernetes::{Key, Kind};
 use crate::network::short;
@@ -171,6 +173,7 @@ fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
     let Some(identity) = azure.identity(id) else {
         return;
     };
+    names_its_provider(shared, binding);
     let client_id = identity.client_id.to_string();
     let recorded = binding
         .status
@@ -306,22 +309,17 @@ fn expected(
     };
     let bindings = shared.cluster.bindings();
     let mut allowed = account_conflict(shared, &bindings, binding, namespace, account);
-    if has_older_twin(&bindings, binding, namespace, account, id) {
-        allowed.push("DuplicateBinding");
-        return allowed;
-    }
-    allowed.push(credential(
-        &azure,
-        identity,
-        binding,
-        world,
-        &bindings,
-        if may(WRITE) {
-            locked(Some(LockLevel::ReadOnly)).then_some("ScopeLocked")
-        } else {
-            Some("AuthorizationFailed")
-        },
-    ));
+    let refused = if may(WRITE) {
+        locked(Some(LockLevel::ReadOnly)).then_some("ScopeLocked")
+    } else {
+        Some("AuthorizationFailed")
+    };
+    let credential = credential(&azure, identity, binding, world, &bindings, refused);
+    allowed.push(match older_twin(&bindings, binding) {
+        None => credential,
+        Some(older) if provides(older, binding) && credential == "Ready" => "Ready",
+        Some(_) => "DuplicateBinding",
+    });
     allowed
 }
 
@@ -361,19 +359,53 @@ fn account_conflict(
     }
 }
 
-fn has_older_twin(
-    bindings: &[WorkloadIdentityBinding],
+/// The oldest of those with the same account and identity that are older.
+fn older_twin<'a>(
+    bindings: &'a [WorkloadIdentityBinding],
     binding: &WorkloadIdentityBinding,
-    namespace: &str,
-    account: &str,
-    id: &str,
-) -> bool {
-    bindings.iter().any(|other| {
+) -> Option<&'a WorkloadIdentityBinding> {
+    let (namespace, account) = account(binding);
+    let id = binding
+        .spec
+        .identity
+        .resource_id
+        .as_deref()
+        .unwrap_or_default();
+    let older = bindings.iter().filter(|other| {
         other.metadata.uid != binding.metadata.uid
             && other.metadata.deletion_timestamp.is_none()
             && belongs(other, namespace, account, id)
             && age(other) < age(binding)
-    })
+    });
+    older.min_by_key(|other| age(other))
+}
+
+/// Whether an older twin has all that this binding asks for. What it says itself is judged by itself.
+fn provides(older: &WorkloadIdentityBinding, binding: &WorkloadIdentityBinding) -> bool {
+    is_ready(older) && asks_for_the_same(older, binding)
+}
+
+/// A binding that is Ready says whether that is an older one's doing, and names it.
+fn names_its_provider(shared: &Shared, binding: &WorkloadIdentityBinding) {
+    let bindings = shared.cluster.bindings();
+    let older = older_twin(&bindings, binding);
+    let older = older.and_then(|older| older.metadata.name.as_deref());
+    let Some(ready) = condition(binding, "Ready") else {
+        return;
+    };
+    let is_true = match older {
+        None => ready.reason == "Succeeded",
+        Some(older) => {
+            ready.reason == "ProvidedByOlderBinding"
+                && ready.message.contains(&format!("\"{older}\""))
+        }
+    };
+    shared.count(format!("end {}", ready.reason));
+    if !is_true {
+        let (name, reason) = (&binding.metadata.name, &ready.reason);
+        let what = format!("{name:?} is Ready for {reason}, and its older twin is {older:?}");
+        shared.violated(TRUE_REASON, what);
+    }
 }
 
 /// What becomes of the credential of a binding whose other steps are done.

@@ -15,7 +15,7 @@ use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::statuses::FOREIGN_SEEN;
 use azwib_simulation::invariants::watches::WATCHES;
 use azwib_simulation::invariants::{
-    IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RETRY_AFTER, STAYS_READY,
+    IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RENAME_KEEPS_READY, RETRY_AFTER, STAYS_READY,
 };
 use azwib_simulation::oracle::{NOTHING_LEFT, STILL, TRUE_REASON};
 use azwib_simulation::run;
@@ -40,7 +40,10 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::AudienceUnchecked
         | Bug::IdentityReadOnce
         | Bug::TwinsBothCount
+        | Bug::DuplicateNeverReady
+        | Bug::AnyTwinWillDo
         | Bug::RefusedFinalizerDropped
+        | Bug::ToldBeforeListed
         | Bug::ForeignStatusBelieved
         | Bug::LostRecordHolds => &[TRUE_REASON],
         Bug::SubjectUnchecked
@@ -57,6 +60,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::ReadyLostInOutage
         | Bug::FutureTimeJudgedAnew => &[STAYS_READY],
         Bug::ForeignStatusUnseen => &[FOREIGN_SEEN],
+        Bug::TakesOverFromScratch => &[RENAME_KEEPS_READY],
         Bug::AnothersFinalizer => &[FINALIZER_STAYS],
         Bug::AnswerUnread => &[TRUE_REASON],
         Bug::NoBrake | Bug::StatusWithoutBrake => &[FIGHTS_SLOW_DOWN],

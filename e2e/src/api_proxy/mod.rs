@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use self::calls::Calls;
 pub use self::calls::{CallMatcher, CallRecord, HeldCall};
+pub(crate) use self::server::tls_config;
 use crate::ControlPlane;
 use crate::certificates::CertificateAuthority;
 

@@ -45,11 +45,12 @@ impl Upstream {
     }
 }
 
-pub(super) fn tls_config(serving: &ServingCertificate) -> anyhow::Result<Arc<ServerConfig>> {
+/// TLS for a server with this certificate.
+pub(crate) fn tls_config(serving: &ServingCertificate) -> anyhow::Result<Arc<ServerConfig>> {
     let certificate = CertificateDer::from_pem_slice(serving.certificate_pem.as_bytes())
-        .context("the proxy's certificate")?;
+        .context("a serving certificate")?;
     let key = PrivateKeyDer::from_pem_slice(serving.key_pem.as_bytes())
-        .context("the key of the proxy's certificate")?;
+        .context("the key of a serving certificate")?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -5,6 +5,7 @@ mod bound;
 mod cases;
 mod counts;
 mod large;
+mod neighbour;
 pub(crate) mod process;
 mod readiness;
 mod report;

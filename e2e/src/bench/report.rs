@@ -45,6 +45,8 @@ pub(super) struct Figures {
     pub(super) seconds: Option<f64>,
     #[serde(flatten)]
     pub(super) rates: Option<Rates>,
+    #[serde(flatten)]
+    pub(super) beside: Option<Beside>,
 }
 
 /// What looking costs while nothing changes, at the default resync period.
@@ -54,6 +56,17 @@ pub(super) struct Rates {
     pub(super) gets_per_identity_hour: f64,
     /// Until every identity was looked at: in `restart` from the start of the process, in `steady` of the watching.
     pub(super) synced_s: f64,
+}
+
+/// Beside a crowd that has come to rest.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Beside {
+    /// Until the operator had said of all of the crowd what is the case.
+    pub(super) settled_s: f64,
+    /// Processor time of the operator while nothing changed, in hundredths of one core.
+    pub(super) cpu_percent: f64,
+    /// From the creation of a second newcomer to its being Ready.
+    pub(super) later_ready_s: f64,
 }
 
 impl Figures {
@@ -98,6 +111,13 @@ impl Figures {
             self.cpu_s,
             self.peak_rss_mib,
         );
+        if let Some(beside) = self.beside {
+            return format!(
+                "{row}\n  the crowd was at rest after {:.1} s; then the operator used {:.2} % of a core, and another newcomer was \
+                 Ready within {:.3} s",
+                beside.settled_s, beside.cpu_percent, beside.later_ready_s
+            );
+        }
         match (self.rates, self.seconds) {
             (Some(rates), Some(seconds)) => format!(
                 "{row}\n  in {seconds:.1} s after that; every identity was looked at within {:.3} s; per identity and hour at \

@@ -14,9 +14,10 @@ use super::bound::lower_bound;
 use super::cases::{Case, Kind};
 use super::counts::{AzureLog, Window, count};
 use super::large;
+use super::neighbour::Crowd;
 use super::process;
 use super::readiness::Seen;
-use super::report::{Figures, Rates, milliseconds, seconds};
+use super::report::{Beside, Figures, Rates, milliseconds, seconds};
 use super::setup::{AT_ONCE, Setup};
 use crate::demo::progress::Progress;
 use crate::environment::PATIENCE;
@@ -35,6 +36,9 @@ const RESTART_RESYNCS: u32 = 2;
 
 /// Resync period of an operator without flags. An hour has four of them.
 const DEFAULT_RESYNC: Duration = Duration::from_secs(15 * 60);
+
+/// How long the operator is watched beside a crowd at rest.
+const BESIDE: Duration = Duration::from_secs(60);
 
 /// How long a case may take besides its lower bound: a multiple of that, and this much for each binding.
 const LIMIT_OF_A_BINDING: Duration = Duration::from_millis(100);
@@ -88,9 +92,15 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
     }
     let flags = match case.kind {
         Kind::Steady => vec![resync(STEADY_RESYNC)],
-        Kind::Creation | Kind::Restart | Kind::Full | Kind::Large(_) => Vec::new(),
+        Kind::Creation | Kind::Restart | Kind::Full | Kind::Large(_) | Kind::Neighbour(_) => {
+            Vec::new()
+        }
     };
     let operator = run.setup.operator(&flags).await?;
+    if let Kind::Neighbour(crowd) = case.kind {
+        let outcome = run.beside(crowd, &operator).await;
+        return outcome.with_context(|| format!("case {}", case.name));
+    }
     run.tell(&format!("creating {} bindings", case.bindings));
     let outcome = run.measure(operator).await;
     // The log goes with the environment.
@@ -114,6 +124,7 @@ impl Run<'_> {
                 self.after_creation(&operator, &created, &mut figures)
                     .await?
             }
+            Kind::Neighbour(_) => {}
             Kind::Steady => self.steady(&operator, &mut figures).await?,
             Kind::Restart => self.restart(operator, &mut figures).await?,
             Kind::Full => {
@@ -156,6 +167,76 @@ impl Run<'_> {
             cpu: difference(process::cpu_by_program()?, &cpu),
         };
         Ok(created)
+    }
+
+    /// A newcomer while a crowd is being worked on, and another once that is at rest.
+    async fn beside(&self, crowd: Crowd, operator: &OperatorProcess) -> anyhow::Result<Measured> {
+        self.tell(&format!("making a crowd of {}", crowd.len()));
+        let (all, start) = (process::cpu_by_program()?, Instant::now());
+        let used = process::cpu(operator.pid())?;
+        let _in_the_way = crowd.gather(&self.setup).await?;
+        let apply = start.elapsed();
+        self.tell("creating a newcomer beside it");
+        let first = self.newcomer(0).await?;
+        let limit = PATIENCE + LIMIT_OF_A_BINDING * 2 * u32::try_from(crowd.len())?;
+        let tell = |seen: &Seen| self.tell(&seen.told());
+        let settled = |seen: &Seen| crowd.is_settled(seen);
+        self.setup
+            .readiness
+            .until("the crowd to be at rest", limit, tell, settled)
+            .await?;
+        let settled = start.elapsed();
+        let cpu = difference(process::cpu_by_program()?, &all);
+        let used = process::cpu(operator.pid())? - used;
+        sleep(REST).await;
+        let (before, from) = (process::cpu(operator.pid())?, Instant::now());
+        self.tell(&format!("watching the operator for {BESIDE:?}"));
+        sleep(BESIDE).await;
+        let share = (process::cpu(operator.pid())? - before).div_duration_f64(from.elapsed());
+        let later = self.newcomer(1).await?;
+        let figures = Figures {
+            name: self.case.name.clone(),
+            bindings: crowd.len(),
+            identities: self.case.identities,
+            throttled: self.case.throttled,
+            apply_s: seconds(apply),
+            first_ready_s: seconds(first),
+            all_ready_s: seconds(first),
+            cpu_s: seconds(used),
+            peak_rss_mib: process::peak_memory(operator.pid())?,
+            beside: Some(Beside {
+                settled_s: seconds(settled),
+                cpu_percent: (share * 10_000.0).round() / 100.0,
+                later_ready_s: seconds(later),
+            }),
+            ..Figures::default()
+        };
+        Ok(Measured { figures, cpu })
+    }
+
+    /// Creates one of the case's bindings; gives how long it took to be Ready.
+    async fn newcomer(&self, number: usize) -> anyhow::Result<Duration> {
+        let binding = self.setup.bindings.get(number).context("no such binding")?;
+        let namespace = binding.namespace().unwrap_or_default();
+        let client = self.setup.environment.client().await?;
+        let bindings = Api::namespaced(client, &namespace);
+        let name = (namespace, binding.name_any());
+        let start = Instant::now();
+        bindings.create(&PostParams::default(), binding).await?;
+        let ready = |seen: &Seen| {
+            let mut all = seen.ready_since();
+            all.find(|(of, _)| **of == name).map(|(_, since)| since)
+        };
+        let limit = 10 * PATIENCE;
+        let told = |seen: &Seen| self.tell(&seen.told());
+        let seen = self
+            .setup
+            .readiness
+            .until("the newcomer to be Ready", limit, told, |seen| {
+                ready(seen).is_some()
+            })
+            .await?;
+        Ok(ready(&seen).context("it is Ready no more")? - start)
     }
 
     /// Sends all bindings, as fast as the API server takes them.

@@ -16,7 +16,7 @@ use super::readiness::Readiness;
 use crate::{Environment, EnvironmentOptions, OperatorProcess};
 
 /// The resource group of all identities.
-const GROUP: &str = "rg-bench";
+pub(super) const GROUP: &str = "rg-bench";
 
 /// Bindings of one namespace.
 const BINDINGS_OF_A_NAMESPACE: usize = 200;

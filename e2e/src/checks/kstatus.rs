@@ -51,6 +51,7 @@ const STEPS: [(&str, &[&str]); 5] = [
         "CredentialReady",
         &[
             "InPlace",
+            PROVIDED,
             "Creating",
             "WaitingForTurn",
             "Throttled",
@@ -71,9 +72,16 @@ const STEPS: [(&str, &[&str]); 5] = [
     ),
 ];
 
+/// Reasons of Ready where it is True.
+const OF_READY_TRUE: [&str; 2] = ["Succeeded", PROVIDED];
+
+/// A step that is done by an older binding for the same, and so is Ready.
+const PROVIDED: &str = "ProvidedByOlderBinding";
+
 /// Reasons of Ready that belong to no step.
-const OF_READY_ALONE: [&str; 5] = [
+const OF_READY_ALONE: [&str; 6] = [
     "Succeeded",
+    PROVIDED,
     "InvalidSpec",
     "Suspended",
     "Propagating",
@@ -245,7 +253,7 @@ fn of_verdict(ready: &Condition, status: &SeenStatus) -> Vec<String> {
     if stalled.is_some_and(|stalled| NEVER_STALLED.contains(&stalled.reason.as_str())) {
         breaches.push(format!("Stalled for {}", ready.reason));
     }
-    if ready.status == "True" && ready.reason != "Succeeded" {
+    if ready.status == "True" && !OF_READY_TRUE.contains(&ready.reason.as_str()) {
         breaches.push(format!("Ready for {}", ready.reason));
     }
     breaches
@@ -264,7 +272,7 @@ fn of_condition(condition: &Condition, observed_generation: i64) -> Vec<String> 
     let step = STEPS.iter().find(|(step, _)| *step == type_);
     let known = match (step, type_) {
         (Some((_, reasons)), _) => {
-            let means_true = reasons.first() == Some(&reason);
+            let means_true = reasons.first() == Some(&reason) || reason == PROVIDED;
             if means_true != (condition.status == "True") {
                 breaches.push(format!("{type_}={} for {reason}", condition.status));
             }

@@ -10,6 +10,7 @@ mod operator;
 pub mod recorder;
 pub mod rule;
 mod simulator;
+pub mod slow_webhook;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

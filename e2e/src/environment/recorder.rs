@@ -31,7 +31,7 @@ const SECRETS_INTERVAL: Duration = Duration::from_millis(250);
 const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The user that the operator of an environment is.
-const OPERATOR: &str = "system:serviceaccount:azwib-system:azwib-operator";
+pub(super) const OPERATOR: &str = "system:serviceaccount:azwib-system:azwib-operator";
 
 /// The records of one environment.
 #[derive(Debug, Clone)]

@@ -18,6 +18,7 @@ mod revert;
 mod shared_account;
 mod slots;
 mod suspension;
+mod twins;
 mod unresolved;
 mod when_credential_ready;
 

@@ -14,7 +14,7 @@ mod toll;
 
 use self::stories::{
     AnotherAudience, AnotherExpiration, Creation, DeletedAfterTheCrash, Deletion,
-    DeletionWithAdoptedAccount, DriftInAzure,
+    DeletionWithAdoptedAccount, DriftInAzure, TakeOver,
 };
 use self::story::ends_the_same_wherever_the_operator_is_killed;
 
@@ -48,6 +48,12 @@ async fn a_changed_credential_is_put_back_wherever_the_operator_is_killed() -> a
 #[tokio::test]
 async fn a_deleted_binding_leaves_nothing_wherever_the_operator_is_killed() -> anyhow::Result<()> {
     ends_the_same_wherever_the_operator_is_killed(Deletion).await
+}
+
+#[tokio::test]
+async fn a_binding_takes_over_from_an_older_one_wherever_the_operator_is_killed()
+-> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(TakeOver).await
 }
 
 #[tokio::test]

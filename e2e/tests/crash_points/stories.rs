@@ -219,6 +219,47 @@ impl Story for DeletionWithAdoptedAccount {
     }
 }
 
+/// An older binding for the same is deleted.
+pub(crate) struct TakeOver;
+
+impl TakeOver {
+    const OLDER: &'static str = "a-older";
+}
+
+impl Story for TakeOver {
+    const NAME: &'static str = "take-over";
+    const POINTS: &'static [Point<'static>] = &[
+        // The older one's name goes from the account, and its finalizer.
+        kubernetes("PATCH", ACCOUNT, 1),
+        kubernetes("PATCH", "workloadidentitybindings/a-older", 1),
+        kubernetes("PUT", STATUS, 1),
+        kubernetes("POST", "events", 1),
+    ];
+    const LATER: &'static [Point<'static>] = &[
+        // Whichever comes first, the end of the one or the look of the other: both may find the account as it was.
+        kubernetes("PATCH", ACCOUNT, 2),
+        // It takes no read of Azure to take over.
+        azure(GET_IDENTITY, 1),
+        azure(LIST, 1),
+    ];
+    const END: End = End::Ready;
+
+    async fn prepare(&self, case: &Case, arm: &Arm) -> anyhow::Result<()> {
+        let id = case.orders.resource_id();
+        let spec = format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: orders}}");
+        case.shop.bind(Self::OLDER, &spec).await?;
+        case.shop.ready(Self::OLDER).await?;
+        bind_and_wait(case, arm).await
+    }
+
+    async fn begin(&self, case: &Case) -> anyhow::Result<()> {
+        let bindings = case.shop.bindings();
+        let parameters = DeleteParams::default();
+        bindings.delete(Self::OLDER, &parameters).await?;
+        Ok(())
+    }
+}
+
 /// Makes the binding, and waits until the operator is through with it.
 async fn bind_and_wait(case: &Case, arm: &Arm) -> anyhow::Result<()> {
     case.bind().await?;

@@ -144,8 +144,13 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "DuplicateBinding",
-        "binding/shared_account.rs",
-        "of_two_bindings_with_one_account_and_identity_the_younger_takes_over_without_a_gap",
+        "binding/twins.rs",
+        "a_duplicate_that_asks_for_something_else_says_what_and_takes_over",
+    ),
+    (
+        "ProvidedByOlderBinding",
+        "binding/twins.rs",
+        "a_new_binding_for_the_same_is_ready_beside_the_old_one_and_stays_so_when_that_goes",
     ),
     (
         "RegionNotSupported",

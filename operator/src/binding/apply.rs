@@ -6,6 +6,7 @@ use azwib_crds::{
     CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
     ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
@@ -15,9 +16,11 @@ use super::contests::{Admission, Contested};
 use super::error::Error;
 use super::plan::{AccountStep, CredentialStep, Plan};
 use super::service_account::{ServiceAccountError, apply_account};
+use super::twins::wake_younger;
 use super::validate::Desired;
 use super::{Context, status};
 use crate::kubeutil::FIELD_MANAGER;
+use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 use credential::{Claimed, Taken, put, record, refused, take_place};
 
@@ -47,6 +50,12 @@ pub struct AppliedAccount {
 pub enum AppliedCredential {
     /// It stands as claimed.
     InPlace(RecordedCredential),
+    /// It stands as claimed, since then; an older twin looks after it.
+    Provided {
+        credential: RecordedCredential,
+        by: String,
+        since: Time,
+    },
     /// It was not reached; what is recorded stays recorded.
     NotReached,
     /// It was recorded, and then not written: the record is withdrawn.
@@ -86,6 +95,7 @@ async fn carry_out(
     ctx: &Context,
     applied: &mut Applied,
 ) -> Result<(), Error> {
+    use AppliedCredential::InPlace;
     let Plan {
         ledger,
         identity,
@@ -106,12 +116,30 @@ async fn carry_out(
         identity,
     };
     let in_place = match credential {
-        CredentialStep::Keep => Ok(claim.recorded(CredentialOrigin::Created)),
-        CredentialStep::Adopt { name } => Ok(claim.adopted(name)),
-        CredentialStep::Stop(error) => Err(error),
+        CredentialStep::Keep => Ok(InPlace(claim.recorded(CredentialOrigin::Created))),
+        CredentialStep::Adopt { name } => Ok(InPlace(claim.adopted(name))),
+        // Recorded like one's own: it is that once the older twin goes.
+        CredentialStep::Provided { by, since, adopted } => Ok(AppliedCredential::Provided {
+            credential: match adopted {
+                None => claim.recorded(CredentialOrigin::Created),
+                Some(name) => claim.adopted(name),
+            },
+            by,
+            since,
+        }),
+        CredentialStep::Stop(error) => {
+            if let Some(older) = error.older_that_is_wrong() {
+                // It says that it is Ready, and has not seen yet what was seen here.
+                ledger.wake([BindingRef {
+                    namespace: desired.namespace.clone(),
+                    name: older.to_owned(),
+                }]);
+            }
+            Err(error)
+        }
         CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &claim.contender)),
         CredentialStep::Write => match take_place(&ledger, &claim, ctx).await {
-            Ok(Taken::InPlace(credential)) => Ok(credential),
+            Ok(Taken::InPlace(credential)) => Ok(InPlace(credential)),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
                 // An account that was refused is tried first: each try would record a write and withdraw that again.
@@ -135,7 +163,7 @@ async fn carry_out(
     if let Some(account) = account {
         applied.account = Some(account.apply().await?);
     }
-    applied.credential = AppliedCredential::InPlace(in_place?);
+    applied.credential = in_place?;
     waiting.map_or(Ok(()), Err)
 }
 
@@ -163,6 +191,7 @@ pub async fn write_status(
         .map_err(|error| Call::WriteStatus.failed(error))?;
     ctx.bindings.wrote(binding, &written);
     drop(sending);
+    wake_younger(binding, &written, ctx);
     Ok(written)
 }
 

@@ -214,12 +214,11 @@ pub(super) async fn conclude(
         None => ctx.note_failure(&uid, error),
     });
     let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
-    // What one of our own deletions may cure is not stalled while that is under way.
-    let moment = ctx.moment(if error.is_some() && ctx.is_deletion_pending(binding) {
-        Duration::ZERO
-    } else {
-        stood
-    });
+    // What one of our own deletions may cure is not stalled while that is under way, nor what an older twin waits for.
+    let may_heal = error
+        .as_ref()
+        .is_some_and(|error| error.heals_with_older() || ctx.is_deletion_pending(binding));
+    let moment = ctx.moment(if may_heal { Duration::ZERO } else { stood });
     // An account that stands again is told, whatever is not said of the credential.
     let account_stands = refused.is_some()
         && error

@@ -174,6 +174,9 @@ impl Context {
     /// against the object before it stands on. Were it forgotten, its tries would begin anew at their quickest, and a few
     /// claims that Azure refuses would keep their identity throttled for ever.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
+        if error.is_paced() {
+            return self.waits.waited(uid, error.attempt_key());
+        }
         if error.is_wait() {
             return self.waits.failed(uid, error.attempt_key());
         }
@@ -181,11 +184,27 @@ impl Context {
         self.attempts.failed(uid, error.attempt_key())
     }
 
-    /// The bindings that name this account, from the watch, with what their statuses can say of them.
+    /// The bindings that name this account, from the watch, with what their statuses can say of them, and with their identities
+    /// as they were read last: a status may not say yet that its identity was made again, and whoever went by that would put
+    /// the dead client id back.
     pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
         readable(&self.bindings.of_account(namespace, service_account))
             .map(|sibling| believed(sibling, &self.settings.defaults).into_owned())
+            .map(|sibling| self.as_known(sibling))
             .collect()
+    }
+
+    fn as_known(&self, mut binding: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
+        let status = binding.status.as_mut();
+        if let Some(recorded) = status.and_then(|status| status.identity.as_mut())
+            && let Ok(id) = ManagedIdentityId::parse(&recorded.resource_id)
+            && let Some(known) = self.ledgers.last_identity(&id)
+        {
+            recorded.client_id = known.client_id.to_string();
+            recorded.principal_id = known.principal_id.to_string();
+            recorded.tenant_id = known.tenant_id.to_string();
+        }
+        binding
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures::channel::mpsc;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -22,6 +23,7 @@ use super::pass_log::PassLog;
 use super::passes;
 use super::validate::{Defaults, service_account_name};
 use super::{Context, Failed, Next, reconcile, unreadable};
+use crate::kubeutil::touched::touched;
 use crate::kubeutil::watch_course::Pauses;
 use crate::ledger::BindingRef;
 
@@ -65,35 +67,48 @@ impl Watches {
         let indexed = bindings.clone();
         let (sync, synced) = oneshot::channel();
         let mut sync = Some(sync);
+        let (going, gone) = mpsc::unbounded();
+        let of_bindings = watcher(Api::<Guarded>::all(client.clone()), watched())
+            .backoff(Pauses::default())
+            .modify(slim)
+            .reflect(bindings_writer)
+            .inspect_ok(move |event| {
+                indexed.follow(event);
+                if let Event::Delete(gone) = event
+                    && let Ok(binding) = &gone.0
+                {
+                    let namespace = binding.namespace().unwrap_or_default();
+                    // Nobody listens any more once the operator is stopping.
+                    let _ = going.unbounded_send((namespace, service_account_name(binding)));
+                }
+                let first = sync.take_if(|_| matches!(event, Event::InitDone));
+                if let Some(sync) = first {
+                    // Nobody waits any more once the operator is stopping.
+                    let _ = sync.send(());
+                }
+            });
         let of_bindings = trigger_with(
-            watcher(Api::<Guarded>::all(client.clone()), watched())
-                .backoff(Pauses::default())
-                .modify(slim)
-                .reflect(bindings_writer)
-                .inspect_ok(move |event| {
-                    indexed.follow(event);
-                    let first = sync.take_if(|_| matches!(event, Event::InitDone));
-                    if let Some(sync) = first {
-                        // Nobody waits any more once the operator is stopping.
-                        let _ = sync.send(());
-                    }
-                })
-                .touched_objects()
+            touched(of_bindings, bindings.store().clone())
                 .predicate_filter(changed, Default::default()),
             move |binding: Guarded| with_neighbours(&binding, &neighbours),
         );
         let named_by = bindings.clone();
-        let of_accounts = trigger_with(
-            watcher(
-                Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()),
-                watched(),
-            )
+        let metadata = Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone());
+        let of_accounts = watcher(metadata, watched())
             .backoff(Pauses::default())
             .map_ok(existing)
-            .inspect_ok(move |event| accounts_writer.apply_watcher_event(event))
-            .touched_objects(),
+            .inspect_ok(move |event| accounts_writer.apply_watcher_event(event));
+        let of_accounts = trigger_with(
+            touched(of_accounts, accounts.clone()),
             move |account: ExistingAccount| naming(&account, &named_by),
         );
+        // The end of a binding that had no finalizer changes nothing about it, and so is no trigger.
+        let left = bindings.clone();
+        let of_gone = gone.flat_map(move |(namespace, account): (String, String)| {
+            let others = of_account(&namespace, &account, &left);
+            stream::iter(others.into_iter().map(|other| Ok(Request::from(other))))
+        });
+        let of_bindings = stream::select(of_bindings, of_gone);
         let requests = stream::select(of_bindings, of_accounts).boxed();
         Self {
             bindings,

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::calls::{self, Call, CallFailed};
 use super::departing::{Unreadable, how_to_let_go};
-use super::reason::{ConditionType, Reason};
+use super::reason::{ConditionType, Persistence, Reason};
 use super::service_account::ServiceAccountError;
+use super::twins::{OlderTwin, Stands};
 use super::validate;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::answers::Answer;
@@ -45,10 +46,8 @@ pub enum Error {
     },
     #[error(transparent)]
     ServiceAccount(#[from] ServiceAccountError),
-    #[error(
-        "the binding \"{older}\" is older and has the same service account and identity: delete one of the two"
-    )]
-    Duplicate { older: String },
+    #[error("{}", why_duplicate(_0))]
+    Duplicate(OlderTwin),
     #[error(transparent)]
     Claim(#[from] Refusal),
     #[error("{}", why_not_now(why))]
@@ -121,7 +120,7 @@ impl Error {
                 (ConditionType::CredentialReady, reason)
             }
             Self::ServiceAccount(error) => (ConditionType::ServiceAccountReady, error.reason()?),
-            Self::Duplicate { .. } => (ConditionType::CredentialReady, Reason::DuplicateBinding),
+            Self::Duplicate(_) => (ConditionType::CredentialReady, Reason::DuplicateBinding),
             Self::Claim(Refusal::CredentialExists { .. }) => {
                 (ConditionType::CredentialReady, Reason::CredentialExists)
             }
@@ -147,6 +146,29 @@ impl Error {
             Self::Kubernetes(_) => (ConditionType::Ready, Reason::BindingRefused),
             Self::Unreadable(_) => return None,
         })
+    }
+
+    /// Whether it ends with what keeps an older twin from being Ready, which ends by itself. A suspended one stays so.
+    pub fn heals_with_older(&self) -> bool {
+        let Self::Duplicate(OlderTwin {
+            stands: Stands::Unready(reason),
+            ..
+        }) = self
+        else {
+            return false;
+        };
+        reason.is_none_or(|it| it != Reason::Suspended && it.persistence() == Persistence::Heals)
+    }
+
+    /// The older twin that says that it is Ready while its credential is not in place.
+    pub fn older_that_is_wrong(&self) -> Option<&str> {
+        match self {
+            Self::Duplicate(OlderTwin {
+                name,
+                stands: Stands::Ready { .. },
+            }) => Some(name),
+            _ => None,
+        }
     }
 
     /// How the pass is tried again.
@@ -175,7 +197,7 @@ impl Error {
             Self::NotNow { .. } => Pace::Backoff,
             Self::Claim(Refusal::LimitReached { ahead, .. }) => Pace::WaitForSlot { ahead: *ahead },
             Self::Claim(_) => Pace::WaitForArrival,
-            Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate { .. } => Pace::WaitForChange,
+            Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate(_) => Pace::WaitForChange,
         }
     }
 
@@ -365,6 +387,25 @@ impl Error {
     fn is_about_finalizer(&self) -> bool {
         matches!(self, Self::Kubernetes(failed) if failed.call == Call::RemoveFinalizer)
     }
+}
+
+fn why_duplicate(older: &OlderTwin) -> String {
+    let OlderTwin { name, stands } = older;
+    let head =
+        format!("the binding \"{name}\" is older and has the same service account and identity");
+    let why = match stands {
+        Stands::ForAnother(difference) => {
+            return format!(
+                "{head}, but asks for something else ({difference}): make the two the same, or delete one of them"
+            );
+        }
+        Stands::Unready(Some(reason)) => format!("is not Ready ({reason})"),
+        Stands::Unready(None) => "was not looked at yet".to_owned(),
+        Stands::Ready { .. } => "its credential is not in place".to_owned(),
+    };
+    format!(
+        "{head} and asks for the same, but {why}: this one is Ready once that one is, and takes over when it goes"
+    )
 }
 
 fn why_not_now(why: &NotNow) -> Cow<'static, str> {

@@ -83,6 +83,7 @@ impl EventReason {
         match self {
             Self::Ready(
                 Reason::Succeeded
+                | Reason::ProvidedByOlderBinding
                 | Reason::Pending
                 | Reason::Propagating
                 | Reason::Creating

@@ -17,7 +17,7 @@ use super::orphans::orphans;
 use super::reason::{ConditionType, Persistence, Reason};
 use super::records::{acknowledged, content_of, record, recorded_identity};
 use super::service_account::account;
-use super::twins::older_twin;
+use super::twins::{OlderTwin, older_twin};
 use super::validate::{Desired, Error as InvalidBinding, service_account_name, validate};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
@@ -48,7 +48,7 @@ pub struct Observed {
     /// The bindings that count for the account, this one included.
     pub claimants: Vec<Claimant>,
     /// An older binding with the same account and identity.
-    pub older_twin: Option<String>,
+    pub older_twin: Option<OlderTwin>,
     /// The credential was good when last seen, and had its propagation time.
     pub credential_works: bool,
 }
@@ -69,12 +69,12 @@ pub async fn observe(
         Ok((identity, listing)) => (identity, Ok(listing)),
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
             (Some(identity), _) => (identity, Err(error)),
-            // A good binding's account is looked after on the word of its status.
-            // Where another read has shown more since, that counts: two passes must not put back each other's client id.
-            (None, Some(recorded)) if good && error.is_disturbance() => {
-                let last = ledger.last_identity();
-                let known = last.map_or(recorded, |last| resolved(desired, last));
-                (known, Err(error))
+            // A good binding's account is looked after on the word of its status, unless others have seen since that the
+            // identity was made again: each would put its own client id back.
+            (None, Some(recorded))
+                if good && error.is_disturbance() && ledger.has_client_id(&recorded.client_id) =>
+            {
+                (recorded, Err(error))
             }
             (None, _) => return Err(error),
         },

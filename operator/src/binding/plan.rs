@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use azwib_crds::{ResolvedIdentity, ServiceAccountCreation, ServiceAccountRole};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::account::{
     AccountConfiguration, CLIENT_ID, Claimant, Drift, ExistingAccount, Field, configuration, holder,
@@ -10,6 +11,7 @@ use super::account::{
 use super::error::Error;
 use super::observe::Observed;
 use super::service_account::ServiceAccountError;
+use super::twins::{OlderTwin, Stands};
 use super::validate::Desired;
 use crate::azure::ListedCredential;
 use crate::azure::safe_line;
@@ -48,6 +50,12 @@ pub enum CredentialStep {
     Keep,
     /// It stands as claimed under this name, and was there before.
     Adopt { name: String },
+    /// It stands as claimed, since then; an older twin looks after it.
+    Provided {
+        by: String,
+        since: Time,
+        adopted: Option<String>,
+    },
     /// It is written, in the identity's turn.
     Write,
     /// It cannot have what it claims now.
@@ -92,29 +100,55 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
 /// Whether the credential stands as claimed, or did when last seen and cannot be looked at now.
 fn is_good(credential: &CredentialStep) -> bool {
     match credential {
-        CredentialStep::Keep | CredentialStep::Adopt { .. } => true,
+        CredentialStep::Keep | CredentialStep::Adopt { .. } | CredentialStep::Provided { .. } => {
+            true
+        }
         CredentialStep::Stop(error) => error.is_disturbance(),
         CredentialStep::Write | CredentialStep::Refuse(_) => false,
     }
 }
 
 fn credential_step(
-    older_twin: Option<String>,
+    older_twin: Option<OlderTwin>,
     listing: Result<Vec<ListedCredential>, Error>,
     decide: impl FnOnce(&[ListedCredential]) -> Decision,
 ) -> CredentialStep {
-    if let Some(older) = older_twin {
-        return CredentialStep::Stop(Error::Duplicate { older });
-    }
+    // What an older one does not provide is not even looked at: two that claim the same would take turns in being wrong.
+    let older_twin = match older_twin {
+        Some(older) if !matches!(older.stands, Stands::Ready { .. }) => {
+            return CredentialStep::Stop(Error::Duplicate(older));
+        }
+        other => other,
+    };
     let listing = match listing {
         Ok(listing) => listing,
         Err(error) => return CredentialStep::Stop(error),
     };
-    match decide(&listing) {
+    let decision = decide(&listing);
+    if let Some(older) = older_twin {
+        return provided(older, decision);
+    }
+    match decision {
         Decision::Keep => CredentialStep::Keep,
         Decision::Adopt { name } => CredentialStep::Adopt { name },
         Decision::Create | Decision::Update => CredentialStep::Write,
         Decision::Refuse(refusal) => CredentialStep::Refuse(refusal),
+    }
+}
+
+/// What an older twin provides that is Ready; nothing is written beside it.
+fn provided(older: OlderTwin, decision: Decision) -> CredentialStep {
+    let adopted = match decision {
+        Decision::Keep => None,
+        Decision::Adopt { name } => Some(name),
+        _ => return CredentialStep::Stop(Error::Duplicate(older)),
+    };
+    match older {
+        OlderTwin {
+            name: by,
+            stands: Stands::Ready { since },
+        } => CredentialStep::Provided { by, since, adopted },
+        other => CredentialStep::Stop(Error::Duplicate(other)),
     }
 }
 

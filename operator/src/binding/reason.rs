@@ -115,6 +115,8 @@ macro_rules! reasons {
 reasons! {
     /// Everything is in place, and the credential had its propagation time.
     Succeeded => Heals,
+    /// An older binding with the same ServiceAccount and identity asks for the same and is Ready; this one takes over when that one goes.
+    ProvidedByOlderBinding => Heals,
     /// The step has not been reached yet.
     Pending => Heals,
     /// The binding is suspended: nothing is written for it.
@@ -169,7 +171,7 @@ reasons! {
     CredentialLimitReached => CurableElsewhere,
     /// Another credential of the identity has the same issuer and subject.
     CredentialExists => CurableElsewhere,
-    /// An older binding has the same ServiceAccount and identity.
+    /// An older binding has the same ServiceAccount and identity, and it asks for something else or is not Ready.
     DuplicateBinding => CurableElsewhere,
     /// The region of the managed identity does not support federated identity credentials.
     RegionNotSupported => NeedsPerson,

@@ -9,7 +9,7 @@ use azwib_crds::{
     ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
     WorkloadIdentityBindingStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::Context;
@@ -18,9 +18,11 @@ use super::cleanup::{Stage, Stopped};
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
 use super::service_account::ServiceAccountError;
+use super::twins::is_provided;
 use super::validate::Desired;
 use crate::kubeutil::answers::say_the_same;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, kept_time, transition};
+use crate::runtime::deliberate::Bug;
 use verdict::Verdict;
 pub use verdict::{propagation_left, stalls_after};
 
@@ -31,6 +33,8 @@ pub struct Finding {
     pub met: bool,
     pub reason: Reason,
     pub message: String,
+    /// Since when, where that was before this pass.
+    pub since: Option<Time>,
 }
 
 /// What one pass has to say. What it does not mention keeps its value.
@@ -59,6 +63,7 @@ impl Report {
             met: true,
             reason,
             message: message.into(),
+            since: None,
         });
     }
 
@@ -70,6 +75,7 @@ impl Report {
             met: false,
             reason,
             message: message.into(),
+            since: None,
         });
     }
 
@@ -240,6 +246,28 @@ pub fn of_applied(
             }
             report.met(ConditionType::CredentialReady, Reason::InPlace, message);
             report.credentials = Some(vec![credential.clone()]);
+            if Bug::TakesOverFromScratch.is_on() && is_provided(binding) {
+                let message = "it is taken over";
+                report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
+            }
+        }
+        AppliedCredential::Provided {
+            credential,
+            by,
+            since,
+        } => {
+            report.findings.push(Finding {
+                condition: ConditionType::CredentialReady,
+                met: true,
+                reason: Reason::ProvidedByOlderBinding,
+                message: format!(
+                    "the older binding \"{by}\" provides the federated identity credential {}; this one takes over when \
+                     it goes",
+                    credential.name
+                ),
+                since: Some(since.clone()),
+            });
+            report.credentials = Some(vec![credential.clone()]);
         }
         // The credentials recorded before this pass, the binding having been read before the record was written.
         AppliedCredential::Withdrawn => {
@@ -343,6 +371,8 @@ pub fn of_suspended(binding: &WorkloadIdentityBinding, desired: Option<&Desired>
         .zip(desired)
         .is_some_and(|(status, desired)| {
             records_good(status, desired)
+                // What another looks after is nothing to be frozen.
+                && !is_provided(binding)
                 && ConditionType::STEPS
                     .iter()
                     .all(|step| is_true(&status.conditions, step.as_str()))
@@ -470,7 +500,16 @@ impl Changes<'_> {
                 } else {
                     ConditionStatus::False
                 };
-                self.set(step, status, finding.reason.as_str(), &finding.message)
+                let reason = finding.reason.as_str();
+                let mut condition = self.set(step, status, reason, &finding.message);
+                let was = find(self.previous, step.as_str()).map(|it| it.status.as_str());
+                if let Some(since) = &finding.since
+                    && was != Some(status.as_str())
+                {
+                    let now = condition.last_transition_time.clone();
+                    condition.last_transition_time = since.clone().min(now);
+                }
+                condition
             }
             (None, Some(kept)) => Condition {
                 observed_generation: Some(self.generation),

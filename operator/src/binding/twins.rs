@@ -1,37 +1,180 @@
 //! Bindings of the same account for the same identity: the oldest alone makes the claim, and it goes on to the next.
+//!
+//! A younger one that asks for the same has what it asks for as long as the oldest is Ready.
 
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{
+    CredentialSpec, ManagedIdentityId, ServiceAccountSpec, WorkloadIdentityBinding,
+    WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
+use super::Context;
 use super::claims::rank;
-use super::validate::{Defaults, identity_id};
+use super::context::readable;
+use super::reason::{ConditionType, Reason};
+use super::validate::{Defaults, identity_id, service_account_name};
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
-/// The oldest of the older bindings with the same account and identity: it alone makes the claim.
+/// The oldest of the older bindings with the same account and identity, which alone makes the claim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OlderTwin {
+    pub name: String,
+    pub stands: Stands,
+}
+
+/// What the older twin means to a younger one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stands {
+    /// It asks for something else: for this field, with both values.
+    ForAnother(String),
+    /// It asks for the same and is not Ready, for this reason; None where nothing is said of it yet.
+    Unready(Option<Reason>),
+    /// It asks for the same and is Ready, with a credential that is in place since then.
+    Ready { since: Time },
+}
+
+/// The older twin of a binding, if it has one.
 pub fn older_twin(
     binding: &WorkloadIdentityBinding,
     identity: &ManagedIdentityId,
     siblings: &[WorkloadIdentityBinding],
     defaults: &Defaults,
-) -> Option<String> {
-    siblings
+) -> Option<OlderTwin> {
+    let older = siblings
         .iter()
-        .filter(|sibling| is_older_twin(sibling, binding, identity, defaults))
+        .filter(|sibling| is_live_twin(sibling, binding.uid().as_deref(), identity, defaults))
+        .filter(|sibling| rank(sibling) < rank(binding))
         .filter(|_| !Bug::TwinsBothCount.is_on())
-        .map(rank)
-        .min()
-        .map(|oldest| oldest.binding.name)
+        .min_by_key(|sibling| rank(sibling))?;
+    Some(OlderTwin {
+        name: older.name_any(),
+        stands: stands(older, binding),
+    })
 }
 
-/// Whether `sibling`, a binding of the same account, comes before this one with the same identity.
-pub fn is_older_twin(
-    sibling: &WorkloadIdentityBinding,
-    binding: &WorkloadIdentityBinding,
-    identity: &ManagedIdentityId,
-    defaults: &Defaults,
-) -> bool {
-    is_live_twin(sibling, binding.uid().as_deref(), identity, defaults)
-        && rank(sibling) < rank(binding)
+fn stands(older: &WorkloadIdentityBinding, younger: &WorkloadIdentityBinding) -> Stands {
+    if let Some(difference) = difference(&older.spec, &younger.spec) {
+        return Stands::ForAnother(difference);
+    }
+    if Bug::DuplicateNeverReady.is_on() {
+        return Stands::Unready(None);
+    }
+    let Some(status) = &older.status else {
+        return Stands::Unready(None);
+    };
+    let ready = find(&status.conditions, ConditionType::Ready.as_str());
+    let credential = find(&status.conditions, ConditionType::CredentialReady.as_str());
+    let is_observed = Some(status.observed_generation) == older.metadata.generation;
+    match (ready, credential) {
+        // A new spec of the older one, which still asks for the same, takes nothing away before it was looked at.
+        (Some(ready), Some(credential))
+            if is_met(ready) && is_met(credential) && (is_observed || is_provided(younger))
+                || Bug::AnyTwinWillDo.is_on() =>
+        {
+            let since = credential.last_transition_time.clone();
+            Stands::Ready { since }
+        }
+        (Some(ready), _) if is_observed && !is_met(ready) => {
+            Stands::Unready(Reason::named(&ready.reason))
+        }
+        _ => Stands::Unready(None),
+    }
+}
+
+fn is_met(condition: &Condition) -> bool {
+    condition.status == ConditionStatus::True.as_str()
+}
+
+/// Whether status says that an older twin provides what the binding asks for.
+pub fn is_provided(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    let conditions = status.map_or(&[][..], |status| &status.conditions);
+    let provided = Reason::ProvidedByOlderBinding.as_str();
+    find(conditions, ConditionType::CredentialReady.as_str())
+        .is_some_and(|it| is_met(it) && it.reason == provided)
+}
+
+/// What reaches the account or the credential and is not the same: the first such field, with both values. Account and
+/// identity are compared elsewhere, as what they mean.
+fn difference(
+    older: &WorkloadIdentityBindingSpec,
+    younger: &WorkloadIdentityBindingSpec,
+) -> Option<String> {
+    // A new field has to be judged here.
+    let WorkloadIdentityBindingSpec {
+        identity: _,
+        service_account,
+        credential,
+        // These say when it is made, what becomes of it, and whether it is looked after: not what it is.
+        deletion_policy: _,
+        suspend: _,
+    } = older;
+    let ServiceAccountSpec {
+        name: _,
+        role,
+        creation: _,
+        token_expiration_seconds,
+    } = service_account;
+    let CredentialSpec { audience, adoption } = credential;
+    let other = &younger.service_account;
+    let values = [
+        (
+            "credential.audience",
+            audience.clone(),
+            younger.credential.audience.clone(),
+        ),
+        (
+            "credential.adoption",
+            format!("{adoption:?}"),
+            format!("{:?}", younger.credential.adoption),
+        ),
+        (
+            "serviceAccount.role",
+            format!("{role:?}"),
+            format!("{:?}", other.role),
+        ),
+        (
+            "serviceAccount.tokenExpirationSeconds",
+            token_expiration_seconds.to_string(),
+            other.token_expiration_seconds.to_string(),
+        ),
+    ];
+    let found = values.into_iter().find(|(_, older, own)| older != own);
+    found.map(|(field, older, own)| format!("spec.{field} is {older} there and {own} here"))
+}
+
+/// Has the younger twins of a binding looked at after a status of it that says something new to them.
+pub fn wake_younger(
+    before: &WorkloadIdentityBinding,
+    after: &WorkloadIdentityBinding,
+    ctx: &Context,
+) {
+    if says(before.status.as_ref()) == says(after.status.as_ref()) {
+        return;
+    }
+    let namespace = after.namespace().unwrap_or_default();
+    let siblings = ctx
+        .bindings
+        .of_account(&namespace, &service_account_name(after));
+    let younger = readable(&siblings)
+        .filter(|sibling| sibling.uid() != after.uid() && rank(after) < rank(sibling));
+    let younger: Vec<_> = younger.map(BindingRef::of).collect();
+    if !younger.is_empty() {
+        ctx.with_identity(after, |identity| ctx.ledgers.of(identity).wake(younger));
+    }
+}
+
+/// What a status says to younger twins.
+fn says(status: Option<&WorkloadIdentityBindingStatus>) -> Option<(bool, &str, i64)> {
+    let status = status?;
+    let ready = find(&status.conditions, ConditionType::Ready.as_str())?;
+    let in_place = is_true(&status.conditions, ConditionType::CredentialReady.as_str());
+    // Of one that is Ready the reason does not matter.
+    let reason = if is_met(ready) { "" } else { &ready.reason };
+    Some((in_place, reason, status.observed_generation))
 }
 
 /// Whether `sibling`, a binding of the same account, is another than the one with this UID, is for that identity, and is

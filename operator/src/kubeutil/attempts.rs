@@ -31,7 +31,7 @@ pub enum Pace {
 /// What stands against an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Failures in a row for the same reason, from 1.
+    /// Failures in a row for the same reason.
     pub failures: u32,
     /// How long the reason has stood.
     pub since: Duration,
@@ -78,11 +78,22 @@ impl Entry {
 impl Attempts {
     /// Notes one more failure of the object with this UID. Another reason than the last one starts anew.
     pub fn failed(&self, uid: &str, reason: &str) -> Standing {
+        self.note(uid, reason, 1)
+    }
+
+    /// Notes that the reason still stands and no try was made: the next one comes no later for it.
+    pub fn waited(&self, uid: &str, reason: &str) -> Standing {
+        self.note(uid, reason, 0)
+    }
+
+    fn note(&self, uid: &str, reason: &str, failures: u32) -> Standing {
         let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let before = entries.get(uid).filter(|entry| entry.reason == reason);
         let standing = Standing {
-            failures: before.map_or(0, |entry| entry.failures).saturating_add(1),
+            failures: before
+                .map_or(0, |entry| entry.failures)
+                .saturating_add(failures),
             since: before.map_or(Duration::ZERO, |entry| entry.stood_at(now)),
             before: before.map(|entry| entry.stood_at(entry.last)),
         };
@@ -212,6 +223,7 @@ mod tests {
             1,
             "objects do not share their count"
         );
+        assert_eq!(attempts.waited("a", "Throttled").failures, 2);
         assert_eq!(attempts.failed("a", "ScopeLocked"), Standing::FIRST);
         attempts.forget("a");
         assert_eq!(attempts.failed("a", "ScopeLocked").failures, 1);

@@ -7,6 +7,7 @@ pub mod cut;
 pub mod field_ownership;
 pub mod retry_after;
 pub mod server_side_apply;
+pub mod touched;
 pub mod watch_course;
 
 /// Field manager of everything that azwib applies.

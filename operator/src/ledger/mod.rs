@@ -162,6 +162,12 @@ impl Ledgers {
         }
     }
 
+    /// The identity as this process has read it last.
+    pub fn last_identity(&self, id: &ManagedIdentityId) -> Option<Identity> {
+        let ledger = lock(&self.entries).get(id)?;
+        ledger.identity.last()
+    }
+
     /// The ledger of this identity.
     pub fn of(&self, id: &ManagedIdentityId) -> Arc<Ledger> {
         let mut entries = lock(&self.entries);

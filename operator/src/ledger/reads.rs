@@ -70,9 +70,10 @@ impl Ledger {
         }
     }
 
-    /// The identity as it was last read, however long ago.
-    pub fn last_identity(&self) -> Option<Identity> {
-        self.identity.last()
+    /// Whether the identity had this client id when it was read last, as far as this process knows.
+    pub fn has_client_id(&self, client_id: &str) -> bool {
+        let last = self.identity.last();
+        last.is_none_or(|last| last.client_id.to_string() == client_id)
     }
 
     /// Whether nobody has looked through the bindings of the identity with this read of it.

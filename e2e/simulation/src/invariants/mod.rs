@@ -31,7 +31,7 @@ pub use kubernetes::kubernetes_call;
 pub use ours::{OURS, RECORDED};
 pub use requests::Target;
 pub(crate) use requests::{credential_of, identity_of, operation};
-pub use stays_ready::STAYS_READY;
+pub use stays_ready::{RENAME_KEEPS_READY, STAYS_READY};
 
 /// An identity never has more credentials than it may have.
 pub const LIMIT: &str = "never-more-than-the-limit";

@@ -1,10 +1,13 @@
 //! A good binding stays Ready.
 
+use std::collections::BTreeMap;
+
 use azwib_crds::{CredentialAdoption, WorkloadIdentityBinding};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::bindings::{account, condition, is_ready};
+use crate::bindings::{account, age, asks_for_the_same, condition, is_ready};
+use crate::kubernetes::Kind;
 use crate::setup::ISSUER;
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -12,14 +15,15 @@ use crate::world::subject;
 
 /// A binding that was good stays Ready as long as its credential stands.
 pub const STAYS_READY: &str = "good-stays-ready";
+/// One that an older binding provides with what it asks for stays so too, and when that one goes.
+pub const RENAME_KEEPS_READY: &str = "rename-keeps-ready";
 
 /// What takes Ready away although the credential stands.
-const OTHER_REASONS: [&str; 5] = [
+const OTHER_REASONS: [&str; 4] = [
     "ServiceAccountConflict",
     "NamespaceTerminating",
     "ServiceAccountRefused",
     "BindingRefused",
-    "DuplicateBinding",
 ];
 
 /// Judges a status that was written after `before`.
@@ -42,7 +46,9 @@ pub(super) fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIde
     let Some(now) = condition(binding, "Ready") else {
         return;
     };
-    if OTHER_REASONS.contains(&now.reason.as_str()) {
+    if OTHER_REASONS.contains(&now.reason.as_str())
+        || now.reason == "DuplicateBinding" && has_other_or_unready_twin(shared, before, binding)
+    {
         return;
     }
     let Some(identity) = binding.spec.identity.resource_id.as_deref() else {
@@ -67,14 +73,59 @@ pub(super) fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIde
         })
     });
     if stands {
+        let invariant = if was["reason"] == "ProvidedByOlderBinding" {
+            RENAME_KEEPS_READY
+        } else {
+            STAYS_READY
+        };
         shared.violated(
-            STAYS_READY,
+            invariant,
             format!(
                 "{namespace}/{:?} lost Ready for {}: {}",
                 binding.metadata.name, now.reason, now.message
             ),
         );
     }
+}
+
+/// Whether at some time since this status an older binding of the account and identity asked for something else, or was not
+/// Ready.
+fn has_other_or_unready_twin(
+    shared: &Shared,
+    before: &Value,
+    binding: &WorkloadIdentityBinding,
+) -> bool {
+    let (mut since, mut seen) = (0, BTreeMap::new());
+    let mut found = false;
+    for change in shared.cluster.changes(Kind::Binding, 0).0 {
+        let is_of_before = change.object["status"] == *before;
+        let Ok(other) = serde_json::from_value::<WorkloadIdentityBinding>(change.object) else {
+            continue;
+        };
+        if other.metadata.uid == binding.metadata.uid {
+            if is_of_before {
+                since = change.version;
+            }
+            continue;
+        }
+        let is_older_twin = account(&other) == account(binding)
+            && other.spec.identity == binding.spec.identity
+            && age(&other) < age(binding);
+        let provides = is_ready(&other) && asks_for_the_same(&other, binding);
+        if is_older_twin {
+            let name = other.metadata.uid.unwrap_or_default();
+            seen.entry(name)
+                .or_insert_with(Vec::new)
+                .push((change.version, provides));
+        }
+    }
+    for versions in seen.values() {
+        let last_before = versions.iter().rev().find(|(version, _)| *version <= since);
+        let mut later = versions.iter().filter(|(version, _)| *version > since);
+        found |= last_before.is_some_and(|(_, provides)| !provides)
+            || later.any(|(_, provides)| !provides);
+    }
+    found
 }
 
 /// Whether a credential of this name can be the binding's: its own, or one that it may adopt.

@@ -256,7 +256,8 @@ pub(super) async fn twins_go_together(shared: &Shared, world: &World) {
     let Some(younger) = created else {
         return;
     };
-    shared.cluster.until(&younger, PATIENCE, is_duplicate).await;
+    let relies = shared.cluster.until(&younger, PATIENCE, knows_of_older);
+    relies.await;
     delete(&older, shared);
     shared.sleep(0..=100).await;
     if shared.chance(500) {
@@ -265,6 +266,43 @@ pub(super) async fn twins_go_together(shared: &Shared, world: &World) {
     }
     shared.sleep(0..=100).await;
     delete(&younger, shared);
+}
+
+/// A binding is renamed: another one that asks for the same comes, and once that is Ready the old one goes, as tools do it
+/// that prune last.
+pub(super) async fn rename(shared: &Shared, world: &World) {
+    let Some((old, _)) = holder(shared, world).await else {
+        return;
+    };
+    let Some(before) = shared.cluster.binding(&old.namespace, &old.name) else {
+        return;
+    };
+    let mut spec = before.spec;
+    if shared.chance(200) {
+        spec.deletion_policy = DeletionPolicy::Retain;
+    }
+    let name = format!("b-{}", shared.draw(0..=99));
+    let new = Key::new(Kind::Binding, &old.namespace, &name);
+    if !create(&new, &spec, shared) {
+        return;
+    }
+    if shared.cluster.until(&new, PATIENCE, is_ready).await {
+        shared.count("renamed");
+    }
+    match shared.draw(0..=4) {
+        0 => crash(shared),
+        1 => {
+            let stall = shared.draw(1..=10);
+            shared.stall_watches(Duration::from_secs(stall));
+        }
+        _ => {}
+    }
+    shared.sleep(0..=300).await;
+    delete(&old, shared);
+    if shared.chance(200) {
+        shared.sleep(0..=300).await;
+        crash(shared);
+    }
 }
 
 /// A binding goes and comes back under its name, and the next process begins with a list that shows it going.
@@ -317,8 +355,9 @@ fn is_recorded(binding: &WorkloadIdentityBinding) -> bool {
     credentials.any(|it| it.origin == CredentialOrigin::Pending)
 }
 
-fn is_duplicate(binding: &WorkloadIdentityBinding) -> bool {
-    condition(binding, "CredentialReady").is_some_and(|it| it.reason == "DuplicateBinding")
+fn knows_of_older(binding: &WorkloadIdentityBinding) -> bool {
+    let reasons = ["DuplicateBinding", "ProvidedByOlderBinding"];
+    condition(binding, "CredentialReady").is_some_and(|it| reasons.contains(&it.reason.as_str()))
 }
 
 fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {

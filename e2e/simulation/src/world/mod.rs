@@ -80,6 +80,7 @@ enum Step {
     FreshReadsWithoutRole,
     IdentityGoneAtDeletion,
     TwinsGoTogether,
+    RenameBinding,
     RecreationAtRestart,
     WatchesEndAtOnce,
     RefuseByAdmission,
@@ -161,6 +162,8 @@ fn any_step(shared: &Shared) -> Step {
         FreshReadsWithoutRole,
         IdentityGoneAtDeletion,
         TwinsGoTogether,
+        RenameBinding,
+        RenameBinding,
         RecreationAtRestart,
         WatchesEndAtOnce,
         RefuseByAdmission,
@@ -224,6 +227,7 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::RecreationAtRestart => coincidence::recreation_at_restart(shared, world).await,
         Step::DeletionsThrottled => coincidence::deletions_throttled(shared, world).await,
         Step::LeftoverRemoved => coincidence::leftover_removed(shared, world).await,
+        Step::RenameBinding => coincidence::rename(shared, world).await,
         Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
         Step::EditAccount
         | Step::FightOverAccount

@@ -19,6 +19,26 @@ fn write(kind: AzureErrorKind) -> Error {
 }
 
 #[test]
+fn a_younger_twin_stalls_only_with_what_the_older_one_does_not_get_over_by_itself() {
+    for (stands, heals) in [
+        (Stands::Unready(None), true),
+        (Stands::Unready(Some(Reason::Propagating)), true),
+        (Stands::Unready(Some(Reason::AzureUnavailable)), true),
+        (Stands::Unready(Some(Reason::Suspended)), false),
+        (Stands::Unready(Some(Reason::CredentialLimitReached)), false),
+        (Stands::Unready(Some(Reason::PolicyDenied)), false),
+        (Stands::ForAnother("spec.x".to_owned()), false),
+    ] {
+        let error = Error::Duplicate(OlderTwin {
+            name: "a-older".to_owned(),
+            stands: stands.clone(),
+        });
+        assert_eq!(error.heals_with_older(), heals, "{stands:?}");
+        assert!(error.message().contains("\"a-older\""));
+    }
+}
+
+#[test]
 fn every_failed_write_has_its_reason_and_its_pace() {
     let throttled = AzureErrorKind::Throttled { retry_after: None };
     for (kind, reason, pace) in [

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::account::CLIENT_ID;
+use crate::binding::reason::Reason;
 
 const ISSUER: &str = "https://oidc.example/";
 
@@ -185,8 +186,12 @@ fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_fi
     assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
 }
 
-fn stepped(older_twin: Option<&str>, decision: Decision) -> CredentialStep {
-    credential_step(older_twin.map(str::to_owned), Ok(vec![]), |_| decision)
+fn stepped(older_twin: Option<Stands>, decision: Decision) -> CredentialStep {
+    let older_twin = older_twin.map(|stands| OlderTwin {
+        name: "a-older".to_owned(),
+        stands,
+    });
+    credential_step(older_twin, Ok(vec![]), |_| decision)
 }
 
 #[test]
@@ -215,13 +220,58 @@ fn the_credential_is_kept_adopted_written_or_refused() {
 }
 
 #[test]
-fn the_credential_of_a_younger_twin_is_not_even_looked_at() {
+fn what_an_older_twin_does_not_provide_is_not_even_looked_at() {
     // Two that claim the same would take turns in being wrong: the younger one leaves even what is there alone.
-    let twin = stepped(Some("a-older"), Decision::Keep);
-    let CredentialStep::Stop(Error::Duplicate { older }) = twin else {
-        panic!("{twin:?}");
+    for stands in [
+        Stands::ForAnother("spec.x is 1 there and 2 here".to_owned()),
+        Stands::Unready(Some(Reason::PolicyDenied)),
+        Stands::Unready(None),
+    ] {
+        let twin = stepped(Some(stands.clone()), Decision::Keep);
+        let CredentialStep::Stop(Error::Duplicate(older)) = twin else {
+            panic!("{twin:?}");
+        };
+        assert_eq!((older.name.as_str(), older.stands), ("a-older", stands));
+    }
+}
+
+#[test]
+fn what_a_ready_older_twin_provides_is_taken_as_it_stands_and_never_written() {
+    let since = Time(Timestamp::from_second(7).unwrap());
+    let ready = || {
+        Some(Stands::Ready {
+            since: since.clone(),
+        })
     };
-    assert_eq!(older, "a-older");
+    let name = "by-hand".to_owned();
+    let taken = [
+        (Decision::Keep, None),
+        (Decision::Adopt { name: name.clone() }, Some(name)),
+    ];
+    for (decision, expected) in taken {
+        let step = stepped(ready(), decision);
+        let CredentialStep::Provided {
+            by,
+            since: at,
+            adopted,
+        } = step
+        else {
+            panic!("{step:?}");
+        };
+        assert_eq!((by.as_str(), at), ("a-older", since.clone()));
+        assert_eq!(adopted, expected);
+    }
+    let exists = Refusal::CredentialExists {
+        identical: false,
+        name: "by-hand".to_owned(),
+    };
+    for decision in [Decision::Create, Decision::Update, Decision::Refuse(exists)] {
+        let step = stepped(ready(), decision);
+        let CredentialStep::Stop(error @ Error::Duplicate(_)) = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!(error.older_that_is_wrong(), Some("a-older"));
+    }
 }
 
 #[test]

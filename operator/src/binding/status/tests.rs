@@ -1,10 +1,12 @@
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::service_account::ServiceAccountError;
+use crate::binding::twins::{OlderTwin, Stands};
 use crate::ledger::NotNow;
 use crate::ledger::plan::Refusal;
 
 mod account;
+mod provided;
 mod refused;
 mod stalled;
 
@@ -17,6 +19,14 @@ fn binding() -> WorkloadIdentityBinding {
          generation: 3, uid: u}}, spec: {{identity: {{resourceId: {ID}}}}}}}"
     ))
     .unwrap()
+}
+
+/// Of a binding that is older and was not looked at yet.
+fn duplicate_of(older: &str) -> Error {
+    Error::Duplicate(OlderTwin {
+        name: older.to_owned(),
+        stands: Stands::Unready(None),
+    })
 }
 
 fn with(status: WorkloadIdentityBindingStatus) -> WorkloadIdentityBinding {
@@ -396,12 +406,7 @@ fn messages_say_what_to_do() {
             }),
             "\"by-hand\"",
         ),
-        (
-            Error::Duplicate {
-                older: "first".to_owned(),
-            },
-            "\"first\"",
-        ),
+        (duplicate_of("first"), "\"first\""),
         (
             write_failed(AzureErrorKind::AuthorizationFailed),
             "grant the operator",

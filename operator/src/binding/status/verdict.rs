@@ -58,12 +58,21 @@ impl Verdict {
             };
         }
         let account = service_account_name(binding);
-        Self {
-            status: ConditionStatus::True,
-            reason: Reason::Succeeded.to_string(),
-            message: format!(
-                "pods that use the service account {account} can get tokens of the managed identity"
-            ),
+        let message = format!(
+            "pods that use the service account {account} can get tokens of the managed identity"
+        );
+        let provided = Reason::ProvidedByOlderBinding;
+        match steps.iter().find(|step| step.reason == provided.as_str()) {
+            None => Self {
+                status: ConditionStatus::True,
+                reason: Reason::Succeeded.to_string(),
+                message,
+            },
+            Some(step) => Self {
+                status: ConditionStatus::True,
+                reason: provided.to_string(),
+                message: format!("{message}; {}", step.message),
+            },
         }
     }
 

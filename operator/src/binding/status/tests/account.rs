@@ -53,9 +53,7 @@ fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
             account: None,
             account_waits: true,
             credential: AppliedCredential::NotReached,
-            error: Some(Error::Duplicate {
-                older: "older".to_owned(),
-            }),
+            error: Some(duplicate_of("older")),
             ..done()
         };
         let report = of_applied(&binding(), &applied, ISSUER, keep);

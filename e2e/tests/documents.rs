@@ -1,0 +1,129 @@
+//! The documents for people: their links lead somewhere, and their YAML can be read.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use azwib_e2e::environment::repository;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Folders that hold what is built or fetched, and what versions are kept in.
+const NOT_OURS: [&str; 4] = ["target", "bin", ".git", ".venv"];
+
+fn documents() -> Vec<PathBuf> {
+    let mut folders = vec![repository()];
+    let mut documents = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path();
+            let name = entry.file_name();
+            if entry.file_type().unwrap().is_dir() {
+                if !NOT_OURS.iter().any(|other| name == *other) {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|it| it == "md") {
+                documents.push(path);
+            }
+        }
+    }
+    assert!(documents.len() > 5, "{documents:?}");
+    documents
+}
+
+/// The text of a document without its code, and the blocks of code, each with its language and without indentation.
+fn parts(document: &str) -> (String, Vec<(String, String)>) {
+    let (mut text, mut blocks) = (String::new(), Vec::new());
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.trim_start().strip_prefix("```") else {
+            text.push_str(line);
+            text.push('\n');
+            continue;
+        };
+        let indentation = line.len() - line.trim_start().len();
+        let code = lines
+            .by_ref()
+            .take_while(|line| line.trim() != "```")
+            .map(|line| format!("{}\n", line.get(indentation..).unwrap_or_default()));
+        blocks.push((language.to_owned(), code.collect()));
+    }
+    (text, blocks)
+}
+
+/// What a heading is called in a link.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        letter if letter.is_alphanumeric() => Some(letter),
+        _ => None,
+    });
+    kept.collect::<String>().to_lowercase()
+}
+
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let (text, _) = parts(&fs::read_to_string(document).unwrap());
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect()
+}
+
+/// Where the links of a text lead to, those out of the repository left out.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '\n']).next())
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+}
+
+#[test]
+fn every_link_within_the_repository_leads_somewhere() {
+    for document in documents() {
+        let (text, _) = parts(&fs::read_to_string(&document).unwrap());
+        for target in targets(&text) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            let from = document.display();
+            assert!(file.exists(), "{from}: {target}");
+            let is_there = anchor.is_empty() || anchors(&file).contains(anchor);
+            assert!(is_there, "{from}: {target}");
+        }
+    }
+}
+
+#[test]
+fn every_block_of_yaml_can_be_read() {
+    for document in documents() {
+        let (_, blocks) = parts(&fs::read_to_string(&document).unwrap());
+        for (_, code) in blocks.iter().filter(|(language, _)| language == "yaml") {
+            for part in serde_yaml_ng::Deserializer::from_str(code) {
+                let read = Value::deserialize(part);
+                assert!(read.is_ok(), "{}: {read:?}:\n{code}", document.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_contents_of_the_user_guide_name_each_of_its_chapters() {
+    let guide = repository().join("docs/user-guide.md");
+    let (text, _) = parts(&fs::read_to_string(guide).unwrap());
+    let chapters: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|title| format!("- [{title}](#{})", anchor(title)))
+        .collect();
+    let listed: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("- ["))
+        .take_while(|line| line.starts_with("- ["))
+        .collect();
+    assert_eq!(listed, chapters);
+}

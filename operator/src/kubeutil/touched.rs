@@ -1,0 +1,104 @@
+//! Which objects of a watch there is something new about.
+//!
+//! kube-runtime tells of an object of a list as soon as it is decoded; its store shows it once the whole list is there. Who
+//! looked in between would find no object, or the one of the list before, and would not be told again.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::{Stream, TryStreamExt, stream};
+use kube_runtime::reflector::{Lookup, Store};
+use kube_runtime::watcher::{self, Event};
+
+use crate::runtime::deliberate::Bug;
+
+/// Objects that were changed or deleted, and after a list all of it with those that it does not name any more. The store
+/// is the one that these events go to, and they have to go there first.
+pub fn touched<K>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+    store: Store<K>,
+) -> impl Stream<Item = Result<K, watcher::Error>>
+where
+    K: Lookup + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let mut before = Vec::new();
+    let objects = events.map_ok(move |event| {
+        let objects = match event {
+            Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
+            Event::InitApply(object) if Bug::ToldBeforeListed.is_on() => vec![Arc::new(object)],
+            Event::InitDone if Bug::ToldBeforeListed.is_on() => Vec::new(),
+            Event::Init => {
+                before = store.state();
+                Vec::new()
+            }
+            Event::InitApply(_) => Vec::new(),
+            Event::InitDone => listed(std::mem::take(&mut before), store.state()),
+        };
+        // One by one, so that those of a long list are not there twice.
+        let owned = objects.into_iter().map(Arc::unwrap_or_clone);
+        stream::iter(owned.map(Ok))
+    });
+    objects.try_flatten()
+}
+
+/// What a list has shown, and what was there before and is not any more.
+fn listed<K: Lookup>(before: Vec<Arc<K>>, now: Vec<Arc<K>>) -> Vec<Arc<K>> {
+    let gone: Vec<_> = {
+        let is_there: HashSet<_> = now.iter().map(|it| (it.namespace(), it.name())).collect();
+        let before = before.into_iter();
+        before
+            .filter(|it| !is_there.contains(&(it.namespace(), it.name())))
+            .collect()
+    };
+    [now, gone].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use k8s_openapi::api::core::v1::ServiceAccount;
+    use kube::ResourceExt;
+    use kube_runtime::WatchStreamExt;
+    use kube_runtime::reflector::store;
+
+    use super::*;
+
+    fn account(name: &str) -> ServiceAccount {
+        let metadata = serde_json::json!({ "name": name, "namespace": "shop" });
+        serde_json::from_value(serde_json::json!({ "metadata": metadata })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_is_told_of_an_object_finds_it_in_the_store() {
+        let (accounts, writer) = store::<ServiceAccount>();
+        let list = |names: [&str; 2]| {
+            let objects = names.map(|name| Event::InitApply(account(name)));
+            [vec![Event::Init], objects.into(), vec![Event::InitDone]].concat()
+        };
+        let changes = vec![Event::Apply(account("c")), Event::Delete(account("a"))];
+        let events = [list(["a", "b"]), changes, list(["c", "d"])].concat();
+        let events = stream::iter(events.into_iter().map(Ok)).reflect(writer);
+        let told = touched(events, accounts.clone()).map(|told| {
+            let name = told.unwrap().name_any();
+            let is_there = accounts.state().iter().any(|it| it.name_any() == name);
+            (name, is_there)
+        });
+        let mut told: Vec<_> = told.collect().await;
+        // A list comes in no order.
+        told[..2].sort();
+        told[4..6].sort();
+        let expected = [
+            ("a", true),
+            ("b", true),
+            ("c", true),
+            ("a", false),
+            ("c", true),
+            ("d", true),
+            ("b", false),
+        ];
+        let told: Vec<_> = told.iter().map(|(name, is)| (name.as_str(), *is)).collect();
+        assert_eq!(told, expected);
+    }
+}
