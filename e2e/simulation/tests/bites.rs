@@ -40,9 +40,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::IdentityReadOnce
         | Bug::TwinsBothCount
         | Bug::DuplicateNeverReady
-        | Bug::AnyTwinWillDo
-        | Bug::RefusedFinalizerDropped
-        | Bug::ToldBeforeListed => &[TRUE_REASON],
+        | Bug::RefusedFinalizerDropped => &[TRUE_REASON],
         Bug::SubjectUnchecked
         | Bug::RetainIgnored
         | Bug::NoHandOver

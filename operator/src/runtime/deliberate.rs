@@ -70,8 +70,6 @@ pub enum Bug {
     TwinsBothCount,
     /// A binding that asks for what an older one has is not Ready before that one is gone.
     DuplicateNeverReady,
-    /// A binding is Ready whatever the older one says that it relies on.
-    AnyTwinWillDo,
     /// Who takes over begins anew.
     TakesOverFromScratch,
     /// Status is written in every pass.
@@ -82,8 +80,6 @@ pub enum Bug {
     AnothersFinalizer,
     /// A watch that ends at once is opened again at once.
     EmptyWatchAtOnce,
-    /// An object of a list is looked at before the store shows it.
-    ToldBeforeListed,
     /// A refusal of the finalizer is taken for a race.
     RefusedFinalizerDropped,
     /// What the answer to a write says is not looked at.
@@ -96,7 +92,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 39] = [
         Self::NoTurn,
         Self::NewestFirst,
         Self::RetryAfterIgnored,
@@ -127,13 +123,11 @@ impl Bug {
         Self::IdentityReadOnce,
         Self::TwinsBothCount,
         Self::DuplicateNeverReady,
-        Self::AnyTwinWillDo,
         Self::TakesOverFromScratch,
         Self::StatusAlwaysWritten,
         Self::WritesWhatStands,
         Self::AnothersFinalizer,
         Self::EmptyWatchAtOnce,
-        Self::ToldBeforeListed,
         Self::RefusedFinalizerDropped,
         Self::AnswerUnread,
         Self::NoBrake,
