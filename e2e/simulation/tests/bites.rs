@@ -41,9 +41,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::IdentityReadOnce
         | Bug::TwinsBothCount
         | Bug::DuplicateNeverReady
-        | Bug::AnyTwinWillDo
         | Bug::RefusedFinalizerDropped
-        | Bug::ToldBeforeListed
         | Bug::ForeignStatusBelieved
         | Bug::LostRecordHolds => &[TRUE_REASON],
         Bug::SubjectUnchecked

@@ -13,7 +13,8 @@ use crate::{CLIENT_ID, owners};
 const OLDER: &str = "a-older";
 const YOUNGER: &str = "b-younger";
 
-async fn bind(
+/// Binds the ServiceAccount `orders`; `more` goes on with the spec after its `name`.
+pub(crate) async fn bind(
     shop: &Namespace<'_>,
     name: &str,
     identity: &ManagedIdentity,

@@ -2,29 +2,19 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::Environment;
-use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation, condition, observed};
+use azwib_e2e::environment::{Namespace, annotation, condition, observed};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
+use crate::shared_account::bind;
 use crate::{CLIENT_ID, owners};
 
 /// Bindings that are as old as each other stand in the order of their names.
 const OLD: &str = "a-old";
 const NEW: &str = "b-new";
 const PROVIDED: &str = "ProvidedByOlderBinding";
-
-async fn bind(
-    shop: &Namespace<'_>,
-    name: &str,
-    identity: &ManagedIdentity,
-    more: &str,
-) -> anyhow::Result<()> {
-    let id = identity.resource_id();
-    let spec = format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: orders}}{more}");
-    shop.bind(name, &spec).await
-}
 
 fn ready(binding: &WorkloadIdentityBinding) -> &Condition {
     condition(binding, "Ready").unwrap()

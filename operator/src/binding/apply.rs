@@ -110,6 +110,13 @@ async fn carry_out(
     let waiting = applied
         .account_waits
         .then_some(Error::from(ServiceAccountError::WaitingForCredential));
+    // An account that was refused is tried first. Each try would record a write and withdraw that again; and who waited for
+    // a slot that it does not take would be called for it again and again.
+    if status::account_failed(binding)
+        && let Some(account) = account.take()
+    {
+        applied.account = Some(account.apply().await?);
+    }
     let claim = Claimed {
         contender,
         contenders,
@@ -142,12 +149,6 @@ async fn carry_out(
             Ok(Taken::InPlace(credential)) => Ok(InPlace(credential)),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
-                // An account that was refused is tried first: each try would record a write and withdraw that again.
-                if status::account_failed(binding)
-                    && let Some(account) = account.take()
-                {
-                    applied.account = Some(account.apply().await?);
-                }
                 if !Bug::RecordedAfterPut.is_on() {
                     applied.recorded = Some(record(&claim, binding, ctx).await?);
                     ledger.recorded(&claim.contender.claim.name);

@@ -40,7 +40,7 @@ pub struct Watches {
     pub bindings: Bindings,
     pub accounts: Store<ExistingAccount>,
     /// Resolves once the first list of bindings is in the store. (`Store::wait_until_ready` wakes one waiter only, and
-    /// that is the applier.)
+    /// those are the passes.)
     pub synced: oneshot::Receiver<()>,
     /// What the watches ask to be looked at.
     pub requests: Queue,

@@ -22,9 +22,13 @@ pub struct Requests {
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// The annotation's value and the generation. None where the request has to be seen again.
-    asked: Option<u64>,
+    /// The annotation's value and the generation.
+    asked: (u64, Option<i64>),
+    /// Whether it has to be seen again.
+    untold: bool,
     since: Instant,
+    /// Whether it is by a new spec alone, and not by the annotation: nobody says that a recent read is wrong.
+    recent_will_do: bool,
 }
 
 /// What is new about a binding when a pass begins.
@@ -50,43 +54,51 @@ impl Requests {
     /// Takes note of what the binding asks for, and says whether that is new. One request is seen once: the status that
     /// says that it was served may take a moment to come back.
     pub fn see(&self, binding: &WorkloadIdentityBinding) -> News {
-        let asked = Some(hash(&(
-            binding.annotations().get(RECONCILE_REQUESTED_AT),
-            binding.metadata.generation,
-        )));
+        let annotation = hash(&binding.annotations().get(RECONCILE_REQUESTED_AT));
+        let asked = (annotation, binding.metadata.generation);
         let mut seen = self.seen();
         let Some(known) = seen.get_mut(&key(binding)) else {
             // What an earlier process was asked for, or what came before it: a read by this one answers that.
             let since = self.started;
-            seen.insert(key(binding), Seen { asked, since });
+            let first = Seen {
+                asked,
+                untold: false,
+                since,
+                recent_will_do: true,
+            };
+            seen.insert(key(binding), first);
             return News::Start;
         };
         if known.asked == asked {
-            return News::Nothing;
+            let untold = std::mem::take(&mut known.untold);
+            return if untold { News::Request } else { News::Nothing };
         }
-        let since = Instant::now();
-        *known = Seen { asked, since };
+        *known = Seen {
+            asked,
+            untold: false,
+            since: Instant::now(),
+            recent_will_do: known.asked.0 == annotation,
+        };
         News::Request
     }
 
     /// What was new about the binding was not told: it is to be told again.
     pub fn see_again(&self, binding: &WorkloadIdentityBinding) {
         if let Some(known) = self.seen().get_mut(&key(binding)) {
-            known.asked = None;
+            known.untold = true;
         }
     }
 
     /// What fresh reads the binding asks for, by its annotation or by a spec that was not looked at yet.
     pub fn of(&self, binding: &WorkloadIdentityBinding) -> Option<Requested> {
         let is_annotated = binding.annotations().contains_key(RECONCILE_REQUESTED_AT);
-        let is_changed = spec_has_changed(binding);
-        if !is_annotated && !is_changed {
+        if !is_annotated && !spec_has_changed(binding) {
             return None;
         }
         let seen = self.seen().get(&key(binding)).copied()?;
         Some(Requested {
             since: seen.since,
-            recent_will_do: is_changed,
+            recent_will_do: seen.recent_will_do,
         })
     }
 
@@ -141,6 +153,12 @@ mod tests {
         binding
     }
 
+    fn observed(requested: &str, generation: i64) -> WorkloadIdentityBinding {
+        let mut binding = binding(Some(requested), generation);
+        binding.status.get_or_insert_default().observed_generation = generation;
+        binding
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_is_new_once_and_counts_from_when_it_was_seen() {
         let requests = Requests::default();
@@ -154,6 +172,8 @@ mod tests {
             (binding(Some("a"), 1), News::Nothing, Some(asked), false),
             (binding(Some("b"), 1), News::Request, Some(asked), false),
             (binding(Some("b"), 2), News::Request, Some(asked), true),
+            // Also once its status tells of that spec.
+            (observed("b", 2), News::Nothing, Some(asked), true),
         ] {
             assert_eq!(requests.see(&binding), news);
             let requested = since.map(|since| Requested {

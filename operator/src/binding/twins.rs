@@ -71,8 +71,7 @@ fn stands(older: &WorkloadIdentityBinding, younger: &WorkloadIdentityBinding) ->
     match (ready, credential) {
         // A new spec of the older one, which still asks for the same, takes nothing away before it was looked at.
         (Some(ready), Some(credential))
-            if is_met(ready) && is_met(credential) && (is_observed || is_provided(younger))
-                || Bug::AnyTwinWillDo.is_on() =>
+            if is_met(ready) && is_met(credential) && (is_observed || is_provided(younger)) =>
         {
             let since = credential.last_transition_time.clone();
             Stands::Ready { since }

@@ -11,8 +11,6 @@ use futures::{Stream, TryStreamExt, stream};
 use kube_runtime::reflector::{Lookup, Store};
 use kube_runtime::watcher::{self, Event};
 
-use crate::runtime::deliberate::Bug;
-
 /// Objects that were changed or deleted, and after a list all of it with those that it does not name any more. The store
 /// is the one that these events go to, and they have to go there first.
 pub fn touched<K>(
@@ -27,8 +25,6 @@ where
     let objects = events.map_ok(move |event| {
         let objects = match event {
             Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
-            Event::InitApply(object) if Bug::ToldBeforeListed.is_on() => vec![Arc::new(object)],
-            Event::InitDone if Bug::ToldBeforeListed.is_on() => Vec::new(),
             Event::Init => {
                 before = store.state();
                 Vec::new()

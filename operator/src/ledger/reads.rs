@@ -154,10 +154,10 @@ impl Ledger {
     ) -> Result<Option<ListedCredential>, ReadError> {
         let settle_time = self.shared.settings.write_settle_time;
         let certain = || match lock(&self.overlay).doubt(name.as_str(), settle_time) {
-            Some(settles_in) => Err(ReadError::NotNow(NotNow::Unsettled { settles_in })),
+            Some(settles_in) => Err(NotNow::Unsettled { settles_in }),
             None => Ok(()),
         };
-        certain()?;
+        certain().map_err(ReadError::NotNow)?;
         let gate = &self.shared.gate;
         gate.admit_repeat(&self.id, Operation::Get, asker)
             .map_err(|until| ReadError::NotNow(NotNow::PutOff { until }))?;
@@ -171,7 +171,7 @@ impl Ledger {
             again: None,
         })?;
         lock(&self.overlay).look(name.as_str(), found.as_ref(), asked, settle_time);
-        certain()?;
+        certain().map_err(ReadError::NotNow)?;
         Ok(found)
     }
 

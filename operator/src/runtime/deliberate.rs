@@ -84,8 +84,6 @@ bugs! {
     TwinsBothCount,
     /// A binding that asks for what an older one has is not Ready before that one is gone.
     DuplicateNeverReady,
-    /// A binding is Ready whatever the older one says that it relies on.
-    AnyTwinWillDo,
     /// Who takes over begins anew.
     TakesOverFromScratch,
     /// Status is written in every pass.
@@ -96,8 +94,6 @@ bugs! {
     AnothersFinalizer,
     /// A watch that ends at once is opened again at once.
     EmptyWatchAtOnce,
-    /// An object of a list is looked at before the store shows it.
-    ToldBeforeListed,
     /// A refusal of the finalizer is taken for a race.
     RefusedFinalizerDropped,
     /// What the answer to a write says is not looked at.

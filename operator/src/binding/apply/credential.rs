@@ -191,6 +191,9 @@ async fn explain(
                         return refused(refusal, ledger, &claim.contender);
                     }
                 }
+                // There is no time for that listing now, and there might never be: a further try would meet the same. What
+                // Azure has said is told.
+                Err(ReadError::NotNow(_)) => {}
                 // Whether there was no slot is not known, and so not what to say: the next pass finds out.
                 Err(error) => return unlisted(error, ledger),
             }
