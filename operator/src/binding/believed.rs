@@ -170,7 +170,7 @@ fn believed_status(
 ) -> WorkloadIdentityBindingStatus {
     let (namespace, account) = names(binding);
     let owner = owner(binding, &namespace, &account);
-    let mut other_issuer = false;
+    let (mut other_issuer, mut own) = (false, false);
     let mut in_place = false;
     let mut credentials = status.credentials.clone();
     credentials.retain_mut(|record| match whose(record, &owner, issuer) {
@@ -183,6 +183,7 @@ fn believed_status(
             if record.origin == CredentialOrigin::Adopted {
                 record.origin = CredentialOrigin::Created;
             }
+            own = true;
             in_place |= record.origin == CredentialOrigin::Created;
             true
         }
@@ -205,8 +206,8 @@ fn believed_status(
         let claims = |step: &ConditionType| {
             condition.type_ == step.as_str() && condition.status == ConditionStatus::True.as_str()
         };
-        // Done by another cluster, perhaps; or said of a credential that nothing tells of.
-        !(other_issuer && DONE_ELSEWHERE.iter().any(claims)
+        // Done by another cluster, perhaps, unless this one has written since; or said of a credential that nothing tells of.
+        !(other_issuer && !own && DONE_ELSEWHERE.iter().any(claims)
             || !in_place && claims(&ConditionType::CredentialReady))
     });
     believed

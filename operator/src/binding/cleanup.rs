@@ -24,7 +24,7 @@ use super::account::{claimant, configuration_after, why_left};
 use super::believed::{Recorded, whose};
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
-use super::records::content_of;
+use super::records::{content_of, in_place_for};
 use super::service_account::{ServiceAccountError, account_now, apply_account};
 use crate::ledger::{Applicant, Ledger, Operation, Place, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
@@ -173,8 +173,12 @@ async fn delete_credentials(departing: &Departing, ctx: &Context) -> Result<bool
                 }
                 // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
                 let ledger = ctx.ledgers.of(&identity);
+                let content = content_of(recorded);
                 if recorded.origin == CredentialOrigin::Pending {
-                    ledger.take_note_of_pending(&recorded.name, content_of(recorded));
+                    ledger.take_note_of_pending(&recorded.name, content);
+                } else if let Some(ago) = in_place_for(&departing.conditions, ctx.clock.now()) {
+                    // And a read of now may be from before it.
+                    ledger.take_note_of_acknowledged(&recorded.name, content, ago);
                 }
                 delete_credential(departing, &ledger, &name, recorded, ctx).await?;
             }
@@ -322,8 +326,14 @@ async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Re
     let leaving = leaving.unwrap_or_else(|| departing.claimant_of_account(&existing));
     let siblings = ctx.siblings(namespace, name);
     let remaining: Vec<_> = siblings.iter().filter_map(claimant).collect();
-    let configuration = configuration_after(&leaving, &remaining, &existing);
+    let mut configuration = configuration_after(&leaving, &remaining, &existing);
     let is_orphaned = departing.is_orphaning();
+    if is_orphaned && !Bug::OwnerPutBack.is_on() {
+        // The garbage collector may take it off between the read of the account and this write.
+        configuration
+            .owner_references
+            .retain(|owner| owner.uid != departing.uid());
+    }
     let left = why_left(&leaving, is_orphaned, &configuration, &existing);
     let left = left.filter(|_| remaining.is_empty());
     if !configuration.is_in_place(&existing) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use azwib_crds::{CredentialOrigin, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::reason::ConditionType;
@@ -36,13 +37,18 @@ pub fn acknowledged<'a>(
 ) -> Option<(&'a RecordedCredential, Duration)> {
     let created = record(binding, desired, CredentialOrigin::Created)?;
     let status = binding.status.as_ref()?;
-    let ready = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
     let recorded = status.identity.as_ref()?;
-    (ready.status == ConditionStatus::True.as_str() && recorded.client_id == identity.client_id)
-        .then(|| {
-            let ago = Duration::try_from(now.duration_since(ready.last_transition_time.0));
-            (created, ago.unwrap_or_default())
-        })
+    let ago = in_place_for(&status.conditions, now)?;
+    (recorded.client_id == identity.client_id).then_some((created, ago))
+}
+
+/// For how long the credential has been in place, as these conditions say; zero where that is in the future.
+pub fn in_place_for(conditions: &[Condition], now: Timestamp) -> Option<Duration> {
+    let ready = find(conditions, ConditionType::CredentialReady.as_str())?;
+    (ready.status == ConditionStatus::True.as_str()).then(|| {
+        let ago = Duration::try_from(now.duration_since(ready.last_transition_time.0));
+        ago.unwrap_or_default()
+    })
 }
 
 /// The content that a record tells of.

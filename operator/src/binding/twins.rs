@@ -62,24 +62,22 @@ fn stands(older: &WorkloadIdentityBinding, younger: &WorkloadIdentityBinding) ->
     if Bug::DuplicateNeverReady.is_on() {
         return Stands::Unready(None);
     }
-    let Some(status) = &older.status else {
-        return Stands::Unready(None);
-    };
-    let ready = find(&status.conditions, ConditionType::Ready.as_str());
-    let credential = find(&status.conditions, ConditionType::CredentialReady.as_str());
-    let is_observed = Some(status.observed_generation) == older.metadata.generation;
+    let status = older.status.as_ref();
+    let conditions = status.map_or(&[][..], |status| &status.conditions);
+    let observed = status.map(|status| status.observed_generation);
+    let ready = find(conditions, ConditionType::Ready.as_str())
+        .filter(|_| observed == older.metadata.generation);
+    let credential = find(conditions, ConditionType::CredentialReady.as_str());
     match (ready, credential) {
-        // A new spec of the older one, which still asks for the same, takes nothing away before it was looked at.
-        (Some(ready), Some(credential))
-            if is_met(ready) && is_met(credential) && (is_observed || is_provided(younger)) =>
-        {
-            let since = credential.last_transition_time.clone();
-            Stands::Ready { since }
-        }
-        (Some(ready), _) if is_observed && !is_met(ready) => {
+        (Some(ready), Some(credential)) if is_met(ready) && is_met(credential) => Stands::Ready {
+            since: credential.last_transition_time.clone(),
+        },
+        (Some(ready), _) if !is_met(ready) && Reason::named(&ready.reason).is_some() => {
             Stands::Unready(Reason::named(&ready.reason))
         }
-        _ => Stands::Unready(None),
+        // Nothing is said of the older one as it is now: its spec is new, or somebody else has written its status. That
+        // takes nothing away before it was looked at.
+        _ => provided_since(younger).map_or(Stands::Unready(None), |since| Stands::Ready { since }),
     }
 }
 
@@ -89,11 +87,16 @@ fn is_met(condition: &Condition) -> bool {
 
 /// Whether status says that an older twin provides what the binding asks for.
 pub fn is_provided(binding: &WorkloadIdentityBinding) -> bool {
+    provided_since(binding).is_some()
+}
+
+fn provided_since(binding: &WorkloadIdentityBinding) -> Option<Time> {
     let status = binding.status.as_ref();
     let conditions = status.map_or(&[][..], |status| &status.conditions);
     let provided = Reason::ProvidedByOlderBinding.as_str();
     find(conditions, ConditionType::CredentialReady.as_str())
-        .is_some_and(|it| is_met(it) && it.reason == provided)
+        .filter(|it| is_met(it) && it.reason == provided)
+        .map(|it| it.last_transition_time.clone())
 }
 
 /// What reaches the account or the credential and is not the same: the first such field, with both values. Account and

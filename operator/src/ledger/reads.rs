@@ -99,6 +99,8 @@ impl Ledger {
                 asked: started,
             });
         }
+        let settle_time = self.shared.settings.write_settle_time;
+        let freshness = freshness.and_since(self.unsettled().settled_unseen(settle_time));
         let request = async |asked| {
             let listing = self.all_pages(who).await?;
             Ok(self.listed(listing, asked))

@@ -24,6 +24,8 @@ pub(super) enum Effect {
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     writes: HashMap<String, LostWrite>,
+    /// When the last of those was settled that no read has shown.
+    settled_unseen: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -65,10 +67,25 @@ impl Unsettled {
         self.writes.values().map(|write| write.lost).max()
     }
 
+    /// Since when a listing shows what became of those that were settled by time alone. One that was asked for before may
+    /// lack what Azure carried out after it.
+    pub(super) fn settled_unseen(&mut self, settle_time: Duration) -> Option<Instant> {
+        self.open_for(settle_time);
+        self.settled_unseen
+    }
+
     /// How long until the last of them is settled by time; None when nothing is open.
     pub(super) fn open_for(&mut self, settle_time: Duration) -> Option<Duration> {
-        self.writes
-            .retain(|_, write| write.sent.elapsed() < settle_time && !Bug::NoSettleTime.is_on());
+        if Bug::NoSettleTime.is_on() {
+            self.writes.clear();
+        }
+        self.writes.retain(|_, write| {
+            let is_open = write.sent.elapsed() < settle_time;
+            if !is_open {
+                self.settled_unseen = self.settled_unseen.max(Some(write.sent + settle_time));
+            }
+            is_open
+        });
         self.writes
             .values()
             .map(|write| settle_time.saturating_sub(write.sent.elapsed()))
@@ -156,6 +173,20 @@ mod tests {
         );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(unsettled.open_for(SETTLE_TIME), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_settled_by_time_asks_for_a_listing_from_then_on() {
+        let mut unsettled = Unsettled::default();
+        let sent = Instant::now();
+        unsettled.lost("ours", Effect::Put(content()), sent);
+        unsettled.lost("seen", Effect::Put(content()), sent);
+        assert_eq!(unsettled.settled_unseen(SETTLE_TIME), None);
+        tokio::time::advance(SETTLE_TIME).await;
+        assert_eq!(
+            unsettled.settled_unseen(SETTLE_TIME),
+            Some(sent + SETTLE_TIME)
+        );
     }
 
     #[tokio::test(start_paused = true)]

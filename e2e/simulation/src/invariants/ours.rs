@@ -5,7 +5,8 @@ use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
 use super::in_order::overtaken;
 use super::requests::Target;
-use crate::bindings::{condition, is_for, is_ready};
+use crate::bindings::{account, condition, is_for, is_ready};
+use crate::kubernetes::{Key, Kind};
 use crate::process::Process;
 use crate::setup::ISSUER;
 use crate::shared::Shared;
@@ -51,11 +52,26 @@ fn may_have_made(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
         && binding
             .status
             .as_ref()
-            .is_none_or(|it| it.identity.is_none());
+            .is_none_or(|it| it.identity.is_none())
+        && !owns_its_account(shared, binding);
     let books = lock(&shared.books);
     books.foreign.has_recorded(uid)
         || books.foreign.is_touched(uid)
         || !binding.spec.suspend && !never_resolved
+}
+
+/// Whether the account refers to the binding as its owner: whoever wrote that has resolved the identity, and may have died
+/// before it said so in status.
+fn owns_its_account(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
+    let (namespace, name) = account(binding);
+    let found = shared
+        .cluster
+        .get(&Key::new(Kind::Account, namespace, name));
+    let owners = found
+        .as_ref()
+        .and_then(|it| it["metadata"]["ownerReferences"].as_array());
+    let uid = binding.metadata.uid.as_deref();
+    owners.is_some_and(|owners| owners.iter().any(|it| it["uid"].as_str() == uid))
 }
 
 pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {

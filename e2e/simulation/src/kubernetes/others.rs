@@ -72,10 +72,12 @@ impl Cluster {
         }
     }
 
-    /// The garbage collector takes the references to a binding off, and then its own finalizer. The UID of that binding.
+    /// The garbage collector takes the references to a binding off, and then its own finalizer. The UID of that binding,
+    /// where there was a reference.
     pub fn orphan_dependents(&self, key: &Key) -> Option<String> {
         let binding = self.get(key)?;
         let uid = binding["metadata"]["uid"].as_str()?.to_owned();
+        let mut was_left = false;
         for mut account in self.all(Kind::Account) {
             let metadata = &mut account["metadata"];
             let Some(references) = metadata["ownerReferences"].as_array_mut() else {
@@ -86,6 +88,7 @@ impl Cluster {
             if references.len() == before {
                 continue;
             }
+            was_left = true;
             let applied =
                 metadata.pointer_mut("/managedFields/0/fieldsV1/f:metadata/f:ownerReferences");
             if let Some(applied) = applied.and_then(Value::as_object_mut) {
@@ -100,6 +103,6 @@ impl Cluster {
         let finalizers = binding["metadata"]["finalizers"].as_array_mut()?;
         finalizers.retain(|finalizer| finalizer != ORPHAN);
         let _ = self.update(key, binding);
-        Some(uid)
+        was_left.then_some(uid)
     }
 }

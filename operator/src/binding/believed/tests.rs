@@ -178,6 +178,9 @@ fn no_step_is_believed_that_another_cluster_may_have_done() {
     let believed = status(&cloned);
     assert_eq!(done(&believed), ["Granted", "Ready", "example.com/Audited"]);
     assert_eq!(believed.credentials, [of_other_issuer()], "it is told of");
+    // A record of its own says that this cluster has been there since.
+    let both = binding(vec![record(|_| {}), of_other_issuer()]);
+    assert_eq!(status(&both), both.status.clone().unwrap());
     // What this cluster has said since stays as it is.
     let mut told = cloned.clone();
     for condition in &mut told.status.as_mut().unwrap().conditions {

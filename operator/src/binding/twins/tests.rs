@@ -159,7 +159,23 @@ fn a_spec_that_was_not_looked_at_gives_nothing_and_takes_nothing_away() {
     changed.metadata.generation = Some(2);
     let new = binding("b", 2, "");
     assert_eq!(stands(&changed, &new), Stands::Unready(None));
-    assert!(is_ready(&stands(&changed, &provided(new))));
+    assert!(is_ready(&stands(&changed, &provided(new.clone()))));
+    // Somebody else has taken off a condition, or all of the status.
+    let mut robbed = ready(binding("a", 1, ""));
+    if let Some(status) = &mut robbed.status {
+        status.conditions.retain(|it| it.type_ == "Ready");
+    }
+    let mut without = ready(binding("a", 1, ""));
+    without.status = None;
+    let strange = says(
+        binding("a", 1, ""),
+        ("False", "Whatever"),
+        ("False", "Whatever"),
+    );
+    for older in [robbed, without, strange] {
+        assert_eq!(stands(&older, &new), Stands::Unready(None));
+        assert!(is_ready(&stands(&older, &provided(new.clone()))));
+    }
 }
 
 #[test]
