@@ -4,20 +4,54 @@ use azwib_crds::ServiceAccountOrigin;
 use azwib_e2e::environment::{Namespace, PATIENCE, annotation, condition};
 use azwib_e2e::{Environment, wait};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::{CLIENT_ID, EXPIRATION, MANAGED_BY, TENANT_ID, origin, owners};
 
-/// A mutating policy for the accounts of a namespace.
+/// What a mutating policy is for.
+struct Target {
+    group: &'static str,
+    resource: &'static str,
+    /// A CEL expression: of which objects.
+    condition: String,
+}
+
+impl Target {
+    /// Accounts that carry the annotations of the webhook.
+    fn accounts() -> Self {
+        Self {
+            group: "",
+            resource: "serviceaccounts",
+            condition: format!(
+                "has(object.metadata.annotations) && '{CLIENT_ID}' in object.metadata.annotations"
+            ),
+        }
+    }
+
+    /// Bindings, or one of their subresources.
+    fn bindings(resource: &'static str) -> Self {
+        Self {
+            group: "azwib.dev",
+            resource,
+            condition: "true".to_owned(),
+        }
+    }
+}
+
+/// A mutating policy for a namespace.
 struct Policy<'a> {
     shop: &'a Namespace<'a>,
 }
 
 impl<'a> Policy<'a> {
-    /// In force once an account of our annotations comes out changed.
-    async fn over(shop: &'a Namespace<'a>, mutation: &str) -> anyhow::Result<Self> {
+    async fn made(shop: &'a Namespace<'a>, target: Target, mutation: &str) -> anyhow::Result<Self> {
         let name = shop.name();
+        let Target {
+            group,
+            resource,
+            condition,
+        } = target;
         let manifest = format!(
             r#"
 apiVersion: admissionregistration.k8s.io/v1
@@ -27,11 +61,11 @@ spec:
   failurePolicy: Fail
   reinvocationPolicy: IfNeeded
   matchConstraints:
-    resourceRules: [{{apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [serviceaccounts]}}]
+    resourceRules: [{{apiGroups: ["{group}"], apiVersions: ["*"], operations: [CREATE, UPDATE], resources: ["{resource}"]}}]
     namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}
   matchConditions:
-  - name: annotated
-    expression: "has(object.metadata.annotations) && '{CLIENT_ID}' in object.metadata.annotations"
+  - name: concerned
+    expression: "{condition}"
   mutations:
   - {mutation}
 ---
@@ -42,6 +76,12 @@ spec: {{policyName: {name}}}
 "#
         );
         shop.environment().control_plane.apply(&manifest).await?;
+        Ok(Self { shop })
+    }
+
+    /// One for accounts; in force once an account with our annotations comes out changed.
+    async fn over(shop: &'a Namespace<'a>, mutation: &str) -> anyhow::Result<Self> {
+        let policy = Self::made(shop, Target::accounts(), mutation).await?;
         let probe: ServiceAccount = serde_json::from_value(json!({ "metadata": {
             "name": "probe",
             "labels": { MANAGED_BY: "azwib", "azwib.dev/origin": "Created" },
@@ -58,7 +98,42 @@ spec: {{policyName: {name}}}
             Ok(changed.then_some(()))
         })
         .await?;
-        Ok(Self { shop })
+        Ok(policy)
+    }
+
+    /// One that takes a field off bindings, or off their status; in force once the binding `probe`, which has it, comes out
+    /// without it.
+    async fn without(
+        shop: &'a Namespace<'a>,
+        resource: &'static str,
+        (parent, field): (&str, &str),
+    ) -> anyhow::Result<Self> {
+        let mutation = format!(
+            "{{patchType: JSONPatch, jsonPatch: {{expression: 'has(object.{parent}) && has(object.{parent}.{field}) \
+             ? [JSONPatch{{op: \"remove\", path: \"/{parent}/{field}\"}}] : []'}}}}"
+        );
+        let policy = Self::made(shop, Target::bindings(resource), &mutation).await?;
+        let dry = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let bindings = shop.bindings();
+        wait::until("the policy to be in force", PATIENCE, async || {
+            let patch = json!({ "metadata": { "labels": { "probe": "true" } } });
+            let shown = if resource.ends_with("/status") {
+                let patch = json!({ "status": { "observedGeneration": 1 } });
+                bindings
+                    .patch_status("probe", &dry, &Patch::Merge(patch))
+                    .await?
+            } else {
+                bindings.patch("probe", &dry, &Patch::Merge(patch)).await?
+            };
+            let shown = serde_json::to_value(shown)?;
+            let values = shown[parent][field].as_array().map_or(0, Vec::len);
+            Ok((values == 0).then_some(()))
+        })
+        .await?;
+        Ok(policy)
     }
 
     async fn lift(self) -> anyhow::Result<()> {
@@ -160,6 +235,46 @@ async fn what_a_policy_makes_of_our_annotations_is_a_conflict_with_both_values_u
         shop.ready("orders").await?;
         let account = shop.service_accounts().get("orders").await?;
         assert_eq!(annotation(&account, key), Some(&*asked));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_made_while_a_policy_takes_off_the_finalizer_or_the_record() -> anyhow::Result<()>
+{
+    let env = Environment::shared().await?;
+    for (resource, field, what) in [
+        (
+            "workloadidentitybindings",
+            ("metadata", "finalizers"),
+            "the finalizer azwib.dev/cleanup is not there",
+        ),
+        (
+            "workloadidentitybindings/status",
+            ("status", "credentials"),
+            "status.credentials is another one",
+        ),
+    ] {
+        let shop = env.namespace(&format!("without-{}", field.1)).await?;
+        let probe = shop.identity("probe").await?;
+        shop.bind_to("probe", &probe).await?;
+        shop.ready("probe").await?;
+        let policy = Policy::without(&shop, resource, field).await?;
+
+        let orders = shop.identity("orders").await?;
+        shop.bind_to("orders", &orders).await?;
+        let refused = shop.failing("orders", "Ready", "BindingRefused").await?;
+        assert!(refused.message.contains(what), "{refused:?}");
+        let advice = "admission policy or webhook of this cluster changes what azwib writes";
+        assert!(refused.message.contains(advice), "{refused:?}");
+        assert_eq!(shop.operator_writes("orders").await?, 0);
+        assert_eq!(shop.credentials(&orders).await?, []);
+
+        policy.lift().await?;
+        shop.ready("orders").await?;
+        shop.unbind("orders").await?;
+        shop.until_gone("orders").await?;
+        assert_eq!(shop.credentials(&orders).await?, []);
     }
     Ok(())
 }

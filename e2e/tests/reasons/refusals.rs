@@ -182,3 +182,48 @@ async fn conditions_of_other_writers_stay() -> anyhow::Result<()> {
     assert_eq!(reviewed.message, "looked at");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_rule_that_freezes_accounts_is_named_to_whom_it_stops_until_it_is_lifted()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("frozen-accounts").await?;
+    let orders = shop.identity("orders").await?;
+    let given = shop.identity("given").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let account = json!({ "metadata": { "name": "given" } });
+    create(&shop.service_accounts(), account).await?;
+    let wording = "service accounts are changed through tickets only";
+    let rule = Rule::deny(&shop, ("", "serviceaccounts"), "UPDATE", wording).await?;
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(json!({ "metadata": { "labels": { "probe": "true" } } }));
+    wait::until("the rule to be in force", PATIENCE, async || {
+        let refused = shop.service_accounts().patch("given", &dry, &patch).await;
+        Ok(refused.is_err().then_some(()))
+    })
+    .await?;
+
+    // An account that was there before, and a deletion.
+    shop.bind_to("given", &given).await?;
+    let step = "ServiceAccountReady";
+    let refused = shop.failing("given", step, "ServiceAccountRefused").await?;
+    assert!(refused.message.contains(wording), "{refused:?}");
+    let bindings = shop.bindings();
+    bindings.delete("orders", &DeleteParams::default()).await?;
+    let refused = shop
+        .failing("orders", step, "ServiceAccountRefused")
+        .await?;
+    assert!(refused.message.contains(wording), "{refused:?}");
+    let binding = bindings.get("orders").await?;
+    assert_eq!(reason(&binding, "CredentialReady"), "CleanedUp");
+    assert_eq!(shop.credentials(&orders).await?, []);
+
+    rule.lift().await?;
+    shop.ready("given").await?;
+    shop.until_gone("orders").await?;
+    Ok(())
+}

@@ -168,7 +168,8 @@ async fn carry_out(
     waiting.map_or(Ok(()), Err)
 }
 
-/// Replaces the status of the binding as it was read; 409 if it has changed since, 404 if it is gone.
+/// Replaces the status of the binding as it was read; 409 if it has changed since, 404 if it is gone. A status that came
+/// back as another one counts as refused: what was to be recorded may not be.
 pub async fn write_status(
     binding: &WorkloadIdentityBinding,
     status: WorkloadIdentityBindingStatus,
@@ -193,7 +194,10 @@ pub async fn write_status(
     ctx.bindings.wrote(binding, &written);
     drop(sending);
     wake_younger(binding, &written, ctx);
-    Ok(written)
+    match status::altered(updated.status.as_ref(), written.status.as_ref()) {
+        Some(what) => Err(Call::WriteStatus.altered(what)),
+        None => Ok(written),
+    }
 }
 
 /// What is to become of the account.

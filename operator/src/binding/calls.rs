@@ -27,7 +27,17 @@ pub enum Call {
 pub struct CallFailed {
     pub call: Call,
     #[source]
-    pub source: kube::Error,
+    pub source: Cause,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    #[error(transparent)]
+    Answer(#[from] kube::Error),
+    /// The API server took the write and has stored something else: an admission policy or a webhook changes it.
+    #[error("it was written, and came back changed: {0}")]
+    Altered(String),
 }
 
 impl From<kube::Error> for CallFailed {
@@ -39,7 +49,18 @@ impl From<kube::Error> for CallFailed {
 
 impl Call {
     pub fn failed(self, source: kube::Error) -> CallFailed {
-        CallFailed { call: self, source }
+        CallFailed {
+            call: self,
+            source: source.into(),
+        }
+    }
+
+    /// What was written came back, and this of it was not as written.
+    pub fn altered(self, what: impl Into<String>) -> CallFailed {
+        CallFailed {
+            call: self,
+            source: Cause::Altered(what.into()),
+        }
     }
 
     fn outcome(&self) -> String {
@@ -63,22 +84,36 @@ impl Call {
 
 impl CallFailed {
     pub fn answer(&self) -> Answer {
-        Answer::of(&self.source)
+        match &self.source {
+            Cause::Answer(error) => Answer::of(error),
+            Cause::Altered(_) => Answer::Refused,
+        }
     }
 
     /// What the status says: what is the case, and what to do about it.
     pub fn message(&self) -> String {
-        let (said, advice) = (words(&self.source), advice(self.answer()));
-        format!("{self}: {said}; {advice}")
+        match &self.source {
+            Cause::Answer(error) => {
+                let (said, advice) = (words(error), advice(self.answer()));
+                format!("{self}: {said}; {advice}")
+            }
+            altered @ Cause::Altered(_) => format!(
+                "{self}: {altered}; an admission policy or webhook of this cluster changes what azwib writes: exempt \
+                 bindings from it"
+            ),
+        }
     }
 
     pub fn pace(&self) -> Pace {
-        pace(&self.source)
+        match &self.source {
+            Cause::Answer(error) => pace(error),
+            Cause::Altered(_) => Pace::WaitForArrival,
+        }
     }
 
     /// Whether it looks like a patch that does not fit: what a bug on purpose takes it for.
     pub fn is_422(&self) -> bool {
-        matches!(&self.source, kube::Error::Api(status) if status.code == 422)
+        matches!(&self.source, Cause::Answer(kube::Error::Api(status)) if status.code == 422)
     }
 
     /// Whether the call was to change something.
@@ -166,6 +201,15 @@ mod tests {
             "the API server does not let azwib put its finalizer on the binding, and without it nothing is made: every \
              object needs the label team; have the rule that it names changed"
         );
+        let altered = Call::AddFinalizer.altered("the finalizer is not there");
+        assert_eq!(
+            altered.message(),
+            "the API server does not let azwib put its finalizer on the binding, and without it nothing is made: it was \
+             written, and came back changed: the finalizer is not there; an admission policy or webhook of this cluster \
+             changes what azwib writes: exempt bindings from it"
+        );
+        assert_eq!(told_after(altered.answer()), Some(Duration::ZERO));
+        assert_eq!(altered.pace(), Pace::WaitForArrival);
         let undecided = Call::WriteStatus.failed(api(500, "failed calling webhook \"w\""));
         assert!(
             undecided

@@ -54,12 +54,23 @@ fn all(metadata: &ObjectMeta) -> impl Iterator<Item = &str> {
 /// Puts it on an object as it was read.
 pub async fn add(metadata: &ObjectMeta, ctx: &Context) -> Result<(), CallFailed> {
     let finalizers = others(metadata).chain([FINALIZER]);
-    write(metadata, finalizers, Call::AddFinalizer, ctx).await
+    let written = write(metadata, finalizers, Call::AddFinalizer, ctx).await?;
+    // Nothing may be made for a binding that could go without its cleanup.
+    if is_on(&written) {
+        Ok(())
+    } else {
+        Err(Call::AddFinalizer.altered(format!("the finalizer {FINALIZER} is not there")))
+    }
 }
 
 /// Takes it off an object as it was read.
 pub async fn remove(metadata: &ObjectMeta, ctx: &Context) -> Result<(), CallFailed> {
-    write(metadata, others(metadata), Call::RemoveFinalizer, ctx).await
+    let written = write(metadata, others(metadata), Call::RemoveFinalizer, ctx).await?;
+    if is_on(&written) {
+        Err(Call::RemoveFinalizer.altered(format!("the finalizer {FINALIZER} is still there")))
+    } else {
+        Ok(())
+    }
 }
 
 async fn write(
@@ -67,7 +78,7 @@ async fn write(
     finalizers: impl Iterator<Item = &str>,
     call: Call,
     ctx: &Context,
-) -> Result<(), CallFailed> {
+) -> Result<ObjectMeta, CallFailed> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(ctx.client.clone(), namespace);
     let patch = Patch::Merge(json!({ "metadata": {
@@ -78,7 +89,7 @@ async fn write(
     bindings
         .patch_metadata(name, &PatchParams::default(), &patch)
         .await
-        .map(drop)
+        .map(|written| written.metadata)
         .map_err(|error| call.failed(error))
 }
 

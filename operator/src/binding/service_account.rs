@@ -37,7 +37,7 @@ pub enum ServiceAccountError {
     )]
     HeldByManager { field: String, message: String },
     #[error(
-        "the service account's {field} belongs to the binding \"{binding}\", which is suspended: it is left as it is, \
+        "of the service account, {field} belongs to the binding \"{binding}\", which is suspended: it is left as it is, \
          without this binding's client id; resume that binding, delete it, or use another service account"
     )]
     Frozen { field: String, binding: String },

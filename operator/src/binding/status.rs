@@ -1,5 +1,6 @@
 //! A binding's status, computed from what was done. Pure: the time comes in.
 
+mod altered;
 mod verdict;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use super::validate::Desired;
 use crate::kubeutil::answers::say_the_same;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, kept_time, transition};
 use crate::runtime::deliberate::Bug;
+pub use altered::altered;
 use verdict::Verdict;
 pub use verdict::{propagation_left, stalls_after};
 

@@ -46,7 +46,10 @@ pub(super) async fn handed_over(
             let written = write_status(&fresh, status, ctx).await;
             written.map_err(|failed| {
                 let to = fresh.name_any();
-                Call::HandOver { to }.failed(failed.source)
+                CallFailed {
+                    call: Call::HandOver { to },
+                    ..failed
+                }
             })?;
         }
         return Ok(true);
