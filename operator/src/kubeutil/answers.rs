@@ -10,7 +10,7 @@ use kube::core::Status;
 use crate::azure::error::safe_line;
 
 /// The longest time that an answer may ask for. Longer ones come by mistake, and nobody waits a day for a write.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What an answer that is not what was asked for means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, header};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use kube_runtime::utils::Backoff;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::{BoxError, Layer, Service};
 
+use crate::kubeutil::answers::LONGEST_RETRY_AFTER;
 use crate::kubeutil::attempts::{Pace, Standing};
 use crate::runtime::deliberate::Bug;
 
@@ -269,12 +270,17 @@ where
                 Err(_) => Some("no answer".to_owned()),
             };
             let opened = is_watch && refusal.is_none();
+            let asked = answer.as_ref().ok().and_then(asks_to_wait);
             course.of(&resource, |course| {
                 course.refusal = refusal;
                 if opened {
                     course.open = Some(Instant::now());
                 }
             });
+            // Who learns of the refusal asks again.
+            if let Some(pause) = asked {
+                sleep(pause).await;
+            }
             let open = opened.then_some(OpenWatch { resource, course });
             Ok(answer.map_err(Into::into)?.map(|body| WatchedBody {
                 body,
@@ -284,6 +290,14 @@ where
         }
         .boxed()
     }
+}
+
+/// How long an answer that is an error asks to be left alone.
+fn asks_to_wait<B>(answer: &Response<B>) -> Option<Duration> {
+    let asked = answer.headers().get(header::RETRY_AFTER)?;
+    let seconds = asked.to_str().ok()?.trim().parse().ok()?;
+    let is_error = !answer.status().is_success();
+    is_error.then(|| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
 /// The body of an answer. That of a watch which ended at once ends after a pause.

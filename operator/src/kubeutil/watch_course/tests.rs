@@ -12,6 +12,9 @@ use tower::service_fn;
 
 use super::*;
 
+/// Seconds: what a busy API server asks for.
+const RETRY_AFTER: u32 = 300;
+
 const LIST: &str = r#"{"kind":"ServiceAccountList","metadata":{"resourceVersion":"7"},"items":[]}"#;
 
 /// What an API server does with each request that is made by a watcher; it answers lists and watches as it is told.
@@ -35,7 +38,10 @@ async fn requests_in_an_hour(
         async move {
             // A request takes time: without it, nothing would ever go on but this.
             sleep(Duration::from_millis(1)).await;
-            let response = Response::builder().status(status);
+            let mut response = Response::builder().status(status);
+            if status == 429 {
+                response = response.header("retry-after", RETRY_AFTER);
+            }
             Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap())
         }
     });
@@ -177,4 +183,17 @@ async fn a_watch_that_lasts_has_no_trouble_and_no_pause() {
         assert_eq!(began.elapsed(), lasts);
         assert_eq!(course.trouble(), None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_and_watches_leave_a_busy_api_server_alone_for_as_long_as_it_asks() {
+    let (counts, course) = requests_in_an_hour(|_| (429, "busy".to_owned())).await;
+    assert!((11..=13).contains(&counts["list"]), "{counts:?}");
+    assert!(course.trouble().is_some());
+    let (counts, _) = requests_in_an_hour(|asks| match asks {
+        Asks::List => (200, LIST.to_owned()),
+        _ => (429, "busy".to_owned()),
+    })
+    .await;
+    assert!((11..=13).contains(&counts["watch"]), "{counts:?}");
 }
