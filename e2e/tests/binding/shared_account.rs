@@ -3,11 +3,14 @@
 use azure_simulator::control::api::RequestRecord;
 use azwib_crds::CredentialOrigin;
 use azwib_e2e::environment::interference::{Outage, service_unavailable};
+use azwib_e2e::environment::rule::Rule;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, annotation, condition};
 use azwib_e2e::{Environment, wait};
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
 
-use crate::{CLIENT_ID, owners};
+use crate::{AUDIENCE, CLIENT_ID, owners};
 
 /// Bindings that are as old as each other stand in the order of their names.
 const OLDER: &str = "a-older";
@@ -166,5 +169,60 @@ async fn a_twin_that_takes_over_in_an_outage_has_the_record_at_once_and_cleans_u
     );
     shop.unbind(YOUNGER).await?;
     assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn bindings_whose_statuses_are_refused_agree_on_their_account() -> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("unwritten-twins").await?;
+    let orders = shop.identity("orders").await?;
+    let arm = env.arm().await?;
+    // Who gets no slot comes to the account without a record.
+    for number in 0..20 {
+        let (name, subject) = (format!("foreign-{number}"), format!("repo:{number}"));
+        let issuer = "https://token.actions.example";
+        arm.put_credential(orders.resource_id(), &name, issuer, &subject, AUDIENCE)
+            .await?;
+    }
+    let statuses = ("azwib.dev", "workloadidentitybindings/status");
+    let rule = Rule::deny(&shop, statuses, "UPDATE", "no statuses here").await?;
+    let names = ["a", "b", "c"];
+    for name in names {
+        bind(&shop, name, &orders, "").await?;
+    }
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(json!({ "status": { "observedGeneration": 7 } }));
+    let refused = shop.bindings().patch_status("a", &dry, &patch).await;
+    assert!(refused.is_err(), "the rule is in force");
+
+    let of_all = |account: Option<&ServiceAccount>| {
+        let mut found = account.map_or_else(Vec::new, owners);
+        found.sort_unstable();
+        found == names
+    };
+    shop.account_until("orders", "of all three", of_all).await?;
+    // Each look would be one more, were they not of one mind.
+    shop.further_listings("orders", 2).await?;
+    let operator = "system:serviceaccount:azwib-system:azwib-operator";
+    let events = env.control_plane.audit_log()?.into_iter();
+    let applied = events.filter(|event| {
+        let object = event.object_ref.as_ref();
+        event.user.username == operator
+            && event.verb == "patch"
+            && object.is_some_and(|it| {
+                it.resource.as_deref() == Some("serviceaccounts")
+                    && it.namespace.as_deref() == Some(shop.name())
+            })
+    });
+    let applied = applied.count();
+    assert!(applied <= 6, "the account was applied {applied} times");
+
+    rule.lift().await?;
+    shop.failing("a", "CredentialReady", "CredentialLimitReached")
+        .await?;
     Ok(())
 }

@@ -14,10 +14,12 @@ use super::believed::believed;
 use super::contests::Contests;
 use super::error::Error;
 use super::events::Events;
+use super::finalizer::is_on;
 use super::index::{Bindings, Found};
 use super::metrics::ReconcileMetrics;
 use super::overwritten::Overwritten;
 use super::reason::{Persistence, Reason};
+use super::records::resolved;
 use super::requests::Requests;
 use super::status::Moment;
 use super::told::Told;
@@ -195,14 +197,21 @@ impl Context {
     }
 
     fn as_known(&self, mut binding: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
-        let status = binding.status.as_mut();
-        if let Some(recorded) = status.and_then(|status| status.identity.as_mut())
-            && let Ok(id) = ManagedIdentityId::parse(&recorded.resource_id)
+        let recorded = binding.status.as_ref().and_then(|it| it.identity.as_ref());
+        let id = match recorded {
+            Some(recorded) => ManagedIdentityId::parse(&recorded.resource_id).ok(),
+            // It may be that no status is taken. It counts all the same, or each of them would write the account for itself.
+            None if is_on(&binding.metadata) && !binding.spec.suspend => {
+                identity_id(&binding.spec.identity, &self.settings.defaults).ok()
+            }
+            None => None,
+        };
+        if let Some(id) = id
             && let Some(known) = self.ledgers.last_identity(&id)
         {
-            recorded.client_id = known.client_id.to_string();
-            recorded.principal_id = known.principal_id.to_string();
-            recorded.tenant_id = known.tenant_id.to_string();
+            let resource_id = recorded.map_or_else(|| id.to_string(), |it| it.resource_id.clone());
+            let status = binding.status.get_or_insert_default();
+            status.identity = Some(resolved(resource_id, &known));
         }
         binding
     }

@@ -15,7 +15,7 @@ use super::context::readable;
 use super::error::Error;
 use super::orphans::orphans;
 use super::reason::{ConditionType, Persistence, Reason};
-use super::records::{acknowledged, content_of, record, recorded_identity};
+use super::records::{acknowledged, content_of, record, recorded_identity, resolved};
 use super::service_account::account;
 use super::twins::{OlderTwin, older_twin};
 use super::validate::{Desired, Error as InvalidBinding, service_account_name, validate};
@@ -276,7 +276,7 @@ impl Reader<'_> {
                 if self.ledger.is_first_with_identity(asked) {
                     wake_who_names_another(&identity, self.ledger, self.ctx);
                 }
-                Ok(resolved(self.desired, identity))
+                Ok(resolved(self.desired.identity.to_string(), &identity))
             }
             Err(error) => Err(Unread {
                 identity: None,
@@ -413,13 +413,4 @@ pub fn was_good(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
         .status
         .as_ref()
         .is_some_and(|status| super::status::records_good(status, desired))
-}
-
-fn resolved(desired: &Desired, identity: Identity) -> ResolvedIdentity {
-    ResolvedIdentity {
-        resource_id: desired.identity.to_string(),
-        client_id: identity.client_id.to_string(),
-        principal_id: identity.principal_id.to_string(),
-        tenant_id: identity.tenant_id.to_string(),
-    }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::reason::ConditionType;
 use super::validate::Desired;
-use crate::azure::CredentialContent;
+use crate::azure::{CredentialContent, Identity};
 use crate::kubeutil::conditions::{ConditionStatus, find};
 
 /// What status records of the binding's own credential, if it is of this origin.
@@ -57,6 +57,16 @@ pub fn content_of(recorded: &RecordedCredential) -> CredentialContent {
         issuer: recorded.issuer.clone(),
         subject: recorded.subject.clone(),
         audiences: vec![recorded.audience.clone()],
+    }
+}
+
+/// What status records of an identity as Azure has answered it.
+pub fn resolved(resource_id: String, identity: &Identity) -> ResolvedIdentity {
+    ResolvedIdentity {
+        resource_id,
+        client_id: identity.client_id.to_string(),
+        principal_id: identity.principal_id.to_string(),
+        tenant_id: identity.tenant_id.to_string(),
     }
 }
 
