@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
+use http::HeaderValue;
+use http::header::USER_AGENT as USER_AGENT_HEADER;
 use kube::api::ListParams;
 use kube::client::ClientBuilder;
 use kube::{Api, Client};
@@ -179,6 +181,11 @@ async fn kubernetes_clients(course: &WatchCourse) -> Result<(Client, Client), Er
     let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
     // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
     config.default_retry = false;
+    let name = (
+        USER_AGENT_HEADER,
+        HeaderValue::from_static(crate::USER_AGENT),
+    );
+    config.headers.push(name);
     let with = |read_timeout| {
         let mut config = config.clone();
         config.read_timeout = Some(read_timeout);

@@ -11,6 +11,9 @@ pub mod kubeutil;
 pub mod ledger;
 pub mod runtime;
 
+/// What the operator calls itself in requests, to the API server as to Azure: audit logs tell by it who asked.
+pub(crate) const USER_AGENT: &str = concat!("azwib/", env!("CARGO_PKG_VERSION"));
+
 /// An error and its causes on one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();

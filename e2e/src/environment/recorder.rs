@@ -19,7 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::ControlPlane;
-use crate::control_plane::AuditTail;
+use crate::control_plane::{AuditEvent, AuditTail};
 
 /// Names the folder that records go to; a folder below the build folder when it is not set.
 pub const RECORDS_VARIABLE: &str = "AZWIB_E2E_RECORDS";
@@ -32,6 +32,9 @@ const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The user that the operator of an environment is.
 pub(super) const OPERATOR: &str = "system:serviceaccount:azwib-system:azwib-operator";
+
+/// How the operator begins the `User-Agent` of its requests.
+const OPERATOR_AGENT: &str = "azwib/";
 
 /// The records of one environment.
 #[derive(Debug, Clone)]
@@ -290,7 +293,7 @@ impl Records {
                         (true, true) => Decision::ForbiddenAfterRestart,
                     },
                 };
-                if event.user.username == OPERATOR && !seen.contains(&request) {
+                if is_of_the_operator(&event) && !seen.contains(&request) {
                     append(&self.requests_file(), &serde_json::to_string(&request)?)?;
                     seen.insert(request);
                 }
@@ -299,6 +302,12 @@ impl Records {
         }
         Ok(())
     }
+}
+
+/// Whether a process of the operator asked, and not a test that uses its token.
+fn is_of_the_operator(event: &AuditEvent) -> bool {
+    let agent = event.user_agent.as_deref().unwrap_or_default();
+    event.user.username == OPERATOR && agent.starts_with(OPERATOR_AGENT)
 }
 
 async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {

@@ -91,7 +91,7 @@ impl Clients {
         };
         let builder = || {
             let builder = Client::builder()
-                .user_agent(concat!("azwib/", env!("CARGO_PKG_VERSION")))
+                .user_agent(crate::USER_AGENT)
                 .use_rustls_tls()
                 .redirect(redirect::Policy::none())
                 .referer(false)
