@@ -67,7 +67,7 @@ impl Seen {
 
     /// Whether a status of the binding with this UID has recorded a credential of its own.
     pub(super) fn has_recorded(&self, binding: &str) -> bool {
-        self.recorded && self.uid == hash(&binding)
+        self.recorded && self.uid == hash(binding)
     }
 }
 
@@ -174,7 +174,7 @@ impl Index {
 }
 
 fn uid(binding: &WorkloadIdentityBinding) -> u64 {
-    hash(&binding.metadata.uid.as_deref().unwrap_or_default())
+    hash(binding.metadata.uid.as_deref().unwrap_or_default())
 }
 
 fn hash(value: impl Hash) -> u64 {
