@@ -88,9 +88,20 @@ impl Judged<'_> {
             .iter()
             .filter(|it| it.uid != life.uid)
             .filter(|it| it.of_same_account(life) || it.identity == life.identity)
-            .flat_map(|it| &it.steps)
-            .filter(|(version, _)| *version >= life.began && self.period.has(*version))
+            .flat_map(|it| it.steps.iter().map(move |(version, _)| (it, *version)))
+            .filter(|(_, version)| self.period.has(*version))
+            .filter(|(it, version)| *version >= life.began || self.is_open(it, *version, life))
             .count() as u64
+    }
+
+    /// Whether nothing was said yet of what happened to a binding at this version when the life of another began: it takes
+    /// effect in that.
+    fn is_open(&self, binding: &Life, version: u64, other: &Life) -> bool {
+        let is_said = |it: &&Entry| {
+            matches!(&it.what, What::Status(uid) if *uid == binding.uid)
+                && (version..other.began).contains(&it.version)
+        };
+        !self.log.iter().any(|it| is_said(&it))
     }
 
     fn departures_around(&self, life: &Life) -> u64 {
