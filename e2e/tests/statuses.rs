@@ -8,6 +8,7 @@ use azure_simulator::control::api::{FaultAction, Matcher};
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
@@ -39,13 +40,13 @@ fn ready(binding: &WorkloadIdentityBinding) -> bool {
 /// Puts a status over that of a binding, as `kubectl replace --subresource=status` does.
 async fn put_status(shop: &Namespace<'_>, status: serde_json::Value) -> anyhow::Result<()> {
     let patch = Patch::Json::<()>(serde_json::from_value(json!([
-        { "op": "add", "path": "/status", "value": status }
+        { "op": "add", "path": "/status", "value": status.clone() }
     ]))?);
     let by_hand = PatchParams::default();
-    shop.bindings()
-        .patch_status("orders", &by_hand, &patch)
-        .await?;
-    Ok(())
+    let bindings = shop.bindings();
+    let put = bindings.patch_status("orders", &by_hand, &patch).await?;
+    let records = &shop.environment().records;
+    records.note_foreign_status(&put.uid().unwrap(), status)
 }
 
 /// Statuses that are not this binding's as it is: an older one, an empty one, one without its record, a foreign record.
@@ -202,6 +203,9 @@ async fn an_older_object_that_kubectl_puts_over_the_status_gets_its_record_back_
     let replace = ["replace", "--subresource=status", "-f", path.as_str()];
     env.control_plane.kubectl(&replace).await?;
     std::fs::remove_file(&file)?;
+    let uid = good.uid().unwrap();
+    env.records
+        .note_foreign_status(&uid, older["status"].clone())?;
     let records = |binding: &WorkloadIdentityBinding| json!(binding.status)["credentials"].clone();
     shop.until("orders", "as before", |binding| {
         ready(binding) && records(binding) == records(&good)

@@ -26,6 +26,7 @@ use kube::Client;
 use tokio::sync::mpsc;
 use tower::Layer;
 
+use crate::invariants::looks;
 use crate::kubernetes::ApiServer;
 use crate::network::{AUTHORITY, Network, REQUEST_TIMEOUT, RESOURCE_MANAGER};
 use crate::process::Process;
@@ -115,8 +116,11 @@ fn take_note(notice: Notice, process: &Process) {
     let Shared { trace, .. } = &*process.shared;
     match notice {
         Notice::Began(BindingRef { namespace, name }) => {
-            let foreign = &mut lock(&process.shared.books).foreign;
-            foreign.looked(&namespace, &name, process.shared.time.now());
+            let now = process.shared.time.now();
+            lock(&process.shared.books)
+                .foreign
+                .looked(&namespace, &name, now);
+            looks::began(process, &namespace, &name);
         }
         Notice::Passed(who, Ok(next)) => trace.note(format!("pass {who}: again in {next:?}")),
         Notice::Passed(who, Err(Failed { error, retry_in })) => {

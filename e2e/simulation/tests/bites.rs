@@ -10,6 +10,7 @@ use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
+use azwib_simulation::invariants::looks::PACED;
 use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::statuses::FOREIGN_SEEN;
@@ -65,6 +66,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::OwnerPutBack => &[ORPHANS_STAY],
         Bug::StatusAlwaysWritten => &[STILL],
         Bug::EmptyWatchAtOnce => &[WATCHES],
+        Bug::FailedAtOnce | Bug::OnlyStatusCounts => &[PACED],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }
 }

@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -52,6 +53,13 @@ pub struct SeenBinding {
     /// Whether it was being deleted.
     pub terminating: bool,
     pub status: Value,
+}
+
+/// A status that a test has written, of the binding with this UID.
+#[derive(Debug, Serialize, Deserialize)]
+struct ForeignStatus {
+    uid: String,
+    status: Value,
 }
 
 /// Whether authorization let a request of the operator pass.
@@ -168,10 +176,30 @@ impl Records {
     /// # Errors
     /// The file cannot be read.
     pub fn bindings(&self) -> anyhow::Result<Vec<SeenBinding>> {
-        let text = std::fs::read_to_string(self.bindings_file())?;
-        text.lines()
-            .map(|line| Ok(serde_json::from_str(line)?))
-            .collect()
+        let mut seen: Vec<SeenBinding> = lines(&self.bindings_file())?;
+        let foreign = self.foreign_statuses_file();
+        if foreign.exists() {
+            let foreign: Vec<ForeignStatus> = lines(&foreign)?;
+            let is_foreign = |it: &SeenBinding| {
+                let mut of_it = foreign.iter().filter(|foreign| foreign.uid == it.uid);
+                of_it.any(|foreign| foreign.status == it.status)
+            };
+            seen.retain(|it| !is_foreign(it));
+        }
+        Ok(seen)
+    }
+
+    /// Notes a status that a test has written in the place of the operator: it need not keep the contract.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note_foreign_status(&self, uid: &str, status: Value) -> anyhow::Result<()> {
+        let foreign = ForeignStatus {
+            uid: uid.to_owned(),
+            status,
+        };
+        let line = serde_json::to_string(&foreign)?;
+        append(&self.foreign_statuses_file(), &line)
     }
 
     /// Every kind of request that the operator was seen to make; none when no operator ran.
@@ -179,10 +207,8 @@ impl Records {
     /// # Errors
     /// The file cannot be read.
     pub fn requests(&self) -> anyhow::Result<BTreeSet<SeenRequest>> {
-        let text = std::fs::read_to_string(self.requests_file())?;
-        text.lines()
-            .map(|line| Ok(serde_json::from_str(line)?))
-            .collect()
+        let requests: Vec<SeenRequest> = lines(&self.requests_file())?;
+        Ok(requests.into_iter().collect())
     }
 
     fn secrets_file(&self) -> PathBuf {
@@ -191,6 +217,10 @@ impl Records {
 
     fn bindings_file(&self) -> PathBuf {
         self.directory.join("bindings.jsonl")
+    }
+
+    fn foreign_statuses_file(&self) -> PathBuf {
+        self.directory.join("foreign-statuses.jsonl")
     }
 
     fn requests_file(&self) -> PathBuf {
@@ -314,6 +344,14 @@ async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
     Ok(Client::try_from(config)?)
+}
+
+/// The objects of a file that has one in each line.
+fn lines<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+    let text = std::fs::read_to_string(path)?;
+    text.lines()
+        .map(|line| Ok(serde_json::from_str(line)?))
+        .collect()
 }
 
 fn append(path: &Path, line: &str) -> anyhow::Result<()> {

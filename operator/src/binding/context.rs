@@ -28,6 +28,7 @@ use crate::kubeutil::attempts::{Attempts, Standing};
 use crate::ledger::{BindingRef, Ledgers, Look};
 use crate::runtime::chance;
 use crate::runtime::clock::Clock;
+use crate::runtime::deliberate::Bug;
 
 /// What of the operator's configuration the controller depends on.
 #[derive(Debug, Clone)]
@@ -201,6 +202,7 @@ impl Context {
         let id = match recorded {
             Some(recorded) => ManagedIdentityId::parse(&recorded.resource_id).ok(),
             // It may be that no status is taken. It counts all the same, or each of them would write the account for itself.
+            None if Bug::OnlyStatusCounts.is_on() => None,
             None if is_on(&binding.metadata) && !binding.spec.suspend => {
                 identity_id(&binding.spec.identity, &self.settings.defaults).ok()
             }

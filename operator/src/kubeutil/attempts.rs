@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::runtime::chance;
+use crate::runtime::deliberate::Bug;
 
 /// How a failing object is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +157,7 @@ impl Pace {
     /// How long to wait when this stands against an object.
     pub fn delay(self, standing: Standing) -> Duration {
         match self {
+            Self::Backoff if Bug::FailedAtOnce.is_on() => Duration::from_millis(1),
             Self::Backoff => {
                 let ceiling = Duration::from_secs(1 << standing.failures.saturating_sub(1).min(6))
                     .min(Duration::from_secs(60));

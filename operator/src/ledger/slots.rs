@@ -65,10 +65,14 @@ impl Ledger {
     }
 
     /// The pass that an offer has brought about is over. Where the claim was given up in it, the offer goes to the next; a
-    /// claim that stands has taken it, or keeps all who stand behind it from it.
+    /// claim that stands has taken it, or keeps all who stand behind it from it. Who waits again has found none, whatever its
+    /// status says: that may be refused.
     pub(super) fn offer_passed(self: &Arc<Self>, who: &BindingRef, still_claims: bool) {
-        let was_offered = lock(&self.without_slot).answered(who);
-        if was_offered && !still_claims {
+        let mut waiting = lock(&self.without_slot);
+        let was_offered = waiting.answered(who);
+        let waits = waiting.contains(who);
+        drop(waiting);
+        if was_offered && !still_claims && !waits {
             self.wake_without_slot();
         }
     }

@@ -118,6 +118,10 @@ bugs! {
     OtherIssuerDeleted,
     /// A time in the future counts as now, at each look.
     FutureTimeJudgedAnew,
+    /// A pass that failed is made again at once.
+    FailedAtOnce,
+    /// A binding counts for its account by its status alone.
+    OnlyStatusCounts,
 }
 
 impl Bug {

@@ -97,11 +97,11 @@ impl Judged<'_> {
     /// Whether nothing was said yet of what happened to a binding at this version when the life of another began: it takes
     /// effect in that.
     fn is_open(&self, binding: &Life, version: u64, other: &Life) -> bool {
-        let is_said = |it: &&Entry| {
+        let is_said = |it: &Entry| {
             matches!(&it.what, What::Status(uid) if *uid == binding.uid)
                 && (version..other.began).contains(&it.version)
         };
-        !self.log.iter().any(|it| is_said(&it))
+        !self.log.iter().any(|it| is_said(it))
     }
 
     fn departures_around(&self, life: &Life) -> u64 {

@@ -9,6 +9,7 @@ mod requests;
 mod stays_ready;
 
 pub mod finalizers;
+pub mod looks;
 pub mod slots;
 pub mod statuses;
 pub mod watches;
@@ -83,6 +84,8 @@ pub struct Books {
     pub costs: Costs,
     /// Statuses that somebody else has written.
     pub foreign: statuses::Foreign,
+    /// How often bindings were looked at.
+    looks: looks::Looks,
 }
 
 impl Books {

@@ -47,6 +47,10 @@ impl Waiting {
         }
     }
 
+    pub(super) fn contains(&self, who: &BindingRef) -> bool {
+        self.places.contains_key(who)
+    }
+
     /// Who comes first, at most so many. They do not wait any more.
     pub(super) fn call(&mut self, most: usize) -> Vec<BindingRef> {
         let first = self.line.keys().take(most);
