@@ -107,6 +107,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         unwritten: Attempts::default(),
         contests: Contests::default(),
         overwritten: Overwritten::default(),
+        taken_off: Overwritten::default(),
         requests: Requests::default(),
         told: Told::default(),
         metrics: ReconcileMetrics::default(),

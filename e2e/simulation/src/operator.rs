@@ -93,6 +93,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         unwritten: Attempts::default(),
         contests: Contests::default(),
         overwritten: Overwritten::default(),
+        taken_off: Overwritten::default(),
         requests: Requests::default(),
         told: Told::default(),
         metrics: ReconcileMetrics::default(),

@@ -200,7 +200,9 @@ fn believed_status(
         believed.observed_generation = -1;
         believed.identity = None;
         believed.service_account = None;
-        believed.conditions.clear();
+        believed
+            .conditions
+            .retain(|it| !ConditionType::is_ours(&it.type_));
     }
     believed.conditions.retain(|condition| {
         let claims = |step: &ConditionType| {

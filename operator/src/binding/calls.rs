@@ -33,8 +33,9 @@ pub struct CallFailed {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    #[error(transparent)]
-    Answer(#[from] kube::Error),
+    /// In the words of the API server, cleaned: a policy may quote anything.
+    #[error("{}", words(.0))]
+    Answer(kube::Error),
     /// The API server took the write and has stored something else: an admission policy or a webhook changes it.
     #[error("it was written, and came back changed: {0}")]
     Altered(String),
@@ -51,7 +52,7 @@ impl Call {
     pub fn failed(self, source: kube::Error) -> CallFailed {
         CallFailed {
             call: self,
-            source: source.into(),
+            source: Cause::Answer(source),
         }
     }
 

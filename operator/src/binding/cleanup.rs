@@ -26,6 +26,7 @@ use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
 use super::records::{content_of, in_place_for};
 use super::service_account::{ServiceAccountError, account_now, apply_account};
+use crate::azure::safe_line;
 use crate::ledger::{Applicant, Ledger, Operation, Place, ReadError, Urgency};
 use crate::runtime::deliberate::Bug;
 use hand_over::handed_over;
@@ -305,7 +306,9 @@ async fn leave(departing: &Departing, recorded: &RecordedCredential, why: &str, 
     if !ctx.told.is_news(departing.uid(), why) {
         return;
     }
-    tracing::warn!(credential = recorded.name, why, "the credential is left");
+    let credential = safe_line(&recorded.name);
+    let told = safe_line(why);
+    tracing::warn!(credential, why = told, "the credential is left");
     ctx.events
         .credential_left(&departing.metadata, &recorded.name, why)
         .await;

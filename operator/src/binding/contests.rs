@@ -149,6 +149,13 @@ impl Contests {
         if account.version.is_some() && account.version.as_deref() == version {
             return;
         }
+        // Two passes wrote, and the one that came first is heard of last. What the other has replaced was ours.
+        if is_older(version, account.version.as_deref()) {
+            if account.configuration != configuration {
+                account.repairs.pop_back();
+            }
+            return;
+        }
         if account.version.is_some() && account.configuration == configuration {
             account.forget_repairs_before(now);
             account.repairs.push_back(now);
@@ -175,6 +182,14 @@ impl Contests {
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether one resourceVersion is older than another: they are numbers, and grow.
+fn is_older(version: Option<&str>, than: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version?.parse::<u64>().ok();
+    number(version)
+        .zip(number(than))
+        .is_some_and(|(version, than)| version < than)
 }
 
 impl Account {

@@ -65,6 +65,8 @@ pub struct Context {
     pub contests: Contests,
     /// Bindings whose status somebody else writes again and again.
     pub overwritten: Overwritten,
+    /// Finalizers that somebody has taken off.
+    pub taken_off: Overwritten,
     pub settings: Settings,
     pub attempts: Attempts,
     /// Of those that wait for somebody else, and of Azure's wish for a pause.
@@ -135,6 +137,7 @@ impl Context {
         self.requests.forget(uid);
         self.told.forget(uid);
         self.overwritten.forget(uid);
+        self.taken_off.forget(uid);
     }
 
     /// Forgets what is remembered of objects and identities that are gone without having said so.
@@ -147,6 +150,7 @@ impl Context {
         self.requests.retain(&uids);
         self.told.retain(&uids);
         self.overwritten.retain(&uids);
+        self.taken_off.retain(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use self::in_order::for_each_in_order;
 use self::unpublished::{Unpublished, code};
 use super::reason::{ConditionType, Reason};
+use crate::azure::safe_line;
 use crate::kubeutil::conditions::find;
 
 /// Name under which events are reported.
@@ -248,6 +249,8 @@ impl Events {
 
     /// Tells that a credential was not deleted with its binding, while that and its namespace are there.
     pub async fn credential_left(&self, binding: &ObjectMeta, credential: &str, why: &str) {
+        // Whoever can write status can write anything there.
+        let (credential, why) = (safe_line(credential), safe_line(why));
         let note =
             format!("the federated identity credential {credential} is left in Azure: {why}");
         self.publish(Told::new(binding, EventReason::CredentialLeft, &note))

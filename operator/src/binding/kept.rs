@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use super::FINALIZER;
 use super::account::{self, owner_reference_to};
+use super::departing::FORCE_DETACH;
+use super::requests::RECONCILE_REQUESTED_AT;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::cut::CutLayer;
 use crate::kubeutil::cut::shape::{Fields, Items, Others, Shape, Verdict};
@@ -33,6 +35,9 @@ const FINALIZERS: usize = 64;
 /// Managers of an account's fields that are looked at, and how many names of each that mean nothing to us.
 const MANAGERS: usize = 32;
 const OTHER_NAMES: usize = 8;
+
+/// The same for annotations and labels: those that OpenShift applies come first in the order of names, and prove nothing.
+const OTHER_ANNOTATIONS: usize = 64;
 
 /// Annotations of ours besides those that are known by name.
 const OWN_ANNOTATIONS: usize = 8;
@@ -75,7 +80,10 @@ fn binding() -> Shape {
             schema.map_or(Shape::Any, of_schema)
         };
         let metadata = metadata([
-            ("annotations", annotations(&[], OWN_ANNOTATIONS)),
+            (
+                "annotations",
+                annotations(&[FORCE_DETACH, RECONCILE_REQUESTED_AT], OWN_ANNOTATIONS),
+            ),
             ("finalizers", finalizers()),
         ]);
         fields([
@@ -116,7 +124,7 @@ fn account() -> Shape {
 
 fn namespace() -> Shape {
     answers(|| {
-        let annotations = annotations(&[], OWN_ANNOTATIONS);
+        let annotations = annotations(&[FORCE_DETACH], OWN_ANNOTATIONS);
         let metadata = metadata([("annotations", annotations)]);
         fields([("metadata", metadata), ("status", Shape::Text(VALUE))])
     })
@@ -238,7 +246,7 @@ fn managed_fields(names: &[&'static str]) -> Shape {
         let names = names.iter().map(|name| format!("f:{name}"));
         Shape::Fields(Fields {
             known: names.map(|name| (name.into(), Shape::Text(0))).collect(),
-            others: Some(names_of_others(OTHER_NAMES)),
+            others: Some(names_of_others(OTHER_ANNOTATIONS)),
         })
     };
     let references = Fields {

@@ -50,6 +50,7 @@ use crate::kubeutil::answers::Answer;
 use crate::runtime::deliberate::Bug;
 use apply::Applied;
 use believed::believed;
+use calls::CallFailed;
 use cleanup::{Cleaned, Stage, Stopped};
 use conclude::{Pass, conclude, tell_what_it_waits_for};
 pub use context::{Context, Settings};
@@ -83,9 +84,9 @@ pub async fn reconcile(
     }
     let binding = ctx.bindings.latest(binding);
     match finalizer::due(&binding.metadata) {
-        Due::Finalizer => match finalizer::add(&binding.metadata, &ctx).await {
+        Due::Finalizer => match put_on_finalizer(&binding, &ctx).await {
             // It comes as an event.
-            Ok(()) => Ok(None),
+            Ok(next) => Ok(next),
             Err(failed) if failed.is_422() && Bug::RefusedFinalizerDropped.is_on() => Ok(None),
             Err(failed) => {
                 let error = Error::from(failed);
@@ -96,6 +97,26 @@ pub async fn reconcile(
         Due::Cleanup => remove(&binding, &ctx).await,
         Due::Nothing => Ok(None),
     }
+}
+
+/// Puts the finalizer on. Where somebody takes it off again and again, that is done every quarter of a minute only.
+async fn put_on_finalizer(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<Next, CallFailed> {
+    let uid = binding.uid().unwrap_or_default();
+    if let Some(wait) = ctx.taken_off.wait_for_next(&uid) {
+        if ctx.told.is_news(&uid, "taken off") {
+            tracing::warn!(
+                binding = binding.name_any(),
+                namespace = binding.namespace().unwrap_or_default(),
+                "somebody takes the finalizer off the binding again and again: it is put on every quarter of a minute"
+            );
+        }
+        return Ok(Some(wait));
+    }
+    finalizer::add(&binding.metadata, ctx).await?;
+    Ok(None)
 }
 
 /// How long a pass has to wait since somebody else writes the status of the binding again and again.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{CredentialOrigin, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{CredentialOrigin, ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
 use super::Context;
@@ -19,7 +19,7 @@ use super::records::{acknowledged, content_of, record, recorded_identity, resolv
 use super::service_account::account;
 use super::twins::{OlderTwin, older_twin};
 use super::validate::{Desired, Error as InvalidBinding, service_account_name, validate};
-use crate::azure::{AzureErrorKind, Identity, ListedCredential};
+use crate::azure::{AzureErrorKind, Identity, ListedCredential, safe_line};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::plan::{Contender, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
@@ -160,7 +160,7 @@ pub async fn own_again(
         tracing::warn!(
             binding = binding.name_any(),
             namespace = desired.namespace,
-            %changed,
+            changed = safe_line(&changed.to_string()),
             "a record of another issuer is forgotten: the identity has the credential of this cluster"
         );
         Ok(Some(own))
@@ -228,7 +228,8 @@ async fn azure(
     } else {
         ctx.settings.resync_period
     });
-    let identity = if has_been_ready(binding, good) {
+    // Also where its credential stands: the identity may have been made again before its account was ever made.
+    let identity = if is_ready(binding, good) {
         resync
     } else {
         resync.and_within(IDENTITY_FOR_NEWCOMERS)
@@ -345,7 +346,7 @@ fn wake_who_names_another(identity: &Identity, ledger: &Ledger, ctx: &Context) {
             && !binding.spec.suspend
             && recorded.is_some_and(|it| {
                 it.client_id != client_id
-                    && it.resource_id.eq_ignore_ascii_case(ledger.id().as_str())
+                    && ManagedIdentityId::parse(&it.resource_id).is_ok_and(|id| id == *ledger.id())
             })
     });
     ledger.wake(named.map(BindingRef::of));
@@ -378,12 +379,10 @@ fn is_unobserved(binding: &WorkloadIdentityBinding) -> bool {
     status.is_none_or(|status| status.observed_generation < 0)
 }
 
-/// Whether a credential that is `good` was ever Ready: not one that still has its propagation time.
-fn has_been_ready(binding: &WorkloadIdentityBinding, good: bool) -> bool {
-    let ready = binding.status.as_ref().and_then(|status| {
-        find(&status.conditions, ConditionType::Ready.as_str()).map(|it| it.reason.as_str())
-    });
-    good && ready != Some(Reason::Propagating.as_str())
+/// Whether a binding whose credential is `good` is Ready. It keeps that through whatever does not let us look.
+fn is_ready(binding: &WorkloadIdentityBinding, good: bool) -> bool {
+    let status = binding.status.as_ref();
+    good && status.is_some_and(|it| is_true(&it.conditions, ConditionType::Ready.as_str()))
 }
 
 /// Whether status says that this step failed for something that has to change first: another try is a repeat.

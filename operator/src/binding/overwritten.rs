@@ -1,4 +1,4 @@
-//! Statuses that somebody else writes again and again.
+//! Statuses that somebody else writes again and again, and finalizers that somebody takes off.
 //!
 //! A status of somebody else is put right at once. Were that so for each of them, a writer that answers each of ours would
 //! have the two go on as fast as the API server can: so a few in a minute are, and after that one every quarter of a minute.
@@ -30,6 +30,22 @@ struct Looks {
     at: VecDeque<Instant>,
 }
 
+impl Looks {
+    /// Admits a look now, or says how long until the next.
+    fn admit(&mut self, now: Instant) -> Option<Duration> {
+        self.at.retain(|at| now.duration_since(*at) < WINDOW);
+        let left = self
+            .at
+            .back()
+            .map(|last| PAUSE.saturating_sub(now.duration_since(*last)))
+            .filter(|left| self.at.len() >= FREE_LOOKS && !left.is_zero());
+        if left.is_none() {
+            self.at.push_back(now);
+        }
+        left
+    }
+}
+
 impl Overwritten {
     /// Asks for a look at a binding that others have given so many statuses. How long it has to wait, if it has to.
     pub fn wait(&self, uid: &str, others: u32) -> Option<Duration> {
@@ -42,17 +58,20 @@ impl Overwritten {
         if looks.met == others {
             return None;
         }
-        looks.at.retain(|at| now.duration_since(*at) < WINDOW);
-        let left = looks
-            .at
-            .back()
-            .map(|last| PAUSE.saturating_sub(now.duration_since(*last)))
-            .filter(|left| looks.at.len() >= FREE_LOOKS && !left.is_zero());
+        let left = looks.admit(now);
         if left.is_none() {
             looks.met = others;
-            looks.at.push_back(now);
         }
         left
+    }
+
+    /// Asks to put on once more what somebody has taken off the binding. How long that has to wait, if it has to.
+    pub fn wait_for_next(&self, uid: &str) -> Option<Duration> {
+        let mut bindings = self.bindings();
+        bindings
+            .entry(uid.to_owned())
+            .or_default()
+            .admit(Instant::now())
     }
 
     /// Forgets all bindings but these.
@@ -94,6 +113,18 @@ mod tests {
         advance(10 * SECOND).await;
         assert_eq!(overwritten.wait("a", 8), None);
         assert_eq!(overwritten.wait("a", 9), Some(PAUSE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_off_again_and_again_is_put_on_every_quarter_of_a_minute() {
+        let taken_off = Overwritten::default();
+        for _ in 0..5 {
+            assert_eq!(taken_off.wait_for_next("a"), None);
+        }
+        assert_eq!(taken_off.wait_for_next("a"), Some(PAUSE));
+        assert_eq!(taken_off.wait_for_next("b"), None, "another binding");
+        advance(PAUSE).await;
+        assert_eq!(taken_off.wait_for_next("a"), None);
     }
 
     #[tokio::test(start_paused = true)]

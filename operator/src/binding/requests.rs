@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::ledger::Requested;
 
 /// Annotation whose change asks for fresh reads, once.
-const RECONCILE_REQUESTED_AT: &str = "azwib.dev/reconcile-requested-at";
+pub(super) const RECONCILE_REQUESTED_AT: &str = "azwib.dev/reconcile-requested-at";
 
 /// The last request of each binding, by UID. There is an entry for every binding: both are kept as hashes.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ const PRIVATE_DOMAINS: [&str; 14] = [
     "localdomain",
     "lan",
     "home",
-    "home.arpa",
+    "arpa",
     "corp",
     "mail",
     "intranet",
@@ -77,7 +77,11 @@ fn of_name(name: &str) -> Option<Unreachable> {
         return Some(Unreachable::Localhost);
     }
     // `kubernetes.default` is what pods may call the API server.
-    if OF_CLUSTERS.into_iter().any(is_below) || name == "kubernetes.default" {
+    let is_api_server = name
+        .strip_prefix("kubernetes.default")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    // A cluster may have a domain of its own: `kubernetes.default.svc.acme.example`.
+    if OF_CLUSTERS.into_iter().any(is_below) || is_api_server {
         return Some(Unreachable::OfCluster);
     }
     if PRIVATE_DOMAINS.into_iter().any(is_below) {
@@ -157,6 +161,7 @@ mod tests {
             ("kubernetes.default.svc.", OfCluster),
             ("kubernetes.default.svc.cluster.local", OfCluster),
             ("kubernetes.default", OfCluster),
+            ("kubernetes.default.svc.acme.example.com", OfCluster),
             ("kubernetes", SingleLabel),
             ("oidc", SingleLabel),
             ("oidc.", SingleLabel),
@@ -165,6 +170,7 @@ mod tests {
             ("oidc.shop.internal", PrivateName),
             ("metadata.google.internal", PrivateName),
             ("oidc.home.arpa", PrivateName),
+            ("1.0.10.in-addr.arpa", PrivateName),
             ("oidc.corp", PrivateName),
             ("oidc.lan", PrivateName),
             ("oidc.localdomain", PrivateName),

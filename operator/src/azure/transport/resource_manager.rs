@@ -43,7 +43,8 @@ impl ResourceManagerTransport {
             return Err(AzureError::local(
                 AzureErrorKind::Unavailable,
                 "refused to send a request to a host that is not the resource manager",
-            ));
+            )
+            .with_cause(Cause::NotAzure));
         }
         match self.authorization {
             Authorization::InsideTheClient => {

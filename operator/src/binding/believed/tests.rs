@@ -227,7 +227,7 @@ fn nothing_is_believed_of_a_status_of_another_identity_or_account_but_records_of
     account.name = "other".to_owned();
     for binding in [of_identity, of_account] {
         let believed = status(&binding);
-        assert_eq!(done(&believed), [] as [&str; 0]);
+        assert_eq!(done(&believed), ["example.com/Audited"], "another's");
         assert_eq!((believed.identity, believed.service_account), (None, None));
         assert_eq!(believed.observed_generation, -1);
         assert_eq!(believed.credentials, [record(|_| {})]);

@@ -41,8 +41,16 @@ pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool,
     let found = match place.credential_to_delete(&name, look).await {
         Ok(found) => found,
         Err(ReadError::Azure { source, .. }) if !Bug::LostRecordHolds.is_on() => {
-            let error = &source as &dyn std::error::Error;
-            tracing::info!(%name, %identity, error, "a credential that nothing records cannot be looked for");
+            tracing::info!(
+                %name, %identity, error = &source as &dyn std::error::Error,
+                "a credential that nothing records cannot be looked for"
+            );
+            if remembered {
+                let why = format!("its record was lost, and it cannot be read: {source}");
+                ctx.events
+                    .credential_left(&departing.metadata, name.as_str(), &why)
+                    .await;
+            }
             return Ok(remembered);
         }
         Err(ReadError::Azure { source, .. }) => {
@@ -109,7 +117,10 @@ fn may_be_lost(departing: &Departing, remembered: bool, owns_account: bool) -> b
     let was_never_resolved = departing.claimant.is_none()
         && !owns_account
         && resolved.is_some_and(|it| it.status != ConditionStatus::True.as_str());
-    remembered || !departing.suspended && !was_never_resolved || Bug::DeletesWhatWasRetained.is_on()
+    remembered
+        || owns_account
+        || !departing.suspended && !was_never_resolved
+        || Bug::DeletesWhatWasRetained.is_on()
 }
 
 #[cfg(test)]

@@ -141,3 +141,22 @@ async fn accounts_do_not_share_their_contests_and_are_forgotten() {
     }
     assert!(world.contests.accounts().by_name.len() < 128);
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_of_ours_that_write_at_once_are_no_contest_whichever_is_heard_of_first() {
+    let contests = Contests::default();
+    let note = |client_id, version: u32| {
+        let configuration = configuration(client_id);
+        contests.written(ORDERS, &configuration, Some(&version.to_string()));
+    };
+    note("a", 1);
+    for round in 0..20 {
+        // `a` was written before `b`, and is told after it.
+        note("b", 2 * round + 3);
+        note("a", 2 * round + 2);
+    }
+    let admission = contests.admit(ORDERS, &configuration("b"), || by("nobody"));
+    assert_eq!(admission, Admission::Free);
+    let admission = contests.admit(ORDERS, &configuration("a"), || by("nobody"));
+    assert_eq!(admission, Admission::Free);
+}

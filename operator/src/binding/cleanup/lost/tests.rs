@@ -80,6 +80,14 @@ fn what_may_have_been_lost_is_looked_for_and_what_was_never_there_is_not() {
             false,
         ),
         (
+            "suspended, and the account knows that it was resolved",
+            true,
+            None,
+            false,
+            true,
+            true,
+        ),
+        (
             "suspended once it had made one",
             true,
             Some(true),
