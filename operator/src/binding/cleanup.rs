@@ -22,6 +22,7 @@ use kube_runtime::reflector::ObjectRef;
 use super::Context;
 use super::account::{claimant, configuration_after, why_left};
 use super::believed::{Recorded, whose};
+use super::contests::Admission;
 use super::departing::{Departing, asks_to_let_go};
 use super::error::Error;
 use super::records::{content_of, in_place_for};
@@ -329,6 +330,11 @@ async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Re
     let leaving = leaving.unwrap_or_else(|| departing.claimant_of_account(&existing));
     let siblings = ctx.siblings(namespace, name);
     let remaining: Vec<_> = siblings.iter().filter_map(claimant).collect();
+    // It stays as it is; a binding that remains and wants it otherwise says so itself. Written here as well, with each try of a
+    // cleanup that something holds up, it would go back and forth between the two.
+    if leaving.deletion_policy == DeletionPolicy::Retain && !remaining.is_empty() {
+        return Ok(());
+    }
     let mut configuration = configuration_after(&leaving, &remaining, &existing);
     let is_orphaned = departing.is_orphaning();
     if is_orphaned && !Bug::OwnerPutBack.is_on() {
@@ -339,7 +345,11 @@ async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Re
     }
     let left = why_left(&leaving, is_orphaned, &configuration, &existing);
     let left = left.filter(|_| remaining.is_empty());
-    if !configuration.is_in_place(&existing) {
+    let drift = || configuration.drift(Some(&existing));
+    let admission = ctx.contests.admit((namespace, name), &configuration, drift);
+    // It was released before, and somebody changes it again and again while something else holds up the cleanup.
+    let is_contested = matches!(admission, Admission::Refused(_));
+    if !configuration.is_in_place(&existing) && !is_contested {
         match apply_account(namespace, name, configuration, ctx).await {
             Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => {}
             // What another manager holds is not ours to take away.

@@ -3,7 +3,8 @@
 //! A few repairs in a minute are drift and go at once. More of them are a contest: from then on one goes every quarter of a minute, and
 //! the bindings of the account say so, until an account has stood undisturbed for that long.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// In a contest, the time between two repairs, and how long the account has to stand for the contest to be over.
 pub const PAUSE: Duration = Duration::from_secs(15);
+
+/// So many writes are remembered: more than it takes to tell a contest among those of bindings that join.
+const MOST_WRITES: usize = 64;
 
 /// An account about which nothing was heard for so long is forgotten, unless the next sweep is not due yet.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -57,34 +61,34 @@ struct Accounts {
 
 #[derive(Debug)]
 struct Account {
-    /// What was applied last.
-    configuration: Fingerprint,
-    /// The resourceVersion that this gave.
-    version: Option<String>,
+    /// The writes that changed something, by the resourceVersion that they gave: they may be heard of in another order. The
+    /// last one is there always, those before it for as long as they count.
+    writes: BTreeMap<u64, Write>,
+    /// When the last of them was heard of.
     written: Instant,
-    /// When it was applied once more because somebody had changed it.
-    repairs: VecDeque<Instant>,
     contest: Option<Drift>,
 }
 
-/// What azwib applies, whichever account of that name it is applied to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fingerprint {
-    annotations: BTreeMap<&'static str, String>,
-    labels: Vec<&'static str>,
-    owners: Vec<String>,
+#[derive(Debug)]
+struct Write {
+    /// Of what was applied.
+    configuration: Fingerprint,
+    at: Instant,
 }
+
+/// What azwib applies, whichever account of that name it is applied to: as a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint(u64);
 
 impl Fingerprint {
     fn of(configuration: &AccountConfiguration) -> Self {
         let owners = configuration.owner_references.iter();
-        let mut owners: Vec<_> = owners.map(|owner| owner.uid.clone()).collect();
+        let mut owners: Vec<_> = owners.map(|owner| &*owner.uid).collect();
         owners.sort_unstable();
-        Self {
-            annotations: configuration.annotations.clone(),
-            labels: configuration.labels.keys().copied().collect(),
-            owners,
-        }
+        let labels: Vec<_> = configuration.labels.keys().collect();
+        let mut hasher = DefaultHasher::new();
+        (&configuration.annotations, labels, owners).hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 
@@ -106,11 +110,10 @@ impl Contests {
             return Admission::Free;
         };
         // Something else is asked for than before: this is nobody's doing but ours.
-        if account.configuration != Fingerprint::of(configuration) {
+        if account.asked_last() != Some(Fingerprint::of(configuration)) {
             return Admission::Free;
         }
-        account.forget_repairs_before(now);
-        if account.contest.is_none() && account.repairs.len() < FREE_REPAIRS {
+        if account.contest.is_none() && account.repairs(now) < FREE_REPAIRS {
             return Admission::Free;
         }
         let contested = Contested {
@@ -135,34 +138,27 @@ impl Contests {
         version: Option<&str>,
     ) {
         let now = Instant::now();
-        let configuration = Fingerprint::of(configuration);
         let mut accounts = self.accounts();
         accounts.sweep(now);
         let key = (namespace.to_owned(), name.to_owned());
         let account = accounts.by_name.entry(key).or_insert_with(|| Account {
-            configuration: configuration.clone(),
-            version: None,
+            writes: BTreeMap::new(),
             written: now,
-            repairs: VecDeque::new(),
             contest: None,
         });
-        if account.version.is_some() && account.version.as_deref() == version {
+        let last = account.writes.last_key_value().map_or(0, |(last, _)| *last);
+        // They are numbers, and grow.
+        let version = version.and_then(|it| it.parse().ok()).unwrap_or(last + 1);
+        if account.writes.contains_key(&version) {
             return;
         }
-        // Two passes wrote, and the one that came first is heard of last. What the other has replaced was ours.
-        if is_older(version, account.version.as_deref()) {
-            if account.configuration != configuration {
-                account.repairs.pop_back();
-            }
-            return;
-        }
-        if account.version.is_some() && account.configuration == configuration {
-            account.forget_repairs_before(now);
-            account.repairs.push_back(now);
-        }
-        account.configuration = configuration;
-        account.version = version.map(str::to_owned);
+        let write = Write {
+            configuration: Fingerprint::of(configuration),
+            at: now,
+        };
+        account.writes.insert(version, write);
         account.written = now;
+        account.forget_writes_before(now);
     }
 
     /// The account carries what it should. A contest is over once it has done so for a while.
@@ -173,7 +169,7 @@ impl Contests {
         let until = account.written + PAUSE;
         if until <= Instant::now() {
             account.contest = None;
-            account.repairs.clear();
+            account.forget_all_but_the_last();
         }
         let drift = account.contest.clone()?;
         Some(Contested { drift, until })
@@ -184,22 +180,36 @@ impl Contests {
     }
 }
 
-/// Whether one resourceVersion is older than another: they are numbers, and grow.
-fn is_older(version: Option<&str>, than: Option<&str>) -> bool {
-    let number = |version: Option<&str>| version?.parse::<u64>().ok();
-    number(version)
-        .zip(number(than))
-        .is_some_and(|(version, than)| version < than)
-}
-
 impl Account {
-    fn forget_repairs_before(&mut self, now: Instant) {
-        while self
-            .repairs
-            .front()
-            .is_some_and(|at| now.duration_since(*at) >= WINDOW)
+    /// What was applied by the last write.
+    fn asked_last(&self) -> Option<Fingerprint> {
+        let last = self.writes.last_key_value();
+        last.map(|(_, write)| write.configuration)
+    }
+
+    /// How often the same was applied once more within [`WINDOW`], because somebody had changed it.
+    fn repairs(&self, now: Instant) -> usize {
+        let writes = self.writes.values();
+        let pairs = writes.clone().zip(writes.skip(1));
+        let repairs = pairs.filter(|(before, write)| {
+            before.configuration == write.configuration && now.duration_since(write.at) < WINDOW
+        });
+        repairs.count()
+    }
+
+    fn forget_writes_before(&mut self, now: Instant) {
+        while self.writes.len() > MOST_WRITES
+            || self.writes.len() > 1
+                && (self.writes.first_key_value())
+                    .is_some_and(|(_, write)| now.duration_since(write.at) >= WINDOW)
         {
-            self.repairs.pop_front();
+            self.writes.pop_first();
+        }
+    }
+
+    fn forget_all_but_the_last(&mut self) {
+        while self.writes.len() > 1 {
+            self.writes.pop_first();
         }
     }
 }
