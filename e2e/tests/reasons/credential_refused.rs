@@ -55,13 +55,15 @@ async fn refused(
 
 #[tokio::test]
 async fn a_policy_that_denies_credentials_is_named() -> anyhow::Result<()> {
-    let said = "Resource 'azwib' was disallowed by policy. Policy identifiers: '[]'.";
+    let said = "Resource 'azwib' was disallowed by policy. Policy identifiers: \
+                '[{\"policyAssignment\":{\"name\":\"no-credentials\"}}]'.";
     refused(
         "policy",
         refusal(403, "RequestDisallowedByPolicy", said),
         ("PolicyDenied", "Stalled"),
-        "RequestDisallowedByPolicy: Resource 'azwib' was disallowed by policy; an Azure Policy forbids it: ask for an \
-         exemption, or use an identity outside of its scope",
+        "RequestDisallowedByPolicy: Resource 'azwib' was disallowed by policy. Policy identifiers: \
+         '[{\"policyAssignment\":{\"name\":\"no-credentials\"}}]'; an Azure Policy forbids it: ask for an exemption, or use an \
+         identity outside of its scope",
     )
     .await
 }

@@ -151,9 +151,14 @@ fn until(error: &AzureError) -> String {
 }
 
 fn words(error: &AzureError) -> Option<String> {
-    // What follows the first sentence is advice of its own, or the time and a trace id.
     let message = error.message().map(|message| {
-        let sentence = message.split(". ").next().unwrap_or(message);
+        // What follows the first sentence is advice of its own, or the time and a trace id. But where somebody has made a rule,
+        // it says which, and by whom it was made.
+        let sentence = if names_a_rule(error) {
+            message
+        } else {
+            message.split(". ").next().unwrap_or(message)
+        };
         steady(sentence.trim_end_matches('.'), passes(error))
     });
     match (error.code(), message) {
@@ -166,6 +171,13 @@ fn words(error: &AzureError) -> Option<String> {
         }),
         (None, None) => error.status().map(|status| format!("HTTP status {status}")),
     }
+}
+
+fn names_a_rule(error: &AzureError) -> bool {
+    matches!(
+        error.kind(),
+        AzureErrorKind::PolicyDenied | AzureErrorKind::Refused | AzureErrorKind::Conflict
+    )
 }
 
 /// Whether it passes by itself: such answers say how many requests were too many, or for how many seconds.
