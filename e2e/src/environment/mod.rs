@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Longest wait for anything that a healthy environment does; a wait that is too long costs time only in a failing test.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the operator may do in Azure: the custom role of the user guide.
 const OPERATOR_ACTIONS: [&str; 4] = [
