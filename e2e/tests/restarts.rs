@@ -1,33 +1,14 @@
 //! Operators that are started again with other flags, over bindings that were resolved with the old ones.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::environment::{Namespace, PATIENCE, annotation, condition};
-use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use azwib_e2e::{Environment, wait};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-
-async fn environment() -> anyhow::Result<Environment> {
-    Environment::start(EnvironmentOptions {
-        start_operator: false,
-        ..EnvironmentOptions::default()
-    })
-    .await
-}
-
-/// Starts an operator with these flags, in place of those of the same name.
-async fn operator(env: &Environment, flags: &[String]) -> anyhow::Result<OperatorProcess> {
-    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-    let given: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
-    let mut all = env.operator_flags();
-    all.retain(|flag| !given.contains(&name(flag)));
-    all.extend_from_slice(flags);
-    env.operator_with(all, BTreeMap::new(), None).await
-}
 
 fn defaults(env: &Environment, group: &str) -> Vec<String> {
     vec![
@@ -49,9 +30,11 @@ fn ready(binding: &WorkloadIdentityBinding) -> bool {
 
 #[tokio::test]
 async fn an_identity_given_by_name_is_completed_from_each_default() -> anyhow::Result<()> {
-    let env = environment().await?;
+    let env = Environment::without_operator().await?;
     let shop = env.namespace("by-name").await?;
-    let _operator = operator(&env, &defaults(&env, shop.name())).await?;
+    let _operator = env
+        .operator_with_other(&defaults(&env, shop.name()))
+        .await?;
     let subscription = env.simulator.subscription();
     let group = shop.name();
     let forms = [
@@ -86,18 +69,22 @@ async fn an_identity_given_by_name_is_completed_from_each_default() -> anyhow::R
 #[tokio::test]
 async fn another_default_moves_no_binding_and_the_old_one_finds_everything_in_place()
 -> anyhow::Result<()> {
-    let env = environment().await?;
+    let env = Environment::without_operator().await?;
     let shop = env.namespace("changed-default").await?;
     let other = env.namespace("other-group").await?;
     shop.identity("orders").await?;
     other.identity("orders").await?;
-    let first = operator(&env, &defaults(&env, shop.name())).await?;
+    let first = env
+        .operator_with_other(&defaults(&env, shop.name()))
+        .await?;
     shop.bind("orders", "identity: {name: orders}").await?;
     shop.ready("orders").await?;
     let before = written(&shop).await?;
     first.kill().await?;
 
-    let second = operator(&env, &defaults(&env, other.name())).await?;
+    let second = env
+        .operator_with_other(&defaults(&env, other.name()))
+        .await?;
     let changed = shop
         .failing("orders", "IdentityResolved", "IdentityChanged")
         .await?;
@@ -119,7 +106,9 @@ async fn another_default_moves_no_binding_and_the_old_one_finds_everything_in_pl
     assert_eq!(other.operator_writes("orders").await?, 0);
     second.kill().await?;
 
-    let _third = operator(&env, &defaults(&env, shop.name())).await?;
+    let _third = env
+        .operator_with_other(&defaults(&env, shop.name()))
+        .await?;
     shop.until("orders", "Ready again", ready).await?;
     assert_eq!(written(&shop).await?, before);
     Ok(())
@@ -128,17 +117,19 @@ async fn another_default_moves_no_binding_and_the_old_one_finds_everything_in_pl
 #[tokio::test]
 async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_place()
 -> anyhow::Result<()> {
-    let env = environment().await?;
+    let env = Environment::without_operator().await?;
     let shop = env.namespace("changed-issuer").await?;
     let orders = shop.identity("orders").await?;
-    let first = operator(&env, &[]).await?;
+    let first = env.operator_with_other(&[]).await?;
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
     let before = written(&shop).await?;
     first.kill().await?;
 
     let new_issuer = "https://oidc.example/moved/";
-    let second = operator(&env, &[format!("--issuer={new_issuer}")]).await?;
+    let second = env
+        .operator_with_other(&[format!("--issuer={new_issuer}")])
+        .await?;
     let changed = shop
         .failing("orders", "IssuerReady", "IssuerChanged")
         .await?;
@@ -167,14 +158,16 @@ async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_
     assert_eq!(written(&shop).await?, before);
     second.kill().await?;
 
-    let third = operator(&env, &[]).await?;
+    let third = env.operator_with_other(&[]).await?;
     shop.until("orders", "Ready again", ready).await?;
     assert_eq!(written(&shop).await?, before);
     third.kill().await?;
 
     // What another issuer has recorded may be another cluster's: it is left, and that is told.
     let left = shop.credentials(&orders).await?;
-    let _fourth = operator(&env, &[format!("--issuer={new_issuer}")]).await?;
+    let _fourth = env
+        .operator_with_other(&[format!("--issuer={new_issuer}")])
+        .await?;
     shop.unbind("orders").await?;
     assert_eq!(shop.credentials(&orders).await?, left);
     let told = shop.event("CredentialLeft").await?;
@@ -186,8 +179,10 @@ async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_
 #[tokio::test]
 async fn a_request_for_a_reconcile_makes_one_fresh_read_and_one_fresh_listing() -> anyhow::Result<()>
 {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
     let shop = env.namespace("requested").await?;
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
@@ -250,8 +245,10 @@ async fn a_request_for_a_reconcile_makes_one_fresh_read_and_one_fresh_listing() 
 
 #[tokio::test]
 async fn requests_in_a_loop_make_one_read_in_thirty_seconds() -> anyhow::Result<()> {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
     let shop = env.namespace("loop").await?;
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
@@ -282,8 +279,10 @@ async fn requests_in_a_loop_make_one_read_in_thirty_seconds() -> anyhow::Result<
 #[tokio::test]
 async fn a_newcomer_trusts_no_old_read_and_what_it_finds_reaches_the_others() -> anyhow::Result<()>
 {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
     let shop = env.namespace("newcomer").await?;
     let orders = shop.identity("orders").await?;
     shop.bind_to("first", &orders).await?;

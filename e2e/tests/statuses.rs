@@ -1,37 +1,18 @@
 //! Statuses that somebody else has written: a restored backup, a clone of the cluster, `kubectl replace --subresource=status`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use azure_simulator::control::api::{FaultAction, Matcher};
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
-use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use azwib_e2e::{Environment, wait};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 /// Another cluster's.
 const OTHER_ISSUER: &str = "https://oidc.other.example/cluster/";
-
-async fn environment() -> anyhow::Result<Environment> {
-    Environment::start(EnvironmentOptions {
-        start_operator: false,
-        ..EnvironmentOptions::default()
-    })
-    .await
-}
-
-/// Starts an operator with these flags, in place of those of the same name.
-async fn operator(env: &Environment, flags: &[String]) -> anyhow::Result<OperatorProcess> {
-    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-    let given: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
-    let mut all = env.operator_flags();
-    all.retain(|flag| !given.contains(&name(flag)));
-    all.extend_from_slice(flags);
-    env.operator_with(all, BTreeMap::new(), None).await
-}
 
 fn ready(binding: &WorkloadIdentityBinding) -> bool {
     condition(binding, "Ready").is_some_and(|ready| ready.status == "True")
@@ -92,8 +73,10 @@ fn wrong_statuses(good: &serde_json::Value) -> Vec<(&'static str, serde_json::Va
 
 #[tokio::test]
 async fn a_status_that_somebody_else_has_written_is_put_right_at_once() -> anyhow::Result<()> {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
     let shop = env.namespace("foreign-status").await?;
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
@@ -123,11 +106,11 @@ async fn a_status_that_somebody_else_has_written_is_put_right_at_once() -> anyho
 
 #[tokio::test]
 async fn a_credential_whose_record_was_lost_goes_with_its_binding() -> anyhow::Result<()> {
-    let env = environment().await?;
+    let env = Environment::without_operator().await?;
     for (number, what) in (0..).zip(["emptied", "without a record", "of a foreign name"]) {
         let shop = env.namespace("lost-record").await?;
         let orders = shop.identity("orders").await?;
-        let first = operator(&env, &[]).await?;
+        let first = env.operator_with_other(&[]).await?;
         shop.bind_to("orders", &orders).await?;
         let good = json!(shop.ready("orders").await?.status);
         first.kill().await?;
@@ -136,7 +119,7 @@ async fn a_credential_whose_record_was_lost_goes_with_its_binding() -> anyhow::R
         shop.bindings()
             .delete("orders", &DeleteParams::default())
             .await?;
-        let second = operator(&env, &[]).await?;
+        let second = env.operator_with_other(&[]).await?;
         shop.until_gone("orders").await?;
         assert_eq!(shop.credentials(&orders).await?, [], "{what}");
         second.kill().await?;
@@ -146,8 +129,8 @@ async fn a_credential_whose_record_was_lost_goes_with_its_binding() -> anyhow::R
 
 #[tokio::test]
 async fn a_time_that_is_ahead_takes_ready_from_no_good_binding() -> anyhow::Result<()> {
-    let env = environment().await?;
-    let operator = operator(&env, &[]).await?;
+    let env = Environment::without_operator().await?;
+    let operator = env.operator_with_other(&[]).await?;
     let shop = env.namespace("clock-ahead").await?;
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
@@ -185,8 +168,10 @@ async fn a_good_one<'a>(
 #[tokio::test]
 async fn an_older_object_that_kubectl_puts_over_the_status_gets_its_record_back_at_once()
 -> anyhow::Result<()> {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
     let (shop, orders, good) = a_good_one(&env, "replaced").await?;
     let mut older = json!(good);
     older["metadata"] = json!({ "name": "orders", "namespace": shop.name() });
@@ -218,8 +203,10 @@ async fn an_older_object_that_kubectl_puts_over_the_status_gets_its_record_back_
 
 #[tokio::test]
 async fn who_fights_over_a_status_is_answered_every_quarter_of_a_minute() -> anyhow::Result<()> {
-    let env = environment().await?;
-    let _operator = operator(&env, &["--resync-period=1h".to_owned()]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
     let (shop, _, good) = a_good_one(&env, "fought-over").await?;
     let records = |binding: &WorkloadIdentityBinding| json!(binding.status)["credentials"].clone();
     let began = Instant::now();
@@ -261,8 +248,8 @@ async fn retained(shop: &Namespace<'_>, orders: &ManagedIdentity) -> anyhow::Res
 #[tokio::test]
 async fn who_has_never_made_a_credential_deletes_none_that_another_has_left() -> anyhow::Result<()>
 {
-    let env = environment().await?;
-    let first = operator(&env, &[]).await?;
+    let env = Environment::without_operator().await?;
+    let first = env.operator_with_other(&[]).await?;
     let shop = env.namespace("retained").await?;
     let orders = shop.identity("orders").await?;
     let id = orders.resource_id();
@@ -288,7 +275,7 @@ async fn who_has_never_made_a_credential_deletes_none_that_another_has_left() ->
         ..Matcher::default()
     };
     let outage = env.outage(identity_alone, forbidden()).await?;
-    let _second = operator(&env, &[]).await?;
+    let _second = env.operator_with_other(&[]).await?;
     shop.bind_to("orders", &orders).await?;
     shop.until("orders", "not resolved", says("AuthorizationFailed"))
         .await?;
@@ -320,8 +307,8 @@ fn of_other_cluster(
 #[tokio::test]
 async fn a_clone_with_its_status_reports_no_step_as_done_and_leaves_the_other_clusters_credential()
 -> anyhow::Result<()> {
-    let env = environment().await?;
-    let _operator = operator(&env, &[]).await?;
+    let env = Environment::without_operator().await?;
+    let _operator = env.operator_with_other(&[]).await?;
     let (shop, orders, good) = a_good_one(&env, "cloned").await?;
     shop.unbind("orders").await?;
     let (name, status) = of_other_cluster(&good, &shop)?;

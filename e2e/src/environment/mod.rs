@@ -108,6 +108,18 @@ impl Environment {
             .await
     }
 
+    /// Starts an environment in which a test starts the operator itself.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn without_operator() -> anyhow::Result<Self> {
+        Self::start(EnvironmentOptions {
+            start_operator: false,
+            ..EnvironmentOptions::default()
+        })
+        .await
+    }
+
     /// Starts an environment and, unless the options say otherwise, the operator in it.
     ///
     /// # Errors

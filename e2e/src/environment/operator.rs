@@ -60,6 +60,19 @@ impl Environment {
         self.operator_with_access(access, flags, env, binary).await
     }
 
+    /// Starts the operator with these flags in place of those of the same name.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn operator_with_other(&self, flags: &[String]) -> anyhow::Result<OperatorProcess> {
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let given: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
+        let mut all = self.operator_flags();
+        all.retain(|flag| !given.contains(&name(flag)));
+        all.extend_from_slice(flags);
+        self.operator_with(all, BTreeMap::new(), None).await
+    }
+
     /// The same with tokens that were asked for before, which needs no API server.
     ///
     /// # Errors

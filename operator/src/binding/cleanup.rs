@@ -345,11 +345,13 @@ async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Re
     }
     let left = why_left(&leaving, is_orphaned, &configuration, &existing);
     let left = left.filter(|_| remaining.is_empty());
-    let drift = || configuration.drift(Some(&existing));
-    let admission = ctx.contests.admit((namespace, name), &configuration, drift);
     // It was released before, and somebody changes it again and again while something else holds up the cleanup.
-    let is_contested = matches!(admission, Admission::Refused(_));
-    if !configuration.is_in_place(&existing) && !is_contested {
+    let is_contested = || {
+        let drift = || configuration.drift(Some(&existing));
+        let admission = ctx.contests.admit((namespace, name), &configuration, drift);
+        matches!(admission, Admission::Refused(_))
+    };
+    if !configuration.is_in_place(&existing) && !is_contested() {
         match apply_account(namespace, name, configuration, ctx).await {
             Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => {}
             // What another manager holds is not ours to take away.

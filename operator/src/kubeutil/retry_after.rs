@@ -53,10 +53,7 @@ where
         let answer = self.0.call(request);
         async move {
             let answer = answer.await.map_err(Into::into)?;
-            let seconds = answer.headers().get(header::RETRY_AFTER);
-            let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            let is_error = answer.status().is_client_error() || answer.status().is_server_error();
-            let Some(seconds) = seconds.filter(|_| is_error) else {
+            let Some(seconds) = seconds_of_error(&answer) else {
                 return Ok(answer.map(Either::Left));
             };
             let (mut head, body) = answer.into_parts();
@@ -68,6 +65,14 @@ where
         }
         .boxed()
     }
+}
+
+/// How many seconds an answer that is an error asks to be left alone.
+pub(super) fn seconds_of_error<B>(answer: &Response<B>) -> Option<u32> {
+    let is_error = answer.status().is_client_error() || answer.status().is_server_error();
+    let asked = answer.headers().get(header::RETRY_AFTER)?;
+    let seconds = asked.to_str().ok()?.trim().parse().ok()?;
+    is_error.then_some(seconds)
 }
 
 /// The answer as a `Status` that tells when to come back; what it says of that itself stays.

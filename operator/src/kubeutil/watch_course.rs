@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::{Request, Response, header};
+use axum::http::{Request, Response};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,6 +20,7 @@ use tower::{BoxError, Layer, Service};
 
 use crate::kubeutil::answers::LONGEST_RETRY_AFTER;
 use crate::kubeutil::attempts::{Pace, Standing};
+use crate::kubeutil::retry_after::seconds_of_error;
 use crate::runtime::deliberate::Bug;
 
 /// A watch that ends sooner has brought nothing that a list would not.
@@ -292,12 +293,10 @@ where
     }
 }
 
-/// How long an answer that is an error asks to be left alone.
+/// How long an answer that is an error asks to be left alone, as far as that is believed.
 fn asks_to_wait<B>(answer: &Response<B>) -> Option<Duration> {
-    let asked = answer.headers().get(header::RETRY_AFTER)?;
-    let seconds = asked.to_str().ok()?.trim().parse().ok()?;
-    let is_error = !answer.status().is_success();
-    is_error.then(|| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+    let seconds = seconds_of_error(answer)?;
+    Some(Duration::from_secs(seconds.into()).min(LONGEST_RETRY_AFTER))
 }
 
 /// The body of an answer. That of a watch which ended at once ends after a pause.

@@ -115,7 +115,6 @@ fn may_be_lost(departing: &Departing, remembered: bool, owns_account: bool) -> b
         ConditionType::IdentityResolved.as_str(),
     );
     let was_never_resolved = departing.claimant.is_none()
-        && !owns_account
         && resolved.is_some_and(|it| it.status != ConditionStatus::True.as_str());
     remembered
         || owns_account
