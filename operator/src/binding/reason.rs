@@ -123,7 +123,7 @@ reasons! {
     Suspended => Heals,
     /// The binding is being deleted, and nothing that azwib made for it is left here.
     CleanedUp => Heals,
-    /// The API server refuses what azwib has to write to the binding itself (its finalizer, its status) or to read for it.
+    /// The API server refuses what azwib has to write to the binding itself (its finalizer, its status), an admission policy changes it, or the API server refuses what azwib has to read for it.
     BindingRefused => CurableElsewhere,
     /// The credential is in place; Microsoft Entra is given time to learn of it.
     Propagating => Heals,
