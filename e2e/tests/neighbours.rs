@@ -32,9 +32,9 @@ async fn a_namespace_whose_writes_hang_holds_up_no_other() -> anyhow::Result<()>
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
-    let held = slow.bindings().list(&ListParams::default()).await?;
-    let untouched = |it: &&azwib_crds::WorkloadIdentityBinding| it.metadata.finalizers.is_none();
-    assert_eq!(held.iter().filter(untouched).count(), 100);
+    // Half of the workers, and what may hang once those that hang have given theirs back.
+    let held = webhook.most_held();
+    assert!((1..=40).contains(&held), "{held} writes hung at once");
     drop(webhook);
     // Whoever waited comes to its end as well.
     slow.failing("b-0099", "IdentityResolved", "IdentityNotFound")

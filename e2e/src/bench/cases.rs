@@ -127,6 +127,9 @@ fn all() -> Vec<Case> {
         Case::neighbour("full-600", Crowd::OnFullIdentity(600)),
         Case::neighbour("full-2000", Crowd::OnFullIdentity(2_000)),
         Case::neighbour("full-10000", Crowd::OnFullIdentity(10_000)),
+        Case::neighbour("account-100", Crowd::OnOneAccount(100)),
+        Case::neighbour("account-600", Crowd::OnOneAccount(600)),
+        Case::neighbour("account-2000", Crowd::OnOneAccount(2_000)),
         Case::neighbour("missing-4500", Crowd::OnMissingIdentities(4_500)),
         Case::neighbour("slow-100", Crowd::OfSlowWrites(100)),
     ]);
@@ -188,6 +191,9 @@ mod tests {
                 "full-100",
                 "full-600",
                 "full-2000",
+                "account-100",
+                "account-600",
+                "account-2000",
                 "slow-100"
             ]
         );

@@ -25,6 +25,8 @@ const SLOW_WRITE: Duration = Duration::from_secs(20);
 pub(super) enum Crowd {
     /// All on one identity, which takes twenty of them.
     OnFullIdentity(usize),
+    /// All with one ServiceAccount and one identity: they share a credential.
+    OnOneAccount(usize),
     /// Each on an identity that does not exist.
     OnMissingIdentities(usize),
     /// Each write of the operator takes twenty seconds.
@@ -35,6 +37,7 @@ impl Crowd {
     pub(super) fn len(self) -> usize {
         match self {
             Self::OnFullIdentity(count)
+            | Self::OnOneAccount(count)
             | Self::OnMissingIdentities(count)
             | Self::OfSlowWrites(count) => count,
         }
@@ -44,6 +47,7 @@ impl Crowd {
     pub(super) fn is_settled(self, seen: &Seen) -> bool {
         match self {
             Self::OnFullIdentity(count) => seen.not_for("CredentialLimitReached") + 20 >= count,
+            Self::OnOneAccount(count) => seen.ready() > count,
             Self::OnMissingIdentities(count) => seen.not_for("IdentityNotFound") >= count,
             Self::OfSlowWrites(_) => true,
         }
@@ -58,7 +62,7 @@ impl Crowd {
             Self::OfSlowWrites(_) => {
                 Some(SlowWebhook::start(&client, NAMESPACE, SLOW_WRITE).await?)
             }
-            Self::OnFullIdentity(_) => {
+            Self::OnFullIdentity(_) | Self::OnOneAccount(_) => {
                 let control = setup.environment.control();
                 control.create_identity(GROUP, "crowded").await?;
                 None
@@ -68,7 +72,7 @@ impl Crowd {
         let subscription = setup.environment.simulator.subscription();
         let identity = |number: usize| {
             let name = match self {
-                Self::OnFullIdentity(_) => "crowded".to_owned(),
+                Self::OnFullIdentity(_) | Self::OnOneAccount(_) => "crowded".to_owned(),
                 _ => format!("nobody-{number:05}"),
             };
             format!(
@@ -76,23 +80,35 @@ impl Crowd {
                  userAssignedIdentities/{name}"
             )
         };
-        bind(&client, self.len(), identity).await?;
+        let account = |number: usize| match self {
+            Self::OnOneAccount(_) => "shared".to_owned(),
+            _ => name(number),
+        };
+        bind(&client, self.len(), identity, account).await?;
         Ok(webhook)
     }
+}
+
+fn name(number: usize) -> String {
+    format!("c-{number:05}")
 }
 
 async fn bind(
     client: &Client,
     count: usize,
     identity: impl Fn(usize) -> String,
+    account: impl Fn(usize) -> String,
 ) -> anyhow::Result<()> {
     let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), NAMESPACE);
     let make = async |number| {
         let binding = serde_json::from_value(json!({
             "apiVersion": "azwib.dev/v1alpha1",
             "kind": "WorkloadIdentityBinding",
-            "metadata": { "name": format!("c-{number:05}") },
-            "spec": { "identity": { "resourceId": identity(number) } },
+            "metadata": { "name": name(number) },
+            "spec": {
+                "identity": { "resourceId": identity(number) },
+                "serviceAccount": { "name": account(number) },
+            },
         }))?;
         bindings.create(&PostParams::default(), &binding).await?;
         anyhow::Ok(())

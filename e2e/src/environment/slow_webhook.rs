@@ -2,6 +2,8 @@
 //! for it, and then they are let through.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -25,9 +27,33 @@ use crate::certificates::CertificateAuthority;
 #[derive(Debug)]
 pub struct SlowWebhook {
     serving: JoinHandle<()>,
+    held: Arc<Held>,
+}
+
+/// How many writes are held up.
+#[derive(Debug, Default)]
+struct Held {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Held {
+    fn begin(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl SlowWebhook {
+    /// How many writes it has held up at once, at the most.
+    pub fn most_held(&self) -> usize {
+        self.held.most.load(Ordering::SeqCst)
+    }
+
     /// Holds up each write of the operator in the namespace for so long, at the most 30 seconds.
     ///
     /// # Errors
@@ -37,7 +63,8 @@ impl SlowWebhook {
         let tls = TlsAcceptor::from(tls_config(&ca.issue_for_loopback("slow-webhook")?)?);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("https://{}/", listener.local_addr()?);
-        let serving = tokio::spawn(serve(listener, tls, takes));
+        let held = Arc::<Held>::default();
+        let serving = tokio::spawn(serve(listener, tls, takes, Arc::clone(&held)));
         let all = json!([{
             "apiGroups": ["", "azwib.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
             "resources": ["serviceaccounts", "workloadidentitybindings", "workloadidentitybindings/*"],
@@ -57,7 +84,7 @@ impl SlowWebhook {
         let name = format!("slow-{namespace}");
         let configuration = json!({ "metadata": { "name": name }, "webhooks": [webhook] });
         create(&configurations, configuration).await?;
-        Ok(Self { serving })
+        Ok(Self { serving, held })
     }
 }
 
@@ -67,16 +94,16 @@ impl Drop for SlowWebhook {
     }
 }
 
-async fn serve(listener: TcpListener, tls: TlsAcceptor, takes: Duration) {
+async fn serve(listener: TcpListener, tls: TlsAcceptor, takes: Duration, held: Arc<Held>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let tls = tls.clone();
+        let (tls, held) = (tls.clone(), Arc::clone(&held));
         connections.spawn(async move {
             // An API server that goes away asks again if it still wants to know.
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };
-            let handler = service_fn(|request| answer(request, takes));
+            let handler = service_fn(|request| answer(request, takes, &held));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), handler)
                 .await;
@@ -87,10 +114,13 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, takes: Duration) {
 async fn answer(
     request: hyper::Request<Incoming>,
     takes: Duration,
+    held: &Held,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    held.begin();
     tokio::time::sleep(takes).await;
+    held.end();
     let review: Value = serde_json::from_slice(&body).unwrap_or_default();
     let answer = json!({
         "apiVersion": "admission.k8s.io/v1",

@@ -66,8 +66,9 @@ async fn a_fight_over_an_annotation_slows_down_says_who_and_ends_by_itself() -> 
         }
     }
     assert!(edits > 40, "{edits} edits");
+    // How many are seen before the next edit depends on the machine's pace; that they are few does not.
     assert!(
-        (3..=7).contains(&repairs),
+        (1..=7).contains(&repairs),
         "{repairs} repairs of {edits} edits"
     );
     let step = "ServiceAccountReady";
@@ -106,7 +107,7 @@ async fn an_account_that_is_deleted_again_and_again_is_not_made_again_each_time(
         }
         sleep(Duration::from_millis(20)).await;
     }
-    assert!((3..=8).contains(&deleted), "made {deleted} times");
+    assert!((1..=8).contains(&deleted), "made {deleted} times");
     let step = "ServiceAccountReady";
     shop.failing("orders", step, "ServiceAccountConflict")
         .await?;

@@ -284,7 +284,7 @@ pub(super) async fn conclude(
         }
     }
     let pace = if stays_refused.is_some() {
-        Pace::WaitForChange
+        Pace::WaitForArrival
     } else {
         error.pace()
     };

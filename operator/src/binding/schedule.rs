@@ -5,20 +5,35 @@
 //! every worker, and those of all others wait. Here each namespace has a line of its own, they come in turn, and a namespace
 //! is given another worker only while fewer are at work for it than are free. One alone has half of them, a second one half
 //! of the rest, and so on: some are left for whoever comes next.
+//!
+//! Halves come to an end: a handful of namespaces whose calls hang would hold all. So a look that takes long gives its worker
+//! back while it goes on, and a namespace with several such looks is given no more.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::ledger::BindingRef;
 
+/// A look that takes longer waits for an answer, and needs no worker for that.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// So many slow looks may be under way for each worker: they take memory.
+const SLOW_FOR_EACH_WORKER: usize = 8;
+
+/// A namespace may have slow looks for this part of the workers, and is given no other while it has so many.
+const SLOW_IN_NAMESPACE: usize = 8;
+
 /// When each object is looked at.
 #[derive(Debug)]
 pub struct Schedule {
-    /// How many may be looked at at once.
+    /// How many may be looked at at once, but for those that take long.
     workers: usize,
-    busy: usize,
+    /// Those that are being looked at, but for those that take long, by when that began.
+    quick: BTreeSet<(Instant, Arc<BindingRef>)>,
+    slow: usize,
     objects: HashMap<Arc<BindingRef>, Entry>,
     /// Those whose time has not come.
     due: BTreeSet<(Instant, Arc<BindingRef>)>,
@@ -32,22 +47,27 @@ struct Entry {
     due: Option<Instant>,
     /// Its time has come, and it was not looked at since.
     is_ready: bool,
-    is_running: bool,
+    /// Since when it is being looked at.
+    running: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Namespace {
     /// Those whose time has come, but for those that are being looked at.
     line: VecDeque<Arc<BindingRef>>,
+    /// Those that are being looked at.
     busy: usize,
+    /// Those of them that take long.
+    slow: usize,
 }
 
 impl Schedule {
-    /// Nothing is due, and so many may be looked at at once.
+    /// Nothing is due, and so many may be looked at at once, at least one.
     pub fn new(workers: usize) -> Self {
         Self {
             workers,
-            busy: 0,
+            quick: BTreeSet::new(),
+            slow: 0,
             objects: HashMap::new(),
             due: BTreeSet::new(),
             namespaces: HashMap::new(),
@@ -74,16 +94,17 @@ impl Schedule {
     /// Who is to be looked at now, if anybody is and a worker is free for it: [`Self::ended`] has to follow.
     pub fn start(&mut self, now: Instant) -> Option<BindingRef> {
         self.advance(now);
-        let free = self.workers.saturating_sub(self.busy);
+        let free = self.free();
         if free == 0 {
             return None;
         }
+        let most_slow = (self.workers / SLOW_IN_NAMESPACE).max(1);
         for _ in 0..self.turns.len() {
             let name = self.turns.pop_front()?;
             let Some(namespace) = self.namespaces.get_mut(&name) else {
                 continue;
             };
-            let next = if may_start(namespace.busy, free) {
+            let next = if namespace.busy < free && namespace.slow < most_slow {
                 namespace.line.pop_front()
             } else {
                 None
@@ -93,19 +114,30 @@ impl Schedule {
                 self.turns.push_back(name);
             }
             let Some(who) = next else { continue };
-            self.busy += 1;
             if let Some(entry) = self.objects.get_mut(&who) {
-                (entry.is_ready, entry.is_running) = (false, true);
+                (entry.is_ready, entry.running) = (false, Some(now));
             }
+            self.quick.insert((now, Arc::clone(&who)));
             return Some(BindingRef::clone(&who));
         }
         None
     }
 
-    /// When the next one is due for which nothing else has to end.
+    /// How many workers are left.
+    fn free(&self) -> usize {
+        let has_room = self.slow < self.workers * SLOW_FOR_EACH_WORKER;
+        let free = self.workers.saturating_sub(self.quick.len());
+        if has_room { free } else { 0 }
+    }
+
+    /// When the next one may be due for which nothing else has to end.
     pub fn next_due(&self) -> Option<Instant> {
-        let (at, _) = self.due.first()?;
-        (self.busy < self.workers).then_some(*at)
+        let is_full = self.free() == 0;
+        let due = self.due.first().filter(|_| !is_full).map(|(at, _)| *at);
+        let waits = !self.turns.is_empty() || is_full && !self.due.is_empty();
+        let given_back = self.quick.first().filter(|_| waits);
+        let given_back = given_back.map(|(since, _)| *since + SLOW_AFTER);
+        due.into_iter().chain(given_back).min()
     }
 
     /// The look at this object is over.
@@ -114,14 +146,18 @@ impl Schedule {
             return;
         };
         let who = Arc::clone(who);
-        let Some(entry) = self.objects.get_mut(&who).filter(|it| it.is_running) else {
+        let Some(entry) = self.objects.get_mut(&who) else {
             return;
         };
-        entry.is_running = false;
+        let Some(since) = entry.running.take() else {
+            return;
+        };
         let (is_ready, is_due) = (entry.is_ready, entry.due.is_some());
-        self.busy -= 1;
+        let was_slow = !self.quick.remove(&(since, Arc::clone(&who)));
+        self.slow -= usize::from(was_slow);
         if let Some(namespace) = self.namespaces.get_mut(&who.namespace) {
             namespace.busy -= 1;
+            namespace.slow -= usize::from(was_slow);
         }
         if is_ready {
             self.enqueue(who);
@@ -136,8 +172,17 @@ impl Schedule {
         }
     }
 
-    /// Puts those in line whose time has come.
+    /// Puts those in line whose time has come, and takes the workers of those back that take long.
     fn advance(&mut self, now: Instant) {
+        while let Some((since, _)) = self.quick.first()
+            && *since + SLOW_AFTER <= now
+            && let Some((_, who)) = self.quick.pop_first()
+        {
+            self.slow += 1;
+            if let Some(namespace) = self.namespaces.get_mut(&who.namespace) {
+                namespace.slow += 1;
+            }
+        }
         while let Some((at, _)) = self.due.first()
             && *at <= now
             && let Some((_, who)) = self.due.pop_first()
@@ -147,7 +192,7 @@ impl Schedule {
             };
             (entry.due, entry.is_ready) = (None, true);
             // Otherwise it comes once the look that is under way is over.
-            if !entry.is_running {
+            if entry.running.is_none() {
                 self.enqueue(who);
             }
         }
@@ -160,11 +205,6 @@ impl Schedule {
         }
         namespace.line.push_back(who);
     }
-}
-
-/// Whether a namespace for which so many are at work is given one of the workers that are free.
-fn may_start(busy: usize, free: usize) -> bool {
-    busy < free
 }
 
 #[cfg(test)]

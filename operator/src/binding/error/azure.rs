@@ -33,10 +33,12 @@ pub(super) fn pace(error: &AzureError) -> Pace {
     if let Some(delay) = error.retry_after() {
         return Pace::After(delay);
     }
-    if error.kind().waits_for_change() {
-        Pace::WaitForChange
-    } else {
-        Pace::Backoff
+    match error.kind() {
+        kind if !kind.waits_for_change() => Pace::Backoff,
+        // Nothing that comes or goes beside it changes these.
+        AzureErrorKind::RegionNotSupported | AzureErrorKind::Refused => Pace::WaitForChange,
+        // A role, an exemption, an identity that comes, a lock that goes: whoever sees to it watches for the effect.
+        _ => Pace::WaitForArrival,
     }
 }
 

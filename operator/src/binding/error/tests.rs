@@ -76,37 +76,37 @@ fn every_failed_write_has_its_reason_and_its_pace() {
         (
             AzureErrorKind::Unauthorized,
             Reason::AzureAuthenticationFailed,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::SignInFailed,
             Reason::AzureAuthenticationFailed,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::AuthorizationFailed,
             Reason::AuthorizationFailed,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::AccessDenied,
             Reason::AuthorizationFailed,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::Conflict,
             Reason::AzureConflict,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::PolicyDenied,
             Reason::PolicyDenied,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::ScopeLocked,
             Reason::ScopeLocked,
-            Pace::WaitForChange,
+            Pace::WaitForArrival,
         ),
         (
             AzureErrorKind::RegionNotSupported,
@@ -141,7 +141,7 @@ fn an_identity_that_is_gone_is_waited_for() {
         error.finding(),
         Some((ConditionType::IdentityResolved, Reason::IdentityNotFound))
     );
-    assert_eq!(error.pace(), Pace::WaitForChange);
+    assert_eq!(error.pace(), Pace::WaitForArrival);
     assert!(error.message().contains("create the managed identity,"));
 }
 

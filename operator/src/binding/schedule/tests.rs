@@ -40,6 +40,45 @@ fn a_namespace_leaves_workers_to_the_others_however_many_it_wants() {
 }
 
 #[test]
+fn looks_that_hang_in_many_namespaces_leave_workers_to_the_others() {
+    let (mut schedule, now) = (Schedule::new(64), Instant::now());
+    let namespaces: Vec<_> = (0..15).map(|number| format!("slow-{number}")).collect();
+    for namespace in &namespaces {
+        asked(&mut schedule, namespace, 0..100, now);
+    }
+    let mut running = started(&mut schedule, now).len();
+    schedule.ask(who("innocent", 0), now);
+    // What hangs gives its worker back by itself: nothing has to end.
+    let mut at = now;
+    let mut innocent = None;
+    while innocent.is_none() {
+        at = schedule.next_due().expect("a worker is given back");
+        let more = started(&mut schedule, at);
+        running += more.len();
+        innocent = more.into_iter().find(|it| it.namespace == "innocent");
+    }
+    assert!(at <= now + SLOW_AFTER, "it had to wait for {:?}", at - now);
+    assert!(running <= 9 * 64, "{running} looks at once");
+}
+
+#[test]
+fn a_namespace_in_which_several_looks_hang_is_given_the_next_when_one_ends() {
+    let (mut schedule, now) = (Schedule::new(64), Instant::now());
+    asked(&mut schedule, "slow", 0..100, now);
+    let hanging = started(&mut schedule, now);
+    assert_eq!(hanging.len(), 32);
+    let later = now + SLOW_AFTER;
+    assert_eq!(started(&mut schedule, later), []);
+    for hung in &hanging[..24] {
+        schedule.ended(hung);
+        assert_eq!(started(&mut schedule, later), [], "still too many");
+    }
+    schedule.ended(&hanging[24]);
+    // Seven of it hang still, and with these it has as many as are left free.
+    assert_eq!(started(&mut schedule, later).len(), 29);
+}
+
+#[test]
 fn one_worker_looks_at_one_after_the_other() {
     let (mut schedule, now) = (Schedule::new(1), Instant::now());
     asked(&mut schedule, "shop", 0..3, now);
@@ -118,5 +157,5 @@ fn nothing_is_left_of_what_was_looked_at() {
     }
     assert!(schedule.objects.is_empty() && schedule.due.is_empty());
     assert!(schedule.namespaces.is_empty() && schedule.turns.is_empty());
-    assert_eq!(schedule.busy, 0);
+    assert_eq!((schedule.quick.len(), schedule.slow), (0, 0));
 }
