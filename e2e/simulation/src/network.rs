@@ -50,6 +50,7 @@ impl Exchange for Network {
             costs::answered(process, &request, true, None);
             if request.service == Service::ResourceManager {
                 invariants::pauses::lost(process, &request);
+                invariants::neighbours::lost(process, &request);
             }
             process.shared.sleep(1..=20).await;
             process.stay_if_dead().await;
@@ -65,6 +66,7 @@ impl Exchange for Network {
         costs::answered(process, &sent, disturbed, response);
         if !matches!(outcome, Ok(Ok(_))) && sent.service == Service::ResourceManager {
             invariants::pauses::lost(process, &sent);
+            invariants::neighbours::lost(process, &sent);
         }
         match outcome {
             Err(_) => Err(lost("no answer in time", Cause::AnswerTimeout)),

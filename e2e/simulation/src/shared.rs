@@ -77,6 +77,8 @@ pub struct Shared {
     /// The subscription whose next read is told that all of it has to be quiet for years.
     silence: Mutex<Option<String>>,
     policies: Mutex<Vec<Policy>>,
+    /// The namespace in which writes take long, and until when.
+    slow: Mutex<Option<(String, Instant)>>,
     stalled_until: Mutex<Option<Instant>>,
     /// Until when a watch ends as soon as it is opened.
     watches_end_until: Mutex<Option<Instant>>,
@@ -108,6 +110,7 @@ impl Shared {
             fate: Mutex::default(),
             silence: Mutex::default(),
             policies: Mutex::default(),
+            slow: Mutex::default(),
             stalled_until: Mutex::default(),
             watches_end_until: Mutex::default(),
             version_of_list: Mutex::default(),
@@ -125,6 +128,7 @@ impl Shared {
     pub fn be_quiet(&self) {
         self.disturbing.store(false, Ordering::Relaxed);
         lock(&self.policies).clear();
+        *lock(&self.slow) = None;
         let version = self.cluster.version();
         lock(&self.books).costs.be_quiet(version);
     }
@@ -149,6 +153,20 @@ impl Shared {
         let mut policies = policies.iter();
         let found = policies.find(|it| it.namespace == namespace && it.refused == refused);
         found.map(|policy| policy.code)
+    }
+
+    /// Has the operator's writes in a namespace take long, for a while.
+    pub fn slow_down(&self, namespace: &str, time: Duration) {
+        self.trace.note(format!(
+            "world: writes in {namespace} are slow for {time:?}"
+        ));
+        *lock(&self.slow) = Some((namespace.to_owned(), Instant::now() + time));
+    }
+
+    pub fn is_slow(&self, namespace: &str) -> bool {
+        let slow = lock(&self.slow);
+        slow.as_ref()
+            .is_some_and(|(of, until)| of == namespace && Instant::now() < *until)
     }
 
     /// Decides what the next write to Azure meets.

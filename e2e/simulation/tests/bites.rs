@@ -11,6 +11,8 @@ use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::looks::PACED;
+use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
+use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
 use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::statuses::FOREIGN_SEEN;
@@ -67,6 +69,10 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::StatusAlwaysWritten => &[STILL],
         Bug::EmptyWatchAtOnce => &[WATCHES],
         Bug::FailedAtOnce | Bug::OnlyStatusCounts => &[PACED],
+        Bug::OldSuccessTrusted => &[CLIENT_ID_KNOWN],
+        Bug::ArrivalSeenLate => &[ARRIVAL_SEEN],
+        Bug::RepeatsUnpaced => &[REPEATS_PACED],
+        Bug::NoBulkheads => &[BULKHEADS],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }
 }

@@ -116,6 +116,13 @@ const TO_HAPPEN: &[&str] = &[
     "step RetainedAndUntouched",
     "step RestoredWithStatus",
     "step ClonedFromElsewhere",
+    // What comes late, and what neighbours take.
+    "step NewcomerAfterRecreation",
+    "step LateIdentity",
+    "identity arrived",
+    "step MissingIdentities",
+    "step SlowNamespace",
+    "slow write",
     // Reasons of conditions.
     "reason Succeeded",
     "reason Pending",

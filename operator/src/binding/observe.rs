@@ -229,7 +229,7 @@ async fn azure(
         ctx.settings.resync_period
     });
     // Also where its credential stands: the identity may have been made again before its account was ever made.
-    let identity = if is_ready(binding, good) {
+    let identity = if is_ready(binding, good) || Bug::OldSuccessTrusted.is_on() {
         resync
     } else {
         resync.and_within(IDENTITY_FOR_NEWCOMERS)

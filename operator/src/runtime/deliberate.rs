@@ -122,6 +122,14 @@ bugs! {
     FailedAtOnce,
     /// A binding counts for its account by its status alone.
     OnlyStatusCounts,
+    /// A newcomer takes a read of its identity of any age.
+    OldSuccessTrusted,
+    /// What another object's arrival cures is looked at as seldom as what nothing cures.
+    ArrivalSeenLate,
+    /// Looks at what is known to fail go as fast as first ones.
+    RepeatsUnpaced,
+    /// One namespace may take every worker.
+    NoBulkheads,
 }
 
 impl Bug {

@@ -4,6 +4,7 @@ use azwib_crds::WorkloadIdentityBinding;
 use http::Method;
 use serde_json::Value;
 
+use super::newcomers;
 use super::stays_ready::stays_ready;
 use crate::costs::{self, Concerns};
 use crate::kubernetes::{Key, Kind, Refusal};
@@ -92,6 +93,13 @@ fn status_written(shared: &Shared, key: &Key, object: &Value) {
         return;
     };
     super::statuses::written(shared, uid, &binding);
+    let is_ready = |status: &Value| {
+        items(&status["conditions"]).any(|it| it["type"] == "Ready" && it["status"] == "True")
+    };
+    // Where somebody else has written the status since, nothing is known of it.
+    if before.as_ref().is_some_and(|before| !is_ready(before)) {
+        newcomers::became_ready(shared, &binding);
+    }
     if let Some(before) = before {
         stays_ready(shared, &before, &binding);
     }

@@ -10,6 +10,8 @@ mod stays_ready;
 
 pub mod finalizers;
 pub mod looks;
+pub mod neighbours;
+pub mod newcomers;
 pub mod slots;
 pub mod statuses;
 pub mod watches;
@@ -86,6 +88,10 @@ pub struct Books {
     pub foreign: statuses::Foreign,
     /// How often bindings were looked at.
     looks: looks::Looks,
+    /// What bindings wait for and become Ready with.
+    pub newcomers: newcomers::Newcomers,
+    /// What crowds take.
+    neighbours: neighbours::Neighbours,
 }
 
 impl Books {
@@ -109,9 +115,23 @@ impl Books {
         self.limit_since.remove(uid);
     }
 
+    /// Whether one process has run since then, and Azure has not wished for a pause in what it asks of this identity.
+    pub fn is_left_to_itself(&self, identity: &str, since: Timestamp) -> bool {
+        let identity = identity.to_ascii_lowercase();
+        let told = self.told_to_wait.iter();
+        let mut told = told.filter(|((_, of, operation), until)| {
+            *operation == "GET" && same_subscription(of, &identity) && **until > since
+        });
+        told.next().is_none() && self.foreign.runs_since(since)
+    }
+
     pub fn touched(&self, identity: &str) -> Option<Timestamp> {
         self.touched.get(&identity.to_ascii_lowercase()).copied()
     }
+}
+
+fn same_subscription(one: &str, other: &str) -> bool {
+    one.split('/').nth(2) == other.split('/').nth(2)
 }
 
 /// A request of a process is about to leave it.
@@ -122,6 +142,13 @@ pub fn azure_sent(process: &Process, request: &Request) {
     let shared = &process.shared;
     costs::sent(process, request);
     pauses::sent(process, request);
+    neighbours::sent(process, request);
+    if operation(request) == "GET" {
+        let now = shared.time.now();
+        lock(&shared.books)
+            .newcomers
+            .read(identity_of(request), now);
+    }
     let place = (process.number, identity_of(request), operation(request));
     let until = {
         let mut books = lock(&shared.books);
@@ -162,6 +189,7 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
         return;
     }
     pauses::answered(process, request, response);
+    neighbours::answered(process, request, response);
     let wait = pauses::retry_after(response).filter(|_| !response.status.is_success());
     let Some((wait, _)) = wait else {
         return;

@@ -43,6 +43,14 @@ pub(super) fn retry_after(response: &Response) -> Option<(SignedDuration, bool)>
     Some((wait.min(BELIEVED), wait > BELIEVED))
 }
 
+impl Pauses {
+    /// Whether a process has asked for a token since then.
+    pub(super) fn signs_in_since(&self, process: &Process, since: Timestamp) -> bool {
+        let signed_in = self.signed_in.get(&process.number);
+        signed_in.is_some_and(|at| *at > since)
+    }
+}
+
 fn place(process: &Process, request: &Request) -> (u32, String, &'static str) {
     let identity = identity_of(request);
     let subscription = identity.split('/').nth(2).unwrap_or_default();

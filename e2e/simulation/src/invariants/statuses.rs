@@ -24,9 +24,9 @@ const AT_ONCE: Duration = Duration::from_secs(180);
 /// How long a process that has begun takes to see what there is.
 const BEGINS: i64 = 30;
 
-/// A look at a status of somebody else may take two writes, one look goes every quarter of a minute, five more at once; and
-/// what two processes know of each other is nothing.
-const WRITES_A_MINUTE: usize = 24;
+/// A look at a status of somebody else may take two writes, one look goes every quarter of a minute, and five more at once. What
+/// a process knows of the one before it is nothing: each counts for itself.
+const WRITES_A_MINUTE: usize = 20;
 
 /// How long a write may be under way whose record somebody has overwritten.
 const UNDER_WAY: i64 = 150;
@@ -55,8 +55,16 @@ impl Foreign {
         self.looks.insert(binding, now);
     }
 
+    /// Whether the process that runs now has begun well before then.
+    pub(super) fn runs_since(&self, since: Timestamp) -> bool {
+        let begins = jiff::SignedDuration::from_secs(BEGINS);
+        let began = self.began.is_some_and(|began| began + begins < since);
+        began && self.died.is_none_or(|died| Some(died) < self.began)
+    }
+
     pub fn process_began(&mut self, now: Timestamp) {
         self.began = Some(now);
+        self.answered.clear();
     }
 
     pub fn process_died(&mut self, now: Timestamp) {

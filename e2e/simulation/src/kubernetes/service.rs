@@ -12,12 +12,15 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::{Change, Cluster, Key, Kind, Refusal};
-use crate::invariants::watches;
+use crate::invariants::{neighbours, watches};
 use crate::process::Process;
 use crate::shared::Refused;
 
 /// How long a watch lasts.
 const WATCH_LASTS: Duration = Duration::from_secs(290);
+
+/// How long a write takes whose admission webhook hangs.
+const SLOW_WRITE: Duration = Duration::from_secs(20);
 
 /// The API server, for one process.
 #[derive(Debug, Clone)]
@@ -138,6 +141,12 @@ impl ApiServer {
             Target::Event(namespace) => self.event(&namespace, body),
             Target::All(_) => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
             Target::One(key, status) => {
+                if *method != Method::GET && self.process.shared.is_slow(&key.namespace) {
+                    neighbours::held(&self.process, &key.namespace);
+                    tokio::time::sleep(SLOW_WRITE).await;
+                    neighbours::let_go(&self.process);
+                    self.process.stay_if_dead().await;
+                }
                 let outcome = match self.refusal_by_admission(method, &key, status) {
                     Some(refusal) => Err(refusal),
                     None => self.carry_out(method, type_, &key, status, body),

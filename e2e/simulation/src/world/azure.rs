@@ -34,13 +34,7 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
         .note(format!("world: {step:?} on {}", identity.name));
     let now = shared.time.now();
     match step {
-        Step::RecreateIdentity => {
-            touched(&id, shared);
-            now_in_azure(shared, |azure| {
-                // The group is there.
-                let _ = azure.recreate_identity(identity.subscription, GROUP, &identity.name, now);
-            });
-        }
+        Step::RecreateIdentity => recreate_identity(&identity, shared),
         Step::DeleteIdentity => delete_identity(&identity, shared),
         Step::RevokeRole => revoke_role(&identity, shared),
         Step::GrantRole => grant_role(&identity, shared),
@@ -85,8 +79,31 @@ fn touched(identity: &str, shared: &Shared) {
     costs::changed(shared, Some(identity));
 }
 
+pub(super) fn recreate_identity(identity: &IdentityName, shared: &Shared) {
+    touched(&identity.id(), shared);
+    client_id_ends(identity, shared);
+    let now = shared.time.now();
+    now_in_azure(shared, |azure| {
+        // The group is there.
+        let _ = azure.recreate_identity(identity.subscription, GROUP, &identity.name, now);
+    });
+}
+
+/// Notes that an identity's client id means nothing from now on.
+fn client_id_ends(identity: &IdentityName, shared: &Shared) {
+    let found = now_in_azure(shared, |azure| {
+        let found = azure.identity(&identity.id());
+        found.map(|it| it.client_id.to_string())
+    });
+    if let Some(client_id) = found {
+        let now = shared.time.now();
+        lock(&shared.books).newcomers.ended(client_id, now);
+    }
+}
+
 pub(super) fn delete_identity(identity: &IdentityName, shared: &Shared) {
     touched(&identity.id(), shared);
+    client_id_ends(identity, shared);
     now_in_azure(shared, |azure| {
         // It may be gone already.
         let _ = azure.delete_identity(identity.subscription, GROUP, &identity.name);

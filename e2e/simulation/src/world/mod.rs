@@ -7,6 +7,8 @@ mod accounts;
 mod azure;
 mod bindings;
 mod coincidence;
+mod neighbours;
+mod newcomers;
 mod statuses;
 
 use std::sync::Arc;
@@ -97,6 +99,10 @@ enum Step {
     RetainedAndUntouched,
     RestoredWithStatus,
     ClonedFromElsewhere,
+    NewcomerAfterRecreation,
+    LateIdentity,
+    MissingIdentities,
+    SlowNamespace,
 }
 
 fn calm_step(shared: &Shared) -> Step {
@@ -184,6 +190,10 @@ fn any_step(shared: &Shared) -> Step {
         RestoredWithStatus,
         ClonedFromElsewhere,
         ClonedFromElsewhere,
+        NewcomerAfterRecreation,
+        LateIdentity,
+        MissingIdentities,
+        SlowNamespace,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
@@ -240,6 +250,10 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::RetainedAndUntouched => statuses::retained_and_untouched(shared, world).await,
         Step::RestoredWithStatus => statuses::restored_with_status(shared, world).await,
         Step::ClonedFromElsewhere => statuses::cloned_from_elsewhere(shared, world).await,
+        Step::NewcomerAfterRecreation => newcomers::after_recreation(shared, world).await,
+        Step::LateIdentity => newcomers::late_identity(shared, world).await,
+        Step::MissingIdentities => neighbours::missing_identities(shared, world).await,
+        Step::SlowNamespace => neighbours::slow_namespace(shared, world).await,
         _ => in_azure(step, shared, world),
     }
 }

@@ -1,0 +1,72 @@
+//! Bindings that come after something has changed, and identities that come after their bindings.
+
+use std::time::Duration;
+
+use super::azure::{now_in_azure, recreate_identity};
+use super::bindings::create_for;
+use super::coincidence::{PATIENCE, free_accounts, holder};
+use crate::bindings::condition;
+use crate::invariants::newcomers::ARRIVAL_SEEN;
+use crate::setup::{GROUP, IdentityName, World};
+use crate::shared::Shared;
+use crate::trace::lock;
+
+/// What is known to be missing is looked for every minute, and a look may have to wait for a request before it.
+const LOOKED_FOR: Duration = Duration::from_secs(100);
+
+/// An identity is made again, and a while later, before any resync, a binding comes that never was Ready on it.
+pub(super) async fn after_recreation(shared: &Shared, world: &World) {
+    let Some((_, identity)) = holder(shared, world).await else {
+        return;
+    };
+    recreate_identity(&identity, shared);
+    shared.sleep(150_000..=280_000).await;
+    for (namespace, account) in free_accounts(1, shared, world) {
+        create_for(&namespace, &account, &identity, shared, world);
+    }
+}
+
+/// A binding waits for an identity that comes long after it.
+pub(super) async fn late_identity(shared: &Shared, world: &World) {
+    let free = free_accounts(1, shared, world).pop();
+    let (Some(other), Some((namespace, account))) = (shared.pick(&world.identities), free) else {
+        return;
+    };
+    let late = IdentityName {
+        name: format!("late-{}", shared.draw(0..=999)),
+        ..other
+    };
+    let Some(binding) = create_for(&namespace, &account, &late, shared, world) else {
+        return;
+    };
+    let is_missed = |it: &_| {
+        condition(it, "IdentityResolved").is_some_and(|it| it.reason == "IdentityNotFound")
+    };
+    if !shared.cluster.until(&binding, PATIENCE, is_missed).await {
+        return;
+    }
+    shared.sleep(150_000..=600_000).await;
+    let id = late.id();
+    now_in_azure(shared, |azure| {
+        // The group is there.
+        let _ = azure.create_identity(late.subscription, GROUP, &late.name);
+    });
+    let since = shared.time.now();
+    let found = shared.cluster.binding(&namespace, &binding.name);
+    let waits = found.is_some_and(|it| is_missed(&it) && it.metadata.deletion_timestamp.is_none());
+    tokio::time::sleep(LOOKED_FOR).await;
+    let books = lock(&shared.books);
+    // Azure may want to be left alone, and a process that has just begun has other things to do.
+    if !waits || !books.is_left_to_itself(&id, since) {
+        return;
+    }
+    let seen = books.newcomers.was_read_since(&id, since);
+    drop(books);
+    shared.count("identity arrived");
+    if !seen {
+        shared.violated(
+            ARRIVAL_SEEN,
+            format!("nobody has asked for {id} since {since}"),
+        );
+    }
+}
