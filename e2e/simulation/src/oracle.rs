@@ -351,12 +351,33 @@ fn account_conflict(
                     // One that is suspended still names an identity that was made again since.
                     || other.spec.suspend)
         });
-    // A policy gives what is written another client id.
-    if conflicts || shared.cluster.policy(namespace).is_some() {
+    // A policy gives what is written another client id, and what is not azwib's is not taken by force.
+    if conflicts
+        || shared.cluster.policy(namespace).is_some()
+        || is_kept_by_hand(shared, namespace, account)
+    {
         vec!["ServiceAccountConflict"]
     } else {
         vec![]
     }
+}
+
+/// Whether somebody has edited an annotation of an account that an earlier binding has left: that one is nobody's of azwib.
+fn is_kept_by_hand(shared: &Shared, namespace: &str, account: &str) -> bool {
+    let found = shared
+        .cluster
+        .get(&Key::new(Kind::Account, namespace, account));
+    let Some(found) = found else {
+        return false;
+    };
+    let fields = &found["metadata"]["managedFields"];
+    let ours = &fields[0]["fieldsV1"]["f:metadata"];
+    let is_ours = ["f:labels", "f:ownerReferences"].iter().any(|it| {
+        ours[it]
+            .as_object()
+            .is_some_and(|it| it.keys().any(|it| it != "."))
+    });
+    !is_ours && fields[1]["manager"] == "kubectl-edit"
 }
 
 /// The oldest of those with the same account and identity that are older.

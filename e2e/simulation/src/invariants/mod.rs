@@ -43,6 +43,9 @@ pub const ONE_WRITE: &str = "one-write-at-a-time";
 /// Nothing is asked before the time that Azure has set.
 pub const RETRY_AFTER: &str = "no-request-before-its-time";
 
+/// So late a request can have its effect that nobody waits for any more.
+const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
 /// What the invariants remember.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -209,6 +212,10 @@ pub fn azure_arrived(process: &Process, id: u64, request: &Request) {
     let mut books = lock(&shared.books);
     books.sent_by.insert(id, process.number);
     let before = other.and_then(|other| books.sent_by.get(&other).copied());
+    // What somebody else removes while our own deletion of it is under way looks as if that were over.
+    let name = credential_of(request).unwrap_or_default();
+    let removed = books.removed(&identity_of(request), &name);
+    let before = before.filter(|_| removed.is_none_or(|at| at + LATE < shared.time.now()));
     drop(books);
     if other.is_some() {
         shared.count("overlapping write");

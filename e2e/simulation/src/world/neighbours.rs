@@ -50,9 +50,11 @@ fn gather(count: usize, shared: &Shared, world: &World) -> Vec<Key> {
         return vec![];
     };
     shared.cluster.create_namespace(CROWD);
+    // Another crowd has others: the first look of a new binding is no repeat.
+    let crowd = shared.draw(0..=9_999);
     let bindings = (0..count).map(|number| {
         let nobody = IdentityName {
-            name: format!("nobody-{number}"),
+            name: format!("nobody-{crowd}-{number}"),
             ..other.clone()
         };
         let spec = WorkloadIdentityBindingSpec {
