@@ -370,3 +370,45 @@ async fn a_clone_with_its_status_reports_no_step_as_done_and_leaves_the_other_cl
     assert_eq!(shop.credentials(&orders).await?, theirs);
     Ok(())
 }
+
+#[tokio::test]
+async fn conditions_of_others_that_fill_the_list_keep_no_binding_from_its_own() -> anyhow::Result<()>
+{
+    // As many as the schema takes.
+    const ALL: usize = 32;
+    let env = Environment::without_operator().await?;
+    let shop = env.namespace("crowded").await?;
+    let orders = shop.identity("orders").await?;
+    let of_others: Vec<_> = (0..ALL)
+        .map(|number| {
+            json!({
+                "type": format!("example.com/Other{number}"), "status": "True", "reason": "Seen", "message": "by others",
+                "lastTransitionTime": "2026-01-02T03:04:05Z",
+            })
+        })
+        .collect();
+    let full =
+        |generation: i64| json!({ "observedGeneration": generation, "conditions": of_others });
+    shop.bind_to("orders", &orders).await?;
+    put_status(&shop, full(-1)).await?;
+    let _operator = env.operator_with_other(&[]).await?;
+    let stand_first = |binding: &WorkloadIdentityBinding| {
+        let conditions = json!(binding.status)["conditions"].clone();
+        let others: Vec<_> = conditions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|it| it["type"].as_str().is_some_and(|it| it.contains('/')))
+            .cloned()
+            .collect();
+        assert!(others.len() >= ALL - 8, "{conditions}");
+        assert_eq!(others, of_others[..others.len()]);
+    };
+    stand_first(&shop.ready("orders").await?);
+    // Over a status of ours as well.
+    put_status(&shop, full(1)).await?;
+    stand_first(&shop.ready("orders").await?);
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}

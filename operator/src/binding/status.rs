@@ -6,9 +6,9 @@ mod verdict;
 use std::time::Duration;
 
 use azwib_crds::{
-    CredentialAdoption, CredentialOrigin, DeletionPolicy, ManagedIdentityId, RecordedCredential,
-    ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
-    WorkloadIdentityBindingStatus,
+    CredentialAdoption, CredentialOrigin, DeletionPolicy, MAX_CONDITIONS, ManagedIdentityId,
+    RecordedCredential, ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus,
+    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -18,6 +18,7 @@ use super::apply::{Applied, AppliedCredential};
 use super::cleanup::{Stage, Stopped};
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
+use super::records::put_record;
 use super::service_account::ServiceAccountError;
 use super::twins::is_provided;
 use super::validate::Desired;
@@ -131,8 +132,7 @@ pub fn recording(
     report.identity = Some(identity.clone());
     let name = credential.name.clone();
     let mut credentials = recorded_credentials(binding);
-    credentials.retain(|other| other.name != credential.name);
-    credentials.push(credential);
+    put_record(&mut credentials, credential);
     if is_failing(binding) {
         // One more try of a write that failed before: what is said of it stands until it succeeds.
         let status = binding.status.clone().unwrap_or_default();
@@ -446,7 +446,8 @@ pub fn compute(
     let mut conditions = vec![changes.ready(&verdict)];
     conditions.extend(changes.progress(&verdict, moment));
     conditions.extend(steps);
-    conditions.extend(changes.of_others());
+    let room = MAX_CONDITIONS.saturating_sub(conditions.len());
+    conditions.extend(of_others(&previous.conditions).take(room).cloned());
     WorkloadIdentityBindingStatus {
         observed_generation: changes.generation,
         identity: report.identity.or(previous.identity),
@@ -454,6 +455,14 @@ pub fn compute(
         credentials: report.credentials.unwrap_or(previous.credentials),
         conditions,
     }
+}
+
+/// The conditions that others have written, as they stand. Of more than there is room for beside ours the last ones give way:
+/// who writes many does not drive out who was there before.
+pub fn of_others(conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
+    conditions
+        .iter()
+        .filter(|condition| !ConditionType::is_ours(&condition.type_))
 }
 
 /// What conditions change from.
@@ -483,14 +492,6 @@ impl Changes<'_> {
             self.generation,
             self.now,
         )
-    }
-
-    /// The conditions that others have written, as they are.
-    fn of_others(&self) -> impl Iterator<Item = Condition> {
-        let others = self.previous.iter();
-        others
-            .filter(|condition| !ConditionType::is_ours(&condition.type_))
-            .cloned()
     }
 
     /// A step as it was found, or as it was: Unknown when it was never reached.
