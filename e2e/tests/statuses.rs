@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use azure_simulator::control::api::{FaultAction, Matcher};
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
+use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
 use azwib_e2e::{Environment, wait};
 use kube::ResourceExt;
@@ -408,6 +409,40 @@ async fn conditions_of_others_that_fill_the_list_keep_no_binding_from_its_own() 
     // Over a status of ours as well.
     put_status(&shop, full(1)).await?;
     stand_first(&shop.ready("orders").await?);
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_status_takes_ready_from_no_good_binding_while_azure_cannot_be_looked_at()
+-> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    let _operator = env.operator_with_other(&[]).await?;
+    let (shop, orders, good) = a_good_one(&env, "unseen").await?;
+    let outage = shop.outage(service_unavailable()).await?;
+    shop.event("AzureUnavailable").await?;
+    let (_, of_other_issuer) = of_other_cluster(&good, &shop)?;
+    let is_own = |binding: &WorkloadIdentityBinding| {
+        json!(binding.status)["credentials"] == json!(good.status)["credentials"]
+    };
+    let mut foreign = wrong_statuses(&json!(good.status));
+    foreign.truncate(3);
+    foreign.push(("of another issuer", of_other_issuer));
+    for (what, status) in foreign {
+        let before = shop.bindings().get("orders").await?;
+        put_status(&shop, status.clone()).await?;
+        let again = |binding: &WorkloadIdentityBinding| ready(binding) && is_own(binding);
+        let versions = shop.versions_until(&before, what, again).await?;
+        for version in versions {
+            // None where it was emptied.
+            let reason = condition(&version, "Ready").map_or("", |it| &it.reason);
+            assert!(["", "Succeeded"].contains(&reason), "{what}: {reason}");
+        }
+    }
+    outage.end().await?;
+    shop.ready("orders").await?;
+    assert_eq!(shop.operator_writes("orders").await?, 1);
     shop.unbind("orders").await?;
     assert_eq!(shop.credentials(&orders).await?, []);
     Ok(())

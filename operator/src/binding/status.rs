@@ -21,7 +21,7 @@ use super::reason::{ConditionType, Reason};
 use super::records::put_record;
 use super::service_account::ServiceAccountError;
 use super::twins::is_provided;
-use super::validate::Desired;
+use super::validate::{Desired, service_account_name};
 use crate::kubeutil::answers::say_the_same;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, kept_time, transition};
 use crate::runtime::deliberate::Bug;
@@ -215,15 +215,7 @@ pub fn of_applied(
         report.identity = Some(identity.clone());
     }
     if let Some(account) = account {
-        let (name, client_id) = (&account.status.name, &identity.client_id);
-        let mut message = match binding.spec.service_account.role {
-            ServiceAccountRole::Default => {
-                format!("service account {name} names the client id {client_id}")
-            }
-            ServiceAccountRole::Additional => format!(
-                "service account {name} is there; the workload names the client id {client_id} itself"
-            ),
-        };
+        let mut message = account_stands(binding, &account.status.name, &identity.client_id);
         if let Some(note) = &account.note {
             message = format!("{message}; {note}");
         }
@@ -239,13 +231,7 @@ pub fn of_applied(
     }
     match credential {
         AppliedCredential::InPlace(credential) => {
-            let mut message = format!(
-                "the federated identity credential {} is in place",
-                credential.name
-            );
-            if credential.origin == CredentialOrigin::Adopted {
-                message += "; it was made by somebody else and is left as it is";
-            }
+            let message = credential_stands(credential);
             report.met(ConditionType::CredentialReady, Reason::InPlace, message);
             report.credentials = Some(vec![credential.clone()]);
             if Bug::TakesOverFromScratch.is_on() && is_provided(binding) {
@@ -291,6 +277,69 @@ pub fn of_applied(
         say(&mut report, error);
     }
     report
+}
+
+fn account_stands(binding: &WorkloadIdentityBinding, name: &str, client_id: &str) -> String {
+    match binding.spec.service_account.role {
+        ServiceAccountRole::Default => {
+            format!("service account {name} names the client id {client_id}")
+        }
+        ServiceAccountRole::Additional => format!(
+            "service account {name} is there; the workload names the client id {client_id} itself"
+        ),
+    }
+}
+
+fn credential_stands(credential: &RecordedCredential) -> String {
+    let by = match credential.origin {
+        CredentialOrigin::Adopted => "; it was made by somebody else and is left as it is",
+        _ => "",
+    };
+    let name = &credential.name;
+    format!("the federated identity credential {name} is in place{by}")
+}
+
+/// The status of a binding that was good with this identity and this credential, which was in place since the first of these
+/// times, while the binding was Ready since the second. Nothing of the status that is stored is in it, but for others' conditions.
+pub fn of_known_good(
+    binding: &WorkloadIdentityBinding,
+    identity: ResolvedIdentity,
+    credential: RecordedCredential,
+    (in_place_since, ready_since): (Timestamp, Timestamp),
+) -> WorkloadIdentityBindingStatus {
+    let mut report = before_steps(&credential.issuer);
+    identity_resolved(&mut report, &identity);
+    let account = service_account_name(binding);
+    let message = account_stands(binding, &account, &identity.client_id);
+    report.met(ConditionType::ServiceAccountReady, Reason::Applied, message);
+    report.findings.push(Finding {
+        condition: ConditionType::CredentialReady,
+        met: true,
+        reason: Reason::InPlace,
+        message: credential_stands(&credential),
+        since: Some(Time(in_place_since)),
+    });
+    report.identity = Some(identity);
+    report.credentials = Some(vec![credential]);
+    let stored = binding.status.as_ref();
+    let told = stored.and_then(|status| status.service_account.clone());
+    report.service_account = told.filter(|told| told.name == account);
+    let stored = stored.map_or(&[][..], |status| &status.conditions);
+    let blank = WorkloadIdentityBinding {
+        status: Some(WorkloadIdentityBindingStatus {
+            conditions: of_others(stored).cloned().collect(),
+            ..WorkloadIdentityBindingStatus::default()
+        }),
+        ..binding.clone()
+    };
+    let moment = Moment {
+        now: ready_since,
+        stood: Duration::ZERO,
+        // It had its time.
+        propagation_delay: Duration::ZERO,
+        stalled_after: Duration::ZERO,
+    };
+    compute(&blank, report, &moment)
 }
 
 /// What a pass that stopped before anything could be applied has to say.
