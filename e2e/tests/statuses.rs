@@ -355,6 +355,8 @@ async fn a_clone_with_its_status_reports_no_step_as_done_and_leaves_the_other_cl
             let said = &condition(&cloned, step).unwrap().status;
             assert_ne!(said, "True", "{step} of a clone, {reason}");
         }
+        let account = cloned.status.as_ref().unwrap().service_account.as_ref();
+        assert_eq!(account, None, "{reason}");
         assert!(accounts.get_opt("orders").await?.is_none(), "{reason}");
         shop.unbind("orders").await?;
         let left = shop.credentials(&orders).await?;

@@ -172,11 +172,19 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
                 && observe::was_good(binding, &desired);
             let report = status::of_applied(binding, &applied, ctx.issuer(), keep);
             let Applied {
-                recorded, error, ..
+                recorded,
+                error,
+                account,
+                ..
             } = applied;
+            let latest = recorded.as_ref().unwrap_or(binding);
+            let latest = match account {
+                Some(_) => Cow::Borrowed(latest),
+                None => observe::without_missing_account(latest, ctx).await,
+            };
             let pass = Pass {
                 binding,
-                latest: recorded.as_ref().unwrap_or(binding),
+                latest: &latest,
                 report,
                 kept: keep,
                 mistaken: None,

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{CredentialOrigin, ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{
+    CredentialOrigin, ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::Context;
@@ -202,9 +206,10 @@ pub async fn without_missing_account<'a>(
 ) -> Cow<'a, WorkloadIdentityBinding> {
     let step = ConditionType::ServiceAccountReady.as_str();
     let status = binding.status.as_ref();
-    if !status.is_some_and(|status| is_true(&status.conditions, step))
-        || Bug::ForeignStatusBelieved.is_on()
-    {
+    let tells = |status: &WorkloadIdentityBindingStatus| {
+        status.service_account.is_some() || is_true(&status.conditions, step)
+    };
+    if !status.is_some_and(tells) || Bug::ForeignStatusBelieved.is_on() {
         return Cow::Borrowed(binding);
     }
     let namespace = binding.namespace().unwrap_or_default();
@@ -215,7 +220,9 @@ pub async fn without_missing_account<'a>(
     }
     let mut without = binding.clone();
     if let Some(status) = &mut without.status {
-        status.conditions.retain(|it| it.type_ != step);
+        status.service_account = None;
+        let done = |it: &Condition| it.type_ == step && it.status == ConditionStatus::True.as_str();
+        status.conditions.retain(|it| !done(it));
     }
     Cow::Owned(without)
 }
