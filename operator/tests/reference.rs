@@ -105,15 +105,16 @@ fn row_of_flag(flag: &Arg) -> String {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let choices: Vec<_> = flag
-        .get_possible_values()
+    let choices = flag.get_possible_values();
+    let choices: Vec<_> = choices
         .iter()
-        .filter(|_| flag.get_action().takes_values())
         .map(|value| value.get_name().to_owned())
         .collect();
     let name = flag.get_long().expect("every flag has a long name");
     let value = match flag.get_value_names() {
-        Some([value]) if choices.is_empty() => format!(" {value}"),
+        Some([value]) if choices.is_empty() && flag.get_action().takes_values() => {
+            format!(" {value}")
+        }
         _ => String::new(),
     };
     let variable = flag
@@ -122,6 +123,7 @@ fn row_of_flag(flag: &Arg) -> String {
         .to_string_lossy();
     let default = match flag.get_default_values() {
         [] if flag.is_required_set() => "required".to_owned(),
+        [] if !flag.get_action().takes_values() => "`false`".to_owned(),
         defaults => list(
             defaults
                 .iter()
@@ -133,7 +135,14 @@ fn row_of_flag(flag: &Arg) -> String {
         .get_help()
         .expect("every flag is described")
         .to_string();
-    if !choices.is_empty() {
+    if !flag.get_action().takes_values() {
+        let values = choices
+            .iter()
+            .map(|it| format!("`{it}`"))
+            .collect::<Vec<_>>()
+            .join(" or ");
+        write!(meaning, ". The flag has no value; the variable is {values}").unwrap();
+    } else if !choices.is_empty() {
         meaning.push_str(": ");
         meaning.push_str(&list(choices));
     }
