@@ -6,6 +6,8 @@ use crate::azure::error::Answer;
 use crate::azure::{Cause, RetryAfter};
 use crate::runtime::clock::Clock;
 
+mod looks;
+
 fn azure(kind: AzureErrorKind) -> AzureError {
     AzureError::local(kind, "azure says no")
 }
