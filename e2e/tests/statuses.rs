@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use azure_simulator::control::api::{FaultAction, Matcher};
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
 use azwib_e2e::environment::interference::service_unavailable;
-use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition, observed};
 use azwib_e2e::{Environment, wait};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -447,5 +447,93 @@ async fn a_foreign_status_takes_ready_from_no_good_binding_while_azure_cannot_be
     assert_eq!(shop.operator_writes("orders").await?, 1);
     shop.unbind("orders").await?;
     assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_credential_that_may_be_left_behind_a_suspended_binding_is_told() -> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    // A process that has known the record, and one that has not.
+    for is_restarted in [false, true] {
+        let mut operator = env.operator_with_other(&[]).await?;
+        let (shop, orders, _) = a_good_one(&env, "suspended-leak").await?;
+        shop.change("orders", json!({ "suspend": true })).await?;
+        let observed = |it: &WorkloadIdentityBinding| observed(it) && ready(it);
+        shop.until("orders", "suspended and Ready", observed)
+            .await?;
+        let credential = Matcher {
+            method: Some("GET".to_owned()),
+            path: Some(format!("{}/**", orders.resource_id())),
+            ..Matcher::default()
+        };
+        let outage = env.outage(credential, forbidden()).await?;
+        if is_restarted {
+            operator.kill().await?;
+        }
+        put_status(&shop, json!({ "observedGeneration": -1 })).await?;
+        shop.bindings()
+            .delete("orders", &DeleteParams::default())
+            .await?;
+        if is_restarted {
+            operator = env.operator_with_other(&[]).await?;
+        }
+        shop.until_gone("orders").await?;
+        let told = shop.event("CredentialLeft").await?;
+        let name = shop.credential_name("orders")?;
+        for part in [
+            &*name,
+            "its record was lost, and it cannot be read",
+            "AuthorizationFailed",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+        outage.end().await?;
+        assert_eq!(shop.credentials(&orders).await?.len(), 1);
+        operator.kill().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_in_other_letters_than_ascii_wake_who_has_the_old_client_id() -> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
+    let shop = env.namespace("letters").await?;
+    let subscription = env.simulator.subscription();
+    let group = format!("{}-größe", shop.name());
+    let control = env.control();
+    control.create_resource_group(&group).await?;
+    let scope = |group: &str| format!("/subscriptions/{subscription}/resourceGroups/{group}");
+    env.grant_operator(&scope(&group)).await?;
+    let id = |group: &str| {
+        let scope = scope(group);
+        format!("{scope}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders")
+    };
+    control.create_identity(&group, "orders").await?;
+    for (name, group) in [
+        ("orders", group.clone()),
+        ("stock", group.replace("größe", "GRÖSSE")),
+    ] {
+        let spec = format!("identity: {{resourceId: {}}}", id(&group));
+        shop.bind(name, &spec).await?;
+        shop.ready(name).await?;
+    }
+    env.arm().await?.delete(&id(&group)).await?;
+    let made_again = control.create_identity(&group, "orders").await?.client_id;
+    // Only one of them asks for a look.
+    let request =
+        json!({ "metadata": { "annotations": { "azwib.dev/reconcile-requested-at": "1" } } });
+    shop.bindings()
+        .patch("orders", &PatchParams::default(), &Patch::Merge(request))
+        .await?;
+    for name in ["orders", "stock"] {
+        shop.until(name, "of the identity that was made again", |binding| {
+            let identity = binding.status.as_ref().and_then(|it| it.identity.as_ref());
+            ready(binding) && identity.is_some_and(|it| it.client_id == made_again.to_string())
+        })
+        .await?;
+    }
     Ok(())
 }

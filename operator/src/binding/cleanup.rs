@@ -321,7 +321,7 @@ async fn leave(departing: &Departing, recorded: &RecordedCredential, why: &str, 
 /// and so its account, whatever is left of its status.
 async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Result<(), Error> {
     let (namespace, name) = (departing.namespace(), &departing.service_account);
-    if departing.claimant.is_none() && !made && !lost::owns_account(departing, ctx) {
+    if departing.claimant.is_none() && !made && !lost::owns_account(departing, ctx).await? {
         return Ok(());
     }
     // The watch may lag behind an apply of a moment ago.
