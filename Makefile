@@ -13,7 +13,7 @@ TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-WEBHOOK_MODULE := e2e/go/webhook
+GO_MODULES := e2e/go/webhook e2e/go/promlint
 BINARIES := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
@@ -59,7 +59,7 @@ crds: ## Write config/crd/ from the types in crds/.
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen
 
 .PHONY: assets
-assets: ## Build the local control plane and the webhook from their pinned Go modules, once (about 5 minutes when cold).
+assets: ## Build the local control plane, the webhook and the linter of metrics from their pinned Go modules, once (about 5 minutes when cold).
 	$(CARGO) run --quiet --bin assets
 
 ##@ Check
@@ -70,7 +70,7 @@ lint: $(CARGO_DENY) ## Formatting, clippy, dependency rules (deny.toml), go vet.
 	$(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
 	$(CARGO_DENY) check bans licenses sources
 	@unformatted="$$(gofmt -l e2e/go)" && test -z "$$unformatted" || { echo "gofmt: $$unformatted" >&2; exit 1; }
-	cd $(WEBHOOK_MODULE) && $(GO) vet ./...
+	for module in $(GO_MODULES); do (cd $$module && $(GO) vet ./...) || exit 1; done
 
 .PHONY: check-generated
 check-generated: ## Fail when a generated file differs from what its source says.

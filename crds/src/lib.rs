@@ -22,7 +22,8 @@ pub use names::{
     InvalidCredentialName, InvalidGuid, InvalidIssuer, InvalidManagedIdentityId, InvalidSubject,
     Issuer, MAX_CREDENTIAL_PROPERTY_CHARS, ManagedIdentityId, Subject,
 };
+pub use schema::MAX_CONDITIONS;
 pub use status::{
-    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,
+    CredentialOrigin, MAX_CREDENTIALS, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,
     ServiceAccountStatus, WorkloadIdentityBindingStatus,
 };

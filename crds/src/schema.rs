@@ -110,11 +110,14 @@ pub(crate) const ACCOUNT_IMMUTABLE_RULE: &str = "\
 /// What the API server says to a change of the account.
 pub(crate) const ACCOUNT_IMMUTABLE_MESSAGE: &str = "serviceAccount.name is immutable; create a new binding (left out, it is the name of the binding)";
 
+/// So many conditions a status holds, of all who write there.
+pub const MAX_CONDITIONS: usize = 32;
+
 /// The schema of a condition list: the bounds of Kubernetes' own `metav1.Condition`, which the generated type leaves out.
 pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
-        "maxItems": 32,
+        "maxItems": MAX_CONDITIONS,
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
         "items": {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// one, so the schema starts with a generation that no object has.
 pub(crate) const NOT_OBSERVED: i64 = -1;
 
+/// So many credentials a status records.
+pub const MAX_CREDENTIALS: usize = 4;
+
 /// The observed state of a WorkloadIdentityBinding, written by azwib alone.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -28,7 +31,7 @@ pub struct WorkloadIdentityBindingStatus {
     /// look at.
     #[serde(default)]
     #[schemars(
-        length(max = 4),
+        length(max = MAX_CREDENTIALS),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub credentials: Vec<RecordedCredential>,

@@ -53,6 +53,11 @@ const WEBHOOK: Module = Module {
     sources: &["main.go", "mlog/go.mod", "mlog/mlog.go"],
 };
 
+const PROMLINT: Module = Module {
+    folder: "promlint",
+    sources: &["main.go"],
+};
+
 const KUBERNETES_PROGRAMS: &[Program] = &[
     Program {
         name: "kube-apiserver",
@@ -73,6 +78,11 @@ const ETCD_PROGRAMS: &[Program] = &[Program {
 }];
 const WEBHOOK_PROGRAMS: &[Program] = &[Program {
     name: "webhook",
+    package: ".",
+}];
+
+const PROMLINT_PROGRAMS: &[Program] = &[Program {
+    name: "promlint",
     package: ".",
 }];
 
@@ -117,6 +127,15 @@ pub fn control_plane() -> anyhow::Result<ControlPlaneAssets> {
 /// As for [`control_plane`].
 pub fn webhook() -> anyhow::Result<PathBuf> {
     let mut built = WEBHOOK.binaries(WEBHOOK_PROGRAMS, LDFLAGS, None)?;
+    built.pop().context("a program is missing from the list")
+}
+
+/// Prometheus' linter of metrics. Blocks.
+///
+/// # Errors
+/// As for [`control_plane`].
+pub fn promlint() -> anyhow::Result<PathBuf> {
+    let mut built = PROMLINT.binaries(PROMLINT_PROGRAMS, LDFLAGS, None)?;
     built.pop().context("a program is missing from the list")
 }
 

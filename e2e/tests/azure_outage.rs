@@ -15,8 +15,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What a status says while Azure does not answer: it goes on by itself, and nobody has to do anything.
 async fn is_waiting_for_azure(shop: &Namespace<'_>, name: &str) -> anyhow::Result<()> {
@@ -395,6 +395,39 @@ async fn a_certificate_that_is_not_trusted_is_told_with_what_to_do() -> anyhow::
         );
     }
     assert!(!unavailable.message.contains("without you doing"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_of_plain_http_in_the_place_of_azure_is_told_with_what_to_do() -> anyhow::Result<()>
+{
+    let env = Environment::without_operator().await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let endpoint = format!("https://{}", listener.local_addr()?);
+    let _plain = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut hello = [0; 1024];
+            let _ = client.read(&mut hello).await;
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let flag = format!("--resource-manager-endpoint={endpoint}");
+    let _operator = env.operator_with_other(&[flag]).await?;
+    let shop = env.namespace("plain-http").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let unavailable = shop
+        .failing("orders", "IdentityResolved", "AzureUnavailable")
+        .await?;
+    let message = unavailable.message;
+    for part in [
+        "cannot connect to 127.0.0.1",
+        "does not speak TLS",
+        "host and port",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!message.contains("network policies"), "{message}");
     Ok(())
 }
 

@@ -301,3 +301,37 @@ async fn a_binding_says_that_its_own_annotation_counts_where_it_does() -> anyhow
     lenient.kill().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn the_annotation_is_found_beside_many_others() -> anyhow::Result<()> {
+    let (env, _turn) = environment().await?;
+    let lenient = operator(env, Some("--allow-force-detach")).await?;
+    for on_namespace in [true, false] {
+        let shop = env.namespace("annotated").await?;
+        undeletable(&shop, locked()).await?;
+        let others = (0..8).map(|number| (format!("azwib.dev/a-{number}"), json!("x")));
+        let mut annotations: serde_json::Map<_, _> = others.collect();
+        let annotated = |all: &serde_json::Map<_, _>| {
+            Patch::Merge(json!({ "metadata": { "annotations": all } }))
+        };
+        let by_hand = PatchParams::default();
+        let before = annotated(&annotations);
+        shop.bindings().patch("orders", &by_hand, &before).await?;
+        let name = shop.name();
+        namespaces(&shop).patch(name, &by_hand, &before).await?;
+        shop.bindings()
+            .delete("orders", &DeleteParams::default())
+            .await?;
+        stays(&shop, "ScopeLocked", ["remove the lock", ON_BOTH]).await?;
+        annotations.insert(FORCE_DETACH.to_owned(), json!("true"));
+        let after = annotated(&annotations);
+        if on_namespace {
+            namespaces(&shop).patch(name, &by_hand, &after).await?;
+        } else {
+            shop.bindings().patch("orders", &by_hand, &after).await?;
+        }
+        shop.until_gone("orders").await?;
+    }
+    lenient.kill().await?;
+    Ok(())
+}

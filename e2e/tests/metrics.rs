@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::rule::Rule;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
-use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, assets, wait};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -76,6 +78,64 @@ fn documented() -> BTreeSet<(String, &'static str, &'static str)> {
         (cells[0].trim_matches('`').to_owned(), cells[1], cells[2])
     })
     .collect()
+}
+
+/// The remarks of Prometheus' own linter about a scrape, once it has read all of it.
+fn linted(scrape: &str, flag: Option<&str>) -> anyhow::Result<BTreeSet<String>> {
+    let mut linter = Command::new(assets::promlint()?)
+        .args(flag)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = linter.stdin.take().unwrap();
+    stdin.write_all(scrape.as_bytes())?;
+    drop(stdin);
+    let output = linter.wait_with_output()?;
+    let errors = String::from_utf8(output.stderr)?;
+    anyhow::ensure!(output.status.success(), "{errors}\n{scrape}");
+    let said = String::from_utf8(output.stdout)?;
+    let mut lines = said.lines();
+    let families = described(scrape).len();
+    assert_eq!(
+        lines.next(),
+        Some(&*format!("{families} families")),
+        "{scrape}"
+    );
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// The labels of these are named as Azure Service Operator names them, so that its dashboards show azwib, too.
+fn known_remarks() -> BTreeSet<String> {
+    let metrics = [
+        "azure_failed_requests_total",
+        "azure_requests_time_seconds",
+        "azure_successful_requests_total",
+        "azwib_unpublished_events_total",
+    ];
+    let remark =
+        |metric| format!("{metric}: label names should be written in 'snake_case' not 'camelCase'");
+    metrics.into_iter().map(remark).collect()
+}
+
+#[test]
+fn the_linter_names_what_is_wrong_in_both_formats() -> anyhow::Result<()> {
+    let text = "# HELP orders_served Of today.\n# TYPE orders_served counter\norders_served 1\n";
+    let remarks = linted(text, None)?;
+    let expected = "orders_served: counter metrics should have \"_total\" suffix";
+    assert_eq!(remarks, [expected.to_owned()].into());
+    let open = "# HELP orders_total Of today.\n# TYPE orders_total gauge\norders_total 1\n# EOF\n";
+    let remarks = linted(open, Some("-openmetrics"))?;
+    let expected = "orders_total: non-counter metrics should not have \"_total\" suffix";
+    assert_eq!(remarks, [expected.to_owned()].into());
+    for broken in [
+        text.to_owned(),
+        open.replace("gauge", "clock"),
+        open.replace("orders_total 1", "orders_total one"),
+    ] {
+        assert!(linted(&broken, Some("-openmetrics")).is_err(), "{broken}");
+    }
+    Ok(())
 }
 
 /// Asks for fresh reads.
@@ -190,6 +250,17 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
         documented(),
         "docs/reference/metrics.md"
     );
+    for (accept, flag) in [
+        (None, None),
+        (
+            Some("application/openmetrics-text; version=1.0.0"),
+            Some("-openmetrics"),
+        ),
+    ] {
+        let (_, scrape) = operator.scrape(accept).await?;
+        let remarks = linted(&scrape, flag)?;
+        assert_eq!(remarks, known_remarks(), "{flag:?}");
+    }
 
     // Nothing is left of what is gone.
     shop.unbind("waits").await?;

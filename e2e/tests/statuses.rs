@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use azure_simulator::control::api::{FaultAction, Matcher};
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
-use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition};
+use azwib_e2e::environment::interference::service_unavailable;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition, observed};
 use azwib_e2e::{Environment, wait};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -354,6 +355,8 @@ async fn a_clone_with_its_status_reports_no_step_as_done_and_leaves_the_other_cl
             let said = &condition(&cloned, step).unwrap().status;
             assert_ne!(said, "True", "{step} of a clone, {reason}");
         }
+        let account = cloned.status.as_ref().unwrap().service_account.as_ref();
+        assert_eq!(account, None, "{reason}");
         assert!(accounts.get_opt("orders").await?.is_none(), "{reason}");
         shop.unbind("orders").await?;
         let left = shop.credentials(&orders).await?;
@@ -368,5 +371,169 @@ async fn a_clone_with_its_status_reports_no_step_as_done_and_leaves_the_other_cl
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
     shop.unbind("orders").await?;
     assert_eq!(shop.credentials(&orders).await?, theirs);
+    Ok(())
+}
+
+#[tokio::test]
+async fn conditions_of_others_that_fill_the_list_keep_no_binding_from_its_own() -> anyhow::Result<()>
+{
+    // As many as the schema takes.
+    const ALL: usize = 32;
+    let env = Environment::without_operator().await?;
+    let shop = env.namespace("crowded").await?;
+    let orders = shop.identity("orders").await?;
+    let of_others: Vec<_> = (0..ALL)
+        .map(|number| {
+            json!({
+                "type": format!("example.com/Other{number}"), "status": "True", "reason": "Seen", "message": "by others",
+                "lastTransitionTime": "2026-01-02T03:04:05Z",
+            })
+        })
+        .collect();
+    let full =
+        |generation: i64| json!({ "observedGeneration": generation, "conditions": of_others });
+    shop.bind_to("orders", &orders).await?;
+    put_status(&shop, full(-1)).await?;
+    let _operator = env.operator_with_other(&[]).await?;
+    let stand_first = |binding: &WorkloadIdentityBinding| {
+        let conditions = json!(binding.status)["conditions"].clone();
+        let others: Vec<_> = conditions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|it| it["type"].as_str().is_some_and(|it| it.contains('/')))
+            .cloned()
+            .collect();
+        assert!(others.len() >= ALL - 8, "{conditions}");
+        assert_eq!(others, of_others[..others.len()]);
+    };
+    stand_first(&shop.ready("orders").await?);
+    // Over a status of ours as well.
+    put_status(&shop, full(1)).await?;
+    stand_first(&shop.ready("orders").await?);
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_status_takes_ready_from_no_good_binding_while_azure_cannot_be_looked_at()
+-> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    let _operator = env.operator_with_other(&[]).await?;
+    let (shop, orders, good) = a_good_one(&env, "unseen").await?;
+    let outage = shop.outage(service_unavailable()).await?;
+    shop.event("AzureUnavailable").await?;
+    let (_, of_other_issuer) = of_other_cluster(&good, &shop)?;
+    let is_own = |binding: &WorkloadIdentityBinding| {
+        json!(binding.status)["credentials"] == json!(good.status)["credentials"]
+    };
+    let mut foreign = wrong_statuses(&json!(good.status));
+    foreign.truncate(3);
+    foreign.push(("of another issuer", of_other_issuer));
+    for (what, status) in foreign {
+        let before = shop.bindings().get("orders").await?;
+        put_status(&shop, status.clone()).await?;
+        let again = |binding: &WorkloadIdentityBinding| ready(binding) && is_own(binding);
+        let versions = shop.versions_until(&before, what, again).await?;
+        for version in versions {
+            // None where it was emptied.
+            let reason = condition(&version, "Ready").map_or("", |it| &it.reason);
+            assert!(["", "Succeeded"].contains(&reason), "{what}: {reason}");
+        }
+    }
+    outage.end().await?;
+    shop.ready("orders").await?;
+    assert_eq!(shop.operator_writes("orders").await?, 1);
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_credential_that_may_be_left_behind_a_suspended_binding_is_told() -> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    // A process that has known the record, and one that has not.
+    for is_restarted in [false, true] {
+        let mut operator = env.operator_with_other(&[]).await?;
+        let (shop, orders, _) = a_good_one(&env, "suspended-leak").await?;
+        shop.change("orders", json!({ "suspend": true })).await?;
+        let observed = |it: &WorkloadIdentityBinding| observed(it) && ready(it);
+        shop.until("orders", "suspended and Ready", observed)
+            .await?;
+        let credential = Matcher {
+            method: Some("GET".to_owned()),
+            path: Some(format!("{}/**", orders.resource_id())),
+            ..Matcher::default()
+        };
+        let outage = env.outage(credential, forbidden()).await?;
+        if is_restarted {
+            operator.kill().await?;
+        }
+        put_status(&shop, json!({ "observedGeneration": -1 })).await?;
+        shop.bindings()
+            .delete("orders", &DeleteParams::default())
+            .await?;
+        if is_restarted {
+            operator = env.operator_with_other(&[]).await?;
+        }
+        shop.until_gone("orders").await?;
+        let told = shop.event("CredentialLeft").await?;
+        let name = shop.credential_name("orders")?;
+        for part in [
+            &*name,
+            "its record was lost, and it cannot be read",
+            "AuthorizationFailed",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+        outage.end().await?;
+        assert_eq!(shop.credentials(&orders).await?.len(), 1);
+        operator.kill().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_in_other_letters_than_ascii_wake_who_has_the_old_client_id() -> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    let _operator = env
+        .operator_with_other(&["--resync-period=1h".to_owned()])
+        .await?;
+    let shop = env.namespace("letters").await?;
+    let subscription = env.simulator.subscription();
+    let group = format!("{}-größe", shop.name());
+    let control = env.control();
+    control.create_resource_group(&group).await?;
+    let scope = |group: &str| format!("/subscriptions/{subscription}/resourceGroups/{group}");
+    env.grant_operator(&scope(&group)).await?;
+    let id = |group: &str| {
+        let scope = scope(group);
+        format!("{scope}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders")
+    };
+    control.create_identity(&group, "orders").await?;
+    for (name, group) in [
+        ("orders", group.clone()),
+        ("stock", group.replace("größe", "GRÖSSE")),
+    ] {
+        let spec = format!("identity: {{resourceId: {}}}", id(&group));
+        shop.bind(name, &spec).await?;
+        shop.ready(name).await?;
+    }
+    env.arm().await?.delete(&id(&group)).await?;
+    let made_again = control.create_identity(&group, "orders").await?.client_id;
+    // Only one of them asks for a look.
+    let request =
+        json!({ "metadata": { "annotations": { "azwib.dev/reconcile-requested-at": "1" } } });
+    shop.bindings()
+        .patch("orders", &PatchParams::default(), &Patch::Merge(request))
+        .await?;
+    for name in ["orders", "stock"] {
+        shop.until(name, "of the identity that was made again", |binding| {
+            let identity = binding.status.as_ref().and_then(|it| it.identity.as_ref());
+            ready(binding) && identity.is_some_and(|it| it.client_id == made_again.to_string())
+        })
+        .await?;
+    }
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::binding::calls;
 use crate::binding::contests::Contests;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
+use crate::binding::good::KnownGood;
 use crate::binding::kept;
 use crate::binding::metrics::{ReconcileMetrics, State};
 use crate::binding::overwritten::Overwritten;
@@ -108,6 +109,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         contests: Contests::default(),
         overwritten: Overwritten::default(),
         taken_off: Overwritten::default(),
+        known_good: KnownGood::default(),
         requests: Requests::default(),
         told: Told::default(),
         metrics: ReconcileMetrics::default(),

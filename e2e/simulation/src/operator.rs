@@ -10,6 +10,7 @@ use azwib_operator::azure::msi::MsiIdentityService;
 use azwib_operator::binding::contests::Contests;
 use azwib_operator::binding::controller::Watches;
 use azwib_operator::binding::events::Events;
+use azwib_operator::binding::good::KnownGood;
 use azwib_operator::binding::kept;
 use azwib_operator::binding::metrics::ReconcileMetrics;
 use azwib_operator::binding::overwritten::Overwritten;
@@ -94,6 +95,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         contests: Contests::default(),
         overwritten: Overwritten::default(),
         taken_off: Overwritten::default(),
+        known_good: KnownGood::default(),
         requests: Requests::default(),
         told: Told::default(),
         metrics: ReconcileMetrics::default(),

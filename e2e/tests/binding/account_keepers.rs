@@ -112,6 +112,45 @@ async fn what_openshift_applies_to_every_account_makes_it_nobody_elses() -> anyh
 }
 
 #[tokio::test]
+async fn a_keeper_is_seen_beside_openshift_and_behind_all_that_it_annotates() -> anyhow::Result<()>
+{
+    let env = Environment::shared().await?;
+    let openshift = "openshift.io/image-registry-pull-secrets_service-account-controller";
+    // More than are looked at of one manager.
+    let annotations: serde_json::Map<_, _> = (0..80)
+        .map(|number| (format!("openshift.io/number-{number}"), json!("x")))
+        .collect();
+    let of_openshift = json!({
+        "metadata": { "annotations": annotations },
+        "imagePullSecrets": [{ "name": "orders-dockercfg" }],
+    });
+    let team = json!({ "metadata": { "annotations": { "team": "shop" } } });
+    let mut both = of_openshift.clone();
+    both["metadata"]["annotations"]["team"] = json!("shop");
+    for (purpose, applied) in [
+        ("beside", vec![(openshift, of_openshift), ("gitops", team)]),
+        ("behind", vec![("gitops", both)]),
+    ] {
+        let shop = env.namespace(purpose).await?;
+        let orders = shop.identity("orders").await?;
+        shop.bind_to("orders", &orders).await?;
+        shop.ready("orders").await?;
+        for (manager, fields) in applied {
+            apply(&shop, manager, fields).await?;
+        }
+        shop.until("orders", "of an adopted account", |binding| {
+            origin(binding) == Some(ServiceAccountOrigin::Adopted)
+        })
+        .await?;
+        shop.unbind("orders").await?;
+        let why = why_left(&shop).await?;
+        assert!(why.contains("\"gitops\" applies it"), "{why}");
+        shop.service_accounts().get("orders").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_account_of_an_older_version_is_ours_and_gets_the_mark() -> anyhow::Result<()> {
     let env = Environment::shared().await?;
     let shop = env.namespace("older").await?;

@@ -278,3 +278,66 @@ async fn nothing_is_made_while_a_policy_takes_off_the_finalizer_or_the_record() 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_policy_makes_of_an_account_as_its_binding_goes_is_told_and_holds_nothing_up()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let another = "11111111-2222-3333-4444-555555555555";
+    let owners = "metadata.ownerReferences";
+    let without_owners = format!(
+        "{{patchType: JSONPatch, jsonPatch: {{expression: 'has(object.{owners}) \
+         ? [JSONPatch{{op: \"remove\", path: \"/metadata/ownerReferences\"}}] : []'}}}}"
+    );
+    for (purpose, is_there, mutation, told) in [
+        (
+            "put-back",
+            true,
+            annotate(CLIENT_ID, another),
+            format!("its annotation {CLIENT_ID} was taken off, and \"{another}\" is there"),
+        ),
+        (
+            "disowned",
+            false,
+            without_owners,
+            "of its owner reference to the binding \"orders\"".to_owned(),
+        ),
+    ] {
+        let shop = env.namespace(purpose).await?;
+        let accounts = shop.service_accounts();
+        if is_there {
+            let kept = json!({ "metadata": { "name": "orders" } });
+            let kept: ServiceAccount = serde_json::from_value(kept)?;
+            accounts.create(&PostParams::default(), &kept).await?;
+        }
+        let orders = shop.identity("orders").await?;
+        shop.bind_to("orders", &orders).await?;
+        shop.ready("orders").await?;
+        let before = accounts.get("orders").await?.metadata;
+        let target = Target {
+            condition: "object.metadata.name == 'orders'".to_owned(),
+            ..Target::accounts()
+        };
+        let policy = Policy::made(&shop, target, &mutation).await?;
+        let dry = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        wait::until("the policy to be in force", PATIENCE, async || {
+            let patch = Patch::Merge(json!({ "metadata": { "labels": { "probe": "true" } } }));
+            let shown = accounts.patch("orders", &dry, &patch).await?.metadata;
+            let is_changed = shown.annotations != before.annotations
+                || shown.owner_references != before.owner_references;
+            Ok(is_changed.then_some(()))
+        })
+        .await?;
+
+        shop.unbind("orders").await?;
+        assert_eq!(shop.credentials(&orders).await?, [], "{purpose}");
+        let note = shop.event("AccountAltered").await?;
+        assert!(note.contains(&told), "{note}");
+        assert!(note.contains("exempt this account from it"), "{note}");
+        policy.lift().await?;
+    }
+    Ok(())
+}

@@ -116,3 +116,31 @@ async fn an_account_that_is_deleted_again_and_again_is_not_made_again_each_time(
     assert_eq!(annotation(&account, CLIENT_ID), Some(&*orders.client_id()));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_finalizer_that_is_taken_off_again_and_again_is_put_back_with_a_brake()
+-> anyhow::Result<()> {
+    let env = Environment::shared().await?;
+    let shop = env.namespace("taken-off").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let taken_off = Patch::Merge(json!({ "metadata": { "finalizers": [] } }));
+    let begin = Instant::now();
+    // Five times in a minute it is put on at once, the first time included, and then every quarter of a minute.
+    for _ in 0..6 {
+        shop.bindings()
+            .patch("orders", &PatchParams::default(), &taken_off)
+            .await?;
+        shop.until("orders", "with its finalizer", |binding| {
+            binding.finalizers() == ["azwib.dev/cleanup"]
+        })
+        .await?;
+    }
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(25), "{took:?}");
+    shop.ready("orders").await?;
+    shop.unbind("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    Ok(())
+}

@@ -19,6 +19,7 @@ use super::service_account::{ServiceAccountError, apply_account};
 use super::twins::wake_younger;
 use super::validate::Desired;
 use super::{Context, status};
+use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
@@ -177,6 +178,7 @@ pub async fn write_status(
 ) -> Result<WorkloadIdentityBinding, CallFailed> {
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
+    note_what_gives_way(binding, &status, ctx);
     let updated = WorkloadIdentityBinding {
         status: Some(status),
         ..binding.clone()
@@ -198,6 +200,28 @@ pub async fn write_status(
         Some(what) => Err(Call::WriteStatus.altered(what)),
         None => Ok(written),
     }
+}
+
+/// Says in the log that a status has no room for all conditions of other writers.
+fn note_what_gives_way(
+    binding: &WorkloadIdentityBinding,
+    status: &WorkloadIdentityBindingStatus,
+    ctx: &Context,
+) {
+    let before = binding.status.as_ref().map_or(&[][..], |it| &it.conditions);
+    let kept = status::of_others(&status.conditions).count();
+    let gives_way: Vec<_> = status::of_others(before).skip(kept).collect();
+    let uid = binding.uid().unwrap_or_default();
+    if gives_way.is_empty() || !ctx.told.is_news(&uid, "conditions of others") {
+        return;
+    }
+    let types: Vec<_> = gives_way.iter().map(|it| safe_line(&it.type_)).collect();
+    tracing::warn!(
+        binding = binding.name_any(),
+        namespace = binding.namespace().unwrap_or_default(),
+        conditions = types.join(", "),
+        "the status has no room for these conditions of other writers beside those of azwib"
+    );
 }
 
 /// What is to become of the account.

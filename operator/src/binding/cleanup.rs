@@ -20,7 +20,9 @@ use kube::{Api, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::account::{claimant, configuration_after, why_left};
+use super::account::{
+    AccountConfiguration, Difference, ExistingAccount, claimant, configuration_after, why_left,
+};
 use super::believed::{Recorded, whose};
 use super::contests::Admission;
 use super::departing::{Departing, asks_to_let_go};
@@ -319,7 +321,7 @@ async fn leave(departing: &Departing, recorded: &RecordedCredential, why: &str, 
 /// and so its account, whatever is left of its status.
 async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Result<(), Error> {
     let (namespace, name) = (departing.namespace(), &departing.service_account);
-    if departing.claimant.is_none() && !made && !lost::owns_account(departing, ctx) {
+    if departing.claimant.is_none() && !made && !lost::owns_account(departing, ctx).await? {
         return Ok(());
     }
     // The watch may lag behind an apply of a moment ago.
@@ -353,7 +355,12 @@ async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Re
     };
     if !configuration.is_in_place(&existing) && !is_contested() {
         match apply_account(namespace, name, configuration, ctx).await {
-            Ok(_) | Err(ServiceAccountError::NamespaceTerminating) => {}
+            Ok((written, answer)) => {
+                let stays = left.is_some() || !remaining.is_empty();
+                let differs = altered(&written, (&existing, &answer), stays);
+                tell_what_was_altered(departing, differs, ctx).await;
+            }
+            Err(ServiceAccountError::NamespaceTerminating) => {}
             // What another manager holds is not ours to take away.
             Err(ServiceAccountError::HeldByManager { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -367,6 +374,38 @@ async fn release_account(departing: &Departing, made: bool, ctx: &Context) -> Re
             .await;
     }
     Ok(())
+}
+
+/// In what an account came back otherwise than it was written, if it did. What was to be taken off matters where the account
+/// stays.
+fn altered(
+    written: &AccountConfiguration,
+    (before, answer): (&ExistingAccount, &ExistingAccount),
+    stays: bool,
+) -> Option<Difference> {
+    let mut unreleased = written.unreleased(before, answer).filter(|_| stays);
+    written
+        .differences(answer)
+        .next()
+        .or_else(|| unreleased.next())
+        .filter(|_| !Bug::AnswerUnread.is_on())
+}
+
+/// The cleanup goes on: whoever has made that policy has decided, and no more tries would change it.
+async fn tell_what_was_altered(departing: &Departing, differs: Option<Difference>, ctx: &Context) {
+    let Some(difference) = differs else { return };
+    if !ctx.told.is_news(departing.uid(), "account altered") {
+        return;
+    }
+    let (account, told) = (&departing.service_account, difference.told());
+    tracing::warn!(
+        account,
+        altered = told,
+        "an account came back changed as its binding goes"
+    );
+    ctx.events
+        .account_altered(&departing.metadata, account, &told)
+        .await;
 }
 
 /// Whether a namespace is being deleted, with all that is in it.

@@ -266,6 +266,8 @@ pub(super) async fn conclude(
     }
     if !silent {
         ctx.unwritten.forget(&uid);
+        let desired = validate(binding, &ctx.settings.defaults).ok();
+        ctx.known_good.note(binding, &status, desired.as_ref());
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);

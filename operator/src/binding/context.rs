@@ -15,6 +15,7 @@ use super::contests::Contests;
 use super::error::Error;
 use super::events::Events;
 use super::finalizer::is_on;
+use super::good::KnownGood;
 use super::index::{Bindings, Found};
 use super::metrics::ReconcileMetrics;
 use super::overwritten::Overwritten;
@@ -67,6 +68,8 @@ pub struct Context {
     pub overwritten: Overwritten,
     /// Finalizers that somebody has taken off.
     pub taken_off: Overwritten,
+    /// Bindings that are good as far as this process knows.
+    pub known_good: KnownGood,
     pub settings: Settings,
     pub attempts: Attempts,
     /// Of those that wait for somebody else, and of Azure's wish for a pause.
@@ -138,6 +141,7 @@ impl Context {
         self.told.forget(uid);
         self.overwritten.forget(uid);
         self.taken_off.forget(uid);
+        self.known_good.forget(uid);
     }
 
     /// Forgets what is remembered of objects and identities that are gone without having said so.
@@ -151,6 +155,7 @@ impl Context {
         self.told.retain(&uids);
         self.overwritten.retain(&uids);
         self.taken_off.retain(&uids);
+        self.known_good.retain(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 

@@ -51,6 +51,7 @@ pub enum EventReason {
     IdentityReplaced,
     CredentialLeft,
     AccountLeft,
+    AccountAltered,
     ForceDetached,
 }
 
@@ -65,6 +66,7 @@ impl EventReason {
                 Self::IdentityReplaced,
                 Self::CredentialLeft,
                 Self::AccountLeft,
+                Self::AccountAltered,
                 Self::ForceDetached,
             ])
     }
@@ -75,6 +77,7 @@ impl EventReason {
             Self::IdentityReplaced => "IdentityReplaced",
             Self::CredentialLeft => "CredentialLeft",
             Self::AccountLeft => "AccountLeft",
+            Self::AccountAltered => "AccountAltered",
             Self::ForceDetached => "ForceDetached",
         }
     }
@@ -112,6 +115,10 @@ impl EventReason {
             Self::AccountLeft => {
                 "The binding went, the last of its ServiceAccount, and the account stays: the note says why."
             }
+            Self::AccountAltered => {
+                "The binding went, and its ServiceAccount is not as azwib wrote it then: an admission policy or a webhook changes \
+                 that. The note has the values."
+            }
             Self::ForceDetached => {
                 "The binding was let go as asked although its cleanup failed: what it made may be left, as the note says."
             }
@@ -121,7 +128,10 @@ impl EventReason {
     fn action(self) -> &'static str {
         match self {
             Self::Ready(_) | Self::IdentityReplaced => "Reconcile",
-            Self::CredentialLeft | Self::AccountLeft | Self::ForceDetached => "Delete",
+            Self::CredentialLeft
+            | Self::AccountLeft
+            | Self::AccountAltered
+            | Self::ForceDetached => "Delete",
         }
     }
 }
@@ -261,6 +271,17 @@ impl Events {
     pub async fn account_left(&self, binding: &ObjectMeta, account: &str, why: &str) {
         let note = format!("the service account {account} stays: {why}");
         self.publish(Told::new(binding, EventReason::AccountLeft, &note))
+            .await;
+    }
+
+    /// Tells that an account came back from its release otherwise than it was written, while the binding and its namespace are
+    /// there.
+    pub async fn account_altered(&self, binding: &ObjectMeta, account: &str, what: &str) {
+        let note = format!(
+            "the service account {account} was written as its binding goes, and came back changed: {what}. An admission policy \
+             or webhook of this cluster changes what azwib writes: exempt this account from it, and put the account right"
+        );
+        self.publish(Told::new(binding, EventReason::AccountAltered, &note))
             .await;
     }
 

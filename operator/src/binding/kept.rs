@@ -37,7 +37,7 @@ const MANAGERS: usize = 32;
 const OTHER_NAMES: usize = 8;
 
 /// The same for annotations and labels: those that OpenShift applies come first in the order of names, and prove nothing.
-const OTHER_ANNOTATIONS: usize = 64;
+pub(super) const OTHER_ANNOTATIONS: usize = 64;
 
 /// Annotations of ours besides those that are known by name.
 const OWN_ANNOTATIONS: usize = 8;

@@ -19,6 +19,7 @@ pub mod events;
 pub mod finalizer;
 #[cfg(test)]
 mod fixtures;
+pub mod good;
 pub mod index;
 pub mod kept;
 pub mod metrics;
@@ -153,9 +154,13 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
         None => (stored, believed),
     };
     let binding = match observe::own_again(&believed, ctx).await {
-        Ok(None) => believed,
+        Ok(None) => match observe::as_known_good(&believed, ctx).await {
+            None => believed,
+            Some(known) => Cow::Owned(known),
+        },
         Ok(Some(own)) => Cow::Owned(own),
         Err(error) => {
+            let believed = observe::without_missing_account(&believed, ctx).await;
             let pass = Pass::stopped(&believed, &error, ctx).of(stored);
             return conclude(pass, Some(error), ctx).await;
         }
@@ -167,11 +172,19 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
                 && observe::was_good(binding, &desired);
             let report = status::of_applied(binding, &applied, ctx.issuer(), keep);
             let Applied {
-                recorded, error, ..
+                recorded,
+                error,
+                account,
+                ..
             } = applied;
+            let latest = recorded.as_ref().unwrap_or(binding);
+            let latest = match account {
+                Some(_) => Cow::Borrowed(latest),
+                None => observe::without_missing_account(latest, ctx).await,
+            };
             let pass = Pass {
                 binding,
-                latest: recorded.as_ref().unwrap_or(binding),
+                latest: &latest,
                 report,
                 kept: keep,
                 mistaken: None,

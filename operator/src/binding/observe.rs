@@ -4,7 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{CredentialOrigin, ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{
+    CredentialOrigin, ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::Context;
@@ -121,7 +125,8 @@ pub async fn observe(
 /// The binding without records of other issuers, where the identity has a credential that is provably its own: then this
 /// cluster has made it, and somebody has put another's status over it. None where it has no such records.
 ///
-/// Where there is no such credential, it stays as it is: another issuer's record is all that is known.
+/// Where there is no such credential, it stays as it is: another issuer's record is all that is known. Where that cannot be
+/// seen, a binding that this process has known to be good is as it was: a status that somebody else has written proves nothing.
 pub async fn own_again(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
@@ -135,10 +140,12 @@ pub async fn own_again(
         return Err(changed.into());
     };
     let desired = validate(&own, defaults)?;
+    let known = as_known(binding, &desired, ctx).await;
     let ledger = ctx.ledgers.of(&desired.identity);
     let freshness = Freshness::within(ctx.settings.resync_period);
     let listing = match ledger.listing(&BindingRef::of(binding), freshness).await {
         Ok(listing) => listing,
+        Err(_) if known.is_some() => return Ok(known),
         // Whoever reads it now wakes this one.
         Err(ReadError::NotNow(why @ NotNow::UnderWay)) => {
             return Err(Error::NotNow {
@@ -163,23 +170,46 @@ pub async fn own_again(
             changed = safe_line(&changed.to_string()),
             "a record of another issuer is forgotten: the identity has the credential of this cluster"
         );
-        Ok(Some(own))
+        Ok(Some(known.unwrap_or(own)))
     } else {
         Err(changed.into())
     }
 }
 
-/// The binding without the step of its account, where status says that it is done and there is no such account: that is
-/// not copied by a pass which does not come to the account.
+/// A binding that this process has known to be good, as it was then, where its status does not say that it is: somebody else
+/// has written that. None where nothing of the kind is known, as for a binding that is as it was left.
+pub async fn as_known_good(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Option<WorkloadIdentityBinding> {
+    let desired = validate(binding, &ctx.settings.defaults).ok()?;
+    if is_ready(binding, was_good(binding, &desired)) {
+        return None;
+    }
+    as_known(binding, &desired, ctx).await
+}
+
+async fn as_known(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    ctx: &Context,
+) -> Option<WorkloadIdentityBinding> {
+    let known = ctx.known_good.as_known(binding, desired)?;
+    Some(without_missing_account(&known, ctx).await.into_owned())
+}
+
+/// The binding without its account and the step of that, where status tells of them and there is no such account: neither is
+/// copied by a pass which does not come to the account.
 pub async fn without_missing_account<'a>(
     binding: &'a WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Cow<'a, WorkloadIdentityBinding> {
     let step = ConditionType::ServiceAccountReady.as_str();
     let status = binding.status.as_ref();
-    if !status.is_some_and(|status| is_true(&status.conditions, step))
-        || Bug::ForeignStatusBelieved.is_on()
-    {
+    let tells = |status: &WorkloadIdentityBindingStatus| {
+        status.service_account.is_some() || is_true(&status.conditions, step)
+    };
+    if !status.is_some_and(tells) || Bug::ForeignStatusBelieved.is_on() {
         return Cow::Borrowed(binding);
     }
     let namespace = binding.namespace().unwrap_or_default();
@@ -190,7 +220,9 @@ pub async fn without_missing_account<'a>(
     }
     let mut without = binding.clone();
     if let Some(status) = &mut without.status {
-        status.conditions.retain(|it| it.type_ != step);
+        status.service_account = None;
+        let done = |it: &Condition| it.type_ == step && it.status == ConditionStatus::True.as_str();
+        status.conditions.retain(|it| !done(it));
     }
     Cow::Owned(without)
 }

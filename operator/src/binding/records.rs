@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use azwib_crds::{CredentialOrigin, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{
+    CredentialOrigin, MAX_CREDENTIALS, RecordedCredential, ResolvedIdentity,
+    WorkloadIdentityBinding,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
@@ -58,6 +61,20 @@ pub fn content_of(recorded: &RecordedCredential) -> CredentialContent {
         subject: recorded.subject.clone(),
         audiences: vec![recorded.audience.clone()],
     }
+}
+
+/// Puts a record among the others, in the place of one of its name. It gets in however many there are: of more than a status
+/// holds an adopted one gives way first, then another issuer's, neither of which is ever deleted.
+pub fn put_record(records: &mut Vec<RecordedCredential>, record: RecordedCredential) {
+    records.retain(|other| other.name != record.name);
+    while records.len() >= MAX_CREDENTIALS {
+        let adopted = |it: &RecordedCredential| it.origin == CredentialOrigin::Adopted;
+        let foreign = |it: &RecordedCredential| it.issuer != record.issuer;
+        let gives_way = records.iter().position(adopted);
+        let gives_way = gives_way.or_else(|| records.iter().position(foreign));
+        records.remove(gives_way.unwrap_or_default());
+    }
+    records.push(record);
 }
 
 /// What status records of an identity as Azure has answered it.

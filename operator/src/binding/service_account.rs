@@ -42,9 +42,8 @@ pub enum ServiceAccountError {
     )]
     Frozen { field: String, binding: String },
     #[error(
-        "the service account was written, and came back changed: of {} \"{}\" was asked for, and {} is there. An \
-         admission policy or webhook of this cluster changes what azwib writes: exempt this account from it, or the field \
-         manager \"azwib\"", .0.field, .0.asked, .0.found()
+        "the service account was written, and came back changed: {}. An admission policy or webhook of this cluster changes \
+         what azwib writes: exempt this account from it, or the field manager \"azwib\"", .0.told()
     )]
     Altered(Difference),
     #[error(

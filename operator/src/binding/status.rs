@@ -6,9 +6,9 @@ mod verdict;
 use std::time::Duration;
 
 use azwib_crds::{
-    CredentialAdoption, CredentialOrigin, DeletionPolicy, ManagedIdentityId, RecordedCredential,
-    ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
-    WorkloadIdentityBindingStatus,
+    CredentialAdoption, CredentialOrigin, DeletionPolicy, MAX_CONDITIONS, ManagedIdentityId,
+    RecordedCredential, ResolvedIdentity, ServiceAccountRole, ServiceAccountStatus,
+    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -18,9 +18,10 @@ use super::apply::{Applied, AppliedCredential};
 use super::cleanup::{Stage, Stopped};
 use super::error::Error;
 use super::reason::{ConditionType, Reason};
+use super::records::put_record;
 use super::service_account::ServiceAccountError;
 use super::twins::is_provided;
-use super::validate::Desired;
+use super::validate::{Desired, service_account_name};
 use crate::kubeutil::answers::say_the_same;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true, kept_time, transition};
 use crate::runtime::deliberate::Bug;
@@ -131,8 +132,7 @@ pub fn recording(
     report.identity = Some(identity.clone());
     let name = credential.name.clone();
     let mut credentials = recorded_credentials(binding);
-    credentials.retain(|other| other.name != credential.name);
-    credentials.push(credential);
+    put_record(&mut credentials, credential);
     if is_failing(binding) {
         // One more try of a write that failed before: what is said of it stands until it succeeds.
         let status = binding.status.clone().unwrap_or_default();
@@ -215,15 +215,7 @@ pub fn of_applied(
         report.identity = Some(identity.clone());
     }
     if let Some(account) = account {
-        let (name, client_id) = (&account.status.name, &identity.client_id);
-        let mut message = match binding.spec.service_account.role {
-            ServiceAccountRole::Default => {
-                format!("service account {name} names the client id {client_id}")
-            }
-            ServiceAccountRole::Additional => format!(
-                "service account {name} is there; the workload names the client id {client_id} itself"
-            ),
-        };
+        let mut message = account_stands(binding, &account.status.name, &identity.client_id);
         if let Some(note) = &account.note {
             message = format!("{message}; {note}");
         }
@@ -239,13 +231,7 @@ pub fn of_applied(
     }
     match credential {
         AppliedCredential::InPlace(credential) => {
-            let mut message = format!(
-                "the federated identity credential {} is in place",
-                credential.name
-            );
-            if credential.origin == CredentialOrigin::Adopted {
-                message += "; it was made by somebody else and is left as it is";
-            }
+            let message = credential_stands(credential);
             report.met(ConditionType::CredentialReady, Reason::InPlace, message);
             report.credentials = Some(vec![credential.clone()]);
             if Bug::TakesOverFromScratch.is_on() && is_provided(binding) {
@@ -291,6 +277,69 @@ pub fn of_applied(
         say(&mut report, error);
     }
     report
+}
+
+fn account_stands(binding: &WorkloadIdentityBinding, name: &str, client_id: &str) -> String {
+    match binding.spec.service_account.role {
+        ServiceAccountRole::Default => {
+            format!("service account {name} names the client id {client_id}")
+        }
+        ServiceAccountRole::Additional => format!(
+            "service account {name} is there; the workload names the client id {client_id} itself"
+        ),
+    }
+}
+
+fn credential_stands(credential: &RecordedCredential) -> String {
+    let by = match credential.origin {
+        CredentialOrigin::Adopted => "; it was made by somebody else and is left as it is",
+        _ => "",
+    };
+    let name = &credential.name;
+    format!("the federated identity credential {name} is in place{by}")
+}
+
+/// The status of a binding that was good with this identity and this credential, which was in place since the first of these
+/// times, while the binding was Ready since the second. Nothing of the status that is stored is in it, but for others' conditions.
+pub fn of_known_good(
+    binding: &WorkloadIdentityBinding,
+    identity: ResolvedIdentity,
+    credential: RecordedCredential,
+    (in_place_since, ready_since): (Timestamp, Timestamp),
+) -> WorkloadIdentityBindingStatus {
+    let mut report = before_steps(&credential.issuer);
+    identity_resolved(&mut report, &identity);
+    let account = service_account_name(binding);
+    let message = account_stands(binding, &account, &identity.client_id);
+    report.met(ConditionType::ServiceAccountReady, Reason::Applied, message);
+    report.findings.push(Finding {
+        condition: ConditionType::CredentialReady,
+        met: true,
+        reason: Reason::InPlace,
+        message: credential_stands(&credential),
+        since: Some(Time(in_place_since)),
+    });
+    report.identity = Some(identity);
+    report.credentials = Some(vec![credential]);
+    let stored = binding.status.as_ref();
+    let told = stored.and_then(|status| status.service_account.clone());
+    report.service_account = told.filter(|told| told.name == account);
+    let stored = stored.map_or(&[][..], |status| &status.conditions);
+    let blank = WorkloadIdentityBinding {
+        status: Some(WorkloadIdentityBindingStatus {
+            conditions: of_others(stored).cloned().collect(),
+            ..WorkloadIdentityBindingStatus::default()
+        }),
+        ..binding.clone()
+    };
+    let moment = Moment {
+        now: ready_since,
+        stood: Duration::ZERO,
+        // It had its time.
+        propagation_delay: Duration::ZERO,
+        stalled_after: Duration::ZERO,
+    };
+    compute(&blank, report, &moment)
 }
 
 /// What a pass that stopped before anything could be applied has to say.
@@ -446,7 +495,8 @@ pub fn compute(
     let mut conditions = vec![changes.ready(&verdict)];
     conditions.extend(changes.progress(&verdict, moment));
     conditions.extend(steps);
-    conditions.extend(changes.of_others());
+    let room = MAX_CONDITIONS.saturating_sub(conditions.len());
+    conditions.extend(of_others(&previous.conditions).take(room).cloned());
     WorkloadIdentityBindingStatus {
         observed_generation: changes.generation,
         identity: report.identity.or(previous.identity),
@@ -454,6 +504,14 @@ pub fn compute(
         credentials: report.credentials.unwrap_or(previous.credentials),
         conditions,
     }
+}
+
+/// The conditions that others have written, as they stand. Of more than there is room for beside ours the last ones give way:
+/// who writes many does not drive out who was there before.
+pub fn of_others(conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
+    conditions
+        .iter()
+        .filter(|condition| !ConditionType::is_ours(&condition.type_))
 }
 
 /// What conditions change from.
@@ -483,14 +541,6 @@ impl Changes<'_> {
             self.generation,
             self.now,
         )
-    }
-
-    /// The conditions that others have written, as they are.
-    fn of_others(&self) -> impl Iterator<Item = Condition> {
-        let others = self.previous.iter();
-        others
-            .filter(|condition| !ConditionType::is_ours(&condition.type_))
-            .cloned()
     }
 
     /// A step as it was found, or as it was: Unknown when it was never reached.

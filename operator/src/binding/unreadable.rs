@@ -2,7 +2,7 @@
 //!
 //! It is told so, it does not stop the others, and it can be deleted.
 
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{MAX_CONDITIONS, WorkloadIdentityBinding};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, ResourceExt};
@@ -132,6 +132,7 @@ async fn tell(
         .iter()
         .map(|condition| json!(condition))
         .chain(conditions_of_others(raw))
+        .take(MAX_CONDITIONS)
         .collect();
     // With the version: a list is replaced as a whole, and somebody else may have written to it since.
     let patch = json!({

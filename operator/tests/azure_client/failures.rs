@@ -12,6 +12,7 @@ use azwib_operator::azure::{
     msi::{MsiIdentityService, MsiOptions},
 };
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::fake_azure::{
     Answer, FakeAzure, content, credential, error, identity, list, ok, status, token_number,
@@ -362,6 +363,43 @@ async fn why_there_is_no_answer_is_known() {
         matches!(cause, Cause::ConnectTimeout | Cause::AnswerTimeout),
         "{text}"
     );
+}
+
+/// Listens, and answers what a client begins with by these bytes, for each connection.
+async fn answering(bytes: &'static [u8]) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("binds");
+    let endpoint = format!("https://{}", listener.local_addr().expect("is bound"));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut hello = [0; 1024];
+            let _ = client.read(&mut hello).await;
+            let _ = client.write_all(bytes).await;
+            let _ = client.shutdown().await;
+        }
+    });
+    endpoint
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_as_we_do_is_no_matter_of_networks() {
+    let azure = FakeAzure::start().await;
+    for (what, bytes) in [
+        (
+            "plain HTTP",
+            &b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"[..],
+        ),
+        // Alerts of TLS (RFC 8446, section 6): fatal, and why.
+        ("protocol_version", &[21, 3, 1, 0, 2, 2, 70]),
+        ("handshake_failure", &[21, 3, 3, 0, 2, 2, 40]),
+        ("closed in the handshake", &[]),
+    ] {
+        let endpoint = answering(bytes).await;
+        let (cause, text) = cause_at(&azure, &endpoint, azure.options()).await;
+        assert_eq!(cause, Cause::Tls, "{what}: {text}");
+        assert!(text.contains("cannot connect to 127.0.0.1"), "{text}");
+    }
 }
 
 #[tokio::test]

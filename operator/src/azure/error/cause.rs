@@ -7,6 +7,8 @@ use std::{error::Error, io};
 pub enum Cause {
     /// The certificate is not trusted, not valid now, or for another name.
     Certificate,
+    /// Somebody listens there and does not speak TLS, or none that we speak.
+    Tls,
     /// The name of the host is not known.
     Name,
     /// Nobody listens there, or there is no way to it.
@@ -36,6 +38,9 @@ impl Cause {
         if chain.clone().any(is_certificate) {
             return Self::Certificate;
         }
+        if chain.clone().any(|it| it.is::<rustls::Error>()) {
+            return Self::Tls;
+        }
         let says = |words: &str| chain.clone().any(|it| it.to_string().contains(words));
         match (error.is_timeout(), error.is_connect()) {
             (true, true) => Self::ConnectTimeout,
@@ -45,6 +50,8 @@ impl Cause {
             (false, true) if says("tunnel error") || says("proxy") => Self::Proxy,
             (false, true) => match chain.clone().find_map(io_kind) {
                 Some(io::ErrorKind::TimedOut) => Self::ConnectTimeout,
+                // The connection was there, and was closed in the handshake.
+                _ if has_ended(chain.clone()) => Self::Tls,
                 _ => Self::NoConnection,
             },
             (false, false) => Self::Lost,
@@ -77,6 +84,10 @@ fn is_certificate(error: &(dyn Error + 'static)) -> bool {
     error
         .downcast_ref::<rustls::Error>()
         .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}
+
+fn has_ended(mut chain: Chain<'_>) -> bool {
+    chain.any(|error| io_kind(error) == Some(io::ErrorKind::UnexpectedEof))
 }
 
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {

@@ -40,6 +40,17 @@ impl fmt::Display for Field {
 }
 
 impl Difference {
+    /// The two values, or that nothing was asked for.
+    pub fn told(&self) -> String {
+        let Self { field, asked, .. } = self;
+        let found = self.found();
+        if asked.is_empty() {
+            format!("{field} was taken off, and {found} is there")
+        } else {
+            format!("of {field} \"{asked}\" was asked for, and {found} is there")
+        }
+    }
+
     /// What was found, as a message has it.
     pub fn found(&self) -> String {
         let found = self.found.as_deref();
@@ -72,6 +83,36 @@ impl AccountConfiguration {
             field: Field::Owner(reference.name.clone()),
             asked: reference.uid.clone(),
             found: None,
+        });
+        annotations.chain(owners)
+    }
+
+    /// What came back on an account from which azwib took it: it had applied that to the account `before`, and nobody else had.
+    pub fn unreleased<'a>(
+        &'a self,
+        before: &'a ExistingAccount,
+        answer: &'a ExistingAccount,
+    ) -> impl Iterator<Item = Difference> + 'a {
+        let taken_off = before
+            .carried_annotations()
+            .filter(|(key, _)| !self.annotations.contains_key(key))
+            .filter(|(key, _)| before.other_owner(key).is_none());
+        let annotations = taken_off.filter_map(|(key, _)| {
+            let found = answer.annotation(key)?;
+            Some(Difference {
+                field: Field::Annotation(key),
+                asked: String::new(),
+                found: Some(shown(found)),
+            })
+        });
+        let asked = self.owner_uids();
+        let owners = answer
+            .own_references()
+            .filter(move |it| !asked.contains(it.uid.as_str()));
+        let owners = owners.map(|reference| Difference {
+            field: Field::Owner(reference.name),
+            asked: String::new(),
+            found: Some(shown(&reference.uid)),
         });
         annotations.chain(owners)
     }

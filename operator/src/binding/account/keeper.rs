@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
 use crate::azure::safe_line;
+use crate::binding::kept::OTHER_ANNOTATIONS;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::field_ownership::other_appliers;
 
@@ -67,8 +68,10 @@ fn is_kept_by(fields: &Map<String, Value>) -> bool {
         "f:metadata" => inner.as_object().is_some_and(|metadata| {
             owned(metadata).any(|(field, inner)| match (field, inner.as_object()) {
                 ("f:annotations", Some(annotations)) => {
-                    // Without anything in it, it is the map itself that is owned.
+                    // Without anything in it, it is the map itself that is owned; and behind as many as are read there may
+                    // be another.
                     annotations.is_empty()
+                        || annotations.len() >= OTHER_ANNOTATIONS
                         || owned(annotations)
                             .any(|(field, _)| !field.starts_with(ANNOTATION_OF_THE_PLATFORM))
                 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use azwib_crds::{CredentialOrigin, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
 
+use kube::ResourceExt;
+
 use super::{Applied, AppliedCredential, write_status};
 use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::binding::error::Error;
@@ -139,6 +141,8 @@ pub(super) async fn record(
         claim.recorded(CredentialOrigin::Pending),
         ctx,
     );
+    // What becomes of it is not known before it is seen.
+    ctx.known_good.forget(&binding.uid().unwrap_or_default());
     let written = write_status(binding, status.clone(), ctx).await?;
     // From now on status knows the identity as it is.
     ctx.events.identity_replaced(binding, &status);

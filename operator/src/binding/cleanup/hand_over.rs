@@ -9,6 +9,7 @@ use crate::binding::apply::write_status;
 use crate::binding::calls::{Call, CallFailed};
 use crate::binding::claims::rank;
 use crate::binding::departing::Departing;
+use crate::binding::records::put_record;
 use crate::binding::twins::is_live_twin;
 use crate::binding::{Context, finalizer};
 use crate::runtime::deliberate::Bug;
@@ -69,7 +70,7 @@ fn take_over(credentials: &mut Vec<RecordedCredential>, handed: &RecordedCredent
         }
         Some(_) => false,
         None => {
-            credentials.push(handed.clone());
+            put_record(credentials, handed.clone());
             true
         }
     }

@@ -1,16 +1,15 @@
 //! The second line: a credential whose record was lost, since somebody else has written the status of its binding.
 
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
-use kube_runtime::reflector::ObjectRef;
 
 use super::hand_over::handed_over;
 use super::ownership::is_ours;
 use super::{delete_found, deletion_place};
 use crate::binding::Context;
-use crate::binding::account::ExistingAccount;
 use crate::binding::departing::Departing;
 use crate::binding::error::Error;
 use crate::binding::reason::ConditionType;
+use crate::binding::service_account::account;
 use crate::binding::validate::identity_id;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::ReadError;
@@ -23,9 +22,8 @@ use crate::runtime::deliberate::Bug;
 /// was mistyped must not hold up its namespace.
 pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool, Error> {
     let remembered = is_remembered(departing, ctx);
-    if !may_be_lost(departing, remembered, owns_account(departing, ctx))
-        || Bug::LostRecordLeft.is_on()
-    {
+    let owns_account = owns_account(departing, ctx).await?;
+    if !may_be_lost(departing, remembered, owns_account) || Bug::LostRecordLeft.is_on() {
         return Ok(remembered);
     }
     let defaults = &ctx.settings.defaults;
@@ -33,8 +31,8 @@ pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool,
     let Some(identity) = reference.and_then(|it| identity_id(it, defaults).ok()) else {
         return Ok(remembered);
     };
-    let (namespace, account) = (departing.namespace(), &departing.service_account);
-    let name = CredentialName::derive(&defaults.issuer, namespace, account);
+    let (namespace, service_account) = (departing.namespace(), &departing.service_account);
+    let name = CredentialName::derive(&defaults.issuer, namespace, service_account);
     let ledger = ctx.ledgers.of(&identity);
     let place = deletion_place(departing, &ledger, &name).await?;
     let look = ctx.look(departing.uid());
@@ -45,7 +43,7 @@ pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool,
                 %name, %identity, error = &source as &dyn std::error::Error,
                 "a credential that nothing records cannot be looked for"
             );
-            if remembered {
+            if remembered || owns_account && says_nothing(departing) {
                 let why = format!("its record was lost, and it cannot be read: {source}");
                 ctx.events
                     .credential_left(&departing.metadata, name.as_str(), &why)
@@ -62,7 +60,7 @@ pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool,
         }
         Err(ReadError::NotNow(why)) => return Err(why.into()),
     };
-    let subject = Subject::of_service_account(namespace, account);
+    let subject = Subject::of_service_account(namespace, service_account);
     let ours = found.filter(|found| is_ours(found, &defaults.issuer, &subject));
     let Some(content) = ours.and_then(|ours| ours.content) else {
         return Ok(remembered);
@@ -82,13 +80,22 @@ pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool,
     Ok(true)
 }
 
-/// Whether the account carries the binding as its owner: azwib has put it there, once the identity was resolved.
-pub(super) fn owns_account(departing: &Departing, ctx: &Context) -> bool {
-    let key =
-        ObjectRef::<ExistingAccount>::new(&departing.service_account).within(departing.namespace());
+/// Whether the account carries the binding as its owner: azwib has put it there, once the identity was resolved. Just after a
+/// start the watch may not show it yet.
+pub(super) async fn owns_account(departing: &Departing, ctx: &Context) -> Result<bool, Error> {
+    let (namespace, name) = (departing.namespace(), &departing.service_account);
+    let account = account(namespace, name, ctx).await?;
     let uid = departing.metadata.uid.as_deref().unwrap_or_default();
-    let account = ctx.accounts.get(&key);
-    account.is_some_and(|account| account.applied_owners().any(|owner| owner == uid))
+    Ok(account.is_some_and(|account| account.applied_owners().any(|owner| owner == uid)))
+}
+
+/// Whether status does not tell of the credential: somebody has emptied it. One that was never made is said to be missing.
+fn says_nothing(departing: &Departing) -> bool {
+    let said = find(
+        &departing.conditions,
+        ConditionType::CredentialReady.as_str(),
+    );
+    said.is_none_or(|it| it.status == ConditionStatus::Unknown.as_str())
 }
 
 /// Whether the binding is known to have had a credential of its own.

@@ -92,6 +92,10 @@ fn advice_on_cause(cause: Cause) -> Option<&'static str> {
             "it is tried again; give the authority that signed the certificate with --ca-file (a proxy that opens TLS has \
              one of its own), and check the names and dates in it and the clock of the node"
         }
+        Cause::Tls => {
+            "it is tried again; what answers there does not speak TLS 1.2 or 1.3 as Azure does: check host and port in --cloud or \
+             its addresses, and whether a server of plain HTTP or a proxy listens there"
+        }
         Cause::Name => {
             "it is tried again; check the cluster's DNS, and the host in --cloud or its addresses"
         }

@@ -6,6 +6,8 @@ use crate::azure::error::Answer;
 use crate::azure::{Cause, RetryAfter};
 use crate::runtime::clock::Clock;
 
+mod looks;
+
 fn azure(kind: AzureErrorKind) -> AzureError {
     AzureError::local(kind, "azure says no")
 }
@@ -323,6 +325,7 @@ fn what_differs_from_one_answer_to_the_next_is_not_shown() {
 fn the_cause_is_told_with_what_to_do_about_it() {
     for (cause, advice) in [
         (Cause::Certificate, "--ca-file"),
+        (Cause::Tls, "plain HTTP"),
         (Cause::Name, "DNS"),
         (Cause::NoConnection, "network policies"),
         (Cause::ConnectTimeout, "firewall"),

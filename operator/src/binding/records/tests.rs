@@ -58,3 +58,47 @@ fn what_status_says_to_be_in_place_was_acknowledged_when_it_came_to_say_so() {
         "it went with the identity"
     );
 }
+
+#[test]
+fn a_record_gets_in_however_many_others_have_put_there() {
+    let record = |name: &str, issuer: &str, origin| RecordedCredential {
+        name: name.to_owned(),
+        resource_id: "r".to_owned(),
+        issuer: issuer.to_owned(),
+        subject: "s".to_owned(),
+        audience: "a".to_owned(),
+        origin,
+    };
+    let own = || record("own", "ours", CredentialOrigin::Pending);
+    let adopted = |name| record(name, "ours", CredentialOrigin::Adopted);
+    let others = |name| record(name, "theirs", CredentialOrigin::Created);
+    let odd = |name| record(name, "ours", CredentialOrigin::Created);
+    for (before, names) in [
+        (vec![], vec!["own"]),
+        (
+            vec![
+                record("own", "ours", CredentialOrigin::Created),
+                adopted("a"),
+            ],
+            vec!["a", "own"],
+        ),
+        (
+            vec![others("a"), adopted("b"), others("c"), odd("d")],
+            vec!["a", "c", "d", "own"],
+        ),
+        (
+            vec![odd("a"), others("b"), others("c"), others("d")],
+            vec!["a", "c", "d", "own"],
+        ),
+        (
+            vec![odd("a"), odd("b"), odd("c"), odd("d")],
+            vec!["b", "c", "d", "own"],
+        ),
+    ] {
+        let mut records = before.clone();
+        put_record(&mut records, own());
+        let found: Vec<_> = records.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(found, names, "{before:?}");
+        assert_eq!(records.last(), Some(&own()));
+    }
+}

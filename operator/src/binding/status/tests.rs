@@ -212,6 +212,41 @@ fn a_pass_that_changes_nothing_leaves_the_status_to_the_letter() {
 }
 
 #[test]
+fn ours_get_in_however_many_conditions_others_write_and_the_last_of_those_give_way() {
+    let of_others = |count: usize| -> Vec<Condition> {
+        let others = (0..count).map(|number| {
+            transition(
+                None,
+                &format!("Other{number}"),
+                ConditionStatus::True,
+                "Seen",
+                "by others".to_owned(),
+                1,
+                at(0).now,
+            )
+        });
+        others.collect()
+    };
+    // Ready, one of Reconciling and Stalled, and five steps.
+    for (others, left) in [(0, 0), (25, 25), (26, 25), (32, 25), (64, 25)] {
+        let crowded = with(WorkloadIdentityBindingStatus {
+            conditions: of_others(others),
+            ..WorkloadIdentityBindingStatus::default()
+        });
+        let status = after(&crowded, &done(), &at(0));
+        assert_eq!(
+            shown(&status)[..7],
+            shown(&after(&binding(), &done(), &at(0)))
+        );
+        assert_eq!(status.conditions[7..], of_others(left), "{others}");
+        // A Ready one has room for one more; those that are left stay as they are.
+        let ready = after(&with(status), &done(), &at(20));
+        assert_eq!(ready.conditions[6..], of_others(left), "{others}");
+        assert_eq!(after(&with(ready.clone()), &done(), &at(40)), ready);
+    }
+}
+
+#[test]
 fn every_condition_and_the_status_carry_the_generation() {
     for status in [
         after(&binding(), &done(), &at(0)),

@@ -1,0 +1,236 @@
+//! The reference of conditions: what each reason means, when it stalls, and how often it is looked at again. The last is
+//! asked of every error there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use kube::core::Status;
+
+use super::*;
+use crate::binding::account::{Difference, Drift, Field};
+use crate::binding::contests::Contested;
+
+const CONDITIONS: &str = include_str!("../../../../../docs/reference/conditions.md");
+
+const OF_READS: [AzureErrorKind; 10] = [
+    AzureErrorKind::ParentNotFound,
+    AzureErrorKind::Unauthorized,
+    AzureErrorKind::SignInFailed,
+    AzureErrorKind::SignInUnavailable,
+    AzureErrorKind::AuthorizationFailed,
+    AzureErrorKind::AccessDenied,
+    AzureErrorKind::Throttled { retry_after: None },
+    AzureErrorKind::Unavailable,
+    AzureErrorKind::Conflict,
+    AzureErrorKind::Refused,
+];
+
+const OF_WRITES: [AzureErrorKind; 6] = [
+    AzureErrorKind::ConcurrentWrite,
+    AzureErrorKind::IssuerSubjectExists,
+    AzureErrorKind::DirectoryNotReady,
+    AzureErrorKind::PolicyDenied,
+    AzureErrorKind::ScopeLocked,
+    AzureErrorKind::RegionNotSupported,
+];
+
+fn of_azure() -> Vec<Error> {
+    let identity = || "/subscriptions/x".to_owned();
+    // The read is made for all bindings of the identity, when the ledger says.
+    let again = |kind: AzureErrorKind| kind.waits_for_change().then(Instant::now);
+    let reads = OF_READS.into_iter().flat_map(|kind| {
+        [
+            Error::ReadIdentity {
+                identity: identity(),
+                source: azure(kind),
+                again: again(kind),
+            },
+            Error::ListCredentials {
+                identity: identity(),
+                source: azure(kind),
+                again: again(kind),
+            },
+        ]
+    });
+    let writes = OF_READS.into_iter().chain(OF_WRITES).map(write);
+    let waits = azure(AzureErrorKind::Unavailable).with_retry_after(Duration::from_secs(7));
+    let asked = Error::WriteCredential {
+        identity: identity(),
+        name: CredentialName::parse("azwib-x").unwrap(),
+        source: waits,
+    };
+    reads.chain(writes).chain([asked]).collect()
+}
+
+fn of_kubernetes() -> Vec<Error> {
+    let api = |code| kube::Error::Api(Status::failure("no", "").with_code(code).boxed());
+    let calls = [403, 500]
+        .into_iter()
+        .map(|code| Error::Kubernetes(Call::WriteStatus.failed(api(code))));
+    let altered = Error::Kubernetes(Call::AddFinalizer.altered("it"));
+    let field = || Field::Annotation("a");
+    let account = [
+        ServiceAccountError::HeldByManager {
+            field: "f".to_owned(),
+            message: "m".to_owned(),
+        },
+        ServiceAccountError::HeldByBinding {
+            binding: "b".to_owned(),
+            client_id: "c".to_owned(),
+        },
+        ServiceAccountError::Frozen {
+            field: "f".to_owned(),
+            binding: "b".to_owned(),
+        },
+        ServiceAccountError::Altered(Difference {
+            field: field(),
+            asked: "a".to_owned(),
+            found: None,
+        }),
+        ServiceAccountError::Contested(Contested {
+            drift: Drift {
+                field: field(),
+                by: None,
+            },
+            until: Instant::now(),
+        }),
+        ServiceAccountError::Refused("no".to_owned()),
+        ServiceAccountError::NotTaken(api(500)),
+        ServiceAccountError::WaitingForCredential,
+        ServiceAccountError::NamespaceTerminating,
+    ];
+    let account = account.into_iter().map(Error::ServiceAccount);
+    calls.chain([altered]).chain(account).collect()
+}
+
+fn of_ourselves() -> Vec<Error> {
+    let changed = || ("was".to_owned(), "is".to_owned());
+    let (recorded, now) = changed();
+    let issuer = validate::Error::IssuerChanged { recorded, now };
+    let (recorded, now) = changed();
+    let identity = validate::Error::IdentityChanged { recorded, now };
+    let audience = azwib_crds::Audience::parse("").unwrap_err();
+    let not_now = |why| Error::NotNow {
+        step: ConditionType::CredentialReady,
+        reading: false,
+        why,
+    };
+    vec![
+        Error::Invalid(issuer),
+        Error::Invalid(identity),
+        Error::Invalid(validate::Error::NoIdentity),
+        Error::Invalid(validate::Error::Audience(audience)),
+        Error::Duplicate(OlderTwin {
+            name: "older".to_owned(),
+            stands: Stands::Unready(None),
+        }),
+        Error::Claim(Refusal::CredentialExists {
+            name: "by-hand".to_owned(),
+            identical: false,
+        }),
+        Error::Claim(Refusal::LimitReached {
+            used: 20,
+            limit: 20,
+            before: false,
+            promised: false,
+            ahead: 0,
+        }),
+        not_now(NotNow::UnderWay),
+        not_now(NotNow::Unsettled {
+            settles_in: Duration::from_secs(60),
+        }),
+        not_now(NotNow::Paced {
+            until: Instant::now(),
+        }),
+    ]
+}
+
+/// When this is looked at again.
+fn look(error: &Error) -> &'static str {
+    const ARRIVAL: &str = "after 10 s, 30 s, then every minute";
+    match (error, error.pace()) {
+        (Error::ServiceAccount(ServiceAccountError::Contested(_)), _) => "every 15 s",
+        // As `ledger/shared_read.rs` has it.
+        (Error::ReadIdentity { .. } | Error::ListCredentials { .. }, Pace::Until(_)) => ARRIVAL,
+        (_, Pace::Backoff) => "after 1 s, then later each time, up to a minute",
+        (_, Pace::WaitForChange) => "after 10 s, 30 s, a minute, then every 5 minutes",
+        (_, Pace::WaitForArrival) => ARRIVAL,
+        (_, Pace::WaitForSlot { .. }) => {
+            "after 10 s, 30 s, then every minute; so much less often as others stand before it"
+        }
+        (_, Pace::After(_) | Pace::Until(_)) => "when the time has come that was asked for",
+    }
+}
+
+/// By reason, in the order of their frequency in the code.
+fn looks() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let mut looks: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let errors = [of_azure(), of_kubernetes(), of_ourselves()];
+    for error in errors.into_iter().flatten() {
+        if let Some((_, reason)) = error.finding() {
+            looks
+                .entry(reason.as_str())
+                .or_default()
+                .insert(look(&error));
+        }
+    }
+    looks
+}
+
+/// Reasons that no error has.
+fn without_error(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Succeeded | Reason::ProvidedByOlderBinding | Reason::Suspended => {
+            "every `--resync-period`"
+        }
+        Reason::Propagating => "when that time is over",
+        _ => "",
+    }
+}
+
+#[test]
+fn the_reference_of_conditions_describes_every_reason_and_when_it_is_looked_at_again() {
+    let looks = looks();
+    let mut expected =
+        "| reason | meaning | Stalled | looked at again |\n|---|---|---|---|\n".to_owned();
+    for reason in Reason::ALL {
+        let stalled = match reason.persistence() {
+            Persistence::Heals => "never",
+            Persistence::CurableElsewhere => "after 2 min",
+            Persistence::CurableInAzure => "after 10 min",
+            Persistence::NeedsPerson => "at once",
+        };
+        let again = looks.get(reason.as_str()).map_or_else(
+            || without_error(*reason).to_owned(),
+            |looks| looks.iter().copied().collect::<Vec<_>>().join("; or "),
+        );
+        let (name, meaning) = (reason.as_str(), reason.description());
+        writeln!(expected, "| `{name}` | {meaning} | {stalled} | {again} |").unwrap();
+    }
+    let (_, rest) = CONDITIONS
+        .split_once("; a test keeps it so -->\n\n")
+        .unwrap();
+    let (part, _) = rest
+        .split_once("\n<!-- end of the generated part -->")
+        .unwrap();
+    assert_eq!(
+        part, expected,
+        "docs/reference/conditions.md should hold:\n{expected}"
+    );
+}
+
+#[test]
+fn a_reason_that_no_error_has_needs_no_other_look_than_the_usual_one() {
+    let looks = looks();
+    let unheard: Vec<_> = Reason::ALL
+        .iter()
+        .filter(|reason| !looks.contains_key(reason.as_str()))
+        .collect();
+    for reason in unheard {
+        let is_told_by_itself = !without_error(*reason).is_empty();
+        let is_of_a_step =
+            reason.is_of_step_done() || matches!(reason, Reason::Pending | Reason::CleanedUp);
+        assert!(is_told_by_itself || is_of_a_step, "{reason}");
+    }
+}

@@ -1,0 +1,171 @@
+//! The operator over such an API server and an Azure in which all is well: its own passes, on tokio's clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azwib_crds::{
+    ClientId, CredentialName, Guid, Issuer, ManagedIdentityId, Subject, WorkloadIdentityBinding,
+};
+use azwib_operator::azure::{
+    AzureError, CredentialContent, CredentialPage, CredentialPages, Deleted, Identity,
+    IdentityService, ListedCredential, Put,
+};
+use azwib_operator::binding::contests::Contests;
+use azwib_operator::binding::controller::{Queue, Watches};
+use azwib_operator::binding::events::Events;
+use azwib_operator::binding::good::KnownGood;
+use azwib_operator::binding::metrics::ReconcileMetrics;
+use azwib_operator::binding::overwritten::Overwritten;
+use azwib_operator::binding::requests::Requests;
+use azwib_operator::binding::told::Told;
+use azwib_operator::binding::validate::Defaults;
+use azwib_operator::binding::{Context, Settings, reconcile};
+use azwib_operator::kubeutil::attempts::Attempts;
+use azwib_operator::ledger::{LedgerSettings, Ledgers};
+use azwib_operator::runtime::clock::Clock;
+use futures::{FutureExt, StreamExt, stream};
+use k8s_openapi::jiff::Timestamp;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::api_server::ApiServer;
+
+pub(crate) const ISSUER: &str = "https://oidc.example/";
+pub(crate) const CLIENT: &str = "11111111-1111-4111-8111-111111111111";
+
+/// How long the operator is looked at: longer than it takes to stall.
+const LOOKED_AT: Duration = Duration::from_secs(200);
+
+struct AllIsWell;
+
+#[async_trait]
+impl IdentityService for AllIsWell {
+    async fn get_identity(&self, id: &ManagedIdentityId) -> Result<Identity, AzureError> {
+        Ok(Identity {
+            id: id.clone(),
+            client_id: ClientId::parse(CLIENT).expect("valid"),
+            principal_id: Guid::parse(CLIENT).expect("valid"),
+            tenant_id: Guid::parse(CLIENT).expect("valid"),
+        })
+    }
+
+    fn list_credentials<'a>(&'a self, _: &ManagedIdentityId) -> CredentialPages<'a> {
+        let issuer = Issuer::parse(ISSUER).expect("valid");
+        let credential = ListedCredential {
+            name: CredentialName::derive(&issuer, "shop", "orders").to_string(),
+            content: Some(CredentialContent {
+                issuer: ISSUER.to_owned(),
+                subject: Subject::of_service_account("shop", "orders").to_string(),
+                audiences: vec!["api://AzureADTokenExchange".to_owned()],
+            }),
+        };
+        let page = CredentialPage {
+            credentials: vec![credential],
+            has_next: false,
+        };
+        stream::iter([Ok(page)]).boxed()
+    }
+
+    async fn get_credential(
+        &self,
+        _: &ManagedIdentityId,
+        _: &CredentialName,
+    ) -> Result<Option<ListedCredential>, AzureError> {
+        Ok(None)
+    }
+
+    async fn put_credential(
+        &self,
+        _: &ManagedIdentityId,
+        _: &CredentialName,
+        _: &CredentialContent,
+    ) -> Result<Put, AzureError> {
+        Ok(Put::Created)
+    }
+
+    async fn delete_credential(
+        &self,
+        _: &ManagedIdentityId,
+        _: &CredentialName,
+    ) -> Result<Deleted, AzureError> {
+        Ok(Deleted::Deleted)
+    }
+}
+
+fn context(server: &ApiServer) -> (Arc<Context>, Queue) {
+    let client = server.client();
+    let defaults = Defaults {
+        issuer: Issuer::parse(ISSUER).expect("valid"),
+        subscription: None,
+        resource_group: None,
+    };
+    let ledger = LedgerSettings {
+        write_settle_time: Duration::from_secs(60),
+        credential_limit: 20,
+        requests_in_flight: 10,
+    };
+    let (wake, _) = mpsc::unbounded_channel();
+    let watches = Watches::new(&client, defaults.clone());
+    let context = Context {
+        events: Events::new(client.clone(), None),
+        client,
+        ledgers: Arc::new(Ledgers::new(Arc::new(AllIsWell), wake, ledger)),
+        bindings: watches.bindings,
+        accounts: watches.accounts,
+        contests: Contests::default(),
+        overwritten: Overwritten::default(),
+        taken_off: Overwritten::default(),
+        known_good: KnownGood::default(),
+        settings: Settings {
+            defaults,
+            credential_limit: 20,
+            resync_period: Duration::from_secs(900),
+            propagation_delay: Duration::ZERO,
+            stalled_after: Duration::from_secs(120),
+            allow_force_detach: false,
+            max_concurrent_reconciles: 8,
+        },
+        attempts: Attempts::default(),
+        waits: Attempts::default(),
+        unwritten: Attempts::default(),
+        requests: Requests::default(),
+        told: Told::default(),
+        metrics: ReconcileMetrics::default(),
+        clock: Clock::Tokio {
+            time: Timestamp::UNIX_EPOCH,
+            at: Instant::now(),
+        },
+    };
+    // The stores live as long as what fills them.
+    (Arc::new(context), watches.requests)
+}
+
+/// Lets the operator look at the binding until it is gone, or for a while. Gives what its metrics say then.
+pub(crate) async fn run(server: &ApiServer) -> String {
+    let (ctx, _stores) = context(server);
+    let mut registry = Registry::default();
+    ctx.events.register(&mut registry);
+    let began = Instant::now();
+    let looks = async {
+        while began.elapsed() < LOOKED_AT {
+            let Some(binding) = server.state().binding.clone() else {
+                return;
+            };
+            let binding: WorkloadIdentityBinding =
+                serde_json::from_value(binding).expect("a binding");
+            let wait = match reconcile(Arc::new(binding), Arc::clone(&ctx)).boxed().await {
+                // What comes as an event comes at once.
+                Ok(next) => next.unwrap_or(Duration::from_millis(100)),
+                Err(failed) => failed.retry_in,
+            };
+            sleep(wait).await;
+        }
+    };
+    ctx.events.published_during(looks).await;
+    let mut metrics = String::new();
+    encode(&mut metrics, &registry).expect("metrics");
+    metrics
+}
