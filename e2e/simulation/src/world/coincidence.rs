@@ -104,7 +104,7 @@ pub(super) async fn change_at_deletion(shared: &Shared, world: &World) {
     delete(&binding, shared);
 }
 
-/// The process ends while several wait for a slot of an identity, and a slot becomes free.
+/// Several wait for a slot of an identity, the process ends as a rule, and a slot becomes free.
 pub(super) async fn slot_freed_at_restart(shared: &Shared, world: &World) {
     let Some(identity) = shared.pick(&world.identities) else {
         return;
@@ -114,7 +114,9 @@ pub(super) async fn slot_freed_at_restart(shared: &Shared, world: &World) {
     if !wait_in_line(&accounts, &identity, shared, world).await {
         return;
     }
-    crash(shared);
+    if shared.chance(700) {
+        crash(shared);
+    }
     shared.sleep(0..=500).await;
     let foreign = credentials(&identity, shared);
     let foreign: Vec<_> = foreign.into_iter().filter(|it| !is_ours(it)).collect();
