@@ -187,17 +187,26 @@ async fn bindings_whose_statuses_are_refused_agree_on_their_account() -> anyhow:
     }
     let statuses = ("azwib.dev", "workloadidentitybindings/status");
     let rule = Rule::deny(&shop, statuses, "UPDATE", "no statuses here").await?;
-    let names = ["a", "b", "c"];
-    for name in names {
-        bind(&shop, name, &orders, "").await?;
-    }
+    let spec = format!(
+        "identity: {{resourceId: {}}}, suspend: true, serviceAccount: {{name: probe}}",
+        orders.resource_id()
+    );
+    shop.bind("probe", &spec).await?;
     let dry = PatchParams {
         dry_run: true,
         ..PatchParams::default()
     };
     let patch = Patch::Merge(json!({ "status": { "observedGeneration": 7 } }));
-    let refused = shop.bindings().patch_status("a", &dry, &patch).await;
-    assert!(refused.is_err(), "the rule is in force");
+    // The API server takes note of a rule a moment after it was made.
+    wait::until("the rule to be in force", PATIENCE, async || {
+        let refused = shop.bindings().patch_status("probe", &dry, &patch).await;
+        Ok(refused.is_err().then_some(()))
+    })
+    .await?;
+    let names = ["a", "b", "c"];
+    for name in names {
+        bind(&shop, name, &orders, "").await?;
+    }
 
     let of_all = |account: Option<&ServiceAccount>| {
         let mut found = account.map_or_else(Vec::new, owners);
