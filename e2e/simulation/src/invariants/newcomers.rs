@@ -1,6 +1,6 @@
 //! What a binding goes by that was not Ready before, and what comes for those that wait for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use azwib_crds::WorkloadIdentityBinding;
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +25,8 @@ pub struct Newcomers {
     ended: BTreeMap<String, Timestamp>,
     /// When an identity was last asked for, by its lower-cased id.
     read: BTreeMap<String, Timestamp>,
+    /// Who has been Ready before, by UID: a good binding goes by a read that may be as old as a resync.
+    ready: BTreeSet<String>,
 }
 
 impl Newcomers {
@@ -50,6 +52,10 @@ pub(super) fn became_ready(shared: &Shared, binding: &WorkloadIdentityBinding) {
     };
     let provided = condition(binding, "CredentialReady").is_some_and(|it| it.reason != "InPlace");
     if !is_ready(binding) || provided {
+        return;
+    }
+    let uid = binding.metadata.uid.clone().unwrap_or_default();
+    if !lock(&shared.books).newcomers.ready.insert(uid) {
         return;
     }
     let ended = lock(&shared.books)
