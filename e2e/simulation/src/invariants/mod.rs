@@ -191,6 +191,13 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
     if request.service != Service::ResourceManager {
         return;
     }
+    if operation(request) == "GET" && response.status.is_success() {
+        // It may have left a moment before what it has seen.
+        let now = shared.time.now();
+        lock(&shared.books)
+            .newcomers
+            .read(identity_of(request), now);
+    }
     pauses::answered(process, request, response);
     neighbours::answered(process, request, response);
     let wait = pauses::retry_after(response).filter(|_| !response.status.is_success());
