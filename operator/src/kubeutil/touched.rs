@@ -48,7 +48,15 @@ fn listed<K: Lookup>(before: Vec<Arc<K>>, now: Vec<Arc<K>>) -> Vec<Arc<K>> {
             .filter(|it| !is_there.contains(&(it.namespace(), it.name())))
             .collect()
     };
-    [now, gone].concat()
+    // The store has no order; in that of their names every start is like the last one.
+    let mut listed = [now, gone].concat();
+    listed.sort_by_cached_key(|it| {
+        (
+            it.namespace().map(|it| it.into_owned()),
+            it.name().map(|it| it.into_owned()),
+        )
+    });
+    listed
 }
 
 #[cfg(test)]
