@@ -146,12 +146,7 @@ pub fn azure_sent(process: &Process, request: &Request) {
     costs::sent(process, request);
     pauses::sent(process, request);
     neighbours::sent(process, request);
-    if operation(request) == "GET" {
-        let now = shared.time.now();
-        lock(&shared.books)
-            .newcomers
-            .read(identity_of(request), now);
-    }
+    newcomers::asked(shared, request);
     let place = (process.number, identity_of(request), operation(request));
     let until = {
         let mut books = lock(&shared.books);
@@ -191,12 +186,9 @@ pub fn azure_answered(process: &Process, request: &Request, response: &Response)
     if request.service != Service::ResourceManager {
         return;
     }
-    if operation(request) == "GET" && response.status.is_success() {
+    if response.status.is_success() {
         // It may have left a moment before what it has seen.
-        let now = shared.time.now();
-        lock(&shared.books)
-            .newcomers
-            .read(identity_of(request), now);
+        newcomers::asked(shared, request);
     }
     pauses::answered(process, request, response);
     neighbours::answered(process, request, response);

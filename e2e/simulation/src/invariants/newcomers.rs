@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use azure_simulator::core::http::Request;
 use azwib_crds::WorkloadIdentityBinding;
 use jiff::{SignedDuration, Timestamp};
 
+use super::requests::{identity_of, operation};
 use crate::bindings::{condition, is_ready};
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -34,13 +36,17 @@ impl Newcomers {
         self.ended.insert(client_id, now);
     }
 
-    pub(super) fn read(&mut self, identity: String, now: Timestamp) {
-        self.read.insert(identity, now);
-    }
-
     pub fn was_read_since(&self, identity: &str, since: Timestamp) -> bool {
         let read = self.read.get(&identity.to_ascii_lowercase());
         read.is_some_and(|at| *at >= since)
+    }
+}
+
+/// An identity is being asked for, or has been seen.
+pub(super) fn asked(shared: &Shared, request: &Request) {
+    if operation(request) == "GET" {
+        let (identity, now) = (identity_of(request), shared.time.now());
+        lock(&shared.books).newcomers.read.insert(identity, now);
     }
 }
 
