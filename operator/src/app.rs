@@ -19,17 +19,12 @@ use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
 use crate::binding::Context;
 use crate::binding::calls;
-use crate::binding::contests::Contests;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
-use crate::binding::good::KnownGood;
 use crate::binding::kept;
-use crate::binding::metrics::{ReconcileMetrics, State};
-use crate::binding::overwritten::Overwritten;
-use crate::binding::requests::Requests;
-use crate::binding::told::Told;
+use crate::binding::metrics::State;
 use crate::config::Config;
-use crate::kubeutil::attempts::{Attempts, Standing};
+use crate::kubeutil::attempts::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::ledger::Ledgers;
@@ -96,25 +91,15 @@ pub async fn run(config: Config) -> Result<(), Error> {
         synced,
         requests,
     } = Watches::new(&watching, config.settings.defaults.clone());
-    let context = Arc::new(Context {
-        events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
+    let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
+    let context = Arc::new(Context::new(
         client,
-        ledgers: Arc::clone(&ledgers),
-        bindings,
-        accounts,
-        settings: config.settings,
-        attempts: Attempts::default(),
-        waits: Attempts::default(),
-        unwritten: Attempts::default(),
-        contests: Contests::default(),
-        overwritten: Overwritten::default(),
-        taken_off: Overwritten::default(),
-        known_good: KnownGood::default(),
-        requests: Requests::default(),
-        told: Told::default(),
-        metrics: ReconcileMetrics::default(),
-        clock: Clock::Wall,
-    });
+        events,
+        Arc::clone(&ledgers),
+        (bindings, accounts),
+        config.settings,
+        Clock::Wall,
+    ));
     register(&context, &mut registry);
 
     let readiness = Readiness::waiting_for("the API server", course);

@@ -7,19 +7,12 @@ use azwib_crds::{ClientId, Issuer};
 use azwib_operator::azure::auth::{AuthConfig, Secret};
 use azwib_operator::azure::cloud::Cloud;
 use azwib_operator::azure::msi::MsiIdentityService;
-use azwib_operator::binding::contests::Contests;
 use azwib_operator::binding::controller::Watches;
 use azwib_operator::binding::events::Events;
-use azwib_operator::binding::good::KnownGood;
 use azwib_operator::binding::kept;
-use azwib_operator::binding::metrics::ReconcileMetrics;
-use azwib_operator::binding::overwritten::Overwritten;
 use azwib_operator::binding::passes::{self, Notice};
-use azwib_operator::binding::requests::Requests;
-use azwib_operator::binding::told::Told;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Failed, Settings};
-use azwib_operator::kubeutil::attempts::Attempts;
 use azwib_operator::kubeutil::watch_course::WatchCourse;
 use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::{self, Clock};
@@ -74,33 +67,23 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         resource_group: None,
     };
     let watches = Watches::new(&watching, defaults.clone());
-    let context = Context {
-        events: Events::new(client.clone(), None),
-        client,
-        ledgers: Arc::new(Ledgers::new(Arc::new(service), wake, ledger)),
-        bindings: watches.bindings,
-        accounts: watches.accounts,
-        settings: Settings {
-            defaults,
-            credential_limit: world.limit,
-            resync_period: world.resync_period,
-            propagation_delay: world.propagation_delay,
-            stalled_after: Duration::from_secs(300),
-            allow_force_detach: true,
-            max_concurrent_reconciles: CONCURRENCY,
-        },
-        attempts: Attempts::default(),
-        waits: Attempts::default(),
-        unwritten: Attempts::default(),
-        contests: Contests::default(),
-        overwritten: Overwritten::default(),
-        taken_off: Overwritten::default(),
-        known_good: KnownGood::default(),
-        requests: Requests::default(),
-        told: Told::default(),
-        metrics: ReconcileMetrics::default(),
-        clock,
+    let settings = Settings {
+        defaults,
+        credential_limit: world.limit,
+        resync_period: world.resync_period,
+        propagation_delay: world.propagation_delay,
+        stalled_after: Duration::from_secs(300),
+        allow_force_detach: true,
+        max_concurrent_reconciles: CONCURRENCY,
     };
+    let context = Context::new(
+        client.clone(),
+        Events::new(client, None),
+        Arc::new(Ledgers::new(Arc::new(service), wake, ledger)),
+        (watches.bindings, watches.accounts),
+        settings,
+        clock,
+    );
     let ctx = Arc::new(context);
     let tell = |notice| take_note(notice, &process);
     let passes = passes::run(

@@ -86,6 +86,36 @@ pub struct Context {
 }
 
 impl Context {
+    /// For a process that remembers nothing yet. The stores are those of its watches.
+    pub fn new(
+        client: kube::Client,
+        events: Events,
+        ledgers: Arc<Ledgers>,
+        (bindings, accounts): (Bindings, Store<ExistingAccount>),
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            client,
+            ledgers,
+            bindings,
+            accounts,
+            contests: Contests::default(),
+            overwritten: Overwritten::default(),
+            taken_off: Overwritten::default(),
+            known_good: KnownGood::default(),
+            settings,
+            attempts: Attempts::default(),
+            waits: Attempts::default(),
+            unwritten: Attempts::default(),
+            requests: Requests::default(),
+            told: Told::default(),
+            events,
+            metrics: ReconcileMetrics::default(),
+            clock,
+        }
+    }
+
     /// The issuer as configured.
     pub fn issuer(&self) -> &str {
         self.settings.defaults.issuer.as_str()

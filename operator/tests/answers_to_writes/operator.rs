@@ -11,17 +11,10 @@ use azwib_operator::azure::{
     AzureError, CredentialContent, CredentialPage, CredentialPages, Deleted, Identity,
     IdentityService, ListedCredential, Put,
 };
-use azwib_operator::binding::contests::Contests;
 use azwib_operator::binding::controller::{Queue, Watches};
 use azwib_operator::binding::events::Events;
-use azwib_operator::binding::good::KnownGood;
-use azwib_operator::binding::metrics::ReconcileMetrics;
-use azwib_operator::binding::overwritten::Overwritten;
-use azwib_operator::binding::requests::Requests;
-use azwib_operator::binding::told::Told;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Settings, reconcile};
-use azwib_operator::kubeutil::attempts::Attempts;
 use azwib_operator::ledger::{LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::Clock;
 use futures::{FutureExt, StreamExt, stream};
@@ -109,36 +102,27 @@ fn context(server: &ApiServer) -> (Arc<Context>, Queue) {
     };
     let (wake, _) = mpsc::unbounded_channel();
     let watches = Watches::new(&client, defaults.clone());
-    let context = Context {
-        events: Events::new(client.clone(), None),
-        client,
-        ledgers: Arc::new(Ledgers::new(Arc::new(AllIsWell), wake, ledger)),
-        bindings: watches.bindings,
-        accounts: watches.accounts,
-        contests: Contests::default(),
-        overwritten: Overwritten::default(),
-        taken_off: Overwritten::default(),
-        known_good: KnownGood::default(),
-        settings: Settings {
-            defaults,
-            credential_limit: 20,
-            resync_period: Duration::from_secs(900),
-            propagation_delay: Duration::ZERO,
-            stalled_after: Duration::from_secs(120),
-            allow_force_detach: false,
-            max_concurrent_reconciles: 8,
-        },
-        attempts: Attempts::default(),
-        waits: Attempts::default(),
-        unwritten: Attempts::default(),
-        requests: Requests::default(),
-        told: Told::default(),
-        metrics: ReconcileMetrics::default(),
-        clock: Clock::Tokio {
-            time: Timestamp::UNIX_EPOCH,
-            at: Instant::now(),
-        },
+    let settings = Settings {
+        defaults,
+        credential_limit: 20,
+        resync_period: Duration::from_secs(900),
+        propagation_delay: Duration::ZERO,
+        stalled_after: Duration::from_secs(120),
+        allow_force_detach: false,
+        max_concurrent_reconciles: 8,
     };
+    let clock = Clock::Tokio {
+        time: Timestamp::UNIX_EPOCH,
+        at: Instant::now(),
+    };
+    let context = Context::new(
+        client.clone(),
+        Events::new(client, None),
+        Arc::new(Ledgers::new(Arc::new(AllIsWell), wake, ledger)),
+        (watches.bindings, watches.accounts),
+        settings,
+        clock,
+    );
     // The stores live as long as what fills them.
     (Arc::new(context), watches.requests)
 }
