@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Large(usize),
     /// How long a newcomer takes beside such a crowd, and what that costs the operator while nothing changes.
     Neighbour(Crowd),
+    /// Whether the operator grows while subscriptions, namespaces and bindings come and go for so long.
+    Churn(Duration),
 }
 
 impl Case {
@@ -78,6 +80,15 @@ impl Case {
             throttled: matches!(crowd, Crowd::OnMissingIdentities(_)),
             only_by_name: crowd.len() > 2_000,
             ..Self::new(name, Kind::Neighbour(crowd), 2, 2)
+        }
+    }
+
+    /// Nothing but what comes and goes, for so many minutes.
+    fn churn(minutes: u64) -> Self {
+        let length = Duration::from_secs(60 * minutes);
+        Self {
+            only_by_name: true,
+            ..Self::new(&format!("churn-{minutes}"), Kind::Churn(length), 1, 1)
         }
     }
 
@@ -132,6 +143,8 @@ fn all() -> Vec<Case> {
         Case::neighbour("account-2000", Crowd::OnOneAccount(2_000)),
         Case::neighbour("missing-4500", Crowd::OnMissingIdentities(4_500)),
         Case::neighbour("slow-100", Crowd::OfSlowWrites(100)),
+        Case::churn(8),
+        Case::churn(60),
     ]);
     cases
 }

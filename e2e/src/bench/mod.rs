@@ -3,6 +3,7 @@
 
 mod bound;
 mod cases;
+mod churn;
 mod counts;
 mod large;
 mod neighbour;

@@ -54,8 +54,21 @@ pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
 /// # Errors
 /// There is no such process.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
+    status(pid, "VmHWM")
+}
+
+/// The memory (MiB) that a process has resident now.
+///
+/// # Errors
+/// There is no such process.
+pub(super) fn memory(pid: u32) -> anyhow::Result<f64> {
+    status(pid, "VmRSS")
+}
+
+/// A field of /proc/<pid>/status that is in kB, in MiB.
+fn status(pid: u32, key: &str) -> anyhow::Result<f64> {
     let status = read(&format!("/proc/{pid}/status"))?;
-    let kibibytes = kibibytes(&status, "VmHWM")? as f64;
+    let kibibytes = kibibytes(&status, key)? as f64;
     Ok((kibibytes / 1024.0 * 10.0).round() / 10.0)
 }
 

@@ -53,6 +53,20 @@ impl Seen {
             .count()
     }
 
+    /// How many of a namespace are Ready, and how many are not for some reason.
+    pub(super) fn standings_in(&self, namespace: &str) -> (usize, usize) {
+        let of = self.bindings.iter().filter(|(name, _)| name.0 == namespace);
+        of.fold((0, 0), |(ready, refused), (_, standing)| match standing {
+            Standing::Ready(_) => (ready + 1, refused),
+            Standing::Not(reason) => (ready, refused + usize::from(!reason.is_empty())),
+        })
+    }
+
+    /// Whether a namespace has bindings.
+    pub(super) fn knows(&self, namespace: &str) -> bool {
+        self.bindings.keys().any(|(of, _)| of == namespace)
+    }
+
     /// Those that are Ready, with the moment.
     pub(super) fn ready_since(&self) -> impl Iterator<Item = (&(String, String), Instant)> {
         self.bindings

@@ -47,6 +47,8 @@ pub(super) struct Figures {
     pub(super) rates: Option<Rates>,
     #[serde(flatten)]
     pub(super) beside: Option<Beside>,
+    #[serde(flatten)]
+    pub(super) growth: Option<Growth>,
 }
 
 /// What looking costs while nothing changes, at the default resync period.
@@ -67,6 +69,15 @@ pub(super) struct Beside {
     pub(super) cpu_percent: f64,
     /// From the creation of a second newcomer to its being Ready.
     pub(super) later_ready_s: f64,
+}
+
+/// Of the operator, while everything comes and goes.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Growth {
+    /// What it holds more in the last quarter of the time than in the second.
+    pub(super) growth_mib: f64,
+    /// Resident memory, once a minute.
+    pub(super) rss_mib: Vec<f64>,
 }
 
 impl Figures {
@@ -116,6 +127,15 @@ impl Figures {
                 "{row}\n  the crowd was at rest after {:.1} s; then the operator used {:.2} % of a core, and another newcomer was \
                  Ready within {:.3} s",
                 beside.settled_s, beside.cpu_percent, beside.later_ready_s
+            );
+        }
+        if let Some(growth) = &self.growth {
+            let Growth {
+                growth_mib,
+                rss_mib,
+            } = growth;
+            return format!(
+                "{row}\n  grown by {growth_mib} MiB; resident once a minute: {rss_mib:?}"
             );
         }
         match (self.rates, self.seconds) {

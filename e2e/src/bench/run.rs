@@ -12,12 +12,13 @@ use tokio::time::sleep;
 
 use super::bound::lower_bound;
 use super::cases::{Case, Kind};
+use super::churn::churn;
 use super::counts::{AzureLog, Window, count};
 use super::large;
 use super::neighbour::Crowd;
 use super::process;
 use super::readiness::Seen;
-use super::report::{Beside, Figures, Rates, milliseconds, seconds};
+use super::report::{Beside, Figures, Growth, Rates, milliseconds, seconds};
 use super::setup::{AT_ONCE, Setup};
 use crate::demo::progress::Progress;
 use crate::environment::PATIENCE;
@@ -92,13 +93,16 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
     }
     let flags = match case.kind {
         Kind::Steady => vec![resync(STEADY_RESYNC)],
-        Kind::Creation | Kind::Restart | Kind::Full | Kind::Large(_) | Kind::Neighbour(_) => {
-            Vec::new()
-        }
+        _ => Vec::new(),
     };
     let operator = run.setup.operator(&flags).await?;
     if let Kind::Neighbour(crowd) = case.kind {
         let outcome = run.beside(crowd, &operator).await;
+        return outcome.with_context(|| format!("case {}", case.name));
+    }
+    if let Kind::Churn(length) = case.kind {
+        let outcome = run.churn(length, &operator).await;
+        let outcome = outcome.with_context(|| operator.log_tail());
         return outcome.with_context(|| format!("case {}", case.name));
     }
     run.tell(&format!("creating {} bindings", case.bindings));
@@ -124,7 +128,7 @@ impl Run<'_> {
                 self.after_creation(&operator, &created, &mut figures)
                     .await?
             }
-            Kind::Neighbour(_) => {}
+            Kind::Neighbour(_) | Kind::Churn(_) => {}
             Kind::Steady => self.steady(&operator, &mut figures).await?,
             Kind::Restart => self.restart(operator, &mut figures).await?,
             Kind::Full => {
@@ -211,6 +215,31 @@ impl Run<'_> {
             }),
             ..Figures::default()
         };
+        Ok(Measured { figures, cpu })
+    }
+
+    /// Everything comes and goes for so long.
+    async fn churn(
+        &self,
+        length: Duration,
+        operator: &OperatorProcess,
+    ) -> anyhow::Result<Measured> {
+        let (all, used) = (process::cpu_by_program()?, process::cpu(operator.pid())?);
+        let churned = churn(&self.setup, operator, length, |what| self.tell(what)).await?;
+        let figures = Figures {
+            name: self.case.name.clone(),
+            bindings: churned.bindings(),
+            identities: churned.rounds,
+            cpu_s: seconds(process::cpu(operator.pid())? - used),
+            peak_rss_mib: process::peak_memory(operator.pid())?,
+            seconds: Some(seconds(length)),
+            growth: Some(Growth {
+                growth_mib: churned.growth_mib(),
+                rss_mib: churned.rss_mib,
+            }),
+            ..Figures::default()
+        };
+        let cpu = difference(process::cpu_by_program()?, &all);
         Ok(Measured { figures, cpu })
     }
 
