@@ -2,13 +2,12 @@
 //!
 //! Read [`binding`] first: its driver is the table of contents of a reconcile.
 
-pub mod app;
 pub mod azure;
 pub mod binding;
 pub mod cli;
-pub mod config;
 pub mod kubeutil;
 pub mod ledger;
+pub mod run;
 pub mod runtime;
 
 /// What the operator calls itself in requests, to the API server as to Azure: audit logs tell by it who asked.

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use azwib_operator::app;
-use azwib_operator::cli::Cli;
-use azwib_operator::config::Config;
+use azwib_operator::cli::config::Config;
+use azwib_operator::cli::flags::Cli;
+use azwib_operator::run::run;
 use azwib_operator::runtime::telemetry::{self, LogGuard};
 use clap::Parser;
 
@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
 
 async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
     telemetry::init(&cli.log_level, cli.log_format, LogGuard::InPlace)?;
-    app::run(Config::from_cli(cli)?).await?;
+    run(Config::from_cli(cli)?).await?;
     tracing::info!("azwib has stopped");
     Ok(())
 }

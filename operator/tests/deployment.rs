@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use azwib_operator::cli::Cli;
+use azwib_operator::cli::flags::Cli;
 use clap::CommandFactory;
 
 const MANAGER: &str = include_str!("../../config/manager/kustomization.yaml");

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use azwib_operator::binding::events::EventReason;
-use azwib_operator::binding::reason::{ConditionType, Reason};
-use azwib_operator::cli::Cli;
+use azwib_operator::binding::status::reason::{ConditionType, Reason};
+use azwib_operator::cli::flags::Cli;
 use clap::{Arg, CommandFactory};
 
 const CONDITIONS: &str = include_str!("../../docs/reference/conditions.md");

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_import_what_they_test_and_other_packages_are_of_no_concern() {
+    fn tests_visibilities_and_other_packages_are_of_no_concern() {
         let circles = circles_of(&[
             ("lib.rs", "mod a; mod b;"),
             (

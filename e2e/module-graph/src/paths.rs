@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use syn::visit::{self, Visit};
-use syn::{Item, Path};
+use syn::{Item, Path, VisRestricted};
 
 use crate::package::Written;
 
@@ -18,6 +18,9 @@ pub(crate) fn paths_in(item: &Item) -> BTreeSet<Written> {
 struct Paths(BTreeSet<Written>);
 
 impl<'ast> Visit<'ast> for Paths {
+    /// `pub(in path)` says who may see an item, and imports nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast VisRestricted) {}
+
     fn visit_path(&mut self, path: &'ast Path) {
         let segments: Written = path
             .segments

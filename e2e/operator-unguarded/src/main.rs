@@ -4,10 +4,10 @@
 //! A package of its own, so that the other end-to-end tests do not link the operator.
 
 use anyhow::Context;
-use azwib_operator::app;
 use azwib_operator::azure::auth::Authorization;
-use azwib_operator::cli::Cli;
-use azwib_operator::config::Config;
+use azwib_operator::cli::config::Config;
+use azwib_operator::cli::flags::Cli;
+use azwib_operator::run;
 use azwib_operator::runtime::telemetry::{self, LogGuard};
 use clap::Parser;
 
@@ -19,5 +19,5 @@ async fn main() -> anyhow::Result<()> {
     if std::env::var_os("AZWIB_TOKEN_INSIDE_THE_CLIENT").is_some() {
         config.authorization = Authorization::InsideTheClient;
     }
-    app::run(config).await.context("the operator has failed")
+    run::run(config).await.context("the operator has failed")
 }

@@ -29,7 +29,7 @@ pub struct Outcome {
 
 /// Runs one seed to its end.
 pub fn run(seed: u64) -> anyhow::Result<Outcome> {
-    azwib_operator::runtime::chance::seed(seed);
+    azwib_operator::runtime::jitter::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

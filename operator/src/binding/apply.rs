@@ -1,69 +1,22 @@
 //! Writes: the record, the ServiceAccount, the credential, in this order.
 
-mod credential;
-
 use azwib_crds::{
-    CredentialOrigin, RecordedCredential, ResolvedIdentity, ServiceAccountRole,
-    ServiceAccountStatus, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialOrigin, ServiceAccountRole, ServiceAccountStatus, WorkloadIdentityBinding,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::PostParams;
-use kube::{Api, ResourceExt};
 
+use super::account::api::apply_account;
+use super::account::contests::{Admission, Contested};
+use super::account::error::ServiceAccountError;
 use super::account::{AccountConfiguration, Difference, Drift, ExistingAccount, Field};
-use super::calls::{Call, CallFailed};
-use super::contests::{Admission, Contested};
+use super::applied::{Applied, AppliedAccount, AppliedCredential};
+use super::context::Context;
+use super::credential::write::{Claimed, Taken, put, record, refused, take_place};
 use super::error::Error;
 use super::plan::{AccountStep, CredentialStep, Plan};
-use super::service_account::{ServiceAccountError, apply_account};
-use super::twins::wake_younger;
+use super::status;
 use super::validate::Desired;
-use super::{Context, status};
-use crate::azure::safe_line;
-use crate::kubeutil::FIELD_MANAGER;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
-use credential::{Claimed, Taken, put, record, refused, take_place};
-
-/// What was done, as far as it went.
-#[derive(Debug)]
-pub struct Applied {
-    pub identity: ResolvedIdentity,
-    pub account: Option<AppliedAccount>,
-    /// The account is missing, and made only once the credential works.
-    pub account_waits: bool,
-    pub credential: AppliedCredential,
-    /// The binding as it was last written, when a record was written.
-    pub recorded: Option<WorkloadIdentityBinding>,
-    /// What stopped the pass.
-    pub error: Option<Error>,
-}
-
-/// A ServiceAccount that carries what it should.
-#[derive(Debug)]
-pub struct AppliedAccount {
-    pub status: ServiceAccountStatus,
-    pub note: Option<String>,
-}
-
-/// How far the credential is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum AppliedCredential {
-    /// It stands as claimed.
-    InPlace(RecordedCredential),
-    /// It stands as claimed, since then; an older twin looks after it.
-    Provided {
-        credential: RecordedCredential,
-        by: String,
-        since: Time,
-    },
-    /// It was not reached; what is recorded stays recorded.
-    NotReached,
-    /// It was recorded, and then not written: the record is withdrawn.
-    Withdrawn,
-    /// It was sent, and the answer was lost: the record stays.
-    Unknown,
-}
 
 /// Carries the plan out.
 pub async fn apply(
@@ -167,61 +120,6 @@ async fn carry_out(
     }
     applied.credential = in_place?;
     waiting.map_or(Ok(()), Err)
-}
-
-/// Replaces the status of the binding as it was read; 409 if it has changed since, 404 if it is gone. A status that came
-/// back as another one counts as refused: what was to be recorded may not be.
-pub async fn write_status(
-    binding: &WorkloadIdentityBinding,
-    status: WorkloadIdentityBindingStatus,
-    ctx: &Context,
-) -> Result<WorkloadIdentityBinding, CallFailed> {
-    let bindings: Api<WorkloadIdentityBinding> =
-        Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
-    note_what_gives_way(binding, &status, ctx);
-    let updated = WorkloadIdentityBinding {
-        status: Some(status),
-        ..binding.clone()
-    };
-    let parameters = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    // Its event may be faster than its answer.
-    let sending = ctx.bindings.sending(&updated);
-    let written = bindings
-        .replace_status(&binding.name_any(), &parameters, &updated)
-        .await
-        .map_err(|error| Call::WriteStatus.failed(error))?;
-    ctx.bindings.wrote(binding, &written);
-    drop(sending);
-    wake_younger(binding, &written, ctx);
-    match status::altered(updated.status.as_ref(), written.status.as_ref()) {
-        Some(what) => Err(Call::WriteStatus.altered(what)),
-        None => Ok(written),
-    }
-}
-
-/// Says in the log that a status has no room for all conditions of other writers.
-fn note_what_gives_way(
-    binding: &WorkloadIdentityBinding,
-    status: &WorkloadIdentityBindingStatus,
-    ctx: &Context,
-) {
-    let before = binding.status.as_ref().map_or(&[][..], |it| &it.conditions);
-    let kept = status::of_others(&status.conditions).count();
-    let gives_way: Vec<_> = status::of_others(before).skip(kept).collect();
-    let uid = binding.uid().unwrap_or_default();
-    if gives_way.is_empty() || !ctx.told.is_news(&uid, "conditions of others") {
-        return;
-    }
-    let types: Vec<_> = gives_way.iter().map(|it| safe_line(&it.type_)).collect();
-    tracing::warn!(
-        binding = binding.name_any(),
-        namespace = binding.namespace().unwrap_or_default(),
-        conditions = types.join(", "),
-        "the status has no room for these conditions of other writers beside those of azwib"
-    );
 }
 
 /// What is to become of the account.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::kubeutil::answers::{Answer, retry_after, words};
-use crate::kubeutil::attempts::Pace;
+use crate::kubeutil::backoff::Pace;
 
 /// What the API server has not decided is told once it has been so for this long: webhooks are restarted, too.
 pub const UNDECIDED_FOR: Duration = Duration::from_secs(10);

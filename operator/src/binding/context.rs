@@ -8,53 +8,28 @@ use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
 
-use super::Failed;
 use super::account::ExistingAccount;
-use super::believed::believed;
-use super::contests::Contests;
+use super::account::contests::Contests;
+use super::credential::records::resolved;
 use super::error::Error;
 use super::events::Events;
+use super::failed::Failed;
 use super::finalizer::is_on;
-use super::good::KnownGood;
-use super::index::{Bindings, Found};
+use super::index::{Bindings, readable};
 use super::metrics::ReconcileMetrics;
-use super::overwritten::Overwritten;
-use super::reason::{Persistence, Reason};
-use super::records::resolved;
 use super::requests::Requests;
+use super::settings::Settings;
 use super::status::Moment;
+use super::status::believed::believed;
+use super::status::known_good::KnownGood;
+use super::status::overwritten::Overwritten;
+use super::status::reason::{Persistence, Reason};
 use super::told::Told;
-use super::validate::{Defaults, identity_id};
-use crate::kubeutil::attempts::{Attempts, Standing};
+use super::validate::identity_id;
+use crate::kubeutil::backoff::{Attempts, Standing};
 use crate::ledger::{BindingRef, Ledgers, Look};
-use crate::runtime::chance;
 use crate::runtime::clock::Clock;
 use crate::runtime::deliberate::Bug;
-
-/// What of the operator's configuration the controller depends on.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub defaults: Defaults,
-    /// Credentials that one identity may have.
-    pub credential_limit: usize,
-    /// How old what is known of Azure may be.
-    pub resync_period: Duration,
-    /// How long a credential is given to propagate before its binding is Ready.
-    pub propagation_delay: Duration,
-    /// How long a reason that something else can cure stands before the binding is Stalled.
-    pub stalled_after: Duration,
-    /// Whether a binding's own annotation may let go of it when Azure refuses to delete its credential.
-    pub allow_force_detach: bool,
-    /// Reconciles at once.
-    pub max_concurrent_reconciles: u16,
-}
-
-impl Settings {
-    /// The resync period, spread so that bindings do not come all at once.
-    pub fn jittered_resync(&self) -> Duration {
-        self.resync_period.mul_f64(chance::factor(1.0..=1.1))
-    }
-}
 
 /// Clients, stores and memory that all passes share.
 pub struct Context {
@@ -256,9 +231,4 @@ impl Context {
         }
         binding
     }
-}
-
-/// Those of the bindings that can be read.
-pub(super) fn readable(bindings: &[Found]) -> impl Iterator<Item = &WorkloadIdentityBinding> {
-    bindings.iter().filter_map(Found::readable)
 }

@@ -5,11 +5,10 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
 use serde_json::json;
 
-use super::Context;
 use super::calls::{Call, CallFailed};
 
 /// Finalizer that keeps a deleted binding until its credential is gone.
@@ -52,9 +51,9 @@ fn all(metadata: &ObjectMeta) -> impl Iterator<Item = &str> {
 }
 
 /// Puts it on an object as it was read.
-pub async fn add(metadata: &ObjectMeta, ctx: &Context) -> Result<(), CallFailed> {
+pub async fn add(metadata: &ObjectMeta, client: &Client) -> Result<(), CallFailed> {
     let finalizers = others(metadata).chain([FINALIZER]);
-    let written = write(metadata, finalizers, Call::AddFinalizer, ctx).await?;
+    let written = write(metadata, finalizers, Call::AddFinalizer, client).await?;
     // Nothing may be made for a binding that could go without its cleanup.
     if is_on(&written) {
         Ok(())
@@ -64,8 +63,8 @@ pub async fn add(metadata: &ObjectMeta, ctx: &Context) -> Result<(), CallFailed>
 }
 
 /// Takes it off an object as it was read.
-pub async fn remove(metadata: &ObjectMeta, ctx: &Context) -> Result<(), CallFailed> {
-    let written = write(metadata, others(metadata), Call::RemoveFinalizer, ctx).await?;
+pub async fn remove(metadata: &ObjectMeta, client: &Client) -> Result<(), CallFailed> {
+    let written = write(metadata, others(metadata), Call::RemoveFinalizer, client).await?;
     if is_on(&written) {
         Err(Call::RemoveFinalizer.altered(format!("the finalizer {FINALIZER} is still there")))
     } else {
@@ -77,10 +76,10 @@ async fn write(
     metadata: &ObjectMeta,
     finalizers: impl Iterator<Item = &str>,
     call: Call,
-    ctx: &Context,
+    client: &Client,
 ) -> Result<ObjectMeta, CallFailed> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(ctx.client.clone(), namespace);
+    let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({ "metadata": {
         "resourceVersion": metadata.resource_version,
         "finalizers": finalizers.collect::<Vec<_>>(),

@@ -16,11 +16,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::Failed;
-use super::context::{Settings, readable};
-use super::index::{Bindings, Guarded};
-use super::orphans::orphans;
-use super::reason::{ConditionType, Reason};
+use super::credential::orphans::orphans;
+use super::failed::Failed;
+use super::index::{Bindings, Guarded, readable};
+use super::settings::Settings;
+use super::status::reason::{ConditionType, Reason};
 use crate::ledger::Ledgers;
 
 /// The value of the label `controller`.

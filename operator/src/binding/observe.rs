@@ -12,25 +12,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::Context;
+use super::account::api::account;
 use super::account::{Claimant, ExistingAccount, claimants};
-use super::believed::without_other_issuers;
-use super::claims::{contender, contenders, credential_reason};
-use super::context::readable;
+use super::credential::claims::{contender, credential_reason};
+use super::credential::orphans::orphans;
+use super::credential::records::{acknowledged, content_of, record, recorded_identity, resolved};
+use super::credential::twins::{OlderTwin, older_twin};
+use super::credential::write::LISTING_FOR_WRITES;
 use super::error::Error;
-use super::orphans::orphans;
-use super::reason::{ConditionType, Persistence, Reason};
-use super::records::{acknowledged, content_of, record, recorded_identity, resolved};
-use super::service_account::account;
-use super::twins::{OlderTwin, older_twin};
+use super::index::readable;
+use super::status::believed::without_other_issuers;
+use super::status::reason::{ConditionType, Persistence, Reason};
 use super::validate::{Desired, Error as InvalidBinding, service_account_name, validate};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential, safe_line};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
-use crate::ledger::plan::{Contender, is_met};
+use crate::ledger::decide::{Contender, front_of_line, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
-
-/// A listing that a write is decided on is no older than this.
-pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
 
 /// Who has never been Ready on an identity takes no older read of it: it may have been made again since, and its client id
 /// is a dead one then. One read still serves all that come together.
@@ -366,6 +364,16 @@ impl Reader<'_> {
             },
         })
     }
+}
+
+/// The claims at the front of the line of this ledger's identity, as many as a decision needs.
+fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Contender>> {
+    let most = front_of_line(ctx.settings.credential_limit);
+    let mut contenders = ctx.bindings.front_of_line(ledger.id(), most);
+    contenders.retain(|it| {
+        !Bug::LineForgottenAtRestart.is_on() || ctx.knows_of_failure(&it.rank.binding)
+    });
+    contenders
 }
 
 /// Has every binding looked at that names the identity by another client id: it was made again.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use azwib_crds::{ResolvedIdentity, ServiceAccountCreation, ServiceAccountRole};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::account::error::ServiceAccountError;
 use super::account::{
     AccountConfiguration, CLIENT_ID, Claimant, Drift, ExistingAccount, Field, configuration, holder,
 };
+use super::credential::twins::{OlderTwin, Stands};
 use super::error::Error;
 use super::observe::Observed;
-use super::service_account::ServiceAccountError;
-use super::twins::{OlderTwin, Stands};
 use super::validate::Desired;
 use crate::azure::ListedCredential;
 use crate::azure::safe_line;
 use crate::ledger::Ledger;
-use crate::ledger::plan::{Contender, Decision, Refusal, Situation, decide};
+use crate::ledger::decide::{Contender, Decision, Refusal, Situation, decide};
 
 /// What one pass is going to do.
 pub struct Plan {

@@ -7,8 +7,8 @@ use azwib_crds::{
 };
 use kube::ResourceExt;
 
-use super::reason::{ConditionType, Reason};
-use crate::ledger::plan::Claim;
+use super::status::reason::{ConditionType, Reason};
+use crate::ledger::decide::Claim;
 
 /// What of the operator's configuration a binding's meaning depends on.
 #[derive(Debug, Clone)]

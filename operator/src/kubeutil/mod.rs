@@ -1,7 +1,7 @@
 //! What every Kubernetes controller needs and kube-runtime does not bring.
 
 pub mod answers;
-pub mod attempts;
+pub mod backoff;
 pub mod conditions;
 pub mod cut;
 pub mod field_ownership;

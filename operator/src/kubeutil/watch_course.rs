@@ -18,9 +18,9 @@ use kube_runtime::utils::Backoff;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::{BoxError, Layer, Service};
 
-use crate::kubeutil::answers::LONGEST_RETRY_AFTER;
-use crate::kubeutil::attempts::{Pace, Standing};
-use crate::kubeutil::retry_after::seconds_of_error;
+use super::answers::LONGEST_RETRY_AFTER;
+use super::backoff::{Pace, Standing};
+use super::retry_after::seconds_of_error;
 use crate::runtime::deliberate::Bug;
 
 /// A watch that ends sooner has brought nothing that a list would not.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use azwib_crds::ManagedIdentityId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::pacing::{Operation, Pacing};
-use super::queue::{Asker, Look};
+use super::fair_queue::{Asker, Look};
+use super::pacing::Pacing;
+use super::target::{Operation, Target};
 use crate::azure::AzureError;
 
 /// The one gate of a process.
@@ -31,7 +31,7 @@ impl Gate {
     /// Lets a repeat of a known failure go as far as other repeats are concerned, or says when to ask again.
     pub(super) fn admit_repeat(
         &self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         asker: Asker,
     ) -> Result<(), Instant> {
@@ -39,64 +39,55 @@ impl Gate {
             return Ok(());
         }
         self.pacing()
-            .admit_repeat(identity, operation, asker, Instant::now())
+            .admit_repeat(target, operation, asker, Instant::now())
     }
 
     /// Lets a request go as far as Azure's pace is concerned, or says when it may be asked for again.
     pub(super) fn admit(
         &self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         asker: Asker,
     ) -> Result<(), Instant> {
         self.pacing()
-            .admit(identity, operation, asker, Instant::now())
+            .admit(target, operation, asker, Instant::now())
     }
 
     /// Lets these requests go together, or none of them.
     pub(super) fn admit_together(
         &self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         requests: &[(Operation, Asker)],
     ) -> Result<(), Instant> {
         self.pacing()
-            .admit_together(identity, requests, Instant::now())
+            .admit_together(target, requests, Instant::now())
     }
 
     /// Waits until such a request may go.
-    pub(super) async fn admitted(
-        &self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-        asker: Asker<'_>,
-    ) {
+    pub(super) async fn admitted(&self, target: &Target, operation: Operation, asker: Asker<'_>) {
         loop {
-            let admitted = self.admit(identity, operation, asker);
+            let admitted = self.admit(target, operation, asker);
             let Err(until) = admitted else { return };
             sleep_until(until).await;
         }
     }
 
     /// Until when such a request is forbidden, although it was admitted earlier.
-    pub(super) fn told_to_wait(
-        &self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-    ) -> Option<Instant> {
+    pub(super) fn told_to_wait(&self, target: &Target, operation: Operation) -> Option<Instant> {
         self.pacing()
-            .told_to_wait(identity, operation, Instant::now())
+            .told_to_wait(target, operation, Instant::now())
     }
 
     /// Sends a request that was admitted, when fewer than the limit are under way in its subscription: identities come
     /// in the order in which they ask. What Azure says of its pace is remembered.
     pub(super) async fn send<T>(
         &self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         request: impl Future<Output = Result<T, AzureError>>,
     ) -> Result<T, AzureError> {
-        let permit = self.permit_in_time(identity, operation).await;
-        let departs = self.pacing().depart(identity, operation, Instant::now());
+        let permit = self.permit_in_time(target, operation).await;
+        let departs = self.pacing().depart(target, operation, Instant::now());
         if let Err(until) = departs {
             return Err(AzureError::held_back(until.duration_since(Instant::now())));
         }
@@ -104,11 +95,11 @@ impl Gate {
         drop(permit);
         match &outcome {
             Ok(_) => {
-                self.pacing().succeeded(identity, operation, Instant::now());
+                self.pacing().succeeded(target, operation, Instant::now());
             }
             Err(error) => {
                 self.pacing()
-                    .failed(identity, operation, error, Instant::now());
+                    .failed(target, operation, error, Instant::now());
             }
         }
         outcome
@@ -118,12 +109,12 @@ impl Gate {
     /// an interval is left to wait for. That is done without a permit, which others could use.
     async fn permit_in_time(
         &self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
     ) -> Option<OwnedSemaphorePermit> {
         loop {
-            let permit = self.permit(identity).await;
-            let earliest = self.pacing().earliest(identity, operation);
+            let permit = self.permit(target).await;
+            let earliest = self.pacing().earliest(target, operation);
             match earliest.filter(|earliest| *earliest > Instant::now()) {
                 None => return permit,
                 Some(earliest) => {
@@ -151,15 +142,15 @@ impl Gate {
         subscriptions + self.pacing().remembered()
     }
 
-    async fn permit(&self, identity: &ManagedIdentityId) -> Option<OwnedSemaphorePermit> {
-        let subscription = identity.subscription_id().to_ascii_lowercase();
+    async fn permit(&self, target: &Target) -> Option<OwnedSemaphorePermit> {
+        let group = target.group().to_owned();
         let semaphore = {
             let mut subscriptions = self
                 .subscriptions
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let known = subscriptions
-                .entry(subscription)
+                .entry(group)
                 .or_insert_with(|| Arc::new(Semaphore::new(self.in_flight)));
             Arc::clone(known)
         };
@@ -178,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::azure::AzureErrorKind;
+    use azwib_crds::ManagedIdentityId;
 
     const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
@@ -190,9 +182,9 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(4);
 
     /// A gate with one permit, and an identity whose writes Azure has just throttled.
-    async fn throttled() -> (Gate, ManagedIdentityId) {
+    async fn throttled() -> (Gate, Target) {
         let gate = Gate::new(1);
-        let id = ManagedIdentityId::parse(ID).unwrap();
+        let id = Target::of(&ManagedIdentityId::parse(ID).unwrap());
         let refused = async {
             let kind = AzureErrorKind::Throttled { retry_after: None };
             Err::<(), _>(AzureError::local(kind, "slow down"))

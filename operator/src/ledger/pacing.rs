@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use azwib_crds::ManagedIdentityId;
 use tokio::time::Instant;
 
-use super::queue::{Asker, Queue};
+use super::fair_queue::{Asker, FairQueue};
+use super::target::{Operation, Scope, Target};
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::runtime::deliberate::Bug;
 
@@ -48,54 +48,6 @@ const DOUBT_KEPT: Duration = Duration::from_secs(3600);
 /// Source: <https://github.com/MicrosoftDocs/azure-docs/issues/105248>
 const SUBSCRIPTION_THROTTLED: &str = "SubscriptionRequestsThrottled";
 
-/// The kinds of request that have budgets of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    Get,
-    List,
-    Put,
-    Delete,
-}
-
-/// Whom a budget is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Scope {
-    Identity(String),
-    Subscription(String),
-    Tenant,
-}
-
-impl Scope {
-    fn all(identity: &ManagedIdentityId) -> [Self; 3] {
-        [
-            Self::Identity(identity.key().to_owned()),
-            Self::subscription(identity),
-            Self::Tenant,
-        ]
-    }
-
-    fn subscription(identity: &ManagedIdentityId) -> Self {
-        Self::Subscription(subscription_of(identity))
-    }
-
-    /// Requests a second that Microsoft publishes.
-    ///
-    /// Source: "Considerations" of Microsoft Entra workload identity federation, request limits by tenant, subscription
-    /// and resource. That the resource is the identity, not the credential, is assumed: the slower of the two.
-    fn published(&self, operation: Operation) -> f64 {
-        match (self, operation) {
-            (Self::Identity(_), Operation::Get) => 0.5,
-            (Self::Identity(_), _) => 0.25,
-            (Self::Subscription(_), Operation::Get) => 10.0,
-            (Self::Subscription(_), Operation::List) => 5.0,
-            (Self::Subscription(_), Operation::Put | Operation::Delete) => 2.0,
-            (Self::Tenant, Operation::Get) => 30.0,
-            (Self::Tenant, Operation::List) => 15.0,
-            (Self::Tenant, Operation::Put | Operation::Delete) => 10.0,
-        }
-    }
-}
-
 /// The schedule of all requests.
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
@@ -106,7 +58,7 @@ pub(super) struct Pacing {
     /// The last identity and subscription that were charged, by kind of request.
     charged: HashMap<Operation, Charged>,
     /// Who waits for a time, by subscription.
-    lines: HashMap<(String, Operation), Queue>,
+    lines: HashMap<(String, Operation), FairQueue>,
     /// When what is known to fail is tried again, by subscription, reads and writes.
     repeats: HashMap<(String, bool), Repeats>,
 }
@@ -114,7 +66,7 @@ pub(super) struct Pacing {
 /// The schedule of repeats in a subscription. It holds also where Azure has throttled nothing.
 #[derive(Debug)]
 struct Repeats {
-    line: Queue,
+    line: FairQueue,
     next: Instant,
 }
 
@@ -129,8 +81,8 @@ struct Wait {
 
 #[derive(Debug, Clone)]
 struct Charged {
-    identity: String,
-    subscription: Scope,
+    target: String,
+    shared: Scope,
     at: Instant,
 }
 
@@ -166,27 +118,27 @@ impl Pacing {
     /// ask again. It still has to be admitted.
     pub(super) fn admit_repeat(
         &mut self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         asker: Asker,
         now: Instant,
     ) -> Result<(), Instant> {
-        let subscription = subscription_of(identity);
-        let request = (identity.key().to_owned(), operation);
-        let line = self.lines.get(&(subscription.clone(), operation));
+        let group = target.group().to_owned();
+        let request = (target.key().to_owned(), operation);
+        let line = self.lines.get(&(group.clone(), operation));
         let was_let_through = line.is_some_and(|line| line.not_before(&request).is_some());
         let is_free = was_let_through || Bug::RepeatsUnpaced.is_on();
-        if is_free || self.told_to_wait(identity, operation, now).is_some() {
+        if is_free || self.told_to_wait(target, operation, now).is_some() {
             return Ok(());
         }
         let is_write = matches!(operation, Operation::Put | Operation::Delete);
-        let key = (subscription, is_write);
+        let key = (group, is_write);
         if !self.repeats.contains_key(&key) {
             self.repeats
                 .retain(|_, it| !it.line.is_empty() || it.next > now);
         }
         let repeats = self.repeats.entry(key).or_insert_with(|| Repeats {
-            line: Queue::default(),
+            line: FairQueue::default(),
             next: now,
         });
         let interval = if is_write {
@@ -213,36 +165,36 @@ impl Pacing {
     /// others that come first.
     pub(super) fn admit(
         &mut self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         asker: Asker,
         now: Instant,
     ) -> Result<(), Instant> {
-        self.may_go(identity, operation, asker, now)?;
-        self.goes(identity, operation, now);
+        self.may_go(target, operation, asker, now)?;
+        self.goes(target, operation, now);
         Ok(())
     }
 
     /// Lets several requests go now, or none of them and says when: one that could have gone keeps its place until then.
     pub(super) fn admit_together(
         &mut self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         requests: &[(Operation, Asker)],
         now: Instant,
     ) -> Result<(), Instant> {
         let mut until = None;
         for (operation, asker) in requests {
-            let may_go = self.may_go(identity, *operation, *asker, now);
+            let may_go = self.may_go(target, *operation, *asker, now);
             until = until.max(may_go.err());
         }
-        let key = subscription_of(identity);
+        let key = target.group().to_owned();
         for (operation, _) in requests {
             let Some(until) = until else {
-                self.goes(identity, *operation, now);
+                self.goes(target, *operation, now);
                 continue;
             };
             if let Some(line) = self.lines.get_mut(&(key.clone(), *operation)) {
-                line.told(&(identity.key().to_owned(), *operation), until);
+                line.told(&(target.key().to_owned(), *operation), until);
             }
         }
         until.map_or(Ok(()), Err)
@@ -251,24 +203,24 @@ impl Pacing {
     /// Whether a request may go now; if not, when, and it has its place.
     fn may_go(
         &mut self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         asker: Asker,
         now: Instant,
     ) -> Result<(), Instant> {
-        if let Some(earliest) = self.told_to_wait(identity, operation, now) {
+        if let Some(earliest) = self.told_to_wait(target, operation, now) {
             return Err(earliest);
         }
-        self.relax(identity, operation, now);
-        let request = (identity.key().to_owned(), operation);
-        let key = (subscription_of(identity), operation);
-        if !self.is_limited(identity, operation) {
+        self.relax(target, operation, now);
+        let request = (target.key().to_owned(), operation);
+        let key = (target.group().to_owned(), operation);
+        if !self.is_limited(target, operation) {
             return Ok(());
         }
         let line = self.lines.entry(key.clone()).or_default();
         line.forget_before(back(now, PLACE_KEPT));
         let kept = line.not_before(&request);
-        let not_before = kept.unwrap_or_else(|| self.reserve(identity, operation, now));
+        let not_before = kept.unwrap_or_else(|| self.reserve(target, operation, now));
         let line = self.lines.entry(key.clone()).or_default();
         let order = line.join(&request, asker, not_before);
         let in_subscription = line.ahead_of(order);
@@ -280,7 +232,7 @@ impl Pacing {
             .sum();
         let mut at = not_before;
         for (scope, ahead) in [
-            (Scope::subscription(identity), in_subscription),
+            (target.shared(), in_subscription),
             (Scope::Tenant, in_tenant),
         ] {
             let published = scope.published(operation);
@@ -302,16 +254,16 @@ impl Pacing {
     }
 
     /// Takes its place in the schedules for a request that goes now.
-    fn goes(&mut self, identity: &ManagedIdentityId, operation: Operation, now: Instant) {
-        for scope in [Scope::subscription(identity), Scope::Tenant] {
+    fn goes(&mut self, target: &Target, operation: Operation, now: Instant) {
+        for scope in [target.shared(), Scope::Tenant] {
             let published = scope.published(operation);
             if let Some(limit) = self.limits.get_mut(&(scope, operation)) {
                 limit.next = limit.next.max(back(now, MADE_UP_FOR)) + limit.interval(published);
             }
         }
-        let key = (subscription_of(identity), operation);
+        let key = (target.group().to_owned(), operation);
         if let Some(line) = self.lines.get_mut(&key) {
-            line.goes(&(identity.key().to_owned(), operation));
+            line.goes(&(target.key().to_owned(), operation));
             if line.is_empty() {
                 self.lines.remove(&key);
             }
@@ -326,14 +278,14 @@ impl Pacing {
         others.map(|(_, line)| line.len()).sum::<usize>() <= 1
     }
 
-    fn is_limited(&self, identity: &ManagedIdentityId, operation: Operation) -> bool {
-        let mut scopes = Scope::all(identity).into_iter();
+    fn is_limited(&self, target: &Target, operation: Operation) -> bool {
+        let mut scopes = target.scopes().into_iter();
         scopes.any(|scope| self.limits.contains_key(&(scope, operation)))
     }
 
     /// Doubles the rates that were kept for long enough; a limit that is none any more is forgotten.
-    fn relax(&mut self, identity: &ManagedIdentityId, operation: Operation, now: Instant) {
-        for scope in Scope::all(identity) {
+    fn relax(&mut self, target: &Target, operation: Operation, now: Instant) {
+        for scope in target.scopes() {
             let key = (scope, operation);
             let limit = self.limits.get_mut(&key);
             if limit.is_some_and(|limit| !limit.relax(now)) {
@@ -343,13 +295,8 @@ impl Pacing {
     }
 
     /// Takes the next place in the schedule of the identity itself.
-    fn reserve(
-        &mut self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-        now: Instant,
-    ) -> Instant {
-        let scope = Scope::Identity(identity.key().to_owned());
+    fn reserve(&mut self, target: &Target, operation: Operation, now: Instant) -> Instant {
+        let scope = target.own();
         let published = scope.published(operation);
         let Some(limit) = self.limits.get_mut(&(scope, operation)) else {
             return now;
@@ -362,14 +309,15 @@ impl Pacing {
     /// Until when a 429 or another `Retry-After` forbids such a request, whatever was admitted before.
     pub(super) fn told_to_wait(
         &self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         now: Instant,
     ) -> Option<Instant> {
-        let waits = Scope::all(identity)
+        let waits = target
+            .scopes()
             .into_iter()
             .filter_map(|scope| self.waits.get(&(scope, operation)))
-            .filter(|wait| wait.asking.as_deref() != Some(identity.key()));
+            .filter(|wait| wait.asking.as_deref() != Some(target.key()));
         let waits = waits.map(|wait| wait.until);
         waits.filter(|until| *until > now).max()
     }
@@ -378,53 +326,43 @@ impl Pacing {
     /// believed to its end it may be the one that asks.
     pub(super) fn depart(
         &mut self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         now: Instant,
     ) -> Result<(), Instant> {
-        if let Some(until) = self.told_to_wait(identity, operation, now)
+        if let Some(until) = self.told_to_wait(target, operation, now)
             && !Bug::AdmittedForGood.is_on()
         {
             // Azure said so while this one waited for others to come back.
             return Err(until);
         }
-        self.sent(identity, operation, now);
-        for scope in Scope::all(identity) {
+        self.sent(target, operation, now);
+        for scope in target.scopes() {
             if let Some(wait) = self.waits.get_mut(&(scope, operation))
                 && wait.doubted
                 && wait.until <= now
                 && !Bug::ProbesTogether.is_on()
             {
                 wait.until = now + ASKING;
-                wait.asking = Some(identity.key().to_owned());
+                wait.asking = Some(target.key().to_owned());
             }
         }
         Ok(())
     }
 
     /// Notes that a request was answered as it was meant: whoever waited for that may go.
-    pub(super) fn succeeded(
-        &mut self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-        now: Instant,
-    ) {
+    pub(super) fn succeeded(&mut self, target: &Target, operation: Operation, now: Instant) {
         // Azure has counted it by now: on its way it may have taken longer than the next one will.
-        self.sent(identity, operation, now);
-        self.asked(identity, operation, |_| false);
+        self.sent(target, operation, now);
+        self.asked(target, operation, |_| false);
     }
 
     /// What becomes of the waits that this identity was asking about: whether they stay.
-    fn asked(
-        &mut self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-        stays: impl Fn(&mut Wait) -> bool,
-    ) {
-        for scope in Scope::all(identity) {
+    fn asked(&mut self, target: &Target, operation: Operation, stays: impl Fn(&mut Wait) -> bool) {
+        for scope in target.scopes() {
             let place = (scope, operation);
             if let Some(wait) = self.waits.get_mut(&place)
-                && wait.asking.as_deref() == Some(identity.key())
+                && wait.asking.as_deref() == Some(target.key())
                 && !stays(wait)
             {
                 self.waits.remove(&place);
@@ -434,8 +372,8 @@ impl Pacing {
 
     /// Notes that a request goes now, or was answered: what its identity may send next counts from here, however long ago
     /// it was admitted.
-    fn sent(&mut self, identity: &ManagedIdentityId, operation: Operation, now: Instant) {
-        let scope = (Scope::Identity(identity.key().to_owned()), operation);
+    fn sent(&mut self, target: &Target, operation: Operation, now: Instant) {
+        let scope = (target.own(), operation);
         if let Some(limit) = self.limits.get_mut(&scope) {
             limit.earliest = now + limit.interval(scope.0.published(operation));
             limit.next = limit.next.max(limit.earliest);
@@ -443,19 +381,15 @@ impl Pacing {
     }
 
     /// When the identity may send its next request, counted from the last one that it sent.
-    pub(super) fn earliest(
-        &self,
-        identity: &ManagedIdentityId,
-        operation: Operation,
-    ) -> Option<Instant> {
-        let scope = (Scope::Identity(identity.key().to_owned()), operation);
+    pub(super) fn earliest(&self, target: &Target, operation: Operation) -> Option<Instant> {
+        let scope = (target.own(), operation);
         self.limits.get(&scope).map(|limit| limit.earliest)
     }
 
     /// Learns from a failed request.
     pub(super) fn failed(
         &mut self,
-        identity: &ManagedIdentityId,
+        target: &Target,
         operation: Operation,
         error: &AzureError,
         now: Instant,
@@ -466,7 +400,7 @@ impl Pacing {
         let throttled = matches!(error.kind(), AzureErrorKind::Throttled { .. });
         // Without an answer the next one asks. Any other refusal means that Azure answers again.
         let unanswered = error.kind() == AzureErrorKind::Unavailable;
-        self.asked(identity, operation, |wait| {
+        self.asked(target, operation, |wait| {
             (wait.until, wait.asking) = (now, None);
             unanswered
         });
@@ -476,35 +410,35 @@ impl Pacing {
             None if throttled => UNTOLD_WAIT,
             None => return,
         };
-        let own = Scope::Identity(identity.key().to_owned());
+        let own = target.own();
         self.wait(own.clone(), operation, now + wait, doubted, now);
         if !throttled {
             return;
         }
-        let subscription = Scope::subscription(identity);
+        let shared = target.shared();
         let whole_subscription = error.code() == Some(SUBSCRIPTION_THROTTLED);
         let before = self.charged.insert(
             operation,
             Charged {
-                identity: identity.key().to_owned(),
-                subscription: subscription.clone(),
+                target: target.key().to_owned(),
+                shared: shared.clone(),
                 at: now,
             },
         );
         let before = before.filter(|before| now.duration_since(before.at) < SAME_CAUSE);
         self.limit(own, operation, now, wait);
         if whole_subscription {
-            self.wait(subscription.clone(), operation, now + wait, doubted, now);
+            self.wait(shared.clone(), operation, now + wait, doubted, now);
         }
         match before {
-            Some(before) if before.subscription != subscription => {
-                self.limit(subscription, operation, now, Duration::ZERO);
+            Some(before) if before.shared != shared => {
+                self.limit(shared, operation, now, Duration::ZERO);
                 self.limit(Scope::Tenant, operation, now, Duration::ZERO);
             }
-            Some(before) if before.identity != identity.key() => {
-                self.limit(subscription, operation, now, Duration::ZERO);
+            Some(before) if before.target != target.key() => {
+                self.limit(shared, operation, now, Duration::ZERO);
             }
-            _ if whole_subscription => self.limit(subscription, operation, now, wait),
+            _ if whole_subscription => self.limit(shared, operation, now, wait),
             _ => {}
         }
     }
@@ -576,10 +510,6 @@ impl Pacing {
         limit.since = now;
         limit.next = limit.next.max(now + wait);
     }
-}
-
-fn subscription_of(identity: &ManagedIdentityId) -> String {
-    identity.subscription_id().to_ascii_lowercase()
 }
 
 fn back(now: Instant, time: Duration) -> Instant {

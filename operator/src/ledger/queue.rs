@@ -1,275 +1,182 @@
-//! Who is asked for next where requests have to wait. Pure: the time comes in.
+//! Who writes next to one identity. Pure.
 //!
-//! First looks come before repeats of known failures. Within each, namespaces take turns, so that one that wants much
-//! waits for itself: a request joins the round after the last one of its namespace, and no earlier than the round that is
-//! being served (start-time fair queuing, one request the unit).
+//! Deletions come first (they free slots, and somebody waits for a namespace to go), then repairs of what worked before,
+//! then new credentials in the order of their bindings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Operation;
+use super::who::{Applicant, BindingRef, Urgency};
 
-/// How often those who do not come are looked for.
-const CLEARED_EVERY: Duration = Duration::from_secs(1);
+/// How many passes may hold a place: one whose request is with Azure, and one that prepares the next, so that the record
+/// of the next binding is written while Azure is at work for the one before.
+pub(super) const PLACES: usize = 2;
 
-/// What a request is for; the order is that in which they go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Look {
-    /// Nothing is known to fail.
-    First,
-    /// It failed before, for something that has to change first.
-    Repeat,
-}
+/// How long who was called, or whose time has come, is waited for. It comes at once where it comes at all; a binding that
+/// is gone does not.
+const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// On whose behalf a request is made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) look: Look,
-}
-
-/// Where a request stands: its kind, its round, and when it came.
-type Order = (Look, u64, u64);
-
-/// A request, by the key of its identity.
-pub(super) type Request = (String, Operation);
-
-/// Those who wait for a time, in order.
+/// The places that are taken, and who waits for one.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    line: Vec<Order>,
-    places: HashMap<Request, Place>,
-    /// The rounds that have come to be served.
-    served: HashMap<Look, u64>,
-    /// The last round that a namespace has a request in.
-    last: HashMap<(Look, String), u64>,
-    came: u64,
-    /// When those who did not come were last looked for.
-    cleared: Option<Instant>,
+pub(super) struct WriteQueue {
+    /// Who has a place, and the credential that it is for.
+    taken: BTreeMap<BindingRef, Intent>,
+    waiting: BTreeSet<Applicant>,
+    /// Woken because a place is free, and expected to take it; and since when.
+    called: Option<(BindingRef, Instant)>,
+    /// Azure's pace lets nobody write so before this: whoever of them comes first in the line comes back by itself.
+    paced_until: BTreeMap<Budget, Instant>,
 }
 
-/// A request that waits.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    order: Order,
-    /// What its own identity sets.
-    not_before: Instant,
-    /// When it was told to come back; others may have come before it since.
-    told: Instant,
+/// Deletions have a budget of their own with Azure: what puts off the others does not put off them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Budget {
+    Deletion,
+    Put,
 }
 
-impl Queue {
-    /// How many wait.
-    pub(super) fn len(&self) -> usize {
-        self.line.len()
+impl Budget {
+    fn of(who: &Applicant) -> Self {
+        match who.urgency {
+            Urgency::Deletion => Self::Deletion,
+            Urgency::Repair | Urgency::Creation => Self::Put,
+        }
+    }
+}
+
+/// What a place is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// A new credential of this name takes a slot.
+    Creation(String),
+    /// The credential of this name goes.
+    Deletion(String),
+    /// No slot is needed.
+    Other,
+}
+
+impl WriteQueue {
+    /// Gives `who` a place, or lets it wait.
+    pub(super) fn take(&mut self, who: &Applicant, now: Instant) -> bool {
+        self.forget_who_does_not_come(now);
+        let before = self.first(now);
+        let overtaken = before.is_some_and(|first| first < who && first.binding() != who.binding());
+        let paced = self.paced(who, now).is_some();
+        self.leave(who.binding());
+        let taken = self.taken.contains_key(who.binding());
+        if overtaken || paced || taken || self.taken.len() >= PLACES {
+            self.wait(who);
+            return false;
+        }
+        self.paced_until.remove(&Budget::of(who));
+        self.taken.insert(who.binding().clone(), Intent::Other);
+        true
     }
 
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.line.is_empty()
+    /// Until when Azure's pace does not let `who` write.
+    pub(super) fn paced(&self, who: &Applicant, now: Instant) -> Option<Instant> {
+        let until = self.paced_until.get(&Budget::of(who)).copied();
+        until.filter(|until| now < *until)
     }
 
-    /// Whether this request waits already, and what its identity has set then.
-    pub(super) fn not_before(&self, request: &Request) -> Option<Instant> {
-        self.places.get(request).map(|place| place.not_before)
+    /// Who comes first of those whom Azure's pace lets write.
+    fn first(&self, now: Instant) -> Option<&Applicant> {
+        let mut waiting = self.waiting.iter();
+        waiting.find(|it| self.paced(it, now).is_none())
     }
 
-    /// Gives a request its place, or a better one than it has, and says where that is.
-    pub(super) fn join(&mut self, request: &Request, asker: Asker, not_before: Instant) -> Order {
-        let order = self.next_order(asker);
-        if let Some(place) = self.places.get(request) {
-            if place.order <= order {
-                return place.order;
+    /// Says what the place of `who` is for.
+    pub(super) fn intend(&mut self, who: &BindingRef, intent: Intent) {
+        self.taken.insert(who.clone(), intent);
+    }
+
+    /// Frees the place of `who`.
+    pub(super) fn give_back(&mut self, who: &BindingRef) {
+        self.taken.remove(who);
+    }
+
+    /// `who` keeps its place in the line until Azure's pace lets it write.
+    pub(super) fn pace(&mut self, who: &Applicant, until: Instant) {
+        self.paced_until.insert(Budget::of(who), until);
+        self.wait(who);
+    }
+
+    /// Lets `who` wait without a look at the places.
+    pub(super) fn wait(&mut self, who: &Applicant) {
+        self.leave(who.binding());
+        self.waiting.insert(who.clone());
+    }
+
+    /// `who` wants nothing any more.
+    pub(super) fn leave(&mut self, who: &BindingRef) {
+        self.waiting.retain(|waiting| waiting.binding() != who);
+        self.called.take_if(|(called, _)| called == who);
+    }
+
+    fn forget_who_does_not_come(&mut self, now: Instant) {
+        self.called
+            .take_if(|(_, since)| *since + CALL_PATIENCE <= now);
+        for budget in [Budget::Deletion, Budget::Put] {
+            let until = self.paced_until.get(&budget);
+            if until.is_some_and(|until| *until + CALL_PATIENCE <= now) {
+                self.paced_until.remove(&budget);
+                let mut waiting = self.waiting.iter();
+                let first = waiting.find(|it| Budget::of(it) == budget).cloned();
+                if let Some(first) = first {
+                    self.waiting.remove(&first);
+                }
             }
-            let at = place.order;
-            self.line.retain(|other| *other != at);
-        }
-        let key = (order.0, asker.namespace.to_owned());
-        self.last.insert(key, order.1);
-        self.came += 1;
-        let at = self.line.partition_point(|other| *other < order);
-        self.line.insert(at, order);
-        let place = Place {
-            order,
-            not_before,
-            told: not_before,
-        };
-        self.places.insert(request.clone(), place);
-        order
-    }
-
-    fn next_order(&self, asker: Asker) -> Order {
-        let look = asker.look;
-        let served = self.served.get(&look).copied().unwrap_or_default();
-        let last = self.last.get(&(look, asker.namespace.to_owned()));
-        let round = 1 + last.copied().unwrap_or_default().max(served);
-        (look, round, self.came)
-    }
-
-    /// How many come before this one.
-    pub(super) fn ahead_of(&self, order: Order) -> usize {
-        self.line.partition_point(|other| *other < order)
-    }
-
-    /// Notes when a request was told to come back.
-    pub(super) fn told(&mut self, request: &Request, at: Instant) {
-        if let Some(place) = self.places.get_mut(request) {
-            place.told = at;
         }
     }
 
-    /// A request goes: its round is being served.
-    pub(super) fn goes(&mut self, request: &Request) {
-        let Some(place) = self.places.remove(request) else {
-            return;
-        };
-        let (look, round, _) = place.order;
-        let served = self.served.entry(look).or_default();
-        *served = round.max(*served);
-        let at = self.line.partition_point(|other| *other < place.order);
-        self.line.remove(at);
-        self.forget_rounds();
+    /// A pass over `who` has ended; whether it was expected to take a place and did not, so that the next is to be called.
+    pub(super) fn passed(&mut self, who: &BindingRef) -> bool {
+        self.called.take_if(|(called, _)| called == who).is_some()
     }
 
-    /// Forgets who was to come before this moment and did not, once in a while.
-    pub(super) fn forget_before(&mut self, moment: Instant) {
-        if moment.saturating_duration_since(*self.cleared.get_or_insert(moment)) < CLEARED_EVERY {
-            return;
+    /// Who is to be woken because a place is free.
+    pub(super) fn call(&mut self, now: Instant) -> Option<BindingRef> {
+        self.forget_who_does_not_come(now);
+        if self.taken.len() >= PLACES || self.called.is_some() {
+            return None;
         }
-        self.cleared = Some(moment);
-        let before = self.places.len();
-        self.places.retain(|_, place| place.told >= moment);
-        if self.places.len() < before {
-            self.line = self.places.values().map(|place| place.order).collect();
-            self.line.sort_unstable();
-            self.forget_rounds();
-        }
+        let first = self.first(now)?.clone();
+        self.waiting.remove(&first);
+        let first = first.rank.binding;
+        self.called = Some((first.clone(), now));
+        Some(first)
     }
 
-    fn forget_rounds(&mut self) {
-        if self.line.is_empty() {
-            self.served.clear();
-            self.last.clear();
-        }
+    /// Everybody who waits, to be woken at once.
+    pub(super) fn call_all(&mut self) -> Vec<BindingRef> {
+        self.called = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting
+            .into_iter()
+            .map(|applicant| applicant.rank.binding)
+            .collect()
+    }
+
+    /// The names of the credentials that are about to be created.
+    pub(super) fn promised(&self) -> BTreeSet<String> {
+        self.taken
+            .values()
+            .filter_map(|intent| match intent {
+                Intent::Creation(name) => Some(name.clone()),
+                Intent::Deletion(_) | Intent::Other => None,
+            })
+            .collect()
+    }
+
+    /// Whether the credential of this name is about to be deleted.
+    pub(super) fn is_going(&self, name: &str) -> bool {
+        self.taken
+            .values()
+            .any(|intent| matches!(intent, Intent::Deletion(going) if going == name))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(identity: &str) -> Request {
-        (identity.to_owned(), Operation::Get)
-    }
-
-    /// The order in which these go, each an identity, its namespace and its kind.
-    fn order_of(queue: &mut Queue, asked: &[(&str, &str, Look)]) -> Vec<String> {
-        let now = Instant::now();
-        for (identity, namespace, look) in asked {
-            let asker = Asker {
-                namespace,
-                look: *look,
-            };
-            queue.join(&request(identity), asker, now);
-        }
-        std::iter::from_fn(|| serve(queue)).collect()
-    }
-
-    /// Lets the first one go.
-    fn serve(queue: &mut Queue) -> Option<String> {
-        let first = *queue.line.first()?;
-        let (request, _) = queue.places.iter().find(|(_, it)| it.order == first)?;
-        let request = request.clone();
-        queue.goes(&request);
-        Some(request.0)
-    }
-
-    #[tokio::test]
-    async fn first_looks_go_before_repeats_and_namespaces_take_turns() {
-        use Look::{First, Repeat};
-        for (asked, expected) in [
-            (vec![], vec![]),
-            (vec![("a", "x", Repeat), ("b", "x", First)], vec!["b", "a"]),
-            (
-                vec![
-                    ("a", "x", First),
-                    ("b", "x", First),
-                    ("c", "x", First),
-                    ("d", "y", First),
-                    ("e", "z", First),
-                    ("f", "y", First),
-                ],
-                vec!["a", "d", "e", "b", "f", "c"],
-            ),
-            (
-                vec![
-                    ("a", "x", Repeat),
-                    ("b", "x", Repeat),
-                    ("c", "y", Repeat),
-                    ("d", "y", First),
-                ],
-                vec!["d", "a", "c", "b"],
-            ),
-            // Asked for once more it keeps its place; by who comes sooner it gets theirs.
-            (
-                vec![
-                    ("a", "x", First),
-                    ("b", "x", First),
-                    ("c", "x", First),
-                    ("a", "x", First),
-                    ("c", "y", First),
-                    ("b", "x", Repeat),
-                ],
-                vec!["a", "c", "b"],
-            ),
-        ] {
-            let mut queue = Queue::default();
-            assert_eq!(order_of(&mut queue, &asked), expected, "{asked:?}");
-            assert!(queue.places.is_empty() && queue.last.is_empty());
-        }
-    }
-
-    #[tokio::test]
-    async fn who_comes_later_is_served_after_one_request_of_whoever_has_many() {
-        let (mut queue, now) = (Queue::default(), Instant::now());
-        let ask = |queue: &mut Queue, identity: &str, namespace: &str| {
-            let asker = Asker {
-                namespace,
-                look: Look::Repeat,
-            };
-            queue.join(&request(identity), asker, now)
-        };
-        for number in 0..1000 {
-            ask(&mut queue, &format!("many-{number:04}"), "many");
-        }
-        for _ in 0..500 {
-            serve(&mut queue);
-        }
-        let order = ask(&mut queue, "one", "innocent");
-        assert_eq!(queue.ahead_of(order), 1);
-        // It had its turn, and comes again: no sooner than before.
-        serve(&mut queue);
-        assert_eq!(serve(&mut queue).as_deref(), Some("one"));
-        let order = ask(&mut queue, "one", "innocent");
-        assert_eq!(queue.ahead_of(order), 1);
-    }
-
-    #[tokio::test]
-    async fn who_does_not_come_when_told_loses_the_place() {
-        let (mut queue, now) = (Queue::default(), Instant::now());
-        let asker = Asker {
-            namespace: "x",
-            look: Look::First,
-        };
-        for (identity, seconds) in [("late", 1), ("in time", 9)] {
-            queue.join(&request(identity), asker, now);
-            queue.told(&request(identity), now + Duration::from_secs(seconds));
-        }
-        queue.forget_before(now);
-        queue.forget_before(now + Duration::from_secs(5));
-        assert_eq!(serve(&mut queue).as_deref(), Some("in time"));
-        assert!(queue.is_empty());
-    }
-}
+mod tests;

@@ -1,34 +1,26 @@
 //! Reads of an identity and of its credentials: one request for all who ask, also where it fails.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use azwib_crds::CredentialName;
 use futures::StreamExt;
 use tokio::time::Instant;
 
-use super::overlay::Overlay;
-use super::shared_read::{Freshness, Lookup, SharedRead};
-use super::{Asker, BindingRef, Ledger, Look, NotNow, Operation, lock};
+use super::acknowledged::Acknowledged;
+use super::books::Ledger;
+use super::fair_queue::{Asker, Look};
+use super::not_now::NotNow;
+use super::shared_read::{Freshness, Lookup, ReadError, SharedRead};
+use super::target::Operation;
+use super::who::BindingRef;
 use crate::azure::{AzureError, AzureErrorKind, Identity, ListedCredential};
-use crate::runtime::chance;
 use crate::runtime::deliberate::{Bug, keep_listing, kept_listing};
+use crate::runtime::jitter;
 
 /// Who shares a failure comes back so much later than who asks again, at the most: one asks, the others are woken if that
 /// ends better.
 const AFTER_WHO_ASKS: Duration = Duration::from_secs(15);
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReadError {
-    Azure {
-        source: AzureError,
-        /// When it is asked for again, where something has to change first.
-        again: Option<Instant>,
-    },
-    NotNow(NotNow),
-}
 
 /// The credentials of an identity, foreign ones included.
 #[derive(Debug, Clone)]
@@ -52,7 +44,7 @@ impl Ledger {
         };
         let request = async |_| {
             let request = self.shared.service.get_identity(&self.id);
-            let sent = self.shared.gate.send(&self.id, Operation::Get, request);
+            let sent = self.shared.gate.send(&self.target, Operation::Get, request);
             let identity = sent.await?;
             self.named_as(&identity);
             Ok(identity)
@@ -65,7 +57,7 @@ impl Ledger {
     fn named_as(&self, identity: &Identity) {
         let before = self.identity.last();
         if before.is_some_and(|before| before.client_id != identity.client_id) {
-            *lock(&self.overlay) = Overlay::default();
+            self.books().acknowledged = Acknowledged::default();
             self.listing.forget();
         }
     }
@@ -78,12 +70,12 @@ impl Ledger {
 
     /// Whether nobody has looked through the bindings of the identity with this read of it.
     pub fn is_first_with_identity(&self, asked: Instant) -> bool {
-        lock(&self.looked_through).0.replace(asked) != Some(asked)
+        self.books().looked_through.0.replace(asked) != Some(asked)
     }
 
     /// The same with a listing.
     pub fn is_first_with_listing(&self, asked: Instant) -> bool {
-        lock(&self.looked_through).1.replace(asked) != Some(asked)
+        self.books().looked_through.1.replace(asked) != Some(asked)
     }
 
     /// All credentials of the identity, foreign ones included; all bindings share one request, also one that fails.
@@ -100,7 +92,7 @@ impl Ledger {
             });
         }
         let settle_time = self.shared.settings.write_settle_time;
-        let freshness = freshness.and_since(self.unsettled().settled_unseen(settle_time));
+        let freshness = freshness.and_since(self.books().lost.settled_unseen(settle_time));
         let request = async |asked| {
             let listing = self.all_pages(who).await?;
             Ok(self.listed(listing, asked))
@@ -112,10 +104,10 @@ impl Ledger {
 
     /// Whether other orphans than these were told of last.
     pub fn is_news(&self, orphans: &[&str]) -> bool {
-        let mut told_of = lock(&self.told_of);
-        let is_news = *told_of != orphans;
+        let mut books = self.books();
+        let is_news = books.told_of != orphans;
         if is_news {
-            *told_of = orphans.iter().map(|it| (*it).to_owned()).collect();
+            books.told_of = orphans.iter().map(|it| (*it).to_owned()).collect();
         }
         is_news
     }
@@ -128,7 +120,7 @@ impl Ledger {
         let mut credentials = Vec::new();
         loop {
             let page = async { pages.next().await.transpose() };
-            let Some(page) = gate.send(&self.id, Operation::List, page).await? else {
+            let Some(page) = gate.send(&self.target, Operation::List, page).await? else {
                 return Ok(credentials);
             };
             credentials.extend(page.credentials);
@@ -139,7 +131,7 @@ impl Ledger {
                 namespace: &who.namespace,
                 look: Look::First,
             };
-            gate.admitted(&self.id, Operation::List, asker).await;
+            gate.admitted(&self.target, Operation::List, asker).await;
         }
     }
 
@@ -155,24 +147,26 @@ impl Ledger {
         together: &[(Operation, Asker<'_>)],
     ) -> Result<Option<ListedCredential>, ReadError> {
         let settle_time = self.shared.settings.write_settle_time;
-        let certain = || match lock(&self.overlay).doubt(name.as_str(), settle_time) {
+        let certain = || match self.books().acknowledged.doubt(name.as_str(), settle_time) {
             Some(settles_in) => Err(NotNow::Unsettled { settles_in }),
             None => Ok(()),
         };
         certain().map_err(ReadError::NotNow)?;
         let gate = &self.shared.gate;
-        gate.admit_repeat(&self.id, Operation::Get, asker)
+        gate.admit_repeat(&self.target, Operation::Get, asker)
             .map_err(|until| ReadError::NotNow(NotNow::PutOff { until }))?;
-        gate.admit_together(&self.id, together)
+        gate.admit_together(&self.target, together)
             .map_err(|until| ReadError::NotNow(NotNow::Paced { until }))?;
         let asked = Instant::now();
         let request = self.shared.service.get_credential(&self.id, name);
-        let read = gate.send(&self.id, Operation::Get, request);
+        let read = gate.send(&self.target, Operation::Get, request);
         let found = read.await.map_err(|source| ReadError::Azure {
             source,
             again: None,
         })?;
-        lock(&self.overlay).look(name.as_str(), found.as_ref(), asked, settle_time);
+        self.books()
+            .acknowledged
+            .look(name.as_str(), found.as_ref(), asked, settle_time);
         certain().map_err(ReadError::NotNow)?;
         Ok(found)
     }
@@ -192,7 +186,7 @@ impl Ledger {
         let asking = match read.look(who, freshness) {
             Lookup::Answer(Ok(answer), asked) => return Ok((answer, asked)),
             Lookup::Answer(Err(source), _) => {
-                let later = AFTER_WHO_ASKS.mul_f64(chance::factor(0.1..=1.0));
+                let later = AFTER_WHO_ASKS.mul_f64(jitter::factor(0.1..=1.0));
                 let again = read.again().map(|at| at + later);
                 return Err(ReadError::Azure { source, again });
             }
@@ -225,12 +219,15 @@ impl Ledger {
         listing: Vec<ListedCredential>,
         asked: Instant,
     ) -> Vec<ListedCredential> {
-        if self.unsettled().settle(&listing, asked) {
-            let waiting = self.line().call_all();
+        if self.books().lost.settle(&listing, asked) {
+            let waiting = self.books().queue.call_all();
             self.wake(waiting);
         }
         let settle_time = self.shared.settings.write_settle_time;
-        let listing = lock(&self.overlay).complete(listing, asked, settle_time);
+        let listing = self
+            .books()
+            .acknowledged
+            .complete(listing, asked, settle_time);
         keep_listing(self.id.key(), &listing);
         self.wake_by(&listing);
         listing
@@ -239,7 +236,7 @@ impl Ledger {
     /// Whether the identity is gone, as a request about one of its credentials has said; Azure says so of one that was made
     /// a moment ago as well, so the identity itself is asked for. Until it has answered it stays in doubt.
     pub async fn is_gone(self: &Arc<Self>, who: &BindingRef) -> Result<bool, NotNow> {
-        self.in_doubt.store(true, Ordering::Relaxed);
+        self.books().in_doubt = true;
         match self.identity(who, Freshness::now()).await {
             Err(ReadError::NotNow(why)) => Err(why),
             Err(ReadError::Azure { source, .. })
@@ -248,7 +245,7 @@ impl Ledger {
                 Ok(true)
             }
             Ok(_) | Err(ReadError::Azure { .. }) => {
-                self.in_doubt.store(false, Ordering::Relaxed);
+                self.books().in_doubt = false;
                 Ok(false)
             }
         }
@@ -257,15 +254,15 @@ impl Ledger {
     /// Whether the identity is to be asked for before its credentials: where Azure sets the pace of reads, the one that
     /// comes second might never be made.
     pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt.load(Ordering::Relaxed)
+        self.books().in_doubt
     }
 
     /// Lets a request go, or says why not now.
     pub(super) fn admit(&self, operation: Operation, asker: Asker) -> Result<(), NotNow> {
         let gate = &self.shared.gate;
-        gate.admit_repeat(&self.id, operation, asker)
+        gate.admit_repeat(&self.target, operation, asker)
             .map_err(|until| NotNow::PutOff { until })?;
-        gate.admit(&self.id, operation, asker)
+        gate.admit(&self.target, operation, asker)
             .map_err(|until| NotNow::Paced { until })
     }
 }

@@ -9,16 +9,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reads::ReadError;
-use super::{BindingRef, Look, NotNow};
+use super::fair_queue::Look;
+use super::not_now::NotNow;
+use super::who::BindingRef;
 use crate::azure::{AzureError, AzureErrorKind};
-use crate::kubeutil::attempts::wait_for_arrival;
+use crate::kubeutil::backoff::wait_for_arrival;
 
 /// A read that somebody asked for is made at most once in so long, for all who ask.
 pub(super) const BETWEEN_REQUESTED: Duration = Duration::from_secs(30);
 
 /// A binding that was never looked at does not take an older failure than this for its answer.
 const FAILURE_FOR_NEWCOMERS: Duration = Duration::from_secs(5);
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    Azure {
+        source: AzureError,
+        /// When it is asked for again, where something has to change first.
+        again: Option<Instant>,
+    },
+    NotNow(NotNow),
+}
 
 /// How new an answer of Azure has to be.
 #[derive(Debug, Clone, Copy)]

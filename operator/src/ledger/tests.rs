@@ -5,8 +5,14 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::azure::IdentityService;
+use crate::azure::ListedCredential;
 use crate::azure::{CredentialContent, Deleted, Put};
+use azwib_crds::ManagedIdentityId;
 use fake_azure::Azure;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 mod fake_azure;
 mod gone;
@@ -59,7 +65,7 @@ fn fresh() -> Freshness {
 fn applicant(name: &str) -> Applicant {
     Applicant {
         urgency: Urgency::Creation,
-        rank: plan::Rank {
+        rank: Rank {
             created: None,
             binding: binding(name),
         },
@@ -67,18 +73,18 @@ fn applicant(name: &str) -> Applicant {
 }
 
 /// The claim of a binding that was created at that second and waits for a slot.
-fn waiter(name: &str, second: i64) -> plan::Contender {
+fn waiter(name: &str, second: i64) -> decide::Contender {
     let issuer = Issuer::parse("https://oidc.example/").unwrap();
-    plan::Contender {
-        claim: plan::Claim {
+    decide::Contender {
+        claim: decide::Claim {
             name: CredentialName::derive(&issuer, "shop", name),
             issuer,
             subject: Subject::of_service_account("shop", name),
             audience: Audience::parse("a").unwrap(),
             adoption: CredentialAdoption::IfIdentical,
         },
-        standing: plan::Standing::Waiter,
-        rank: plan::Rank {
+        standing: decide::Standing::Waiter,
+        rank: Rank {
             created: Some(Timestamp::from_second(second).unwrap()),
             binding: binding(name),
         },
@@ -209,9 +215,9 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     let mut promised = place(&ledger, "a").await.unwrap();
     let create = promised.decide(&name(), |promised| {
         assert!(promised.is_empty());
-        plan::Decision::Create
+        decide::Decision::Create
     });
-    assert_eq!(create, plan::Decision::Create);
+    assert_eq!(create, decide::Decision::Create);
     assert_eq!(ledger.promised(), [name().to_string()].into());
     drop(promised);
     assert_eq!(woken.recv().await, Some(binding("w")));
@@ -278,7 +284,7 @@ async fn an_identity_that_a_throttled_read_has_put_in_doubt_stays_so_until_it_ha
     let who = binding("a");
     assert!(!ledger.is_in_doubt());
     azure.throttles.store(true, Ordering::SeqCst);
-    let asker = Asker {
+    let asker = fair_queue::Asker {
         namespace: "shop",
         look: Look::First,
     };

@@ -8,12 +8,21 @@ use azwib_crds::CredentialName;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::line::Intent;
-use super::overlay::apply;
-use super::plan::Decision;
-use super::{Applicant, Asker, Effect, Ledger, Look, NotNow, Operation, ReadError, lock};
+use super::acknowledged::apply;
+use super::books::Ledger;
+use super::decide::Decision;
+use super::fair_queue::{Asker, Look};
+use super::lost_writes::Effect;
+use super::not_now::NotNow;
+use super::queue::Intent;
+use super::shared_read::{Freshness, ReadError};
+use super::target::Operation;
+use super::who::{Applicant, Urgency};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
 use crate::runtime::deliberate::Bug;
+
+/// While the answer of a write is lost, the identity is not listed more often than this.
+const LISTINGS_OF_UNSETTLED: Duration = Duration::from_secs(20);
 
 /// Held by whoever prepares a write to an identity; dropping it lets the next one come.
 pub struct Place {
@@ -41,10 +50,12 @@ impl Place {
         name: &CredentialName,
         decide: impl FnOnce(&BTreeSet<String>) -> Decision,
     ) -> Decision {
-        let mut line = self.ledger.line();
-        let decision = decide(&line.promised());
+        let mut books = self.ledger.books();
+        let decision = decide(&books.queue.promised());
         if decision == Decision::Create {
-            line.intend(self.who.binding(), Intent::Creation(name.to_string()));
+            books
+                .queue
+                .intend(self.who.binding(), Intent::Creation(name.to_string()));
             self.promise_open = true;
         }
         decision
@@ -53,7 +64,7 @@ impl Place {
     /// Says that the credential of this name goes, so that nobody counts on it meanwhile.
     pub fn announce_deletion(&self, name: &CredentialName) {
         let intent = Intent::Deletion(name.to_string());
-        self.ledger.line().intend(self.who.binding(), intent);
+        self.ledger.books().queue.intend(self.who.binding(), intent);
     }
 
     /// The credential that is to be deleted, as it is now: read once its deletion may go as well. Read before that it would
@@ -100,7 +111,7 @@ impl Place {
     /// Keeps the first place in the line for who has to come back at a time that Azure's pace sets.
     pub fn wait_for_pace(&self, not_now: NotNow) {
         if let NotNow::Paced { until } = not_now {
-            self.ledger.line().pace(&self.who, until);
+            self.ledger.books().queue.pace(&self.who, until);
         }
     }
 
@@ -121,7 +132,7 @@ impl Place {
             .ledger
             .shared
             .gate
-            .told_to_wait(&self.ledger.id, self.operation);
+            .told_to_wait(&self.ledger.target, self.operation);
         if let Some(until) = told.filter(|_| !Bug::AdmittedForGood.is_on()) {
             let not_now = NotNow::Paced { until };
             self.wait_for_pace(not_now);
@@ -136,7 +147,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.ledger.line().give_back(self.who.binding());
+        self.ledger.books().queue.give_back(self.who.binding());
         if self.promise_open {
             self.ledger.wake_without_slot();
         }
@@ -218,7 +229,7 @@ impl Turn {
             let outcome = ledger
                 .shared
                 .gate
-                .send(&ledger.id, operation, request)
+                .send(&ledger.target, operation, request)
                 .await;
             match &outcome {
                 Ok(_) => {
@@ -231,7 +242,7 @@ impl Turn {
                     }
                     if error.outcome_unknown() {
                         self.place.promise_open = false;
-                        ledger.unsettled().lost(&name, effect, sent);
+                        ledger.books().lost.lost(&name, effect, sent);
                     }
                     ledger.listing.forget();
                 }
@@ -252,12 +263,49 @@ impl Turn {
 }
 
 impl Ledger {
+    /// A place among those who write to the identity, or a later call of `who`.
+    ///
+    /// While a write whose answer was lost is open, the identity is listed first: that may show what became of it.
+    pub async fn place(
+        self: &Arc<Self>,
+        who: &Applicant,
+        operation: Operation,
+    ) -> Result<Place, NotNow> {
+        let open = self
+            .books()
+            .lost
+            .lost_at(self.shared.settings.write_settle_time);
+        if let Some(lost) = open {
+            let freshness = Freshness::since(lost).and_within(LISTINGS_OF_UNSETTLED);
+            // Where the listing fails the write stays open.
+            let _ = self.listing(who.binding(), freshness).await;
+        }
+        if let Some(settles_in) = self.open_for() {
+            self.books().queue.wait(who);
+            return Err(NotNow::Unsettled { settles_in });
+        }
+        let now = Instant::now();
+        let granted = self.books().queue.take(who, now);
+        self.call_next();
+        if granted {
+            return Ok(Place::new(Arc::clone(self), who.clone(), operation));
+        }
+        // What keeps a namespace from going should be known.
+        let paced = self.books().queue.paced(who, now);
+        match paced.filter(|_| who.urgency == Urgency::Deletion) {
+            Some(until) => Err(NotNow::Paced { until }),
+            None => Err(NotNow::UnderWay),
+        }
+    }
+
     /// Puts an acknowledged write into the listings that may lack it.
     fn acknowledged(self: &Arc<Self>, name: &str, effect: Effect) {
         self.amend_listing(Instant::now(), name, &effect);
         let frees_slot = !matches!(effect, Effect::Put(_));
         let settle_time = self.shared.settings.write_settle_time;
-        lock(&self.overlay).acknowledge(name, effect, settle_time);
+        self.books()
+            .acknowledged
+            .acknowledge(name, effect, settle_time);
         if frees_slot {
             self.wake_without_slot();
         }
@@ -274,7 +322,11 @@ impl Ledger {
             return;
         }
         let effect = Effect::Put(content);
-        if lock(&self.overlay).acknowledged_earlier(name, effect.clone(), at) {
+        if self
+            .books()
+            .acknowledged
+            .acknowledged_earlier(name, effect.clone(), at)
+        {
             self.amend_listing(at, name, &effect);
         }
     }

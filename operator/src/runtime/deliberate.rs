@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use crate::azure::ListedCredential;
-
 /// The bugs, and the list of all of them.
 macro_rules! bugs {
     ($($(#[$says:meta])* $name:ident,)*) => {
@@ -149,7 +147,7 @@ impl Bug {
 #[cfg(feature = "deliberate-bugs")]
 thread_local! {
     static ACTIVE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
-    static LISTINGS: std::cell::RefCell<std::collections::HashMap<String, Vec<ListedCredential>>> =
+    static LISTINGS: std::cell::RefCell<std::collections::HashMap<String, Box<dyn std::any::Any>>> =
         std::cell::RefCell::default();
 }
 
@@ -161,22 +159,23 @@ pub fn switch(bug: Option<Bug>) {
 }
 
 /// Keeps a listing beyond the end of the process, as a file would: only a bug reads it.
-pub(crate) fn keep_listing(_identity: &str, _listing: &[ListedCredential]) {
+pub(crate) fn keep_listing<T: Clone + 'static>(_identity: &str, _listing: &T) {
     #[cfg(feature = "deliberate-bugs")]
     if Bug::OldListing.is_on() {
-        let (identity, listing) = (_identity.to_owned(), _listing.to_vec());
+        let (identity, listing) = (_identity.to_owned(), Box::new(_listing.clone()));
         LISTINGS.with_borrow_mut(|listings| listings.insert(identity, listing));
     }
 }
 
 /// What an earlier process has listed, for a process that has run for so long.
-pub(crate) fn kept_listing(
+pub(crate) fn kept_listing<T: Clone + 'static>(
     _identity: &str,
     _since_start: Duration,
-) -> Option<Vec<ListedCredential>> {
+) -> Option<T> {
     #[cfg(feature = "deliberate-bugs")]
     if Bug::OldListing.is_on() && _since_start < Duration::from_secs(60) {
-        return LISTINGS.with_borrow(|listings| listings.get(_identity).cloned());
+        return LISTINGS
+            .with_borrow(|listings| listings.get(_identity)?.downcast_ref::<T>().cloned());
     }
     None
 }

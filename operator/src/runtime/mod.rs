@@ -1,8 +1,8 @@
 //! What every long-running process needs: probes, metrics, logs, time and chance, the end.
 
-pub mod chance;
 pub mod clock;
 pub mod deliberate;
+pub mod jitter;
 pub mod listen;
 pub mod metrics;
 pub mod probes;

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::cli::LogFormat;
+use crate::cli::flags::LogFormat;
 
 /// Target of the old Azure SDK's core, which prints the authorization header at debug level (RUSTSEC-2026-0275).
 const AZURE_CORE: &str = "azure_core";

@@ -11,7 +11,8 @@ use azwib_operator::azure::{
     AzureError, CredentialContent, CredentialPage, CredentialPages, Deleted, Identity,
     IdentityService, ListedCredential, Put,
 };
-use azwib_operator::binding::controller::{Queue, Watches};
+use azwib_operator::binding::controller::Watches;
+use azwib_operator::binding::controller::passes::Queue;
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Context, Settings, reconcile};

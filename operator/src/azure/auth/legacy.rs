@@ -9,7 +9,8 @@ use azure_core_legacy::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{Authorization, TokenSource};
+use super::config::Authorization;
+use super::source::TokenSource;
 
 /// It goes into the old client's requests and, at debug level, into its log; our transport replaces it.
 const PLACEHOLDER: &str = "set-below-the-log-line";

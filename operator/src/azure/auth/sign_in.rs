@@ -19,7 +19,9 @@ use tokio::time::timeout;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{AuthConfig, BearerToken, cache::FreshToken};
+use super::cache::FreshToken;
+use super::config::AuthConfig;
+use super::token::BearerToken;
 use crate::azure::{
     error::{AzureError, AzureErrorKind, Cause, SetupError, safe_line},
     transport::SignInTransport,

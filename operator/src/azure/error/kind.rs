@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Answer;
+use super::answer::Answer;
 
 /// What kind of failure it was; the caller chooses condition, reason and next try by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

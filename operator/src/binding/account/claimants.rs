@@ -1,9 +1,23 @@
 //! The bindings that count for an account.
 
-use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{DeletionPolicy, ResolvedIdentity, ServiceAccountRole, WorkloadIdentityBinding};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::Claimant;
+/// A binding that counts for an account: granted, not being deleted, its identity resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    pub name: String,
+    pub uid: String,
+    pub created: Option<Timestamp>,
+    pub role: ServiceAccountRole,
+    pub suspended: bool,
+    pub client_id: String,
+    pub tenant_id: String,
+    /// Seconds.
+    pub token_expiration_seconds: i32,
+    pub deletion_policy: DeletionPolicy,
+}
 
 /// All of them: this binding, and of its siblings those that count.
 pub fn claimants(

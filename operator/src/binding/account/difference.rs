@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{AccountConfiguration, ExistingAccount};
+use super::configuration::AccountConfiguration;
+use super::existing::ExistingAccount;
 use crate::azure::safe_line;
 
 /// A longer value is cut: no client id, tenant id or lifetime is, and whoever edits an account may write anything.

@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_runtime::reflector::Lookup;
 
-use super::{ANNOTATIONS, Keeper, MANAGED_BY, ORIGIN, owner_reference_to};
+use super::keeper::Keeper;
+use super::marks::{ANNOTATIONS, MANAGED_BY, ORIGIN, owner_reference_to};
 use crate::azure::safe_line;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::field_ownership::{

@@ -6,7 +6,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
 use crate::azure::safe_line;
-use crate::binding::kept::OTHER_ANNOTATIONS;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::field_ownership::other_appliers;
 
@@ -21,6 +20,10 @@ pub(in crate::binding) const TRACKING_MARKS: [&str; 5] = [
     "helm.toolkit.fluxcd.io/name",
     "meta.helm.sh/release-name",
 ];
+
+/// So many names of annotations and labels that mean nothing to us are read of each manager's: those that OpenShift applies
+/// come first in the order of names, and prove nothing.
+pub(in crate::binding) const OTHER_ANNOTATIONS: usize = 64;
 
 /// OpenShift applies these fields to every account, by force: an image pull secret, and what it remembers of that
 /// (`openshift.io/image-registry-pull-secrets_service-account-controller`).

@@ -5,12 +5,12 @@ use azwib_crds::{
 };
 use kube::{Api, ResourceExt};
 
-use crate::binding::apply::write_status;
+use super::deleted_binding::Departing;
 use crate::binding::calls::{Call, CallFailed};
-use crate::binding::claims::rank;
-use crate::binding::departing::Departing;
-use crate::binding::records::put_record;
-use crate::binding::twins::is_live_twin;
+use crate::binding::credential::claims::rank;
+use crate::binding::credential::records::put_record;
+use crate::binding::credential::twins::is_live_twin;
+use crate::binding::write_status::write_status;
 use crate::binding::{Context, finalizer};
 use crate::runtime::deliberate::Bug;
 

@@ -2,14 +2,14 @@
 
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
 
+use super::deleted_binding::Departing;
+use super::deletion::{delete_found, deletion_place};
 use super::hand_over::handed_over;
 use super::ownership::is_ours;
-use super::{delete_found, deletion_place};
 use crate::binding::Context;
-use crate::binding::departing::Departing;
+use crate::binding::account::api::account;
 use crate::binding::error::Error;
-use crate::binding::reason::ConditionType;
-use crate::binding::service_account::account;
+use crate::binding::status::reason::ConditionType;
 use crate::binding::validate::identity_id;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::ReadError;

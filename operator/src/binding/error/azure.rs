@@ -2,7 +2,7 @@
 
 use super::Reason;
 use crate::azure::{AzureError, AzureErrorKind, Cause};
-use crate::kubeutil::attempts::Pace;
+use crate::kubeutil::backoff::Pace;
 use crate::runtime::clock;
 
 /// The reason for an error of Azure; `not_found` for a 404 of the thing that was asked for.

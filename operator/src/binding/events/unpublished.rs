@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use k8s_controller::events::PublishError;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::{EventReason, lock};
+use super::reason::EventReason;
 use crate::azure::error::safe_line;
 
 /// The label of an event that the API server has not answered for.
@@ -39,7 +39,11 @@ impl Unpublished {
         let answer = code.map_or_else(|| NO_ANSWER.to_owned(), |code| code.to_string());
         let labels = [("reason", reason.to_owned()), ("responseCode", answer)];
         self.events.get_or_create(&labels).inc();
-        let is_new = lock(&self.logged).insert((reason, code));
+        let is_new = self
+            .logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((reason, code));
         if is_new {
             tracing::warn!(
                 reason,
@@ -62,7 +66,7 @@ pub(super) fn code(error: &PublishError) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::reason::Reason;
+    use crate::binding::status::reason::Reason;
 
     #[test]
     fn each_is_counted_and_one_of_a_kind_is_logged() {

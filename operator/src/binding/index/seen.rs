@@ -7,14 +7,9 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 
-use azwib_crds::{Issuer, WorkloadIdentityBinding};
-use kube::ResourceExt;
+use azwib_crds::WorkloadIdentityBinding;
 
-use super::{Bindings, Guarded, Index};
-use crate::binding::believed::records_own;
-use crate::binding::reason::ConditionType;
-use crate::ledger::BindingRef;
-use crate::runtime::deliberate::Bug;
+use crate::binding::status::reason::ConditionType;
 
 /// What is remembered of a binding's statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,83 +88,6 @@ impl Sending {
 
     pub(super) fn contains(&self, uid: &str, status: u64) -> bool {
         self.0.get(uid).is_some_and(|them| them.contains(&status))
-    }
-}
-
-impl Bindings {
-    /// How many statuses this binding was given by others: a change of that is a reason to look at it.
-    pub fn statuses_of_others(&self, binding: &BindingRef) -> u32 {
-        let index = self.index();
-        let filed = index.filed.get(binding);
-        filed.map_or(0, |filed| filed.seen.others())
-    }
-
-    /// Whether a status of this binding, as this process has seen it, has recorded a credential of its own.
-    pub fn has_recorded(&self, binding: &BindingRef, uid: &str) -> bool {
-        let index = self.index();
-        let filed = index.filed.get(binding);
-        filed.is_some_and(|filed| filed.seen.has_recorded(uid))
-    }
-
-    /// Notes that a status of ours is being written, until what this gives is dropped.
-    pub fn sending(&self, binding: &WorkloadIdentityBinding) -> BeingSent<'_> {
-        let (uid, status) = (binding.uid().unwrap_or_default(), digest(binding));
-        self.index().sending.begin(uid.clone(), status);
-        BeingSent {
-            bindings: self,
-            uid,
-            status,
-        }
-    }
-}
-
-/// A status that is being written.
-pub struct BeingSent<'a> {
-    bindings: &'a Bindings,
-    uid: String,
-    status: u64,
-}
-
-impl Drop for BeingSent<'_> {
-    fn drop(&mut self) {
-        self.bindings.index().sending.end(&self.uid, self.status);
-    }
-}
-
-impl Index {
-    /// What is known of this binding's statuses once this version was seen; None where nothing was before.
-    pub(super) fn look(
-        &self,
-        reference: &BindingRef,
-        binding: &Guarded,
-        issuer: &Issuer,
-    ) -> Option<Seen> {
-        let mut seen = self.filed.get(reference)?.seen;
-        let binding = binding.0.as_ref().ok()?;
-        let uid = binding.uid().unwrap_or_default();
-        let version = binding.resource_version().unwrap_or_default();
-        let is_ours = |status| {
-            self.sending.contains(&uid, status)
-                || self
-                    .written
-                    .get(&uid)
-                    .is_some_and(|written| written.made(&version))
-                || Bug::ForeignStatusUnseen.is_on()
-        };
-        seen.look(binding, records_own(binding, issuer), is_ours);
-        Some(seen)
-    }
-
-    /// Takes in what a write of ours has made of a binding's status.
-    pub(super) fn wrote(
-        &mut self,
-        reference: &BindingRef,
-        after: &WorkloadIdentityBinding,
-        issuer: &Issuer,
-    ) {
-        if let Some(filed) = self.filed.get_mut(reference) {
-            filed.seen.look(after, records_own(after, issuer), |_| true);
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::account::CLIENT_ID;
-use crate::binding::reason::Reason;
+use crate::binding::status::reason::Reason;
 
 const ISSUER: &str = "https://oidc.example/";
 
@@ -17,7 +17,7 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
         service_account: "orders".to_owned(),
         role,
         creation,
-        claim: crate::ledger::plan::Claim {
+        claim: crate::ledger::decide::Claim {
             name: CredentialName::derive(&issuer, "shop", "orders"),
             issuer,
             subject: Subject::of_service_account("shop", "orders"),

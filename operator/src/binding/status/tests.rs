@@ -1,9 +1,25 @@
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
-use crate::binding::service_account::ServiceAccountError;
-use crate::binding::twins::{OlderTwin, Stands};
+use crate::binding::account::error::ServiceAccountError;
+use crate::binding::applied::Applied;
+use crate::binding::applied::AppliedCredential;
+use crate::binding::credential::twins::{OlderTwin, Stands};
+use crate::binding::error::Error;
+use crate::binding::validate::Desired;
+use crate::kubeutil::conditions::ConditionStatus;
+use crate::kubeutil::conditions::transition;
 use crate::ledger::NotNow;
-use crate::ledger::plan::Refusal;
+use crate::ledger::decide::Refusal;
+use azwib_crds::CredentialAdoption;
+use azwib_crds::CredentialOrigin;
+use azwib_crds::RecordedCredential;
+use azwib_crds::ResolvedIdentity;
+use azwib_crds::ServiceAccountStatus;
+use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::WorkloadIdentityBindingStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
 
 mod account;
 mod provided;
@@ -76,7 +92,7 @@ fn credential(origin: CredentialOrigin) -> RecordedCredential {
 fn done() -> Applied {
     use azwib_crds::ServiceAccountOrigin;
 
-    use crate::binding::apply::AppliedAccount;
+    use crate::binding::applied::AppliedAccount;
     Applied {
         identity: identity(),
         account: Some(AppliedAccount {
@@ -337,7 +353,7 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
 
 #[test]
 fn only_what_status_records_to_the_letter_counts_as_good() {
-    use crate::ledger::plan::Claim;
+    use crate::ledger::decide::Claim;
     use azwib_crds::Audience;
     let desired = claim_of_orders();
     let good = after(&binding(), &done(), &at(0));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use azwib_crds::WorkloadIdentityBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Finding, Moment};
-use crate::binding::reason::{ConditionType, Persistence, Reason};
+use super::reason::{ConditionType, Persistence, Reason};
+use super::report::{Finding, Moment};
 use crate::binding::validate::service_account_name;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::runtime::deliberate::Bug;

@@ -1,19 +1,21 @@
-use super::super::queue::Look;
+use azwib_crds::ManagedIdentityId;
+
 use super::*;
 use crate::azure::RetryAfter;
+use crate::ledger::fair_queue::Look;
 
 const ASKER: Asker = Asker {
     namespace: "shop",
     look: Look::First,
 };
 
-fn identity(name: &str) -> ManagedIdentityId {
+fn identity(name: &str) -> Target {
     in_subscription("1", name)
 }
 
-fn in_subscription(subscription: &str, name: &str) -> ManagedIdentityId {
+fn in_subscription(subscription: &str, name: &str) -> Target {
     let subscription = format!("00000000-0000-0000-0000-00000000000{subscription}");
-    ManagedIdentityId::new(&subscription, "rg", &format!("id-{name}")).unwrap()
+    Target::of(&ManagedIdentityId::new(&subscription, "rg", &format!("id-{name}")).unwrap())
 }
 
 fn throttled(seconds: u64) -> AzureError {
@@ -28,7 +30,7 @@ fn seconds(seconds: f64) -> Duration {
 /// The times at which an identity that asks as early as it is told to is let through, from `start` on.
 fn admissions(
     pacing: &mut Pacing,
-    identity: &ManagedIdentityId,
+    identity: &Target,
     operation: Operation,
     start: Instant,
     count: usize,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use azwib_crds::{CredentialName, Subject};
 
 use crate::azure::ListedCredential;
-use crate::ledger::BindingRef;
-use crate::ledger::plan::{Contender, Rank, Standing};
+use crate::ledger::decide::{Contender, Standing};
+use crate::ledger::who::{BindingRef, Rank};
 
 type Place = (Standing, Rank);
 

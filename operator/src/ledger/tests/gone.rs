@@ -3,6 +3,10 @@
 use futures::StreamExt;
 
 use super::*;
+use crate::ledger::books;
+use azwib_crds::ManagedIdentityId;
+use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::test]
 async fn who_waited_behind_one_that_is_gone_is_called_at_once() {
@@ -59,7 +63,10 @@ async fn who_waits_for_others_to_come_back_is_not_sent_into_a_pause_that_azure_h
     // Admitted long ago, as far as the gate can tell.
     let request = second.shared.service.list_credentials(&second.id);
     let page = async { request.into_future().await.0.transpose() };
-    let sent = second.shared.gate.send(&second.id, Operation::List, page);
+    let sent = second
+        .shared
+        .gate
+        .send(&second.target, Operation::List, page);
     let held_back = sent.await.unwrap_err();
     assert_eq!(held_back.retry_after(), Some(Duration::from_secs(17)));
     assert_eq!(azure.lists.load(Ordering::SeqCst), asked);
@@ -71,7 +78,7 @@ async fn what_is_known_of_an_identity_that_nobody_has_to_do_with_is_forgotten() 
     let (ledgers, _woken) = ledgers(&azure);
     let other = |name: &str| ManagedIdentityId::parse(&ID.replace("/orders", name)).unwrap();
     let held = ledgers.of(&other("/held"));
-    let known = || lock(&ledgers.entries).ledgers.len();
+    let known = || books::lock(&ledgers.entries).ledgers.len();
     for name in ["/needed", "/left"] {
         ledgers.of(&other(name));
     }
@@ -102,12 +109,12 @@ async fn an_hour_of_identities_in_new_subscriptions_leaves_nothing_behind() {
         tokio::time::advance(Duration::from_secs(1)).await;
         if number % 60 == 0 {
             ledgers.prune(|_| false);
-            let known = lock(&ledgers.entries).ledgers.len();
+            let known = books::lock(&ledgers.entries).ledgers.len();
             assert!(known <= 200, "{known} ledgers after {number} s");
         }
     }
     tokio::time::advance(Duration::from_secs(3_600)).await;
     ledgers.prune(|_| false);
-    assert_eq!(lock(&ledgers.entries).ledgers.len(), 0);
+    assert_eq!(books::lock(&ledgers.entries).ledgers.len(), 0);
     assert_eq!(ledgers.shared.gate.remembered(), 0);
 }

@@ -1,6 +1,8 @@
 //! Listings of more than one page.
 
 use super::*;
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_is_all_its_pages() {

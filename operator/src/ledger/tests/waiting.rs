@@ -1,6 +1,8 @@
 //! Many who wait for a slot: only who finds one is woken.
 
 use super::*;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// An identity with one credential on each of so many pages, and bindings that wait, created one after the other.
 async fn full(

@@ -1,6 +1,8 @@
 //! What was written, by this process or an earlier one, and what a read says of it.
 
 use super::*;
+use crate::azure::ListedCredential;
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use kube::core::Status;
 
 use super::*;
+use crate::binding::account::contests::Contested;
 use crate::binding::account::{Difference, Drift, Field};
-use crate::binding::contests::Contested;
 
 const CONDITIONS: &str = include_str!("../../../../../docs/reference/conditions.md");
 

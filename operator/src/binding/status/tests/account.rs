@@ -1,6 +1,16 @@
 //! What status says of the account.
 
 use super::*;
+use crate::binding::applied::Applied;
+use crate::binding::applied::AppliedCredential;
+use crate::binding::cleanup::Stage;
+use crate::binding::cleanup::Stopped;
+use crate::binding::error::Error;
+use crate::binding::status::reason::ConditionType;
+use crate::kubeutil::conditions::find;
+use azwib_crds::CredentialOrigin;
+use azwib_crds::DeletionPolicy;
+use azwib_crds::ServiceAccountRole;
 
 #[test]
 fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else_fails() {

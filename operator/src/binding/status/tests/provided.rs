@@ -1,6 +1,13 @@
 //! What a binding says that relies on an older one.
 
 use super::*;
+use crate::binding::applied::Applied;
+use crate::binding::applied::AppliedCredential;
+use crate::kubeutil::conditions::find;
+use azwib_crds::CredentialOrigin;
+use azwib_crds::WorkloadIdentityBindingStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 /// A pass of a binding whose credential is in place since then, by the doing of `a-older`.
 fn provided(since: i64) -> Applied {

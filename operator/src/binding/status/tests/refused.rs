@@ -4,6 +4,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::binding::calls::Call;
+use crate::binding::cleanup::Stage;
+use crate::binding::cleanup::Stopped;
+use crate::binding::error::Error;
+use crate::kubeutil::conditions::find;
+use azwib_crds::DeletionPolicy;
+use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::WorkloadIdentityBindingStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 
 fn refused(call: Call, code: u16, words: &str) -> Error {
     let status = kube::core::Status::failure(words, "").with_code(code);

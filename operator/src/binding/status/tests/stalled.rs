@@ -1,6 +1,7 @@
 //! When a binding reconciles, and when it is stalled.
 
 use super::*;
+use crate::binding::error::Error;
 
 #[test]
 fn what_heals_by_itself_is_reconciling_however_long_it_takes() {

@@ -3,7 +3,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::azure::CredentialContent;
-use crate::ledger::plan::Claim;
+use crate::ledger::decide::Claim;
 
 const ISSUER: &str = "https://oidc.example/";
 

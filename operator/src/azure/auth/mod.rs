@@ -1,0 +1,18 @@
+//! Tokens for Resource Manager, from `azure_identity`.
+
+mod cache;
+mod config;
+mod legacy;
+mod sign_in;
+mod source;
+mod token;
+
+pub use azure_core::credentials::Secret;
+
+pub use self::config::{AuthConfig, Authorization};
+pub(crate) use self::{
+    legacy::LegacyCredential,
+    sign_in::{SignIn, SignInOptions},
+    source::TokenSource,
+    token::BearerToken,
+};

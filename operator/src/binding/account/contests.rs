@@ -1,0 +1,231 @@
+//! Contests over accounts: somebody changes again and again what azwib puts back.
+//!
+//! A few repairs in a minute are drift and go at once. More of them are a contest: from then on one goes every quarter of a minute, and
+//! the bindings of the account say so, until an account has stood undisturbed for that long.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::configuration::AccountConfiguration;
+use super::difference::Drift;
+use crate::runtime::deliberate::Bug;
+
+/// So many repairs of one account within [`WINDOW`] go at once.
+pub const FREE_REPAIRS: usize = 5;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// In a contest, the time between two repairs, and how long the account has to stand for the contest to be over.
+pub const PAUSE: Duration = Duration::from_secs(15);
+
+/// So many writes are remembered: more than it takes to tell a contest among those of bindings that join.
+const MOST_WRITES: usize = 64;
+
+/// An account about which nothing was heard for so long is forgotten, unless the next sweep is not due yet.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// An account that is contested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    /// What was changed first, and by whom: the same for as long as the contest lasts.
+    pub drift: Drift,
+    /// When it is looked at again.
+    pub until: Instant,
+}
+
+/// Whether a repair may go.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is the first, or one of few.
+    Free,
+    /// It may, and the account stays contested.
+    InContest(Contested),
+    /// Not yet.
+    Refused(Contested),
+}
+
+/// What is remembered of the accounts that were written, by namespace and name.
+#[derive(Debug, Default)]
+pub struct Contests {
+    accounts: Mutex<Accounts>,
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    by_name: HashMap<(String, String), Account>,
+    /// With so many of them, those that are long quiet are forgotten.
+    sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Account {
+    /// The writes that changed something, by the resourceVersion that they gave: they may be heard of in another order. The
+    /// last one is there always, those before it for as long as they count.
+    writes: BTreeMap<u64, Write>,
+    /// When the last of them was heard of.
+    written: Instant,
+    contest: Option<Drift>,
+}
+
+#[derive(Debug)]
+struct Write {
+    /// Of what was applied.
+    configuration: Fingerprint,
+    at: Instant,
+}
+
+/// What azwib applies, whichever account of that name it is applied to: as a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn of(configuration: &AccountConfiguration) -> Self {
+        let owners = configuration.owner_references.iter();
+        let mut owners: Vec<_> = owners.map(|owner| &*owner.uid).collect();
+        owners.sort_unstable();
+        let labels: Vec<_> = configuration.labels.keys().collect();
+        let mut hasher = DefaultHasher::new();
+        (&configuration.annotations, labels, owners).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl Contests {
+    /// Asks whether this may be written to an account that does not carry it.
+    pub fn admit(
+        &self,
+        (namespace, name): (&str, &str),
+        configuration: &AccountConfiguration,
+        drift: impl FnOnce() -> Drift,
+    ) -> Admission {
+        if Bug::NoBrake.is_on() {
+            return Admission::Free;
+        }
+        let now = Instant::now();
+        let mut accounts = self.accounts();
+        let key = (namespace.to_owned(), name.to_owned());
+        let Some(account) = accounts.by_name.get_mut(&key) else {
+            return Admission::Free;
+        };
+        // Something else is asked for than before: this is nobody's doing but ours.
+        if account.asked_last() != Some(Fingerprint::of(configuration)) {
+            return Admission::Free;
+        }
+        if account.contest.is_none() && account.repairs(now) < FREE_REPAIRS {
+            return Admission::Free;
+        }
+        let contested = Contested {
+            drift: account.contest.get_or_insert_with(drift).clone(),
+            until: account.written + PAUSE,
+        };
+        if now < contested.until {
+            return Admission::Refused(contested);
+        }
+        Admission::InContest(Contested {
+            until: now + PAUSE,
+            ..contested
+        })
+    }
+
+    /// Takes note of what was written, and of the resourceVersion that it gave: one that is not new means that the account had
+    /// carried it already.
+    pub fn written(
+        &self,
+        (namespace, name): (&str, &str),
+        configuration: &AccountConfiguration,
+        version: Option<&str>,
+    ) {
+        let now = Instant::now();
+        let mut accounts = self.accounts();
+        accounts.sweep(now);
+        let key = (namespace.to_owned(), name.to_owned());
+        let account = accounts.by_name.entry(key).or_insert_with(|| Account {
+            writes: BTreeMap::new(),
+            written: now,
+            contest: None,
+        });
+        let last = account.writes.last_key_value().map_or(0, |(last, _)| *last);
+        // They are numbers, and grow.
+        let version = version.and_then(|it| it.parse().ok()).unwrap_or(last + 1);
+        if account.writes.contains_key(&version) {
+            return;
+        }
+        let write = Write {
+            configuration: Fingerprint::of(configuration),
+            at: now,
+        };
+        account.writes.insert(version, write);
+        account.written = now;
+        account.forget_writes_before(now);
+    }
+
+    /// The account carries what it should. A contest is over once it has done so for a while.
+    pub fn stands(&self, (namespace, name): (&str, &str)) -> Option<Contested> {
+        let mut accounts = self.accounts();
+        let key = (namespace.to_owned(), name.to_owned());
+        let account = accounts.by_name.get_mut(&key)?;
+        let until = account.written + PAUSE;
+        if until <= Instant::now() {
+            account.contest = None;
+            account.forget_all_but_the_last();
+        }
+        let drift = account.contest.clone()?;
+        Some(Contested { drift, until })
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    /// What was applied by the last write.
+    fn asked_last(&self) -> Option<Fingerprint> {
+        let last = self.writes.last_key_value();
+        last.map(|(_, write)| write.configuration)
+    }
+
+    /// How often the same was applied once more within [`WINDOW`], because somebody had changed it.
+    fn repairs(&self, now: Instant) -> usize {
+        let writes = self.writes.values();
+        let pairs = writes.clone().zip(writes.skip(1));
+        let repairs = pairs.filter(|(before, write)| {
+            before.configuration == write.configuration && now.duration_since(write.at) < WINDOW
+        });
+        repairs.count()
+    }
+
+    fn forget_writes_before(&mut self, now: Instant) {
+        while self.writes.len() > MOST_WRITES
+            || self.writes.len() > 1
+                && (self.writes.first_key_value())
+                    .is_some_and(|(_, write)| now.duration_since(write.at) >= WINDOW)
+        {
+            self.writes.pop_first();
+        }
+    }
+
+    fn forget_all_but_the_last(&mut self) {
+        while self.writes.len() > 1 {
+            self.writes.pop_first();
+        }
+    }
+}
+
+impl Accounts {
+    /// Forgets what is long quiet, each time that twice as many are remembered as were left the last time.
+    fn sweep(&mut self, now: Instant) {
+        if self.by_name.len() < self.sweep_at.max(64) {
+            return;
+        }
+        self.by_name
+            .retain(|_, account| now.duration_since(account.written) < REMEMBERED);
+        self.sweep_at = 2 * self.by_name.len();
+    }
+}
+
+#[cfg(test)]
+mod tests;

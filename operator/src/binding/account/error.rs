@@ -1,0 +1,106 @@
+//! Why a ServiceAccount does not carry what it should.
+
+use super::contests::Contested;
+use super::difference::Difference;
+use crate::binding::calls;
+use crate::binding::status::reason::Reason;
+use crate::kubeutil::answers::{Answer, words};
+use crate::kubeutil::backoff::Pace;
+
+/// Why a ServiceAccount does not carry what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceAccountError {
+    #[error(
+        "the service account already names the client id {client_id} of the binding \"{binding}\": give this binding \
+         the role Additional, use another service account, or delete one of the two bindings"
+    )]
+    HeldByBinding { binding: String, client_id: String },
+    #[error(
+        "the service account's {field} belongs to another field manager ({message}): remove the annotation there, or \
+         keep the account out of this binding"
+    )]
+    HeldByManager { field: String, message: String },
+    #[error(
+        "of the service account, {field} belongs to the binding \"{binding}\", which is suspended: it is left as it is, \
+         without this binding's client id; resume that binding, delete it, or use another service account"
+    )]
+    Frozen { field: String, binding: String },
+    #[error(
+        "the service account was written, and came back changed: {}. An admission policy or webhook of this cluster changes \
+         what azwib writes: exempt this account from it, or the field manager \"azwib\"", .0.told()
+    )]
+    Altered(Difference),
+    #[error(
+        "{} changes the service account again and again, {} first: azwib puts it back every 15 seconds only, as long as that \
+         goes on. Let one of the two have it: end what changes it, or delete this binding",
+        manager(.0.drift.by.as_deref()), .0.drift.field
+    )]
+    Contested(Contested),
+    #[error(
+        "the API server refused the service account: {0}; have the quota or the rule that it names changed"
+    )]
+    Refused(String),
+    #[error("the service account is made once its credential works")]
+    WaitingForCredential,
+    #[error("the namespace is being deleted, and no service account is made in it any more")]
+    NamespaceTerminating,
+    #[error(
+        "the API server has not taken the service account: {}; it is tried again: if it stays so, have the API server, or \
+         the webhook that it names, put right",
+        words(.0)
+    )]
+    NotTaken(#[source] kube::Error),
+}
+
+impl ServiceAccountError {
+    /// The reason that `ServiceAccountReady` shows; None when status stays as it is.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::HeldByBinding { .. }
+            | Self::HeldByManager { .. }
+            | Self::Frozen { .. }
+            | Self::Altered(_)
+            | Self::Contested(_) => Some(Reason::ServiceAccountConflict),
+            Self::Refused(_) => Some(Reason::ServiceAccountRefused),
+            Self::WaitingForCredential => Some(Reason::WaitingForCredential),
+            Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
+            // Somebody else was faster.
+            Self::NotTaken(_) if self.answer() == Some(Answer::Race) => None,
+            Self::NotTaken(_) => Some(Reason::ServiceAccountRefused),
+        }
+    }
+
+    pub fn pace(&self) -> Pace {
+        match self {
+            Self::NotTaken(error) => calls::pace(error),
+            Self::Contested(contested) => Pace::Until(contested.until),
+            _ => Pace::WaitForArrival,
+        }
+    }
+
+    /// What the API server answered, where that is what went wrong.
+    pub fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::NotTaken(error) => Some(Answer::of(error)),
+            Self::Refused(_) => Some(Answer::Refused),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of(error: kube::Error) -> Self {
+        match Answer::of(&error) {
+            // The namespace is gone where the account is not found.
+            Answer::NamespaceTerminating | Answer::Gone => Self::NamespaceTerminating,
+            Answer::Refused => Self::Refused(words(&error)),
+            Answer::Race | Answer::Undecided | Answer::Lost => Self::NotTaken(error),
+        }
+    }
+}
+
+/// Who it is that changes an account, as a message begins with it.
+fn manager(by: Option<&str>) -> String {
+    by.map_or_else(
+        || "somebody".to_owned(),
+        |manager| format!("the field manager \"{manager}\""),
+    )
+}

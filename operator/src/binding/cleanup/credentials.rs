@@ -1,0 +1,125 @@
+//! Deletes what the binding has made in Azure, as far as it is provably its own.
+
+use std::sync::Arc;
+
+use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
+
+use super::deleted_binding::Departing;
+use super::deletion::{delete_found, deletion_place, unless_identity_is_gone};
+use super::hand_over::handed_over;
+use super::lost;
+use super::ownership::is_ours;
+use crate::azure::safe_line;
+use crate::binding::context::Context;
+use crate::binding::credential::records::{content_of, in_place_for};
+use crate::binding::error::Error;
+use crate::binding::status::believed::{Recorded, whose};
+use crate::ledger::{Ledger, ReadError};
+
+/// Deletes what the binding has made. Whether it has made anything.
+pub(super) async fn delete_credentials(
+    departing: &Departing,
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let issuer = &ctx.settings.defaults.issuer;
+    let mut records_own = false;
+    for recorded in &departing.credentials {
+        match whose(recorded, &departing.owner(), issuer) {
+            Recorded::Own { identity, name } => {
+                records_own = true;
+                if handed_over(recorded, departing, &identity, ctx).await? {
+                    if ctx.told.is_news(departing.uid(), "handed over") {
+                        tracing::info!(%name, "the credential stays for another binding");
+                    }
+                    continue;
+                }
+                // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
+                let ledger = ctx.ledgers.of(&identity);
+                let content = content_of(recorded);
+                if recorded.origin == CredentialOrigin::Pending {
+                    ledger.take_note_of_pending(&recorded.name, content);
+                } else if let Some(ago) = in_place_for(&departing.conditions, ctx.clock.now()) {
+                    // And a read of now may be from before it.
+                    ledger.take_note_of_acknowledged(&recorded.name, content, ago);
+                }
+                delete_credential(departing, &ledger, &name, recorded, ctx).await?;
+            }
+            Recorded::Adopted => {
+                if ctx.told.is_news(departing.uid(), "adopted") {
+                    tracing::info!(credential = recorded.name, "an adopted credential stays");
+                }
+            }
+            Recorded::OfOtherIssuer => {
+                let why = format!(
+                    "it was made for the issuer {}, and this operator runs with --issuer={issuer}; another cluster may live \
+                     by it. If none does, delete it by hand",
+                    recorded.issuer
+                );
+                leave(departing, recorded, &why, ctx).await;
+            }
+            Recorded::Foreign(why) => leave(departing, recorded, why, ctx).await,
+        }
+    }
+    if records_own {
+        return Ok(true);
+    }
+    lost::delete(departing, ctx).await
+}
+
+/// Deletes a credential that is recorded.
+async fn delete_credential(
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+    name: &CredentialName,
+    recorded: &RecordedCredential,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let place = deletion_place(departing, ledger, name).await?;
+    // Once more: whoever came before the place was taken is in the store.
+    if handed_over(recorded, departing, ledger.id(), ctx).await? {
+        return Ok(());
+    }
+    if ledger.is_in_doubt() {
+        let is_gone = ledger.is_gone(&departing.rank().binding).await;
+        if is_gone.inspect_err(|why| place.wait_for_pace(*why))? {
+            return Ok(());
+        }
+    }
+    let look = ctx.look(departing.uid());
+    let found = match place.credential_to_delete(name, look).await {
+        Ok(found) => found,
+        Err(ReadError::Azure { source, .. }) => {
+            let error = Error::ReadCredential {
+                identity: ledger.id().to_string(),
+                name: name.clone(),
+                source,
+            };
+            return unless_identity_is_gone(error, departing, ledger).await;
+        }
+        Err(ReadError::NotNow(why)) => return Err(why.into()),
+    };
+    let subject = Subject::of_service_account(departing.namespace(), &departing.service_account);
+    let issuer = &ctx.settings.defaults.issuer;
+    // That nothing is there does not count: a read may lag behind.
+    if found
+        .as_ref()
+        .is_some_and(|found| !is_ours(found, issuer, &subject))
+    {
+        let why = "somebody changed its issuer or subject";
+        leave(departing, recorded, why, ctx).await;
+        return Ok(());
+    }
+    delete_found(departing, ledger, place, name, found.is_some()).await
+}
+
+async fn leave(departing: &Departing, recorded: &RecordedCredential, why: &str, ctx: &Context) {
+    if !ctx.told.is_news(departing.uid(), why) {
+        return;
+    }
+    let credential = safe_line(&recorded.name);
+    let told = safe_line(why);
+    tracing::warn!(credential, why = told, "the credential is left");
+    ctx.events
+        .credential_left(&departing.metadata, &recorded.name, why)
+        .await;
+}

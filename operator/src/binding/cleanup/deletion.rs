@@ -1,0 +1,61 @@
+//! The deletion of one credential, in its identity's turn.
+
+use std::sync::Arc;
+
+use azwib_crds::CredentialName;
+
+use super::deleted_binding::Departing;
+use crate::binding::error::Error;
+use crate::ledger::{Applicant, Ledger, Operation, Place, Urgency};
+use crate::runtime::deliberate::Bug;
+
+/// A place among those who write to the identity. Whoever comes now waits for the deletion.
+pub(super) async fn deletion_place(
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+    name: &CredentialName,
+) -> Result<Place, Error> {
+    let applicant = Applicant {
+        urgency: Urgency::Deletion,
+        rank: departing.rank(),
+    };
+    let place = ledger.place(&applicant, Operation::Delete).await?;
+    place.announce_deletion(name);
+    Ok(place)
+}
+
+pub(super) async fn delete_found(
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+    place: Place,
+    name: &CredentialName,
+    seen: bool,
+) -> Result<(), Error> {
+    match place.turn().await?.delete(name, seen).await {
+        Ok(_) => Ok(()),
+        Err(source) => {
+            let error = Error::DeleteCredential {
+                identity: ledger.id().to_string(),
+                name: name.clone(),
+                source,
+            };
+            unless_identity_is_gone(error, departing, ledger).await
+        }
+    }
+}
+
+/// With the identity, its group or its subscription went the credential.
+pub(super) async fn unless_identity_is_gone(
+    error: Error,
+    departing: &Departing,
+    ledger: &Arc<Ledger>,
+) -> Result<(), Error> {
+    if !error.says_identity_is_gone() || Bug::GoneIdentityWedges.is_on() {
+        return Err(error);
+    }
+    if ledger.is_gone(&departing.rank().binding).await? {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}

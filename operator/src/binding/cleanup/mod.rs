@@ -1,0 +1,123 @@
+//! What happens before a deleted binding may go.
+//!
+//! It skips validation: what was recorded is what is cleaned up, and nothing is deleted that cannot be proven to be
+//! ours. Name and subject are computed from the namespace and the account, never read from status, and what was recorded
+//! for another issuer stays.
+
+mod account;
+mod credentials;
+pub mod deleted_binding;
+mod deletion;
+mod hand_over;
+mod lost;
+mod ownership;
+mod stopped;
+pub mod unreadable;
+
+use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Api, ResourceExt};
+use kube_runtime::reflector::ObjectRef;
+
+use self::account::release_account;
+use self::credentials::delete_credentials;
+use self::deleted_binding::{Departing, asks_to_let_go};
+pub use self::stopped::{Stage, Stopped};
+use super::context::Context;
+use super::error::Error;
+use crate::runtime::deliberate::Bug;
+
+/// What came of a cleanup.
+#[derive(Debug)]
+pub enum Cleaned {
+    /// Nothing is left of this binding, as it was read: the finalizer may go.
+    Up(Box<WorkloadIdentityBinding>),
+    /// The binding is not there any more. Another may bear its name, and the finalizer of that one has to stay.
+    Gone,
+}
+
+/// Cleans up after a binding that is being deleted.
+pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Cleaned, Stopped> {
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
+    if Bug::StaleBindingAtCleanup.is_on() {
+        let shown =
+            ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
+        if let Some(Ok(shown)) = ctx.bindings.store().get(&shown).as_deref().map(|it| &it.0) {
+            cleanup_departing(&Departing::from(shown), ctx).await?;
+            return Ok(Cleaned::Up(Box::new(shown.clone())));
+        }
+    }
+    // The watch may lag behind: a record that was written a moment ago must not be missed.
+    let read = bindings.get_opt(&binding.name_any()).await;
+    match read.map_err(|error| Stage::Credentials.stopped(error))? {
+        Some(read) if read.uid() == binding.uid() => {
+            cleanup_departing(&Departing::from(&read), ctx).await?;
+            Ok(Cleaned::Up(Box::new(read)))
+        }
+        _ => Ok(Cleaned::Gone),
+    }
+}
+
+/// The same for what is known of a binding.
+pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Stopped> {
+    let mut made = false;
+    if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
+        match delete_credentials(departing, ctx).await {
+            Err(error) if error.is_azure() && Bug::FailedCleanupLetsGo.is_on() => {}
+            Ok(whether) => made = whether,
+            Err(error) => unless_let_go(error, Stage::Credentials, departing, ctx).await?,
+        }
+    }
+    match release_account(departing, made, ctx).await {
+        Ok(()) => Ok(()),
+        Err(error) => unless_let_go(error, Stage::Account, departing, ctx).await,
+    }
+}
+
+/// What is not undone is left where somebody who may has asked for that.
+async fn unless_let_go(
+    error: Error,
+    stage: Stage,
+    departing: &Departing,
+    ctx: &Context,
+) -> Result<(), Stopped> {
+    if !error.can_be_let_go() || !let_go(&departing.metadata, ctx).await {
+        return Err(stage.stopped(error));
+    }
+    if !ctx.told.is_news(departing.uid(), stage.let_go()) {
+        return Ok(());
+    }
+    tracing::warn!(
+        binding = departing.name(),
+        namespace = departing.namespace(),
+        error = &error as &dyn std::error::Error,
+        "the binding is let go; what it made may be left"
+    );
+    let events = &ctx.events;
+    events.detached(&departing.metadata, &error.message()).await;
+    Ok(())
+}
+
+/// Whether somebody who may has asked to let go of a binding whose cleanup fails: on its Namespace, or on the binding
+/// itself where the operator allows that (a tenant must not be able to leave a credential behind at will).
+pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> bool {
+    if ctx.settings.allow_force_detach && asks_to_let_go(metadata) {
+        return true;
+    }
+    let namespaces: Api<Namespace> = Api::all(ctx.client.clone());
+    let name = metadata.namespace.as_deref().unwrap_or_default();
+    match namespaces.get_metadata_opt(name).await {
+        Ok(namespace) => namespace.is_some_and(|namespace| asks_to_let_go(&namespace.metadata)),
+        // What stopped the cleanup is what to tell.
+        Err(error) => {
+            tracing::warn!(
+                namespace = name,
+                error = &error as &dyn std::error::Error,
+                "whether the bindings of the namespace are to be let go cannot be read"
+            );
+            false
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
+//! and when its next try is due.
+
+pub mod kept;
+pub mod pass_log;
+pub mod passes;
+pub mod schedule;
+
+use std::sync::Arc;
+
+use futures::channel::mpsc;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::core::PartialObjectMeta;
+use kube::{Api, Resource, ResourceExt};
+use kube_runtime::controller::trigger_with;
+use kube_runtime::reflector::{ObjectRef, Store, store};
+use kube_runtime::watcher::Event;
+use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+
+use self::pass_log::PassLog;
+use self::passes::{Queue, Request};
+use super::Context;
+use super::account::ExistingAccount;
+use super::index::readable;
+use super::index::{Bindings, Guarded, reference, slim};
+use super::validate::{Defaults, service_account_name};
+use crate::kubeutil::touched::touched;
+use crate::kubeutil::watch_course::Pauses;
+use crate::ledger::BindingRef;
+
+/// Objects on a page of a list. What is kept of an object is small, but the API server holds a page whole, and each of its
+/// objects may have more than a megabyte.
+const PAGE: u32 = 100;
+
+/// The watches of the controller.
+pub struct Watches {
+    pub bindings: Bindings,
+    pub accounts: Store<ExistingAccount>,
+    /// Resolves once the first list of bindings is in the store. (`Store::wait_until_ready` wakes one waiter only, and
+    /// those are the passes.)
+    pub synced: oneshot::Receiver<()>,
+    /// What the watches ask to be looked at.
+    pub requests: Queue,
+}
+
+impl Watches {
+    /// Watches over the whole cluster; nothing is read until [`run`] polls them.
+    pub fn new(client: &kube::Client, defaults: Defaults) -> Self {
+        let (bindings, bindings_writer) = store::<Guarded>();
+        let bindings = Bindings::new(bindings, defaults);
+        let (accounts, mut accounts_writer) = store::<ExistingAccount>();
+        let seen = bindings.clone();
+        // Of statuses only those that somebody else has written.
+        let changed = predicates::generation
+            .combine(predicates::annotations)
+            .combine(predicates::finalizers)
+            .combine(|binding: &Guarded| {
+                Some(u64::from(binding.meta().deletion_timestamp.is_some()))
+            })
+            .combine(move |binding: &Guarded| {
+                Some(u64::from(seen.statuses_of_others(&reference(binding))))
+            });
+        let neighbours = bindings.clone();
+        let indexed = bindings.clone();
+        let (sync, synced) = oneshot::channel();
+        let mut sync = Some(sync);
+        let (going, gone) = mpsc::unbounded();
+        let of_bindings = watcher(Api::<Guarded>::all(client.clone()), watched())
+            .backoff(Pauses::default())
+            .modify(slim)
+            .reflect(bindings_writer)
+            .inspect_ok(move |event| {
+                indexed.follow(event);
+                if let Event::Delete(gone) = event
+                    && let Ok(binding) = &gone.0
+                {
+                    let namespace = binding.namespace().unwrap_or_default();
+                    // Nobody listens any more once the operator is stopping.
+                    let _ = going.unbounded_send((namespace, service_account_name(binding)));
+                }
+                let first = sync.take_if(|_| matches!(event, Event::InitDone));
+                if let Some(sync) = first {
+                    // Nobody waits any more once the operator is stopping.
+                    let _ = sync.send(());
+                }
+            });
+        let of_bindings = trigger_with(
+            touched(of_bindings, bindings.store().clone())
+                .predicate_filter(changed, Default::default()),
+            move |binding: Guarded| with_neighbours(&binding, &neighbours),
+        );
+        let named_by = bindings.clone();
+        let metadata = Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone());
+        let of_accounts = watcher(metadata, watched())
+            .backoff(Pauses::default())
+            .map_ok(existing)
+            .inspect_ok(move |event| accounts_writer.apply_watcher_event(event));
+        let of_accounts = trigger_with(
+            touched(of_accounts, accounts.clone()),
+            move |account: ExistingAccount| naming(&account, &named_by),
+        );
+        // The end of a binding that had no finalizer changes nothing about it, and so is no trigger.
+        let left = bindings.clone();
+        let of_gone = gone.flat_map(move |(namespace, account): (String, String)| {
+            let others = of_account(&namespace, &account, &left);
+            stream::iter(others.into_iter().map(|other| Ok(Request::from(other))))
+        });
+        let of_bindings = stream::select(of_bindings, of_gone);
+        let requests = stream::select(of_bindings, of_accounts).boxed();
+        Self {
+            bindings,
+            accounts,
+            synced,
+            requests,
+        }
+    }
+}
+
+fn watched() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+/// The binding itself, and every other one of its account: what one of them may do depends on the others.
+fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
+    // By its name alone: a request waits in the queue for as long as its binding is there.
+    let own = ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
+    let neighbours = binding.0.as_ref().ok().map(|binding| {
+        of_account(
+            &binding.namespace().unwrap_or_default(),
+            &service_account_name(binding),
+            bindings,
+        )
+    });
+    let others = neighbours
+        .into_iter()
+        .flatten()
+        .filter(|other| *other != own)
+        .collect::<Vec<_>>();
+    [own].into_iter().chain(others).map(Request::from).collect()
+}
+
+/// What is of interest of the accounts of an event.
+fn existing(event: Event<PartialObjectMeta<ServiceAccount>>) -> Event<ExistingAccount> {
+    let cut = |account: PartialObjectMeta<_>| ExistingAccount::of(&account.metadata);
+    match event {
+        Event::Apply(account) => Event::Apply(cut(account)),
+        Event::Delete(account) => Event::Delete(cut(account)),
+        Event::Init => Event::Init,
+        Event::InitApply(account) => Event::InitApply(cut(account)),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+fn naming(account: &ExistingAccount, bindings: &Bindings) -> Vec<Request> {
+    of_account(account.namespace(), account.name(), bindings)
+        .into_iter()
+        .map(Request::from)
+        .collect()
+}
+
+fn of_account(
+    namespace: &str,
+    service_account: &str,
+    bindings: &Bindings,
+) -> Vec<ObjectRef<Guarded>> {
+    let found = bindings.of_account(namespace, service_account);
+    readable(&found)
+        .map(|binding| ObjectRef::new(&binding.name_any()).within(namespace))
+        .collect()
+}
+
+/// Runs the controller until `shutdown` resolves and the passes under way are done.
+pub async fn run(
+    requests: Queue,
+    woken: UnboundedReceiver<BindingRef>,
+    ctx: Arc<Context>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let mut log = PassLog::default();
+    let passes = passes::run(requests, woken, Arc::clone(&ctx), shutdown, |it| {
+        log.write(it)
+    });
+    ctx.events.published_during(passes).await;
+}

@@ -1,0 +1,158 @@
+//! Passes over bindings: each when it is due, as many at once as there are workers.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube_runtime::reflector::ObjectRef;
+use kube_runtime::watcher;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::schedule::Schedule;
+use crate::binding::cleanup::unreadable;
+use crate::binding::index::Guarded;
+use crate::binding::reconcile::reconcile;
+use crate::binding::{Context, Failed, Next};
+use crate::ledger::BindingRef;
+use futures::stream::BoxStream;
+use kube::ResourceExt;
+use kube_runtime::controller::ReconcileRequest;
+
+pub(super) type Request = ReconcileRequest<Guarded>;
+/// Requests to look at a binding.
+pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
+
+/// How often what is remembered of things that are gone is looked for.
+const PRUNED_EVERY: Duration = Duration::from_secs(60);
+
+/// What is told of the passes.
+#[derive(Debug)]
+pub enum Notice {
+    /// A pass begins.
+    Began(BindingRef),
+    /// A pass is over.
+    Passed(BindingRef, Result<Next, Failed>),
+    /// A binding went before it was looked at.
+    Gone(BindingRef),
+    /// A pass has panicked.
+    Panicked(JoinError),
+    /// A watch was interrupted; it is taken up again.
+    Interrupted(watcher::Error),
+}
+
+/// Makes passes until `shutdown` resolves and those under way are over.
+pub async fn run(
+    mut requests: Queue,
+    mut woken: UnboundedReceiver<BindingRef>,
+    ctx: Arc<Context>,
+    shutdown: impl Future<Output = ()>,
+    mut tell: impl FnMut(Notice),
+) {
+    let store = ctx.bindings.store().clone();
+    let mut workers = Workers {
+        schedule: Schedule::new(ctx.settings.max_concurrent_reconciles.into()),
+        passes: JoinSet::new(),
+        ctx,
+    };
+    let mut shutdown = pin!(shutdown);
+    let mut listed = pin!(store.wait_until_ready());
+    let mut is_listed = false;
+    let mut pruned = interval(PRUNED_EVERY);
+    pruned.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Before the first list, a binding that is not in the store is not known to be gone.
+        if is_listed {
+            workers.start(&mut tell);
+        }
+        let due = workers.schedule.next_due().filter(|_| is_listed);
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(passed) = workers.passes.join_next() => workers.passed(passed, &mut tell),
+            request = requests.next() => match request {
+                Some(Ok(request)) => {
+                    let reference = request.obj_ref;
+                    let namespace = reference.namespace.unwrap_or_default();
+                    workers.ask(BindingRef { namespace, name: reference.name });
+                }
+                Some(Err(error)) => tell(Notice::Interrupted(error)),
+                None => break,
+            },
+            Some(who) = woken.recv() => workers.ask(who),
+            // An error means that the watch is gone, and with it the requests.
+            _ = &mut listed, if !is_listed => is_listed = true,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            _ = pruned.tick(), if is_listed => workers.ctx.prune(),
+        }
+    }
+    while let Some(passed) = workers.passes.join_next().await {
+        workers.passed(passed, &mut tell);
+    }
+}
+
+type Outcome = (BindingRef, Result<Next, Failed>);
+
+struct Workers {
+    schedule: Schedule,
+    /// In tasks of their own. They end with this.
+    passes: JoinSet<Outcome>,
+    ctx: Arc<Context>,
+}
+
+impl Workers {
+    fn ask(&mut self, who: BindingRef) {
+        self.schedule.ask(who, Instant::now());
+    }
+
+    fn start(&mut self, tell: &mut impl FnMut(Notice)) {
+        while let Some(who) = self.schedule.start(Instant::now()) {
+            let reference = ObjectRef::new(&who.name).within(&who.namespace);
+            let Some(binding) = self.ctx.bindings.store().get(&reference) else {
+                self.schedule.ended(&who);
+                tell(Notice::Gone(who));
+                continue;
+            };
+            tell(Notice::Began(who.clone()));
+            let ctx = Arc::clone(&self.ctx);
+            self.passes
+                .spawn(async move { (who, guarded_reconcile(binding, ctx).await) });
+        }
+    }
+
+    fn passed(&mut self, passed: Result<Outcome, JoinError>, tell: &mut impl FnMut(Notice)) {
+        match passed {
+            Ok((who, outcome)) => {
+                self.schedule.ended(&who);
+                let again = match &outcome {
+                    Ok(next) => *next,
+                    Err(failed) => Some(failed.retry_in),
+                };
+                if let Some(at) = again.and_then(|delay| Instant::now().checked_add(delay)) {
+                    self.schedule.ask(who.clone(), at);
+                }
+                tell(Notice::Passed(who, outcome));
+            }
+            Err(panic) => tell(Notice::Panicked(panic)),
+        }
+    }
+}
+
+/// One pass over a binding of the watch, readable or not, and its end for the ledgers.
+pub async fn guarded_reconcile(binding: Arc<Guarded>, ctx: Arc<Context>) -> Result<Next, Failed> {
+    let who = BindingRef {
+        namespace: binding.namespace().unwrap_or_default(),
+        name: binding.name_any(),
+    };
+    let pass = ctx.metrics.begin();
+    let outcome = match &binding.0 {
+        Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,
+        // One bad object is one failed pass, not a dead watch.
+        Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
+    };
+    pass.ended(&outcome);
+    ctx.ledgers.passed(&who, || ctx.bindings.is_in_line(&who));
+    outcome
+}

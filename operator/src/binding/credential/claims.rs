@@ -1,0 +1,200 @@
+//! The claims on an identity: which bindings ask for a credential on it, and where each stands.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use azwib_crds::{
+    CredentialOrigin, ManagedIdentityId, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+};
+use kube::ResourceExt;
+
+use crate::binding::status::reason::{ConditionType, Reason};
+use crate::binding::validate::{Defaults, identity_id, service_account_name, validate};
+use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::ledger::decide::{Claim, Contender, Standing};
+use crate::ledger::{BindingRef, Rank};
+
+/// An account, by namespace and name.
+pub type Account = (String, String);
+
+/// What a binding means to the others on its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stake {
+    /// It is not being deleted. Of those with the same account only the oldest claims.
+    Live {
+        identity: Arc<str>,
+        account: Arc<Account>,
+        rank: Rank,
+        /// What it claims, if it is the oldest; None while it is not so far, or is suspended.
+        claim: Option<Arc<Contender>>,
+    },
+    /// It is being deleted, and has credentials on these identities still on record.
+    Departing { identities: Vec<Arc<str>> },
+}
+
+/// What a binding means to the others on its identity, as its status says.
+///
+/// It makes a claim when every step before its credential is done, it is neither suspended nor being deleted, and no older
+/// binding has the same account and identity. That the identity is resolved is not asked of its status: whoever asks has
+/// just read it, and a status that has not caught up must not cost an older binding its place in the line.
+pub fn stake(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Stake> {
+    if binding.metadata.deletion_timestamp.is_some() {
+        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+        let ids = recorded.filter_map(|it| ManagedIdentityId::parse(&it.resource_id).ok());
+        let identities: BTreeSet<Arc<str>> = ids.map(|id| Arc::from(id.key())).collect();
+        return Some(Stake::Departing {
+            identities: identities.into_iter().collect(),
+        });
+    }
+    let identity = identity_id(&binding.spec.identity, defaults).ok()?;
+    let desired = makes_claim(binding).then(|| validate(binding, defaults).ok());
+    let claim = desired.flatten().map(|it| contender(binding, it.claim));
+    let namespace = binding.namespace().unwrap_or_default();
+    Some(Stake::Live {
+        identity: Arc::from(identity.key()),
+        account: Arc::new((namespace, service_account_name(binding))),
+        rank: rank(binding),
+        claim: claim.map(Arc::new),
+    })
+}
+
+/// The claim of a binding, and where it stands.
+pub fn contender(binding: &WorkloadIdentityBinding, claim: Claim) -> Contender {
+    Contender {
+        standing: standing(binding, &claim),
+        rank: rank(binding),
+        claim,
+    }
+}
+
+/// Where a binding stands in every line.
+pub fn rank(binding: &WorkloadIdentityBinding) -> Rank {
+    Rank {
+        created: binding.creation_timestamp().map(|time| time.0),
+        binding: BindingRef::of(binding),
+    }
+}
+
+fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
+    let held = binding.status.as_ref().is_some_and(|status| {
+        status.credentials.iter().any(|credential| {
+            credential.name == claim.name.as_str() && credential.origin == CredentialOrigin::Created
+        })
+    });
+    // Also one that held a credential and lost it: what Azure refuses keeps no slot from others.
+    if is_refused(binding) {
+        Standing::Refused
+    } else if held {
+        Standing::Holder
+    } else {
+        Standing::Waiter
+    }
+}
+
+/// Whether status says that Azure has refused the credential for a reason of its own.
+pub fn is_refused(binding: &WorkloadIdentityBinding) -> bool {
+    binding.status.as_ref().is_some_and(tells_of_refusal)
+}
+
+/// The same of a status.
+pub fn tells_of_refusal(status: &WorkloadIdentityBindingStatus) -> bool {
+    matches!(
+        reason_of_credential(status),
+        Some(
+            Reason::PolicyDenied
+                | Reason::RegionNotSupported
+                | Reason::AuthorizationFailed
+                | Reason::ScopeLocked
+                | Reason::AzureConflict
+                | Reason::RequestRefused
+        )
+    )
+}
+
+/// What status says of a credential that is not in place.
+pub fn credential_reason(binding: &WorkloadIdentityBinding) -> Option<Reason> {
+    reason_of_credential(binding.status.as_ref()?)
+}
+
+fn reason_of_credential(status: &WorkloadIdentityBindingStatus) -> Option<Reason> {
+    let condition = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
+    Reason::named(&condition.reason)
+}
+
+/// Whether this status gives up, or puts behind all others, what the binding claimed before: then somebody who stood behind
+/// it may find a slot.
+pub fn stands_back(before: &WorkloadIdentityBinding, now: &WorkloadIdentityBindingStatus) -> bool {
+    let stood = makes_claim(before) && !is_refused(before);
+    stood && (tells_of_refusal(now) || !allows_claim(now))
+}
+
+fn makes_claim(binding: &WorkloadIdentityBinding) -> bool {
+    binding.metadata.deletion_timestamp.is_none()
+        && !binding.spec.suspend
+        && binding.status.as_ref().is_some_and(allows_claim)
+}
+
+/// Whether every step before the credential is done.
+fn allows_claim(status: &WorkloadIdentityBindingStatus) -> bool {
+    let done = |step: ConditionType| {
+        find(&status.conditions, step.as_str()).is_some_and(|condition| {
+            condition.status == ConditionStatus::True.as_str()
+                || condition.reason == Reason::WaitingForCredential.as_str()
+        })
+    };
+    [
+        ConditionType::Granted,
+        ConditionType::IssuerReady,
+        ConditionType::ServiceAccountReady,
+    ]
+    .into_iter()
+    .all(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
+
+    use super::*;
+
+    const ISSUER: &str = "https://oidc.example/";
+
+    fn claim() -> Claim {
+        let issuer = Issuer::parse(ISSUER).unwrap();
+        Claim {
+            name: CredentialName::derive(&issuer, "shop", "orders"),
+            issuer,
+            subject: Subject::of_service_account("shop", "orders"),
+            audience: Audience::parse("api://AzureADTokenExchange").unwrap(),
+            adoption: CredentialAdoption::IfIdentical,
+        }
+    }
+
+    fn binding(origin: &str, reason: &str) -> WorkloadIdentityBinding {
+        let name = claim().name;
+        serde_yaml_ng::from_str(&format!(
+            "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: orders, namespace: shop}}, \
+             spec: {{identity: {{name: orders}}}}, status: {{observedGeneration: 1, credentials: [{{name: {name}, \
+             resourceId: r, issuer: i, subject: s, audience: a, origin: {origin}}}], conditions: [{{type: CredentialReady, \
+             status: 'False', reason: {reason}, message: m, lastTransitionTime: '2026-01-02T03:04:05Z'}}]}}}}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_azure_refuses_keeps_no_slot_from_others_whatever_it_held_before() {
+        for (origin, reason, expected) in [
+            ("Created", "InPlace", Standing::Holder),
+            ("Created", "Creating", Standing::Holder),
+            ("Created", "AzureUnavailable", Standing::Holder),
+            ("Created", "PolicyDenied", Standing::Refused),
+            ("Pending", "Creating", Standing::Waiter),
+            ("Pending", "CredentialLimitReached", Standing::Waiter),
+            ("Pending", "RequestRefused", Standing::Refused),
+            ("Adopted", "Creating", Standing::Waiter),
+        ] {
+            let found = standing(&binding(origin, reason), &claim());
+            assert_eq!(found, expected, "{origin} {reason}");
+        }
+    }
+}

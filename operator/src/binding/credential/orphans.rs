@@ -1,0 +1,137 @@
+//! Credentials that bear one of our names and belong to no binding: left by a binding that was let go, or by one that
+//! retained its credential. They are told of, never touched.
+
+use std::collections::{BTreeSet, HashSet};
+
+use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
+use kube::ResourceExt;
+
+use crate::azure::ListedCredential;
+use crate::binding::validate::service_account_name;
+
+/// How a derived name begins, and how many hexadecimal digits it ends with (see [`CredentialName::derive`]).
+const PREFIX: &str = "azwib-";
+const HASH_DIGITS: usize = 32;
+
+/// The names of the credentials in a listing that have the form of ours and our issuer, and that none of the bindings
+/// of this identity records or would give. Where a namespace has a binding that cannot be read, nobody can say.
+pub fn orphans<'a>(
+    listing: &'a [ListedCredential],
+    issuer: &Issuer,
+    bindings: &[&WorkloadIdentityBinding],
+    unreadable: &BTreeSet<String>,
+) -> Vec<&'a str> {
+    let owned: HashSet<_> = bindings
+        .iter()
+        .flat_map(|binding| names(binding, issuer))
+        .collect();
+    let candidates = listing.iter().filter(|credential| {
+        let content = credential.content.as_ref();
+        has_derived_form(&credential.name)
+            && content.is_some_and(|content| {
+                let namespace = namespace_of(&content.subject);
+                content.issuer == issuer.as_str()
+                    && !namespace.is_some_and(|namespace| unreadable.contains(namespace))
+            })
+    });
+    candidates
+        .map(|credential| credential.name.as_str())
+        .filter(|name| !owned.contains(&name.to_ascii_lowercase()))
+        .collect()
+}
+
+/// The names of a binding's credentials: those that it records, and the one that it would give. In lower case.
+fn names(binding: &WorkloadIdentityBinding, issuer: &Issuer) -> impl Iterator<Item = String> {
+    let recorded = binding.status.iter().flat_map(|status| &status.credentials);
+    let namespace = binding.namespace().unwrap_or_default();
+    let derived = CredentialName::derive(issuer, &namespace, &service_account_name(binding));
+    recorded
+        .map(|credential| credential.name.to_ascii_lowercase())
+        .chain([derived.as_str().to_ascii_lowercase()])
+}
+
+/// The namespace of the service account that a subject names.
+fn namespace_of(subject: &str) -> Option<&str> {
+    let account = subject.strip_prefix("system:serviceaccount:")?;
+    account.split_once(':').map(|(namespace, _)| namespace)
+}
+
+fn has_derived_form(name: &str) -> bool {
+    name.strip_prefix(PREFIX)
+        .and_then(|rest| rest.rsplit_once('-'))
+        .is_some_and(|(_, hash)| {
+            hash.len() == HASH_DIGITS && hash.bytes().all(|digit| digit.is_ascii_hexdigit())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::CredentialContent;
+
+    const ISSUER: &str = "https://oidc.example/";
+    const OURS: &str = "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81";
+    const OTHER: &str = "azwib-shop-orders-v2-7b24f96fe49cb0fec3f9a6dfbf03da2e";
+
+    fn listed(name: &str, issuer: &str) -> ListedCredential {
+        ListedCredential {
+            name: name.to_owned(),
+            content: Some(CredentialContent {
+                issuer: issuer.to_owned(),
+                subject: "system:serviceaccount:shop:orders".to_owned(),
+                audiences: vec![],
+            }),
+        }
+    }
+
+    fn binding(account: &str, recorded: &str) -> WorkloadIdentityBinding {
+        serde_yaml_ng::from_str(&format!(
+            "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: orders, namespace: shop}}, \
+             spec: {{identity: {{name: orders}}, serviceAccount: {{name: {account}}}}}, status: {{observedGeneration: 1, \
+             credentials: [{recorded}]}}}}"
+        ))
+        .unwrap()
+    }
+
+    fn found(listing: &[ListedCredential], bindings: &[&WorkloadIdentityBinding]) -> Vec<String> {
+        let issuer = Issuer::parse(ISSUER).unwrap();
+        let found = orphans(listing, &issuer, bindings, &BTreeSet::new());
+        found.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_credential_with_one_of_our_names_and_no_binding_is_an_orphan() {
+        let listing = [listed(OURS, ISSUER), listed(OTHER, ISSUER)];
+        assert_eq!(found(&listing, &[]), [OURS, OTHER]);
+        assert_eq!(found(&listing, &[&binding("orders", "")]), [OTHER]);
+        let recorded = format!(
+            "{{name: {OTHER}, resourceId: r, issuer: i, subject: s, audience: a, origin: Created}}"
+        );
+        assert_eq!(found(&listing, &[&binding("api", &recorded)]), [OURS]);
+    }
+
+    #[test]
+    fn what_a_binding_that_cannot_be_read_may_have_made_is_none() {
+        let (listing, issuer) = ([listed(OURS, ISSUER)], Issuer::parse(ISSUER).unwrap());
+        for (namespace, expected) in [("shop", 0), ("other", 1)] {
+            let unreadable = BTreeSet::from([namespace.to_owned()]);
+            let found = orphans(&listing, &issuer, &[], &unreadable);
+            assert_eq!(found.len(), expected, "{namespace}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_somebody_elses_is_none() {
+        let listing = [
+            listed(OURS, "https://oidc.example"),
+            listed("azwib-of-another-tool", ISSUER),
+            listed("azwib-shop-orders-99bb76e0", ISSUER),
+            listed("aks-identity-binding", ISSUER),
+            ListedCredential {
+                name: OURS.to_owned(),
+                content: None,
+            },
+        ];
+        assert!(found(&listing, &[]).is_empty());
+    }
+}

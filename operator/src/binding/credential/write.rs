@@ -1,0 +1,233 @@
+//! The credential: a place among those who write to the identity, the record, the write, and why one was refused.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azwib_crds::{CredentialOrigin, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
+
+use kube::ResourceExt;
+
+use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
+use crate::binding::applied::{Applied, AppliedCredential};
+use crate::binding::context::Context;
+use crate::binding::error::Error;
+use crate::binding::status;
+use crate::binding::write_status::write_status;
+use crate::ledger::decide::{Contender, Decision, Refusal, Situation, Standing, decide};
+use crate::ledger::{BindingRef, Freshness, Ledger, Look, Operation, Place, ReadError, Turn};
+use crate::runtime::deliberate::Bug;
+
+/// A listing that a write is decided on is no older than this.
+pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
+
+/// The claim that is made on an identity, among the others on it.
+pub(in crate::binding) struct Claimed {
+    pub(in crate::binding) contender: Contender,
+    pub(in crate::binding) contenders: Vec<Arc<Contender>>,
+    pub(in crate::binding) identity: ResolvedIdentity,
+}
+
+impl Claimed {
+    pub(in crate::binding) fn recorded(&self, origin: CredentialOrigin) -> RecordedCredential {
+        let claim = &self.contender.claim;
+        RecordedCredential {
+            name: claim.name.to_string(),
+            resource_id: self.identity.resource_id.clone(),
+            issuer: claim.issuer.to_string(),
+            subject: claim.subject.to_string(),
+            audience: claim.audience.to_string(),
+            origin,
+        }
+    }
+
+    pub(in crate::binding) fn adopted(&self, name: String) -> RecordedCredential {
+        RecordedCredential {
+            name,
+            ..self.recorded(CredentialOrigin::Adopted)
+        }
+    }
+
+    fn decide(
+        &self,
+        listing: &[ListedCredential],
+        promised: &BTreeSet<String>,
+        ctx: &Context,
+    ) -> Decision {
+        let situation = Situation {
+            listing,
+            contenders: &self.contenders,
+            promised,
+            limit: ctx.settings.credential_limit,
+        };
+        decide(&self.contender, &situation)
+    }
+}
+
+/// What came of the wish to write.
+pub(in crate::binding) enum Taken {
+    Place(Place),
+    /// The credential meanwhile stands as claimed.
+    InPlace(RecordedCredential),
+}
+
+/// Takes a place among those who write to the identity and decides again from a listing that no write of ours can have
+/// outdated since: one that is under way has its slot.
+pub(in crate::binding) async fn take_place(
+    ledger: &Arc<Ledger>,
+    claim: &Claimed,
+    ctx: &Context,
+) -> Result<Taken, Error> {
+    let applicant = claim.contender.applicant();
+    let mut place = ledger.place(&applicant, Operation::Put).await?;
+    let listing = ledger
+        .listing(applicant.binding(), Freshness::within(LISTING_FOR_WRITES))
+        .await
+        .map_err(|error| unlisted(error, ledger))?;
+    let name = &claim.contender.claim.name;
+    let decision = place.decide(name, |promised| {
+        claim.decide(&listing.credentials, promised, ctx)
+    });
+    match decision {
+        Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
+        Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
+        Decision::Create | Decision::Update => {
+            let look = if claim.contender.standing == Standing::Refused {
+                Look::Repeat
+            } else {
+                Look::First
+            };
+            place.admit(look)?;
+            Ok(Taken::Place(place))
+        }
+        Decision::Refuse(refusal) => {
+            drop(place);
+            Err(refused(refusal, ledger, &claim.contender))
+        }
+    }
+}
+
+/// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one. Not so where
+/// Azure has refused the claim for a reason of its own and there is a slot: it is tried at its own pace. Claims that are
+/// refused would wake one another for ever, and keep their identity throttled.
+pub(in crate::binding) fn refused(
+    refusal: Refusal,
+    ledger: &Arc<Ledger>,
+    contender: &Contender,
+) -> Error {
+    let is_limit = matches!(refusal, Refusal::LimitReached { .. });
+    let is_put_off = contender.standing == Standing::Refused && refusal.leaves_slot_to_others();
+    if is_limit && !is_put_off {
+        let all_in_use = matches!(refusal, Refusal::LimitReached { before: false, .. });
+        ledger.wait_for_slot(contender, all_in_use);
+    }
+    Error::Claim(refusal)
+}
+
+fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
+    match error {
+        ReadError::Azure { source, again } => Error::ListCredentials {
+            identity: ledger.id().to_string(),
+            source,
+            again,
+        },
+        ReadError::NotNow(why) => why.into(),
+    }
+}
+
+/// Writes to status which credential is about to be sent, with the resourceVersion that was read.
+///
+/// It fails for a binding that has changed or is gone, so a stale view of the cluster cannot make a credential; and
+/// whatever happens afterwards, cleanup knows what to look for. It is sent even where it changes nothing.
+pub(in crate::binding) async fn record(
+    claim: &Claimed,
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<WorkloadIdentityBinding, Error> {
+    let status = status::recording(
+        binding,
+        &claim.identity,
+        claim.recorded(CredentialOrigin::Pending),
+        ctx.issuer(),
+        &ctx.moment(Duration::ZERO),
+    );
+    // What becomes of it is not known before it is seen.
+    ctx.known_good.forget(&binding.uid().unwrap_or_default());
+    let written = write_status(binding, status.clone(), ctx).await?;
+    // From now on status knows the identity as it is.
+    ctx.events.identity_replaced(binding, &status);
+    Ok(written)
+}
+
+pub(in crate::binding) async fn put(
+    turn: Turn,
+    claimed: &Claimed,
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+    applied: &mut Applied,
+) -> Result<(), Error> {
+    let (ledger, claim) = (Arc::clone(turn.ledger()), &claimed.contender.claim);
+    match turn.put(&claim.name, &claim.content()).await {
+        Ok(_) => {
+            applied.credential =
+                AppliedCredential::InPlace(claimed.recorded(CredentialOrigin::Created));
+            Ok(())
+        }
+        Err(source) => {
+            if source.outcome_unknown() && !Bug::RecordWithdrawn.is_on() {
+                applied.credential = AppliedCredential::Unknown;
+            }
+            Err(explain(source, &ledger, claimed, binding, ctx).await)
+        }
+    }
+}
+
+/// Why Azure refused a write, from a read after it: other writers are faster, and some codes leave it open.
+async fn explain(
+    source: AzureError,
+    ledger: &Arc<Ledger>,
+    claim: &Claimed,
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Error {
+    let identity = claim.identity.resource_id.clone();
+    let who = BindingRef::of(binding);
+    match source.kind() {
+        AzureErrorKind::Refused
+        | AzureErrorKind::AccessDenied
+        | AzureErrorKind::Conflict
+        | AzureErrorKind::IssuerSubjectExists => {
+            match ledger.listing(&who, Freshness::now()).await {
+                Ok(listing) => {
+                    if let Decision::Refuse(refusal) =
+                        claim.decide(&listing.credentials, &ledger.promised(), ctx)
+                    {
+                        return refused(refusal, ledger, &claim.contender);
+                    }
+                }
+                // There is no time for that listing now, and there might never be: a further try would meet the same. What
+                // Azure has said is told.
+                Err(ReadError::NotNow(_)) => {}
+                // Whether there was no slot is not known, and so not what to say: the next pass finds out.
+                Err(error) => return unlisted(error, ledger),
+            }
+        }
+        AzureErrorKind::ParentNotFound => {
+            if let Err(ReadError::Azure { source, again }) =
+                ledger.identity(&who, Freshness::now()).await
+            {
+                return Error::ReadIdentity {
+                    identity,
+                    source,
+                    again,
+                };
+            }
+        }
+        _ => {}
+    }
+    Error::WriteCredential {
+        identity,
+        name: claim.contender.claim.name.clone(),
+        source,
+    }
+}

@@ -1,0 +1,97 @@
+//! Why an event is published.
+
+use crate::binding::status::reason::Reason;
+use k8s_controller::events::EventType;
+
+/// Why an event is published: the closed set of reasons, a stable interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventReason {
+    /// `Ready` has this reason now; or it would, had the binding not been good when last seen.
+    Ready(Reason),
+    IdentityReplaced,
+    CredentialLeft,
+    AccountLeft,
+    AccountAltered,
+    ForceDetached,
+}
+
+impl EventReason {
+    /// Every reason of an event: those that `Ready` can have, then what happens at the end of a binding.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Reason::ALL
+            .iter()
+            .filter(|reason| !reason.is_of_step_done())
+            .map(|reason| Self::Ready(*reason))
+            .chain([
+                Self::IdentityReplaced,
+                Self::CredentialLeft,
+                Self::AccountLeft,
+                Self::AccountAltered,
+                Self::ForceDetached,
+            ])
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready(reason) => reason.as_str(),
+            Self::IdentityReplaced => "IdentityReplaced",
+            Self::CredentialLeft => "CredentialLeft",
+            Self::AccountLeft => "AccountLeft",
+            Self::AccountAltered => "AccountAltered",
+            Self::ForceDetached => "ForceDetached",
+        }
+    }
+
+    /// `Normal` for progress and for what was asked for, `Warning` for what stops a binding or leaves something behind.
+    pub fn type_(self) -> EventType {
+        match self {
+            Self::Ready(
+                Reason::Succeeded
+                | Reason::ProvidedByOlderBinding
+                | Reason::Pending
+                | Reason::Propagating
+                | Reason::Creating
+                | Reason::WaitingForTurn
+                | Reason::WaitingForCredential
+                | Reason::Suspended
+                | Reason::CleanedUp,
+            )
+            | Self::AccountLeft => EventType::Normal,
+            _ => EventType::Warning,
+        }
+    }
+
+    /// What it means, in one line, as the reference of events prints it.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Ready(reason) => reason.description(),
+            Self::IdentityReplaced => {
+                "The managed identity was deleted and made again under the same id: it has another client id, and pods that \
+                 are running have to be restarted."
+            }
+            Self::CredentialLeft => {
+                "The binding went, and a credential that it recorded stays: it is not provably ours, or another issuer's."
+            }
+            Self::AccountLeft => {
+                "The binding went, the last of its ServiceAccount, and the account stays: the note says why."
+            }
+            Self::AccountAltered => {
+                "The binding went, and its ServiceAccount is not as azwib wrote it then: an admission policy or a webhook changes \
+                 that. The note has the values."
+            }
+            Self::ForceDetached => {
+                "The binding was let go as asked although its cleanup failed: what it made may be left, as the note says."
+            }
+        }
+    }
+
+    pub(super) fn action(self) -> &'static str {
+        match self {
+            Self::Ready(_) | Self::IdentityReplaced => "Reconcile",
+            Self::CredentialLeft
+            | Self::AccountLeft
+            | Self::AccountAltered
+            | Self::ForceDetached => "Delete",
+        }
+    }
+}

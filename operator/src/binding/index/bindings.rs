@@ -1,0 +1,227 @@
+//! The bindings of the watch, found by their account and by their identity without going through all of them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use kube::{Resource, ResourceExt};
+use kube_runtime::reflector::{ObjectRef, Store};
+use kube_runtime::watcher::Event;
+
+use super::files::{Index, References, Written};
+use super::found::{Found, Guarded, reference};
+use super::seen::digest;
+use crate::binding::credential::claims::Stake;
+use crate::binding::validate::Defaults;
+use crate::ledger::BindingRef;
+use crate::ledger::decide::{Contender, Standing};
+
+/// The store of the watch, and where its bindings stand.
+#[derive(Clone)]
+pub struct Bindings {
+    store: Store<Guarded>,
+    index: Arc<Mutex<Index>>,
+    defaults: Arc<Defaults>,
+}
+
+impl Bindings {
+    /// Over the store of a watch; [`Self::follow`] has to see the events of that watch.
+    pub fn new(store: Store<Guarded>, defaults: Defaults) -> Self {
+        Self {
+            store,
+            index: Arc::default(),
+            defaults: Arc::new(defaults),
+        }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Store<Guarded> {
+        &self.store
+    }
+
+    /// Takes an event of the watch in, after the store has.
+    pub fn follow(&self, event: &Event<Guarded>) {
+        let mut index = self.index();
+        match event {
+            Event::Init => index.listed.clear(),
+            Event::InitApply(binding) => {
+                index.listed.insert(reference(binding));
+                index.put(binding, &self.defaults);
+            }
+            Event::InitDone => index.keep_listed(),
+            Event::Apply(binding) => index.put(binding, &self.defaults),
+            Event::Delete(binding) => {
+                index.written.remove(&binding.uid().unwrap_or_default());
+                index.remove(&reference(binding));
+            }
+        }
+    }
+
+    /// Notes what a write of ours has made of a binding: until the watch shows it, that counts instead of what the store has.
+    pub fn wrote(&self, before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding) {
+        let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {
+            return;
+        };
+        let key =
+            ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
+        let mut index = self.index();
+        index.wrote(&BindingRef::of(after), after, &self.defaults.issuer);
+        let seen = self.store.get(&key);
+        if seen.as_ref().and_then(|it| it.resource_version()) == after.resource_version() {
+            // The watch was faster than the answer, and will not show it again.
+            index.written.remove(&uid);
+            return;
+        }
+        let mut outdated = match index.written.remove(&uid) {
+            Some(written) if written.latest.resource_version().as_ref() == Some(&version) => {
+                written.outdated
+            }
+            _ => vec![],
+        };
+        outdated.push(version);
+        let mut latest = after.clone();
+        latest.metadata.managed_fields = None;
+        let latest = Arc::new(latest);
+        index.written.insert(uid, Written { outdated, latest });
+        if let Some(latest) = seen.and_then(|seen| index.written_after(seen.meta())) {
+            index.stand(&latest, &self.defaults);
+        }
+    }
+
+    /// The binding as we know it: what the store has, unless that is older than a write of ours.
+    pub fn latest(&self, binding: Arc<WorkloadIdentityBinding>) -> Arc<WorkloadIdentityBinding> {
+        let written = self.index().written_after(&binding.metadata);
+        written.unwrap_or(binding)
+    }
+
+    /// The bindings that name this account, by name.
+    pub fn of_account(&self, namespace: &str, service_account: &str) -> Vec<Found> {
+        let account = (namespace.to_owned(), service_account.to_owned());
+        let found = self.index().by_account.get(&account).cloned();
+        self.get(found)
+    }
+
+    /// The identities that bindings have to do with.
+    pub fn identities(&self) -> Vec<ManagedIdentityId> {
+        let index = self.index();
+        let ids = index.by_identity.keys();
+        ids.filter_map(|id| ManagedIdentityId::parse(id).ok())
+            .collect()
+    }
+
+    /// Whether any binding has to do with this identity.
+    pub fn has_identity(&self, identity: &ManagedIdentityId) -> bool {
+        self.index().by_identity.contains_key(identity.key())
+    }
+
+    /// The bindings that have to do with this identity, by namespace and name.
+    pub fn of_identity(&self, identity: &ManagedIdentityId) -> Vec<Found> {
+        let found = self.index().by_identity.get(identity.key()).cloned();
+        self.get(found)
+    }
+
+    /// The claims at the front of this identity's line, at most so many.
+    pub fn front_of_line(&self, identity: &ManagedIdentityId, most: usize) -> Vec<Arc<Contender>> {
+        let index = self.index();
+        let claims = index.claims.get(identity.key());
+        claims.map(|claims| claims.front(most)).unwrap_or_default()
+    }
+
+    /// Whether this binding stands in the line of its identity, before others.
+    pub fn is_in_line(&self, who: &BindingRef) -> bool {
+        let index = self.index();
+        let Some(Stake::Live {
+            identity,
+            claim: Some(claim),
+            ..
+        }) = index.stakes.get(who)
+        else {
+            return false;
+        };
+        let claims = index.claims.get(identity);
+        claim.standing != Standing::Refused && claims.is_some_and(|claims| claims.has(claim))
+    }
+
+    /// Whether a binding other than this one is being deleted and has a credential on this identity still on record.
+    pub fn is_deletion_pending(&self, identity: &ManagedIdentityId, except: &BindingRef) -> bool {
+        let index = self.index();
+        let claims = index.claims.get(identity.key());
+        claims.is_some_and(|claims| claims.is_departed_from(except))
+    }
+
+    /// The namespaces in which a binding cannot be read.
+    pub fn namespaces_with_unreadable(&self) -> BTreeSet<String> {
+        let index = self.index();
+        let namespaces = index.unreadable.iter();
+        namespaces.map(|it| it.namespace.clone()).collect()
+    }
+
+    fn get(&self, found: Option<References>) -> Vec<Found> {
+        let stored: Vec<_> = found
+            .into_iter()
+            .flatten()
+            .filter_map(|found| {
+                let BindingRef { namespace, name } = &*found;
+                self.store.get(&ObjectRef::new(name).within(namespace))
+            })
+            .collect();
+        let index = self.index();
+        let found = |stored: Arc<Guarded>| match index.written_after(stored.meta()) {
+            Some(latest) => Found::Written(latest),
+            None => Found::Stored(stored),
+        };
+        stored.into_iter().map(found).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn claims_built(&self) -> usize {
+        self.index().claims_built
+    }
+
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bindings {
+    /// How many statuses this binding was given by others: a change of that is a reason to look at it.
+    pub fn statuses_of_others(&self, binding: &BindingRef) -> u32 {
+        let index = self.index();
+        let filed = index.filed.get(binding);
+        filed.map_or(0, |filed| filed.seen.others())
+    }
+
+    /// Whether a status of this binding, as this process has seen it, has recorded a credential of its own.
+    pub fn has_recorded(&self, binding: &BindingRef, uid: &str) -> bool {
+        let index = self.index();
+        let filed = index.filed.get(binding);
+        filed.is_some_and(|filed| filed.seen.has_recorded(uid))
+    }
+
+    /// Notes that a status of ours is being written, until what this gives is dropped.
+    pub fn sending(&self, binding: &WorkloadIdentityBinding) -> BeingSent<'_> {
+        let (uid, status) = (binding.uid().unwrap_or_default(), digest(binding));
+        self.index().sending.begin(uid.clone(), status);
+        BeingSent {
+            bindings: self,
+            uid,
+            status,
+        }
+    }
+}
+
+/// A status that is being written.
+pub struct BeingSent<'a> {
+    bindings: &'a Bindings,
+    uid: String,
+    status: u64,
+}
+
+impl Drop for BeingSent<'_> {
+    fn drop(&mut self) {
+        self.bindings.index().sending.end(&self.uid, self.status);
+    }
+}
+
+#[cfg(test)]
+mod tests;

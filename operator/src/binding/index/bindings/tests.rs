@@ -1,0 +1,235 @@
+use azwib_crds::Issuer;
+use kube_runtime::reflector::store;
+use kube_runtime::reflector::store::Writer;
+
+use kube::core::DeserializeGuard;
+
+use super::*;
+
+const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
+
+fn bindings() -> (Bindings, Writer<Guarded>) {
+    let (store, writer) = store();
+    let defaults = Defaults {
+        issuer: Issuer::parse("https://oidc.example/").unwrap(),
+        subscription: None,
+        resource_group: None,
+    };
+    (Bindings::new(store, defaults), writer)
+}
+
+fn binding(name: &str, account: &str, identity: &str, status: &str) -> Guarded {
+    serde_yaml_ng::from_str(&format!(
+        "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: {name}, namespace: shop}}, \
+         spec: {{identity: {{resourceId: {ID}{identity}}}, serviceAccount: {{name: {account}}}}}, status: {status}}}"
+    ))
+    .unwrap()
+}
+
+fn names(found: Vec<Found>) -> Vec<String> {
+    found
+        .iter()
+        .map(|binding| binding.readable().unwrap().name_any())
+        .collect()
+}
+
+fn of(bindings: &Bindings, identity: &str) -> Vec<String> {
+    let id = ManagedIdentityId::parse(&format!("{ID}{identity}")).unwrap();
+    names(bindings.of_identity(&id))
+}
+
+fn see(bindings: &Bindings, writer: &mut Writer<Guarded>, event: Event<Guarded>) {
+    writer.apply_watcher_event(&event);
+    bindings.follow(&event);
+}
+
+#[test]
+fn bindings_are_found_by_their_account_and_by_their_identity_in_any_case() {
+    let (bindings, mut writer) = bindings();
+    for (name, account, identity) in [
+        ("b", "orders", "one"),
+        ("a", "orders", "two"),
+        ("c", "api", "ONE"),
+    ] {
+        let event = Event::Apply(binding(name, account, identity, "null"));
+        see(&bindings, &mut writer, event);
+    }
+    assert_eq!(names(bindings.of_account("shop", "orders")), ["a", "b"]);
+    assert!(bindings.of_account("other", "orders").is_empty());
+    assert_eq!(of(&bindings, "one"), ["b", "c"]);
+    assert_eq!(of(&bindings, "two"), ["a"]);
+}
+
+#[test]
+fn a_binding_is_found_by_the_identity_of_its_record_as_well() {
+    let (bindings, mut writer) = bindings();
+    let status = format!(
+        "{{observedGeneration: 1, credentials: [{{name: n, resourceId: {ID}old, issuer: i, subject: s, audience: a, \
+         origin: Created}}]}}"
+    );
+    let event = Event::Apply(binding("a", "orders", "new", &status));
+    see(&bindings, &mut writer, event);
+    assert_eq!(
+        (of(&bindings, "old"), of(&bindings, "new")),
+        (vec!["a".to_owned()], vec!["a".to_owned()])
+    );
+    let event = Event::Apply(binding("a", "orders", "new", "null"));
+    see(&bindings, &mut writer, event);
+    assert!(of(&bindings, "old").is_empty(), "its record is gone");
+}
+
+#[test]
+fn what_is_deleted_or_missing_from_a_new_list_is_not_found() {
+    let (bindings, mut writer) = bindings();
+    for name in ["a", "b", "c"] {
+        let event = Event::Apply(binding(name, "orders", "one", "null"));
+        see(&bindings, &mut writer, event);
+    }
+    let event = Event::Delete(binding("b", "orders", "one", "null"));
+    see(&bindings, &mut writer, event);
+    assert_eq!(of(&bindings, "one"), ["a", "c"]);
+    for event in [
+        Event::Init,
+        Event::InitApply(binding("c", "orders", "one", "null")),
+        Event::InitDone,
+    ] {
+        see(&bindings, &mut writer, event);
+    }
+    assert_eq!(of(&bindings, "one"), ["c"]);
+    assert_eq!(bindings.index().filed.len(), 1);
+}
+
+fn version(binding: Guarded, version: &str) -> WorkloadIdentityBinding {
+    let mut binding = binding.0.unwrap();
+    binding.metadata.uid = Some("uid".to_owned());
+    binding.metadata.resource_version = Some(version.to_owned());
+    binding
+}
+
+#[test]
+fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
+    let (bindings, mut writer) = bindings();
+    let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
+    let latest = |bindings: &Bindings, seen: &str| {
+        bindings
+            .latest(Arc::new(at(seen)))
+            .resource_version()
+            .unwrap()
+    };
+    bindings.wrote(&at("1"), &at("2"));
+    bindings.wrote(&at("2"), &at("3"));
+    assert_eq!(latest(&bindings, "1"), "3");
+    assert_eq!(latest(&bindings, "2"), "3");
+    assert_eq!(latest(&bindings, "4"), "4", "somebody else wrote since");
+    for (shown, then) in [("2", "3"), ("3", "1")] {
+        let event = Event::Apply(DeserializeGuard(Ok(at(shown))));
+        see(&bindings, &mut writer, event);
+        assert_eq!(latest(&bindings, "1"), then, "after {shown}");
+    }
+    assert!(bindings.index().written.is_empty());
+}
+
+#[test]
+fn a_write_of_ours_that_the_watch_has_shown_already_is_not_kept() {
+    let (bindings, mut writer) = bindings();
+    let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
+    bindings.wrote(&at("1"), &at("2"));
+    let event = Event::Apply(DeserializeGuard(Ok(at("3"))));
+    see(&bindings, &mut writer, event);
+    bindings.wrote(&at("2"), &at("3"));
+    assert!(bindings.index().written.is_empty());
+}
+
+#[test]
+fn it_is_known_where_a_binding_cannot_be_read_and_until_when() {
+    let (bindings, mut writer) = bindings();
+    let unreadable = || {
+        serde_yaml_ng::from_str(
+            "{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {name: a, namespace: shop}, \
+             spec: {identity: 7}}",
+        )
+        .unwrap()
+    };
+    let known = |bindings: &Bindings| Vec::from_iter(bindings.namespaces_with_unreadable());
+    let readable = || binding("a", "orders", "one", "null");
+    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    assert_eq!(known(&bindings), ["shop"]);
+    see(&bindings, &mut writer, Event::Apply(readable()));
+    assert!(known(&bindings).is_empty());
+    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    see(&bindings, &mut writer, Event::Delete(unreadable()));
+    assert!(known(&bindings).is_empty());
+    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    see(&bindings, &mut writer, Event::Init);
+    see(&bindings, &mut writer, Event::InitDone);
+    assert!(known(&bindings).is_empty(), "a new list does not name it");
+}
+
+/// A version of a binding with this status.
+fn saying(number: &str, status: &str) -> WorkloadIdentityBinding {
+    version(binding("a", "orders", "one", status), number)
+}
+
+#[test]
+fn a_status_of_somebody_else_is_told_from_one_of_ours_whichever_comes_first() {
+    let (bindings, mut writer) = bindings();
+    let mut others = |bindings: &Bindings, shown: &WorkloadIdentityBinding| {
+        let event = Event::Apply(DeserializeGuard(Ok(shown.clone())));
+        see(bindings, &mut writer, event);
+        bindings.statuses_of_others(&BindingRef::of(shown))
+    };
+    let (first, second) = ("{observedGeneration: 1}", "{observedGeneration: 2}");
+    assert_eq!(others(&bindings, &saying("1", "null")), 0, "the first look");
+    // The answer comes first, then the events of both writes.
+    bindings.wrote(&saying("1", "null"), &saying("2", first));
+    bindings.wrote(&saying("2", first), &saying("3", second));
+    assert_eq!(others(&bindings, &saying("2", first)), 0);
+    assert_eq!(others(&bindings, &saying("3", second)), 0);
+    // The event comes before the answer.
+    let sending = bindings.sending(&saying("3", first));
+    assert_eq!(others(&bindings, &saying("4", first)), 0);
+    bindings.wrote(&saying("3", second), &saying("4", first));
+    drop(sending);
+    // Something else than the status changed.
+    assert_eq!(others(&bindings, &saying("5", first)), 0);
+    // Another writer's condition is nothing of ours.
+    let condition = "{type: example.com/Audited, status: 'True', reason: r, message: m, lastTransitionTime: '2026-01-02T03:04:05Z'}";
+    let audited = format!("{{observedGeneration: 1, conditions: [{condition}]}}");
+    assert_eq!(others(&bindings, &saying("6", &audited)), 0);
+    // An older status, an empty one, none.
+    for (number, status) in [("7", second), ("8", "{}"), ("9", "null")] {
+        assert!(others(&bindings, &saying(number, status)) > 0, "{status}");
+    }
+    assert_eq!(others(&bindings, &saying("10", "null")), 3);
+}
+
+#[test]
+fn a_credential_once_recorded_is_remembered_for_as_long_as_its_binding_is_there() {
+    let (bindings, mut writer) = bindings();
+    let who = BindingRef {
+        namespace: "shop".to_owned(),
+        name: "a".to_owned(),
+    };
+    let issuer = Issuer::parse("https://oidc.example/").unwrap();
+    let name = azwib_crds::CredentialName::derive(&issuer, "shop", "orders");
+    let recording = |issuer: &str| {
+        format!(
+            "{{credentials: [{{name: {name}, resourceId: {ID}one, issuer: '{issuer}', subject: s, audience: a, \
+             origin: Pending}}]}}"
+        )
+    };
+    for (number, status, remembered) in [
+        ("1", "{}".to_owned(), false),
+        ("2", recording("https://other.example/"), false),
+        ("3", recording("https://oidc.example/"), true),
+        ("4", "{}".to_owned(), true),
+    ] {
+        let event = Event::Apply(DeserializeGuard(Ok(saying(number, &status))));
+        see(&bindings, &mut writer, event);
+        assert_eq!(bindings.has_recorded(&who, "uid"), remembered, "{status}");
+    }
+    assert!(!bindings.has_recorded(&who, "another of its name"));
+    let gone = Event::Delete(DeserializeGuard(Ok(saying("5", "{}"))));
+    see(&bindings, &mut writer, gone);
+    assert!(!bindings.has_recorded(&who, "uid"));
+}

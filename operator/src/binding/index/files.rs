@@ -1,0 +1,309 @@
+//! Where each binding is found: the maps of the index, and what they take in.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use azwib_crds::{Issuer, ManagedIdentityId, WorkloadIdentityBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+
+use super::found::{Guarded, reference};
+use super::line::Claims;
+use super::seen::{Seen, Sending};
+use crate::binding::credential::claims::{Account, Stake, stake};
+use crate::binding::status::believed::records_own;
+use crate::binding::validate::{Defaults, identity_id, service_account_name};
+use crate::ledger::BindingRef;
+use crate::runtime::deliberate::Bug;
+
+/// Bindings in order.
+pub(super) type References = Vec<Arc<BindingRef>>;
+
+/// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) filed: HashMap<Arc<BindingRef>, Filed>,
+    pub(super) by_account: HashMap<Arc<Account>, References>,
+    pub(super) by_identity: HashMap<Arc<str>, References>,
+    /// What each binding means to the others on its identity.
+    pub(super) stakes: HashMap<Arc<BindingRef>, Stake>,
+    pub(super) claims: HashMap<Arc<str>, Claims>,
+    /// Our last writes that the watch has not shown yet, by UID.
+    pub(super) written: HashMap<String, Written>,
+    /// Our writes of a status that have no answer yet.
+    pub(super) sending: Sending,
+    /// Those that cannot be read.
+    pub(super) unreadable: BTreeSet<BindingRef>,
+    /// Those of a list that is under way: what it does not name is gone once it is done.
+    pub(super) listed: BTreeSet<BindingRef>,
+    /// How many claims were made of bindings: a pass makes none.
+    #[cfg(test)]
+    pub(super) claims_built: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    /// The versions that it came from.
+    pub(super) outdated: Vec<String>,
+    pub(super) latest: Arc<WorkloadIdentityBinding>,
+}
+
+impl Written {
+    /// Whether this version is of our making, or was looked at before we wrote.
+    fn made(&self, version: &String) -> bool {
+        self.outdated.contains(version) || self.latest.resource_version().as_ref() == Some(version)
+    }
+}
+
+/// What is kept of one binding.
+#[derive(Debug)]
+pub(super) struct Filed {
+    pub(super) keys: Keys,
+    pub(super) seen: Seen,
+}
+
+/// What one binding is found by.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    pub(super) account: Arc<Account>,
+    /// What its spec names, what its status has resolved, and where its credentials are.
+    pub(super) identities: Vec<Arc<str>>,
+}
+
+impl Index {
+    /// What is known of this binding's statuses once this version was seen; None where nothing was before.
+    pub(super) fn look(
+        &self,
+        reference: &BindingRef,
+        binding: &Guarded,
+        issuer: &Issuer,
+    ) -> Option<Seen> {
+        let mut seen = self.filed.get(reference)?.seen;
+        let binding = binding.0.as_ref().ok()?;
+        let uid = binding.uid().unwrap_or_default();
+        let version = binding.resource_version().unwrap_or_default();
+        let is_ours = |status| {
+            self.sending.contains(&uid, status)
+                || self
+                    .written
+                    .get(&uid)
+                    .is_some_and(|written| written.made(&version))
+                || Bug::ForeignStatusUnseen.is_on()
+        };
+        seen.look(binding, records_own(binding, issuer), is_ours);
+        Some(seen)
+    }
+
+    /// Takes in what a write of ours has made of a binding's status.
+    pub(super) fn wrote(
+        &mut self,
+        reference: &BindingRef,
+        after: &WorkloadIdentityBinding,
+        issuer: &Issuer,
+    ) {
+        if let Some(filed) = self.filed.get_mut(reference) {
+            filed.seen.look(after, records_own(after, issuer), |_| true);
+        }
+    }
+
+    pub(super) fn put(&mut self, binding: &Guarded, defaults: &Defaults) {
+        let reference = reference(binding);
+        let seen = self.look(&reference, binding, &defaults.issuer);
+        self.see(binding);
+        // One that cannot be read any more counts for nothing.
+        let Ok(binding) = &binding.0 else {
+            self.remove(&reference);
+            self.unreadable.insert(reference);
+            return;
+        };
+        let latest = self.written_after(&binding.metadata);
+        let mut keys = keys(binding, defaults);
+        let seen =
+            seen.unwrap_or_else(|| Seen::first(binding, records_own(binding, &defaults.issuer)));
+        match self.filed.get_mut(&reference) {
+            Some(filed) if filed.keys == keys => filed.seen = seen,
+            _ => {
+                self.remove(&reference);
+                let reference = Arc::new(reference);
+                keys.account = file_under(&mut self.by_account, keys.account, &reference);
+                for identity in &mut keys.identities {
+                    *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
+                }
+                self.filed.insert(reference, Filed { keys, seen });
+            }
+        }
+        self.stand(latest.as_deref().unwrap_or(binding), defaults);
+    }
+
+    /// Takes note of what a binding means to the others on its identity.
+    pub(super) fn stand(&mut self, binding: &WorkloadIdentityBinding, defaults: &Defaults) {
+        let reference = BindingRef::of(binding);
+        let stake = stake(binding, defaults);
+        #[cfg(test)]
+        {
+            self.claims_built += 1;
+        }
+        if self.stakes.get(&reference) == stake.as_ref() {
+            return;
+        }
+        self.withdraw(&reference);
+        let (Some(stake), Some((reference, _))) = (stake, self.filed.get_key_value(&reference))
+        else {
+            return;
+        };
+        let reference = Arc::clone(reference);
+        match &stake {
+            Stake::Live {
+                identity,
+                account,
+                rank,
+                claim,
+            } => {
+                let claims = self.claims.entry(Arc::clone(identity)).or_default();
+                claims.put(account, rank, claim.as_ref());
+            }
+            Stake::Departing { identities } => {
+                for identity in identities {
+                    let claims = self.claims.entry(Arc::clone(identity)).or_default();
+                    claims.depart(&reference);
+                }
+            }
+        }
+        self.stakes.insert(reference, stake);
+    }
+
+    /// A binding means nothing to others any more.
+    fn withdraw(&mut self, reference: &BindingRef) {
+        let Some(stake) = self.stakes.remove(reference) else {
+            return;
+        };
+        let identities = match &stake {
+            Stake::Live { identity, .. } => std::slice::from_ref(identity),
+            Stake::Departing { identities } => identities,
+        };
+        for identity in identities {
+            let Some(claims) = self.claims.get_mut(identity) else {
+                continue;
+            };
+            match &stake {
+                Stake::Live { account, rank, .. } => claims.take(account, rank),
+                Stake::Departing { .. } => claims.have_departed(reference),
+            }
+            if claims.is_empty() {
+                self.claims.remove(identity);
+            }
+        }
+    }
+
+    /// What a write of ours has made of the binding since this version of it.
+    pub(super) fn written_after(
+        &self,
+        version: &ObjectMeta,
+    ) -> Option<Arc<WorkloadIdentityBinding>> {
+        let written = self.written.get(version.uid.as_deref()?)?;
+        let outdated = written
+            .outdated
+            .contains(version.resource_version.as_ref()?);
+        outdated.then(|| Arc::clone(&written.latest))
+    }
+
+    /// Forgets a write of ours that the watch shows, or that somebody else's has overtaken.
+    fn see(&mut self, binding: &Guarded) {
+        let uid = binding.uid().unwrap_or_default();
+        let version = binding.resource_version().unwrap_or_default();
+        if self
+            .written
+            .get(&uid)
+            .is_some_and(|written| !written.outdated.contains(&version))
+        {
+            self.written.remove(&uid);
+        }
+    }
+
+    pub(super) fn remove(&mut self, reference: &BindingRef) {
+        self.unreadable.remove(reference);
+        self.withdraw(reference);
+        let Some(filed) = self.filed.remove(reference) else {
+            return;
+        };
+        let Keys {
+            account,
+            identities,
+        } = filed.keys;
+        take_out(&mut self.by_account, &account, reference);
+        for identity in identities {
+            take_out(&mut self.by_identity, &identity, reference);
+        }
+    }
+
+    pub(super) fn keep_listed(&mut self) {
+        let listed = std::mem::take(&mut self.listed);
+        self.unreadable.retain(|known| listed.contains(known));
+        let gone: Vec<_> = self
+            .filed
+            .keys()
+            .filter(|known| !listed.contains(&***known))
+            .cloned()
+            .collect();
+        for reference in gone {
+            self.remove(&reference);
+        }
+    }
+}
+
+/// Files a binding under a key; gives the key as the map has it.
+fn file_under<K: Hash + Eq + ?Sized>(
+    map: &mut HashMap<Arc<K>, References>,
+    key: Arc<K>,
+    reference: &Arc<BindingRef>,
+) -> Arc<K> {
+    let entry = map.entry(key);
+    let key = Arc::clone(entry.key());
+    let found = entry.or_default();
+    if let Err(place) = found.binary_search(reference) {
+        found.insert(place, Arc::clone(reference));
+    }
+    key
+}
+
+fn take_out<K: Hash + Eq + ?Sized>(
+    map: &mut HashMap<Arc<K>, References>,
+    key: &Arc<K>,
+    reference: &BindingRef,
+) {
+    if let Some(found) = map.get_mut(key) {
+        if let Ok(place) = found.binary_search_by(|found| (**found).cmp(reference)) {
+            found.remove(place);
+        }
+        if found.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
+    let status = binding.status.as_ref();
+    let resolved = status.and_then(|status| status.identity.as_ref());
+    let recorded = status
+        .into_iter()
+        .flat_map(|status| status.credentials.iter());
+    let in_status = resolved
+        .map(|identity| &identity.resource_id)
+        .into_iter()
+        .chain(recorded.map(|credential| &credential.resource_id))
+        .filter_map(|id| ManagedIdentityId::parse(id).ok());
+    let identities: BTreeSet<_> = identity_id(&binding.spec.identity, defaults)
+        .ok()
+        .into_iter()
+        .chain(in_status)
+        .map(|id| Arc::from(id.key()))
+        .collect();
+    Keys {
+        account: Arc::new((
+            binding.namespace().unwrap_or_default(),
+            service_account_name(binding),
+        )),
+        identities: identities.into_iter().collect(),
+    }
+}

@@ -1,0 +1,118 @@
+//! The claims on one identity, in the order in which they are served.
+//!
+//! They are kept as its bindings change: a change moves one claim, and no pass has to look at all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::binding::credential::claims::Account;
+use crate::ledger::decide::Contender;
+use crate::ledger::{BindingRef, Rank};
+
+/// What the bindings of one identity claim.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// The live ones by their account, oldest first, and what each would claim.
+    accounts: BTreeMap<Arc<Account>, BTreeMap<Rank, Option<Arc<Contender>>>>,
+    line: BTreeSet<InLine>,
+    departing: BTreeSet<Arc<BindingRef>>,
+}
+
+/// A claim, in the order of its place.
+#[derive(Debug)]
+struct InLine(Arc<Contender>);
+
+impl Ord for InLine {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.place().cmp(&other.0.place())
+    }
+}
+
+impl PartialOrd for InLine {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for InLine {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for InLine {}
+
+impl Claims {
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.departing.is_empty()
+    }
+
+    /// The first of the line, at most so many.
+    pub(super) fn front(&self, most: usize) -> Vec<Arc<Contender>> {
+        let front = self.line.iter().take(most);
+        front.map(|claim| Arc::clone(&claim.0)).collect()
+    }
+
+    /// Whether this claim is in the line, and not that of an older binding of its account.
+    pub(super) fn has(&self, claim: &Arc<Contender>) -> bool {
+        self.line.contains(&InLine(Arc::clone(claim)))
+    }
+
+    /// Whether a binding other than this one is being deleted and has a credential on the identity still on record.
+    pub(super) fn is_departed_from(&self, except: &BindingRef) -> bool {
+        self.departing.iter().any(|it| **it != *except)
+    }
+
+    pub(super) fn depart(&mut self, who: &Arc<BindingRef>) {
+        self.departing.insert(Arc::clone(who));
+    }
+
+    pub(super) fn have_departed(&mut self, who: &BindingRef) {
+        self.departing.remove(who);
+    }
+
+    /// A live binding comes.
+    pub(super) fn put(
+        &mut self,
+        account: &Arc<Account>,
+        rank: &Rank,
+        claim: Option<&Arc<Contender>>,
+    ) {
+        let bindings = self.accounts.entry(Arc::clone(account)).or_default();
+        let before = of_oldest(bindings);
+        bindings.insert(rank.clone(), claim.cloned());
+        let after = of_oldest(bindings);
+        self.exchange(before, after);
+    }
+
+    /// One that was live is so no more.
+    pub(super) fn take(&mut self, account: &Arc<Account>, rank: &Rank) {
+        let Some(bindings) = self.accounts.get_mut(account) else {
+            return;
+        };
+        let before = of_oldest(bindings);
+        bindings.remove(rank);
+        let after = of_oldest(bindings);
+        if bindings.is_empty() {
+            self.accounts.remove(account);
+        }
+        self.exchange(before, after);
+    }
+
+    fn exchange(&mut self, before: Option<Arc<Contender>>, after: Option<Arc<Contender>>) {
+        if let Some(before) = before {
+            self.line.remove(&InLine(before));
+        }
+        if let Some(after) = after {
+            self.line.insert(InLine(after));
+        }
+    }
+}
+
+/// The claim of the oldest: while that makes none, no younger one of the same account does.
+fn of_oldest(bindings: &BTreeMap<Rank, Option<Arc<Contender>>>) -> Option<Arc<Contender>> {
+    bindings.first_key_value()?.1.clone()
+}
+
+#[cfg(test)]
+mod tests;

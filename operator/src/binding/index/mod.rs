@@ -1,0 +1,11 @@
+//! The bindings of the watch, found by their account and by their identity without going through all of them.
+
+mod bindings;
+mod files;
+mod found;
+mod line;
+mod seen;
+
+pub use bindings::{BeingSent, Bindings};
+pub(super) use found::reference;
+pub use found::{Found, Guarded, readable, slim};

@@ -1,0 +1,239 @@
+//! One pass over a binding, whatever state it is in.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azwib_crds::WorkloadIdentityBinding;
+use kube::ResourceExt;
+
+use super::applied::Applied;
+use super::apply::apply;
+use super::calls::CallFailed;
+use super::cleanup::{self, Cleaned, Stage, Stopped};
+use super::context::Context;
+use super::error::Error;
+use super::failed::{Failed, Next};
+use super::finalizer::{self, Due};
+use super::next_try::{Pass, conclude, tell_what_it_waits_for};
+use super::requests::News;
+use super::status::believed::believed;
+use super::validate::{self, Desired};
+use super::write_status::write_status;
+use super::{observe, plan, status};
+use crate::kubeutil::answers::Answer;
+use crate::ledger::BindingRef;
+use crate::runtime::deliberate::Bug;
+
+/// One pass over a binding, whatever state it is in.
+pub async fn reconcile(
+    binding: Arc<WorkloadIdentityBinding>,
+    ctx: Arc<Context>,
+) -> Result<Next, Failed> {
+    if let Some(wait) = fought_over(&binding, &ctx) {
+        return Ok(Some(wait));
+    }
+    let binding = ctx.bindings.latest(binding);
+    match finalizer::due(&binding.metadata) {
+        Due::Finalizer => match put_on_finalizer(&binding, &ctx).await {
+            // It comes as an event.
+            Ok(next) => Ok(next),
+            Err(failed) if failed.is_422() && Bug::RefusedFinalizerDropped.is_on() => Ok(None),
+            Err(failed) => {
+                let error = Error::from(failed);
+                conclude(Pass::stopped(&binding, &error, &ctx), Some(error), &ctx).await
+            }
+        },
+        Due::Convergence => converge(&binding, &ctx).await,
+        Due::Cleanup => remove(&binding, &ctx).await,
+        Due::Nothing => Ok(None),
+    }
+}
+
+/// Puts the finalizer on. Where somebody takes it off again and again, that is done every quarter of a minute only.
+async fn put_on_finalizer(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<Next, CallFailed> {
+    let uid = binding.uid().unwrap_or_default();
+    if let Some(wait) = ctx.taken_off.wait_for_next(&uid) {
+        if ctx.told.is_news(&uid, "taken off") {
+            tracing::warn!(
+                binding = binding.name_any(),
+                namespace = binding.namespace().unwrap_or_default(),
+                "somebody takes the finalizer off the binding again and again: it is put on every quarter of a minute"
+            );
+        }
+        return Ok(Some(wait));
+    }
+    finalizer::add(&binding.metadata, &ctx.client).await?;
+    Ok(None)
+}
+
+/// How long a pass has to wait since somebody else writes the status of the binding again and again.
+fn fought_over(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Duration> {
+    let uid = binding.uid().unwrap_or_default();
+    let others = ctx.bindings.statuses_of_others(&BindingRef::of(binding));
+    let wait = ctx.overwritten.wait(&uid, others)?;
+    if ctx.told.is_news(&uid, "overwritten") {
+        tracing::warn!(
+            binding = binding.name_any(),
+            namespace = binding.namespace().unwrap_or_default(),
+            "somebody else writes the status of the binding again and again: it is put right every quarter of a minute"
+        );
+    }
+    Some(wait)
+}
+
+/// Makes what the binding asks for true, and says how far that went.
+async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
+    let news = ctx.requests.see(stored);
+    let believed = believed(stored, &ctx.settings.defaults);
+    if believed.spec.suspend {
+        // It stands before nobody while that is so.
+        ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
+        let believed = observe::without_missing_account(&believed, ctx).await;
+        return conclude(Pass::suspended(&believed, ctx).of(stored), None, ctx).await;
+    }
+    let taken_up = match news {
+        News::Nothing => None,
+        News::Start | News::Request => take_up(&believed, news, ctx).await?,
+    };
+    let (stored, believed) = match &taken_up {
+        Some(written) => (written, Cow::Borrowed(written)),
+        None => (stored, believed),
+    };
+    let binding = match observe::own_again(&believed, ctx).await {
+        Ok(None) => match observe::as_known_good(&believed, ctx).await {
+            None => believed,
+            Some(known) => Cow::Owned(known),
+        },
+        Ok(Some(own)) => Cow::Owned(own),
+        Err(error) => {
+            let believed = observe::without_missing_account(&believed, ctx).await;
+            let pass = Pass::stopped(&believed, &error, ctx).of(stored);
+            return conclude(pass, Some(error), ctx).await;
+        }
+    };
+    let binding = &*binding;
+    match pass(binding, ctx).await {
+        Ok((desired, applied)) => {
+            let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
+                && observe::was_good(binding, &desired);
+            let report = status::of_applied(binding, &applied, ctx.issuer(), keep);
+            let Applied {
+                recorded,
+                error,
+                account,
+                ..
+            } = applied;
+            let latest = recorded.as_ref().unwrap_or(binding);
+            let latest = match account {
+                Some(_) => Cow::Borrowed(latest),
+                None => observe::without_missing_account(latest, ctx).await,
+            };
+            let pass = Pass {
+                binding,
+                latest: &latest,
+                report,
+                kept: keep,
+                mistaken: None,
+            };
+            conclude(pass.of(stored), error, ctx).await
+        }
+        Err(error) => {
+            let good = || {
+                let desired = validate::validate(binding, &ctx.settings.defaults);
+                desired.is_ok_and(|desired| observe::was_good(binding, &desired))
+            };
+            if error.is_disturbance() && good() {
+                return conclude(Pass::kept(binding).of(stored), Some(error), ctx).await;
+            }
+            let binding = observe::without_missing_account(binding, ctx).await;
+            let pass = Pass::stopped(&binding, &error, ctx);
+            conclude(pass.of(stored), Some(error), ctx).await
+        }
+    }
+}
+
+/// Takes `Stalled` off before a look that somebody asked for: who waits for what comes of it would take it for that. Its
+/// reason has to stand anew, unless it is only the operator that has.
+async fn take_up(
+    binding: &WorkloadIdentityBinding,
+    news: News,
+    ctx: &Context,
+) -> Result<Option<WorkloadIdentityBinding>, Failed> {
+    let moment = ctx.moment(Duration::ZERO);
+    let Some((status, reason)) = status::taken_up(binding, &moment) else {
+        return Ok(None);
+    };
+    let uid = binding.uid().unwrap_or_default();
+    let written = match write_status(binding, status, ctx).await {
+        Ok(written) => Some(written),
+        Err(failed) if failed.answer() == Answer::Race => {
+            ctx.requests.see_again(binding);
+            return Err(ctx.failed(&uid, failed.into()));
+        }
+        // Where no status is taken, the one that the look ends with tells of that.
+        Err(_) => None,
+    };
+    if news == News::Start {
+        let stood = status::stalls_after(reason, &moment).unwrap_or_default();
+        ctx.attempts.resume(&uid, reason.as_str(), stood);
+    } else {
+        ctx.attempts.forget(&uid);
+    }
+    Ok(written)
+}
+
+async fn pass(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<(Desired, Applied), Error> {
+    let desired = validate::validate(binding, &ctx.settings.defaults)?;
+    let observed = observe::observe(binding, &desired, ctx).await?;
+    let plan = plan::plan(observed, &desired, ctx.settings.credential_limit);
+    let applied = apply(plan, binding, &desired, ctx).await;
+    Ok((desired, applied))
+}
+
+/// Undoes what the binding made, and lets it go; an error keeps the finalizer and shows in status.
+async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
+    let cleaned = match cleanup::cleanup(binding, ctx).await {
+        Ok(cleaned) => cleaned,
+        Err(stopped) => {
+            let pass = Pass::departing(binding, &stopped, ctx);
+            return conclude(pass, Some(stopped.error), ctx).await;
+        }
+    };
+    let who = BindingRef::of(binding);
+    ctx.with_identity(binding, |identity| ctx.ledgers.gone(identity, &who));
+    let uid = binding.uid().unwrap_or_default();
+    let read = match cleaned {
+        Cleaned::Up(read) => tell_what_it_waits_for(*read, ctx).await,
+        Cleaned::Gone if Bug::AnothersFinalizer.is_on() => {
+            let mut whoever = binding.clone();
+            whoever.metadata.resource_version = None;
+            whoever
+        }
+        Cleaned::Gone => {
+            ctx.forget(&uid);
+            return Ok(None);
+        }
+    };
+    match finalizer::remove(&read.metadata, &ctx.client).await {
+        Ok(()) => {
+            ctx.forget(&uid);
+            Ok(None)
+        }
+        Err(failed) => {
+            let error = Error::from(failed);
+            let stopped = Stopped {
+                at: Stage::Finalizer,
+                error,
+            };
+            let pass = Pass::departing(&read, &stopped, ctx);
+            conclude(pass, Some(stopped.error), ctx).await
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What of the operator's configuration the controller depends on.
+
+use std::time::Duration;
+
+use super::validate::Defaults;
+use crate::runtime::jitter;
+
+/// What of the operator's configuration the controller depends on.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub defaults: Defaults,
+    /// Credentials that one identity may have.
+    pub credential_limit: usize,
+    /// How old what is known of Azure may be.
+    pub resync_period: Duration,
+    /// How long a credential is given to propagate before its binding is Ready.
+    pub propagation_delay: Duration,
+    /// How long a reason that something else can cure stands before the binding is Stalled.
+    pub stalled_after: Duration,
+    /// Whether a binding's own annotation may let go of it when Azure refuses to delete its credential.
+    pub allow_force_detach: bool,
+    /// Reconciles at once.
+    pub max_concurrent_reconciles: u16,
+}
+
+impl Settings {
+    /// The resync period, spread so that bindings do not come all at once.
+    pub fn jittered_resync(&self) -> Duration {
+        self.resync_period.mul_f64(jitter::factor(1.0..=1.1))
+    }
+}

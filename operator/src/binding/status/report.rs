@@ -1,0 +1,96 @@
+//! What one pass has to say, before it becomes a status.
+
+use std::time::Duration;
+
+use azwib_crds::{
+    RecordedCredential, ResolvedIdentity, ServiceAccountStatus, WorkloadIdentityBinding,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::reason::{ConditionType, Reason};
+use super::stored::account_failed;
+
+/// What one pass has to say about one condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub condition: ConditionType,
+    pub met: bool,
+    pub reason: Reason,
+    pub message: String,
+    /// Since when, where that was before this pass.
+    pub since: Option<Time>,
+}
+
+/// What one pass has to say. What it does not mention keeps its value.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    pub identity: Option<ResolvedIdentity>,
+    pub service_account: Option<ServiceAccountStatus>,
+    pub credentials: Option<Vec<RecordedCredential>>,
+}
+
+/// The clock and what depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now: Timestamp,
+    /// How long the reason that stops this binding has stood.
+    pub stood: Duration,
+    pub propagation_delay: Duration,
+    pub stalled_after: Duration,
+}
+
+impl Report {
+    pub(super) fn met(
+        &mut self,
+        condition: ConditionType,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        self.findings.push(Finding {
+            condition,
+            met: true,
+            reason,
+            message: message.into(),
+            since: None,
+        });
+    }
+
+    pub(super) fn unmet(
+        &mut self,
+        condition: ConditionType,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        self.findings
+            .retain(|finding| finding.condition != condition);
+        self.findings.push(Finding {
+            condition,
+            met: false,
+            reason,
+            message: message.into(),
+            since: None,
+        });
+    }
+
+    /// Says nothing of this condition: it stays as it is.
+    pub fn leave(&mut self, condition: ConditionType) {
+        self.findings
+            .retain(|finding| finding.condition != condition);
+    }
+
+    /// Whether the account of a binding stands, of which status says something else.
+    pub fn mends_account(&self, binding: &WorkloadIdentityBinding) -> bool {
+        account_failed(binding)
+            && self
+                .finding(ConditionType::ServiceAccountReady)
+                .is_some_and(|finding| finding.met)
+    }
+
+    pub(super) fn finding(&self, condition: ConditionType) -> Option<&Finding> {
+        self.findings
+            .iter()
+            .find(|finding| finding.condition == condition)
+    }
+}

@@ -1,0 +1,59 @@
+//! What the status that is stored says of a binding. Pure.
+
+use azwib_crds::{
+    CredentialAdoption, CredentialOrigin, ManagedIdentityId, RecordedCredential,
+    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::reason::{ConditionType, Reason};
+use crate::binding::validate::Desired;
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+
+/// Whether `status` records exactly the desired credential, in place when last seen.
+pub fn records_good(status: &WorkloadIdentityBindingStatus, desired: &Desired) -> bool {
+    let claim = &desired.claim;
+    is_true(&status.conditions, ConditionType::CredentialReady.as_str())
+        && status.credentials.iter().any(|credential| {
+            (credential.origin == CredentialOrigin::Created
+                && credential.name == claim.name.as_str()
+                || credential.origin == CredentialOrigin::Adopted
+                    && claim.adoption == CredentialAdoption::IfIdentical)
+                && ManagedIdentityId::parse(&credential.resource_id)
+                    .is_ok_and(|identity| identity == desired.identity)
+                && credential.issuer == claim.issuer.as_str()
+                && credential.subject == claim.subject.as_str()
+                && credential.audience == claim.audience.as_str()
+        })
+}
+
+/// Whether status says of this very generation that its credential failed.
+pub fn is_failing(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    failed(binding, ConditionType::CredentialReady).is_some()
+        && status.is_some_and(|status| status.identity.is_some())
+}
+
+/// Whether status says of this very generation that its account was refused.
+pub fn account_failed(binding: &WorkloadIdentityBinding) -> bool {
+    failed(binding, ConditionType::ServiceAccountReady)
+        .is_some_and(|condition| condition.reason != Reason::WaitingForCredential.as_str())
+}
+
+/// This step, where status says of this very generation that it failed.
+fn failed(binding: &WorkloadIdentityBinding, step: ConditionType) -> Option<&Condition> {
+    let status = binding.status.as_ref()?;
+    let condition = find(&status.conditions, step.as_str())?;
+    (Some(status.observed_generation) == binding.metadata.generation
+        && condition.status == ConditionStatus::False.as_str())
+    .then_some(condition)
+}
+
+/// The credentials that it records.
+pub(super) fn recorded_credentials(binding: &WorkloadIdentityBinding) -> Vec<RecordedCredential> {
+    binding
+        .status
+        .as_ref()
+        .map(|status| status.credentials.clone())
+        .unwrap_or_default()
+}

@@ -1,0 +1,380 @@
+//! Flags made sense of: plain data, checked before anything starts. Every error names the flag and what to do.
+
+mod reach;
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use azwib_crds::{
+    ClientId, InvalidClientId, InvalidIssuer, InvalidManagedIdentityId, Issuer, ManagedIdentityId,
+};
+
+use super::flags::{AuthName, Cli, CloudName};
+use crate::azure::auth::{AuthConfig, Authorization, Secret};
+use crate::azure::cloud::{Cloud, InvalidCloud, KnownCloud};
+use crate::azure::msi::MsiOptions;
+use crate::binding::Settings;
+use crate::binding::validate::Defaults;
+use crate::ledger::LedgerSettings;
+use crate::ledger::decide::CREDENTIAL_LIMIT;
+use reach::{Unreachable, unreachable};
+
+/// How to come by an issuer that Microsoft Entra can read, on each platform.
+const REAL_ISSUER: &str = "give the URL that Entra can read too. AKS: `az aks show -g GROUP -n CLUSTER --query \
+                           oidcIssuerProfile.issuerUrl -o tsv` (after `az aks update --enable-oidc-issuer`); Azure Arc: \
+                           `az connectedk8s show -g GROUP -n CLUSTER --query oidcIssuerProfile.issuerUrl -o tsv` (after \
+                           `az connectedk8s update --enable-oidc-issuer`), and set it as the API server's \
+                           --service-account-issuer; other clusters: publish the discovery document and the keys at a \
+                           public https address and set that as --service-account-issuer";
+
+/// `--metrics-bind-address` without metrics, as in controller-runtime.
+const NO_METRICS: &str = "0";
+
+/// Everything the operator needs to know.
+#[derive(Debug)]
+pub struct Config {
+    pub settings: Settings,
+    pub cloud: Cloud,
+    pub auth: AuthConfig,
+    pub azure: MsiOptions,
+    /// Where the token enters a request; another value is for the test that shows what the guard is for.
+    #[doc(hidden)]
+    pub authorization: Authorization,
+    pub health_probe_address: SocketAddr,
+    /// None: no metrics are served.
+    pub metrics_address: Option<SocketAddr>,
+    pub ledger: LedgerSettings,
+}
+
+/// A flag that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("--issuer: {0}; {REAL_ISSUER}")]
+    Issuer(#[source] InvalidIssuer),
+    #[error(
+        "--issuer: the host of {issuer} {why}: Microsoft Entra cannot read its discovery document there, and no token could \
+         be exchanged; {REAL_ISSUER}. Where a cloud of your own can read it, say so with --allow-private-issuer"
+    )]
+    UnreachableIssuer { issuer: Issuer, why: Unreachable },
+    #[error("--{flag} is needed with --{with}: give the flag or set {variable}")]
+    Missing {
+        flag: &'static str,
+        with: &'static str,
+        variable: &'static str,
+    },
+    #[error(
+        "--{flag} only goes with --cloud=custom: remove it (or {variable}), or choose that cloud"
+    )]
+    OnlyCustom {
+        flag: &'static str,
+        variable: &'static str,
+    },
+    #[error(
+        "--cloud: {0}; see --authority-host, --resource-manager-endpoint and --resource-manager-audience"
+    )]
+    Cloud(#[source] InvalidCloud),
+    #[error(
+        "--authority-host is {given}, but --cloud has {expected}: remove the flag (or AZURE_AUTHORITY_HOST), or choose \
+         the cloud that it belongs to"
+    )]
+    OtherAuthority { given: String, expected: String },
+    #[error("--azure-client-id: {0}")]
+    ClientId(#[source] InvalidClientId),
+    #[error("--azure-client-secret-file: cannot read {path}")]
+    ClientSecretFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("--azure-client-secret-file: {path} is empty")]
+    EmptyClientSecret { path: PathBuf },
+    #[error("--{flag}: \"{value}\" is not a duration such as 90s, 15m or 1h")]
+    Duration {
+        flag: &'static str,
+        value: String,
+        source: humantime::DurationError,
+    },
+    #[error("--{flag}: {value} is out of range: give {least} to {most}")]
+    Range {
+        flag: &'static str,
+        value: String,
+        least: String,
+        most: String,
+    },
+    #[error("--default-subscription and --default-resource-group: {0}")]
+    Defaults(#[source] InvalidManagedIdentityId),
+    #[error("--{flag}: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081")]
+    Address { flag: &'static str, value: String },
+}
+
+impl Config {
+    /// Checks and completes the flags. Reads the file of the client secret and nothing else.
+    pub fn from_cli(cli: Cli) -> Result<Self, Error> {
+        Ok(Self {
+            settings: settings(&cli)?,
+            cloud: cloud(&cli)?,
+            auth: auth(&cli)?,
+            azure: MsiOptions {
+                request_timeout: duration("request-timeout", &cli.request_timeout, 1, 600)?,
+                ca_file: cli.ca_file.clone(),
+            },
+            authorization: Authorization::BelowTheLogLine,
+            ledger: ledger(&cli)?,
+            health_probe_address: address(
+                "health-probe-bind-address",
+                &cli.health_probe_bind_address,
+            )?,
+            metrics_address: match cli.metrics_bind_address.as_str() {
+                NO_METRICS => None,
+                value => Some(address("metrics-bind-address", value)?),
+            },
+        })
+    }
+}
+
+fn ledger(cli: &Cli) -> Result<LedgerSettings, Error> {
+    let in_flight = within(
+        "azure-requests-in-flight",
+        cli.azure_requests_in_flight,
+        1,
+        1000,
+    )?;
+    Ok(LedgerSettings {
+        write_settle_time: duration("write-settle-time", &cli.write_settle_time, 1, 3600)?,
+        credential_limit: credential_limit(cli)?,
+        requests_in_flight: usize::from(in_flight),
+    })
+}
+
+fn credential_limit(cli: &Cli) -> Result<usize, Error> {
+    let most = CREDENTIAL_LIMIT as u16;
+    within("credential-limit", cli.credential_limit, 1, most).map(usize::from)
+}
+
+fn settings(cli: &Cli) -> Result<Settings, Error> {
+    Ok(Settings {
+        defaults: defaults(cli)?,
+        credential_limit: credential_limit(cli)?,
+        // Azure throttles reads of one identity hard; a shorter period is of use in tests only.
+        resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,
+        propagation_delay: duration("propagation-delay", &cli.propagation_delay, 0, 3600)?,
+        stalled_after: duration("stalled-after", &cli.stalled_after, 0, 24 * 3600)?,
+        allow_force_detach: cli.allow_force_detach,
+        max_concurrent_reconciles: within(
+            "max-concurrent-reconciles",
+            cli.max_concurrent_reconciles,
+            1,
+            1000,
+        )?,
+    })
+}
+
+fn defaults(cli: &Cli) -> Result<Defaults, Error> {
+    let issuer = Issuer::parse(&cli.issuer).map_err(Error::Issuer)?;
+    if let Some(why) = unreachable(&issuer).filter(|_| !cli.allow_private_issuer) {
+        return Err(Error::UnreachableIssuer { issuer, why });
+    }
+    let (subscription, group) = (
+        given(&cli.default_subscription),
+        given(&cli.default_resource_group),
+    );
+    // Whatever is given must be able to stand in a resource id; what is not given is filled in for the check.
+    let any_subscription = "00000000-0000-0000-0000-000000000000";
+    ManagedIdentityId::new(
+        subscription.unwrap_or(any_subscription),
+        group.unwrap_or("group"),
+        "identity",
+    )
+    .map_err(Error::Defaults)?;
+    Ok(Defaults {
+        issuer,
+        subscription: subscription.map(str::to_owned),
+        resource_group: group.map(str::to_owned),
+    })
+}
+
+fn cloud(cli: &Cli) -> Result<Cloud, Error> {
+    let known = match cli.cloud {
+        CloudName::Public => KnownCloud::Public,
+        CloudName::UsGovernment => KnownCloud::UsGovernment,
+        CloudName::China => KnownCloud::China,
+        CloudName::Custom => return custom_cloud(cli),
+    };
+    for (flag, variable, value) in [
+        (
+            "resource-manager-endpoint",
+            "AZWIB_RESOURCE_MANAGER_ENDPOINT",
+            &cli.resource_manager_endpoint,
+        ),
+        (
+            "resource-manager-audience",
+            "AZWIB_RESOURCE_MANAGER_AUDIENCE",
+            &cli.resource_manager_audience,
+        ),
+    ] {
+        if given(value).is_some() {
+            return Err(Error::OnlyCustom { flag, variable });
+        }
+    }
+    let cloud = Cloud::known(known).map_err(Error::Cloud)?;
+    let expected = cloud.authority_host().as_str().trim_end_matches('/');
+    // The webhook sets AZURE_AUTHORITY_HOST in the operator's own pod, to the host of the webhook's cloud.
+    match given(&cli.authority_host) {
+        Some(given) if given.trim_end_matches('/') != expected => Err(Error::OtherAuthority {
+            given: given.to_owned(),
+            expected: expected.to_owned(),
+        }),
+        _ => Ok(cloud),
+    }
+}
+
+fn custom_cloud(cli: &Cli) -> Result<Cloud, Error> {
+    let needed = |value, flag, variable| required(value, flag, "cloud=custom", variable);
+    let authority = needed(
+        &cli.authority_host,
+        "authority-host",
+        "AZURE_AUTHORITY_HOST",
+    )?;
+    let endpoint = needed(
+        &cli.resource_manager_endpoint,
+        "resource-manager-endpoint",
+        "AZWIB_RESOURCE_MANAGER_ENDPOINT",
+    )?;
+    let audience = needed(
+        &cli.resource_manager_audience,
+        "resource-manager-audience",
+        "AZWIB_RESOURCE_MANAGER_AUDIENCE",
+    )?;
+    Cloud::custom(authority, endpoint, audience).map_err(Error::Cloud)
+}
+
+fn auth(cli: &Cli) -> Result<AuthConfig, Error> {
+    let client_id = given(&cli.azure_client_id)
+        .map(ClientId::parse)
+        .transpose()
+        .map_err(Error::ClientId)?;
+    let needs_client = |with| Error::Missing {
+        flag: "azure-client-id",
+        with,
+        variable: "AZURE_CLIENT_ID",
+    };
+    let tenant = |with| {
+        required(
+            &cli.azure_tenant_id,
+            "azure-tenant-id",
+            with,
+            "AZURE_TENANT_ID",
+        )
+        .map(str::to_owned)
+    };
+    match cli.auth {
+        AuthName::WorkloadIdentity => {
+            let with = "auth=workload-identity";
+            let token_file = cli
+                .azure_federated_token_file
+                .clone()
+                .ok_or(Error::Missing {
+                    flag: "azure-federated-token-file",
+                    with,
+                    variable: "AZURE_FEDERATED_TOKEN_FILE",
+                })?;
+            let client_id = client_id.ok_or_else(|| needs_client(with))?;
+            Ok(AuthConfig::WorkloadIdentity {
+                client_id,
+                tenant_id: tenant(with)?,
+                token_file,
+            })
+        }
+        AuthName::ManagedIdentity => Ok(AuthConfig::ManagedIdentity { client_id }),
+        AuthName::ClientSecret => {
+            let with = "auth=client-secret";
+            let client_id = client_id.ok_or_else(|| needs_client(with))?;
+            Ok(AuthConfig::ClientSecret {
+                tenant_id: tenant(with)?,
+                client_id,
+                secret: client_secret(cli)?,
+            })
+        }
+        AuthName::AzureCli => Ok(AuthConfig::AzureCli),
+    }
+}
+
+fn client_secret(cli: &Cli) -> Result<Secret, Error> {
+    let path = cli.azure_client_secret_file.clone().ok_or(Error::Missing {
+        flag: "azure-client-secret-file",
+        with: "auth=client-secret",
+        variable: "AZWIB_AZURE_CLIENT_SECRET_FILE",
+    })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| Error::ClientSecretFile {
+        path: path.clone(),
+        source,
+    })?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(Error::EmptyClientSecret { path }),
+        secret => Ok(Secret::new(secret.to_owned())),
+    }
+}
+
+/// A flag that was given something: an empty environment variable is none.
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|value| !value.is_empty())
+}
+
+fn required<'a>(
+    value: &'a Option<String>,
+    flag: &'static str,
+    with: &'static str,
+    variable: &'static str,
+) -> Result<&'a str, Error> {
+    given(value).ok_or(Error::Missing {
+        flag,
+        with,
+        variable,
+    })
+}
+
+fn duration(flag: &'static str, value: &str, least: u64, most: u64) -> Result<Duration, Error> {
+    let parsed = humantime::parse_duration(value).map_err(|source| Error::Duration {
+        flag,
+        value: value.to_owned(),
+        source,
+    })?;
+    let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+    if parsed < least || parsed > most {
+        let shown = |duration| humantime::format_duration(duration).to_string();
+        return Err(Error::Range {
+            flag,
+            value: value.to_owned(),
+            least: shown(least),
+            most: shown(most),
+        });
+    }
+    Ok(parsed)
+}
+
+fn within(flag: &'static str, value: u16, least: u16, most: u16) -> Result<u16, Error> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(Error::Range {
+        flag,
+        value: value.to_string(),
+        least: least.to_string(),
+        most: most.to_string(),
+    })
+}
+
+/// An address as Go programs write it: `:8081` is every interface.
+fn address(flag: &'static str, value: &str) -> Result<SocketAddr, Error> {
+    let port_only = value.strip_prefix(':').and_then(|port| port.parse().ok());
+    match port_only {
+        Some(port) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
+        None => value.parse().map_err(|_| Error::Address {
+            flag,
+            value: value.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The flags as they are typed. [`crate::cli::config`] makes sense of them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Makes Azure workload identity federation declarative on any Kubernetes cluster.
+///
+/// Every flag can be given by the environment variable that stands beside it.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "azwib-operator", version)]
+pub struct Cli {
+    /// Issuer of this cluster's ServiceAccount tokens, exactly as the `iss` claim has it, slash included
+    #[arg(long, env = "AZWIB_ISSUER", value_name = "URL")]
+    pub issuer: String,
+
+    /// Take an issuer that nobody on the internet reaches, for a cloud of your own that does
+    #[arg(long, env = "AZWIB_ALLOW_PRIVATE_ISSUER")]
+    pub allow_private_issuer: bool,
+
+    /// The Azure cloud; `custom` needs the authority host, the resource manager and its audience
+    #[arg(long, env = "AZWIB_CLOUD", value_enum, default_value_t = CloudName::Public)]
+    pub cloud: CloudName,
+
+    /// Where tokens are asked for, with --cloud=custom
+    #[arg(long, env = "AZURE_AUTHORITY_HOST", value_name = "URL")]
+    pub authority_host: Option<String>,
+
+    /// Azure Resource Manager, with --cloud=custom
+    #[arg(long, env = "AZWIB_RESOURCE_MANAGER_ENDPOINT", value_name = "URL")]
+    pub resource_manager_endpoint: Option<String>,
+
+    /// Audience of tokens for Azure Resource Manager, with --cloud=custom
+    #[arg(long, env = "AZWIB_RESOURCE_MANAGER_AUDIENCE", value_name = "URI")]
+    pub resource_manager_audience: Option<String>,
+
+    /// PEM file with certificate authorities to trust for Azure, besides the public ones
+    #[arg(long, env = "AZWIB_CA_FILE", value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+
+    /// How the operator signs in to Azure
+    #[arg(long, env = "AZWIB_AUTH", value_enum, default_value_t = AuthName::WorkloadIdentity)]
+    pub auth: AuthName,
+
+    /// Client id of the operator's own identity
+    #[arg(long, env = "AZURE_CLIENT_ID", value_name = "GUID")]
+    pub azure_client_id: Option<String>,
+
+    /// Tenant of the operator's own identity
+    #[arg(long, env = "AZURE_TENANT_ID", value_name = "GUID")]
+    pub azure_tenant_id: Option<String>,
+
+    /// File with the operator's own ServiceAccount token, with --auth=workload-identity
+    #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", value_name = "PATH")]
+    pub azure_federated_token_file: Option<PathBuf>,
+
+    /// File with the client secret, with --auth=client-secret
+    #[arg(long, env = "AZWIB_AZURE_CLIENT_SECRET_FILE", value_name = "PATH")]
+    pub azure_client_secret_file: Option<PathBuf>,
+
+    /// Subscription of identities that a binding gives by name alone
+    #[arg(long, env = "AZWIB_DEFAULT_SUBSCRIPTION", value_name = "GUID")]
+    pub default_subscription: Option<String>,
+
+    /// Resource group of identities that a binding gives by name alone
+    #[arg(long, env = "AZWIB_DEFAULT_RESOURCE_GROUP", value_name = "NAME")]
+    pub default_resource_group: Option<String>,
+
+    /// How often what stands in Azure is compared with what should
+    #[arg(
+        long,
+        env = "AZWIB_RESYNC_PERIOD",
+        value_name = "DURATION",
+        default_value = "15m"
+    )]
+    pub resync_period: String,
+
+    /// How long a new credential is given to spread in Microsoft Entra before its binding is Ready
+    #[arg(
+        long,
+        env = "AZWIB_PROPAGATION_DELAY",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    pub propagation_delay: String,
+
+    /// How long a failure that something else can cure stands before the binding is Stalled
+    #[arg(
+        long,
+        env = "AZWIB_STALLED_AFTER",
+        value_name = "DURATION",
+        default_value = "2m"
+    )]
+    pub stalled_after: String,
+
+    /// How long one request to Azure may take
+    #[arg(
+        long,
+        env = "AZWIB_REQUEST_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
+    pub request_timeout: String,
+
+    /// How long a write whose answer was lost keeps others off its identity, unless a read shows what became of it
+    #[arg(
+        long,
+        env = "AZWIB_WRITE_SETTLE_TIME",
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
+    pub write_settle_time: String,
+
+    /// Let the annotation azwib.dev/force-detach on a binding (not only on its Namespace) let go of it when Azure
+    /// refuses to delete its credential
+    #[arg(long, env = "AZWIB_ALLOW_FORCE_DETACH")]
+    pub allow_force_detach: bool,
+
+    /// How many federated identity credentials an identity may have
+    #[arg(
+        long,
+        env = "AZWIB_CREDENTIAL_LIMIT",
+        value_name = "COUNT",
+        default_value_t = 20
+    )]
+    pub credential_limit: u16,
+
+    /// How many requests may be under way at once in one Azure subscription
+    #[arg(
+        long,
+        env = "AZWIB_AZURE_REQUESTS_IN_FLIGHT",
+        value_name = "COUNT",
+        default_value_t = 16
+    )]
+    pub azure_requests_in_flight: u16,
+
+    /// How many bindings are worked on at once
+    #[arg(
+        long,
+        env = "AZWIB_MAX_CONCURRENT_RECONCILES",
+        value_name = "COUNT",
+        default_value_t = 64
+    )]
+    pub max_concurrent_reconciles: u16,
+
+    /// Address of /healthz and /readyz
+    #[arg(
+        long,
+        env = "AZWIB_HEALTH_PROBE_BIND_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = ":8081"
+    )]
+    pub health_probe_bind_address: String,
+
+    /// Address of /metrics; 0 turns it off
+    #[arg(
+        long,
+        env = "AZWIB_METRICS_BIND_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = ":8080"
+    )]
+    pub metrics_bind_address: String,
+
+    /// What is logged: a level, or a filter such as `info,azwib_operator=debug`
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
+    pub log_level: String,
+
+    /// How log lines look
+    #[arg(long, env = "AZWIB_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CloudName {
+    Public,
+    #[value(name = "usgovernment")]
+    UsGovernment,
+    China,
+    Custom,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthName {
+    WorkloadIdentity,
+    ManagedIdentity,
+    ClientSecret,
+    AzureCli,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}

@@ -1,0 +1,294 @@
+//! The ledgers of a process, and the books of each.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use azwib_crds::{CredentialName, ManagedIdentityId};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::acknowledged::Acknowledged;
+use super::gate::Gate;
+use super::lost_writes::{Effect, LostWrites};
+use super::queue::WriteQueue;
+use super::shared_read::SharedRead;
+use super::slots::Waiting;
+use super::target::Target;
+use super::who::BindingRef;
+use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
+
+/// What of the operator's configuration the ledgers depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerSettings {
+    /// A write whose answer was lost keeps others off its identity for so long, unless a read shows it.
+    pub write_settle_time: Duration,
+    /// Credentials that one identity may have.
+    pub credential_limit: usize,
+    /// Requests that may be under way at once in one subscription.
+    pub requests_in_flight: usize,
+}
+
+/// One ledger per managed identity, made when it is first asked for.
+pub struct Ledgers {
+    pub(super) shared: Arc<Shared>,
+    pub(super) entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+pub(super) struct Entries {
+    pub(super) ledgers: HashMap<String, Entry>,
+}
+
+pub(super) struct Entry {
+    ledger: Arc<Ledger>,
+    asked_for: Instant,
+}
+
+impl Entries {
+    /// The ledger of this identity, where there is one.
+    fn get(&mut self, id: &ManagedIdentityId) -> Option<Arc<Ledger>> {
+        let entry = self.ledgers.get_mut(id.key())?;
+        entry.asked_for = Instant::now();
+        Some(Arc::clone(&entry.ledger))
+    }
+
+    /// Forgets the ledgers of identities that nobody has asked for since this moment and that nobody needs.
+    fn clear(&mut self, since: Instant, is_needed: impl Fn(&ManagedIdentityId) -> bool) {
+        self.ledgers.retain(|_, entry| {
+            entry.asked_for > since
+                || Arc::strong_count(&entry.ledger) > 1
+                || is_needed(entry.ledger.id())
+        });
+        self.ledgers.shrink_to(2 * self.ledgers.len());
+    }
+}
+
+/// What all ledgers of a process have in common.
+pub(super) struct Shared {
+    pub(super) service: Arc<dyn IdentityService>,
+    pub(super) gate: Gate,
+    pub(super) wake: UnboundedSender<BindingRef>,
+    pub(super) writes: TaskTracker,
+    /// When this process began: the latest time at which an earlier one can have sent a write.
+    pub(super) started: Instant,
+    pub(super) settings: LedgerSettings,
+    /// Bindings that were woken to take a place or a slot, and where.
+    pub(super) called: Mutex<HashMap<BindingRef, Weak<Ledger>>>,
+}
+
+impl Ledgers {
+    /// Ledgers over `service`; who has to be looked at again is sent to `wake`.
+    pub fn new(
+        service: Arc<dyn IdentityService>,
+        wake: UnboundedSender<BindingRef>,
+        settings: LedgerSettings,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                service,
+                gate: Gate::new(settings.requests_in_flight),
+                wake,
+                writes: TaskTracker::new(),
+                started: Instant::now(),
+                settings,
+                called: Mutex::default(),
+            }),
+            entries: Mutex::default(),
+        }
+    }
+
+    /// The identity as this process has read it last.
+    pub fn last_identity(&self, id: &ManagedIdentityId) -> Option<Identity> {
+        let ledger = lock(&self.entries).get(id)?;
+        ledger.identity.last()
+    }
+
+    /// The ledger of this identity.
+    pub fn of(&self, id: &ManagedIdentityId) -> Arc<Ledger> {
+        let mut entries = lock(&self.entries);
+        if let Some(ledger) = entries.get(id) {
+            return ledger;
+        }
+        let ledger = Arc::new(Ledger {
+            id: id.clone(),
+            target: Target::of(id),
+            shared: Arc::clone(&self.shared),
+            identity: SharedRead::default(),
+            listing: SharedRead::default(),
+            turn: Arc::default(),
+            books: Mutex::default(),
+        });
+        let entry = Entry {
+            ledger: Arc::clone(&ledger),
+            asked_for: Instant::now(),
+        };
+        entries.ledgers.insert(id.key().to_owned(), entry);
+        ledger
+    }
+
+    /// The credentials of an identity as last listed, where they were.
+    pub fn last_listing(&self, id: &ManagedIdentityId) -> Option<Vec<ListedCredential>> {
+        let ledger = lock(&self.entries).get(id);
+        ledger?.listing.last()
+    }
+
+    /// Forgets a binding that is gone: nobody waits for it, and who waited behind it is called.
+    pub fn gone(&self, id: &ManagedIdentityId, who: &BindingRef) {
+        lock(&self.shared.called).remove(who);
+        let ledger = lock(&self.entries).get(id);
+        let Some(ledger) = ledger else { return };
+        let mut books = ledger.books();
+        books.without_slot.leave(who);
+        books.queue.leave(who);
+        drop(books);
+        ledger.wake_without_slot();
+        ledger.call_next();
+    }
+
+    /// Wakes who waits for a slot of this identity: somebody who stood before them does not any more.
+    pub fn wake_waiters(&self, id: &ManagedIdentityId) {
+        let ledger = lock(&self.entries).get(id);
+        ledger.inspect(|ledger| ledger.wake_without_slot());
+    }
+
+    /// Notes the end of a pass over `who`. Where it was woken to take a place, or for a slot, and did not take it, the next
+    /// is. `still_claims` says whether it stands before others as before.
+    pub fn passed(&self, who: &BindingRef, still_claims: impl FnOnce() -> bool) {
+        let called = lock(&self.shared.called).remove(who);
+        let Some(ledger) = called.and_then(|ledger| ledger.upgrade()) else {
+            return;
+        };
+        if ledger.books().queue.passed(who) {
+            ledger.call_next();
+        }
+        ledger.offer_passed(who, still_claims());
+    }
+
+    /// Forgets what is known of identities that no binding has to do with any more, and of Azure's pace where that is over:
+    /// identities and subscriptions come and go with preview environments. What a write to one of them has left is kept
+    /// until no read can lag behind it.
+    pub fn prune(&self, is_needed: impl Fn(&ManagedIdentityId) -> bool) {
+        let kept = 2 * self.shared.settings.write_settle_time;
+        let Some(since) = Instant::now().checked_sub(kept) else {
+            return;
+        };
+        lock(&self.entries).clear(since, is_needed);
+        lock(&self.shared.called).retain(|_, ledger| ledger.strong_count() > 0);
+        self.shared.gate.prune();
+    }
+
+    /// Waits until every write that was sent has its answer. No write may be started afterwards.
+    pub async fn drain(&self) {
+        self.shared.writes.close();
+        self.shared.writes.wait().await;
+    }
+}
+
+/// What is known about one managed identity.
+///
+/// The order of its locks: the turn; then one of the two shared reads; then the books. Each is held for a moment only, but
+/// for the turn, and nothing else is locked while the books are.
+pub struct Ledger {
+    pub(super) id: ManagedIdentityId,
+    pub(super) target: Target,
+    pub(super) shared: Arc<Shared>,
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) identity: SharedRead<Identity>,
+    pub(super) listing: SharedRead<Vec<ListedCredential>>,
+    books: Mutex<Books>,
+}
+
+/// What a ledger remembers besides what was read.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// Writes whose answer was lost.
+    pub(super) lost: LostWrites,
+    /// Writes that a listing may not show yet.
+    pub(super) acknowledged: Acknowledged,
+    /// Who writes, and who waits for that.
+    pub(super) queue: WriteQueue,
+    /// Claims that wait for a slot of the identity.
+    pub(super) without_slot: Waiting,
+    /// Names of the credentials whose records say nothing of an earlier process any more.
+    known: BTreeSet<String>,
+    /// The orphans that were told of last.
+    pub(super) told_of: Vec<String>,
+    /// When the read of the identity and the listing were asked for with which its bindings were looked through last.
+    pub(super) looked_through: (Option<Instant>, Option<Instant>),
+    /// A request about a credential has said that the identity is not there, and no read of the identity has answered since.
+    pub(super) in_doubt: bool,
+}
+
+impl Ledger {
+    /// The identity that this is the ledger of.
+    pub fn id(&self) -> &ManagedIdentityId {
+        &self.id
+    }
+
+    /// Takes note of a record of a write that an earlier process may have sent: it counts as sent when this one started.
+    /// What this process records itself it knows better.
+    pub fn take_note_of_pending(&self, name: &str, content: CredentialContent) {
+        if !self.may_be_of_earlier_process() {
+            return;
+        }
+        let mut books = self.books();
+        if books.known.insert(name.to_owned()) {
+            let effect = Effect::Put(content);
+            books.lost.assume(name, effect, self.shared.started);
+        }
+    }
+
+    /// Says that this process has recorded the write that it is about to send. Not said of a record that was refused: the
+    /// store of a new process may not have shown it yet what the earlier one has recorded.
+    pub fn recorded(&self, name: &CredentialName) {
+        if self.may_be_of_earlier_process() {
+            self.books().known.insert(name.to_string());
+        }
+    }
+
+    /// Whether what an earlier process has sent may still have its effect.
+    fn may_be_of_earlier_process(&self) -> bool {
+        self.shared.started.elapsed() < self.shared.settings.write_settle_time
+    }
+
+    /// How long a lost write may keep everybody off the identity, if one does.
+    pub(super) fn open_for(&self) -> Option<Duration> {
+        self.books()
+            .lost
+            .open_for(self.shared.settings.write_settle_time)
+    }
+
+    /// Wakes who is the next to write, if there is room.
+    pub(super) fn call_next(self: &Arc<Self>) {
+        let called = self.books().queue.call(Instant::now());
+        if let Some(called) = called {
+            self.expect(&called);
+            self.wake([called]);
+        }
+    }
+
+    /// Notes that `who` is woken to take something: the end of its pass says whether it did.
+    pub(super) fn expect(self: &Arc<Self>, who: &BindingRef) {
+        lock(&self.shared.called).insert(who.clone(), Arc::downgrade(self));
+    }
+
+    /// Has these bindings looked at.
+    pub fn wake(&self, bindings: impl IntoIterator<Item = BindingRef>) {
+        for binding in bindings {
+            // A closed channel means that the operator is stopping.
+            let _ = self.shared.wake.send(binding);
+        }
+    }
+
+    /// The books, for a moment.
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
+        lock(&self.books)
+    }
+}
+
+/// A panic elsewhere while the lock was held leaves these books usable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,305 @@
+//! What should happen to the credential of each claim on an identity: plain functions of its listing and its claims.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
+
+use super::queue::PLACES;
+use super::who::{Applicant, Rank, Urgency};
+use crate::azure::{CredentialContent, ListedCredential};
+use crate::runtime::deliberate::Bug;
+
+/// Federated identity credentials that one managed identity may have.
+///
+/// Source: "Considerations" of Microsoft Entra workload identity federation, 20 per user-assigned managed identity.
+pub const CREDENTIAL_LIMIT: usize = 20;
+
+/// Of a claim it is told how many stand before it up to so many; further back it makes no difference.
+pub const FAR_BACK: usize = 15;
+
+/// How many claims from the front of the line a decision is made from, where an identity may have `limit` credentials.
+///
+/// None further back changes it. Passed over are the claim itself, those that what is listed decides about (a credential
+/// does that for two at the most, by its name and by its subject) and those that are promised a slot; and where more are
+/// listed than the limit allows, none is counted.
+pub fn front_of_line(limit: usize) -> usize {
+    3 * limit + FAR_BACK + PLACES + 1
+}
+
+/// What a binding wants to stand on its managed identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub name: CredentialName,
+    pub issuer: Issuer,
+    pub subject: Subject,
+    pub audience: Audience,
+    pub adoption: CredentialAdoption,
+}
+
+impl Claim {
+    /// The content that the credential should have.
+    pub fn content(&self) -> CredentialContent {
+        CredentialContent::new(&self.issuer, &self.subject, &self.audience)
+    }
+
+    /// Whether this content is for the same issuer and subject.
+    fn is_for_whom(&self, content: &CredentialContent) -> bool {
+        content.issuer == self.issuer.as_str() && content.subject == self.subject.as_str()
+    }
+
+    /// Whether this is the [content](Self::content) that the credential should have.
+    fn is_exactly(&self, content: &CredentialContent) -> bool {
+        self.is_for_whom(content) && content.audiences == [self.audience.as_str()]
+    }
+}
+
+/// What is known of a claim besides what it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Its credential was in place when last seen: where it was lost, it comes before all who wait.
+    Holder,
+    /// It waits for its first credential.
+    Waiter,
+    /// Azure refused it for a reason of its own: it is tried again, and holds up nobody meanwhile.
+    Refused,
+}
+
+/// One of the claims on an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contender {
+    pub claim: Claim,
+    pub standing: Standing,
+    pub rank: Rank,
+}
+
+impl Contender {
+    /// Where it stands among all claims on its identity: who comes first is served first.
+    pub fn place(&self) -> (Standing, &Rank) {
+        (self.standing, &self.rank)
+    }
+
+    /// The one who wants to write for this claim.
+    pub fn applicant(&self) -> Applicant {
+        Applicant {
+            urgency: match self.standing {
+                Standing::Holder => Urgency::Repair,
+                Standing::Waiter | Standing::Refused => Urgency::Creation,
+            },
+            rank: self.rank.clone(),
+        }
+    }
+}
+
+/// All that a decision is made from, apart from the claim itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What stands on the identity, foreign credentials included.
+    pub listing: &'a [ListedCredential],
+    /// The claims on the identity, as many as stand at the [front of the line](front_of_line); the one that is decided
+    /// about may be among them.
+    pub contenders: &'a [Arc<Contender>],
+    /// Names of the credentials that are about to be created: their slots are taken.
+    pub promised: &'a BTreeSet<String>,
+    /// How many credentials the identity may have.
+    pub limit: usize,
+}
+
+/// The decision about one claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The credential stands exactly as claimed.
+    Keep,
+    /// Exactly this stands under another name, and the binding takes it as it is.
+    Adopt { name: String },
+    /// The name is free, and so is a slot that nobody before this claim waits for.
+    Create,
+    /// The name is ours, but the content is not what is claimed.
+    Update,
+    /// Nothing is written.
+    Refuse(Refusal),
+}
+
+/// Why a claim gets no credential for now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another credential has the same issuer and subject, which Azure allows once per identity.
+    #[error(
+        "the credential \"{name}\" of the identity has the same issuer and subject, which Azure allows only once: {}",
+        what_to_do(*.identical)
+    )]
+    CredentialExists {
+        name: String,
+        /// Its audience is the claimed one too.
+        identical: bool,
+    },
+    /// All slots are taken, or promised to claims that have waited longer; foreign credentials count.
+    #[error(
+        "{} of {limit} federated identity credentials of the identity are used{}: remove one, or use another managed \
+         identity",
+        if *before { limit } else { used },
+        or_kept(*.before)
+    )]
+    LimitReached {
+        used: usize,
+        limit: usize,
+        /// Whether a free slot is for somebody else who stands before this claim.
+        before: bool,
+        /// Whether one that is counted is free yet: somebody else is about to take it.
+        promised: bool,
+        /// How many claims stand before this one, up to [`FAR_BACK`].
+        ahead: usize,
+    },
+}
+
+impl Refusal {
+    /// Whether there is a slot, and it is left to another claim.
+    pub fn leaves_slot_to_others(&self) -> bool {
+        let Self::LimitReached {
+            before, promised, ..
+        } = self
+        else {
+            return false;
+        };
+        *before || *promised
+    }
+}
+
+fn what_to_do(identical: bool) -> &'static str {
+    if identical {
+        "allow its adoption (spec.credential.adoption: IfIdentical), delete it, or leave this service account to whoever \
+         made it"
+    } else {
+        "delete it, or leave this service account to whoever made it"
+    }
+}
+
+/// How many are used and how many kept changes with every write for another binding. Whoever waits need not be told.
+fn or_kept(before: bool) -> &'static str {
+    if before {
+        " or kept for bindings that have waited longer"
+    } else {
+        ""
+    }
+}
+
+/// Decides about the claim of `contender`.
+pub fn decide(contender: &Contender, situation: &Situation<'_>) -> Decision {
+    decide_by_content(&contender.claim, situation.listing)
+        .unwrap_or_else(|| decide_by_slots(contender, situation))
+}
+
+/// Whether the claim is met by what is listed, whatever else there is.
+pub fn is_met(claim: &Claim, listing: &[ListedCredential]) -> bool {
+    matches!(
+        decide_by_content(claim, listing),
+        Some(Decision::Keep | Decision::Adopt { .. })
+    )
+}
+
+/// Whether what is listed decides about the claim, whoever else waits for a slot.
+pub fn is_decided(claim: &Claim, listing: &[ListedCredential]) -> bool {
+    decide_by_content(claim, listing).is_some()
+}
+
+/// What can be decided without counting; None for a claim that needs a slot.
+fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Decision> {
+    let mut ours = listing
+        .iter()
+        .filter(|it| bears(it, &claim.name))
+        .peekable();
+    let has_ours = ours.peek().is_some();
+    if ours.any(|credential| is_as_claimed(credential, claim)) {
+        if Bug::WritesWhatStands.is_on() {
+            return Some(Decision::Update);
+        }
+        return Some(Decision::Keep);
+    }
+    let mut others = listing.iter().filter(|it| !bears(it, &claim.name));
+    let rival = others.find_map(|credential| {
+        let content = credential.content.as_ref()?;
+        claim
+            .is_for_whom(content)
+            .then_some((&credential.name, claim.is_exactly(content)))
+    });
+    if let Some((name, identical)) = rival {
+        let name = name.clone();
+        // With one of ours on the identity besides, adopting would leave that one behind.
+        let adopts = identical
+            && !has_ours
+            && (claim.adoption == CredentialAdoption::IfIdentical || Bug::AdoptsUnderNever.is_on());
+        return Some(if adopts {
+            Decision::Adopt { name }
+        } else {
+            Decision::Refuse(Refusal::CredentialExists { name, identical })
+        });
+    }
+    has_ours.then_some(Decision::Update)
+}
+
+/// Creates, where a slot is left after all who stand before this claim have had theirs.
+fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision {
+    let Situation {
+        listing,
+        contenders,
+        promised,
+        limit,
+    } = *situation;
+    let listed = |name: &str| {
+        listing
+            .iter()
+            .any(|credential| credential.name.eq_ignore_ascii_case(name))
+    };
+    let own = contender.claim.name.as_str();
+    let promised_to_others = promised
+        .iter()
+        .filter(|name| *name != own && !listed(name))
+        .count();
+    let counted = |credential: &&ListedCredential| {
+        !Bug::OnlyOursCounted.is_on() || credential.name.starts_with("azwib-")
+    };
+    let used = listing.iter().filter(counted).count() + promised_to_others;
+    let before = contenders
+        .iter()
+        .filter(|other| other.claim.name != contender.claim.name)
+        // Who was refused holds up nobody, the others that were refused neither: they would take turns at it for ever.
+        .filter(|other| other.standing != Standing::Refused)
+        .filter(|other| {
+            if Bug::NewestFirst.is_on() {
+                return other.rank > contender.rank;
+            }
+            other.place() < contender.place()
+        })
+        .filter(|other| !promised.contains(other.claim.name.as_str()))
+        .filter(|other| !is_decided(&other.claim, listing))
+        // More than that make no difference.
+        .take(limit.saturating_sub(used).max(FAR_BACK))
+        .count();
+    if used + before < limit {
+        return Decision::Create;
+    }
+    Decision::Refuse(Refusal::LimitReached {
+        used,
+        limit,
+        before: used < limit,
+        promised: used >= limit && used - promised_to_others < limit,
+        ahead: before,
+    })
+}
+
+fn is_as_claimed(credential: &ListedCredential, claim: &Claim) -> bool {
+    let Some(found) = &credential.content else {
+        return false;
+    };
+    if Bug::AudienceUnchecked.is_on() {
+        return claim.is_for_whom(found);
+    }
+    claim.is_exactly(found) || Bug::ContentUnchecked.is_on()
+}
+
+fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {
+    credential.name.eq_ignore_ascii_case(name.as_str())
+}
+
+#[cfg(test)]
+mod tests;
