@@ -41,6 +41,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "Applied",
             "ServiceAccountConflict",
             "ServiceAccountRefused",
+            "ServiceAccountLimitReached",
             "WaitingForCredential",
             "NamespaceTerminating",
             "CleanedUp",

@@ -108,6 +108,11 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "a_webhook_that_nobody_answers_for_is_named_and_a_cleanup_that_it_holds_up_is_let_go",
     ),
     (
+        "ServiceAccountLimitReached",
+        "binding/shared_account.rs",
+        "of_very_many_bindings_of_an_account_the_oldest_hundred_are_served",
+    ),
+    (
         "BindingRefused",
         "reasons/refusals.rs",
         "a_policy_that_refuses_the_finalizer_is_named_until_it_is_lifted",

@@ -191,6 +191,10 @@ async fn pass(
     ctx: &Context,
 ) -> Result<(Desired, Applied), Error> {
     let desired = validate::validate(binding, &ctx.settings.defaults)?;
+    if !ctx.bindings.is_served(binding) && !Bug::AccountLimitIgnored.is_on() {
+        let account = desired.service_account;
+        return Err(Error::TooManyBindings { account });
+    }
     let observed = observe::observe(binding, &desired, ctx).await?;
     let plan = plan::plan(observed, &desired, ctx.settings.credential_limit);
     let applied = apply(plan, binding, &desired, ctx).await;

@@ -4,6 +4,10 @@ use azwib_crds::{DeletionPolicy, ResolvedIdentity, ServiceAccountRole, WorkloadI
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+/// So many bindings of one account are served, the oldest of them: what one of them may do depends on all others, so that each
+/// change costs a look at each. All of them own the account, and fewer owners than that are read of one.
+pub const BINDINGS_OF_AN_ACCOUNT: usize = 100;
+
 /// A binding that counts for an account: granted, not being deleted, its identity resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant {

@@ -31,10 +31,6 @@ pub struct AccountConfiguration {
     pub new_owners: Vec<String>,
 }
 
-/// So many bindings own their account, the oldest of them; when one goes, the next takes its place. Fewer than are read of an
-/// account, so that those which are going have room as well.
-const MOST_OWNERS: usize = 200;
-
 /// Who made the account, read from the account.
 ///
 /// Ours is what our manager has made and nobody else keeps; what is not there yet will be ours.
@@ -97,10 +93,7 @@ pub fn configuration(
         .iter()
         .all(|claimant| claimant.deletion_policy == DeletionPolicy::Delete);
     let mut owner_references: Vec<_> = if created && all_delete {
-        let mut owners: Vec<_> = claimants.iter().collect();
-        owners.sort_by_key(|it| (it.created, &it.name));
-        owners.truncate(MOST_OWNERS);
-        owners.into_iter().map(owner_reference).collect()
+        claimants.iter().map(owner_reference).collect()
     } else {
         vec![]
     };

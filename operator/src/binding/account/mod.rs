@@ -12,6 +12,7 @@ mod existing;
 mod keeper;
 mod marks;
 
+pub use claimants::BINDINGS_OF_AN_ACCOUNT;
 pub use claimants::{Claimant, claimant, claimant_of, claimants};
 pub use configuration::{
     AccountConfiguration, configuration, configuration_after, holder, origin, why_left,

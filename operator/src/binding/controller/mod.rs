@@ -127,7 +127,9 @@ fn watched() -> watcher::Config {
 fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
     // By its name alone: a request waits in the queue for as long as its binding is there.
     let own = ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
-    let neighbours = binding.0.as_ref().ok().map(|binding| {
+    // One that is not served means nothing to the others.
+    let served = binding.0.as_ref().ok().filter(|it| bindings.is_served(it));
+    let neighbours = served.map(|binding| {
         of_account(
             &binding.namespace().unwrap_or_default(),
             &service_account_name(binding),

@@ -98,17 +98,7 @@ pub fn is_refused(binding: &WorkloadIdentityBinding) -> bool {
 
 /// The same of a status.
 pub fn tells_of_refusal(status: &WorkloadIdentityBindingStatus) -> bool {
-    matches!(
-        reason_of_credential(status),
-        Some(
-            Reason::PolicyDenied
-                | Reason::RegionNotSupported
-                | Reason::AuthorizationFailed
-                | Reason::ScopeLocked
-                | Reason::AzureConflict
-                | Reason::RequestRefused
-        )
-    )
+    reason_of_credential(status).is_some_and(Reason::is_refused_by_azure)
 }
 
 /// What status says of a credential that is not in place.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use azwib_crds::CredentialName;
 use tokio::time::Instant;
 
+use super::account::BINDINGS_OF_AN_ACCOUNT;
 use super::account::error::ServiceAccountError;
 use super::calls::{self, Call, CallFailed};
 use super::cleanup::deleted_binding::{Unreadable, how_to_let_go};
@@ -46,6 +47,11 @@ pub enum Error {
     },
     #[error(transparent)]
     ServiceAccount(#[from] ServiceAccountError),
+    #[error(
+        "more than {BINDINGS_OF_AN_ACCOUNT} bindings name the service account {account}, and azwib serves the oldest of them, which \
+         this one is not among: delete others, or use another service account"
+    )]
+    TooManyBindings { account: String },
     #[error("{}", why_duplicate(_0))]
     Duplicate(OlderTwin),
     #[error(transparent)]
@@ -120,6 +126,10 @@ impl Error {
                 (ConditionType::CredentialReady, reason)
             }
             Self::ServiceAccount(error) => (ConditionType::ServiceAccountReady, error.reason()?),
+            Self::TooManyBindings { .. } => (
+                ConditionType::ServiceAccountReady,
+                Reason::ServiceAccountLimitReached,
+            ),
             Self::Duplicate(_) => (ConditionType::CredentialReady, Reason::DuplicateBinding),
             Self::Claim(Refusal::CredentialExists { .. }) => {
                 (ConditionType::CredentialReady, Reason::CredentialExists)
@@ -197,7 +207,10 @@ impl Error {
             Self::NotNow { .. } => Pace::Backoff,
             Self::Claim(Refusal::LimitReached { ahead, .. }) => Pace::WaitForSlot { ahead: *ahead },
             Self::Claim(_) => Pace::WaitForArrival,
-            Self::Invalid(_) | Self::Unreadable(_) | Self::Duplicate(_) => Pace::WaitForChange,
+            Self::Invalid(_)
+            | Self::Unreadable(_)
+            | Self::Duplicate(_)
+            | Self::TooManyBindings { .. } => Pace::WaitForChange,
         }
     }
 

@@ -45,18 +45,8 @@ impl EventReason {
     /// `Normal` for progress and for what was asked for, `Warning` for what stops a binding or leaves something behind.
     pub fn type_(self) -> EventType {
         match self {
-            Self::Ready(
-                Reason::Succeeded
-                | Reason::ProvidedByOlderBinding
-                | Reason::Pending
-                | Reason::Propagating
-                | Reason::Creating
-                | Reason::WaitingForTurn
-                | Reason::WaitingForCredential
-                | Reason::Suspended
-                | Reason::CleanedUp,
-            )
-            | Self::AccountLeft => EventType::Normal,
+            Self::Ready(reason) => reason.event_type(),
+            Self::AccountLeft => EventType::Normal,
             _ => EventType::Warning,
         }
     }

@@ -11,8 +11,9 @@ use kube_runtime::watcher::Event;
 use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
+use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
 use crate::binding::credential::claims::Stake;
-use crate::binding::validate::Defaults;
+use crate::binding::validate::{Defaults, service_account_name};
 use crate::ledger::BindingRef;
 use crate::ledger::decide::{Contender, Standing};
 
@@ -22,6 +23,8 @@ pub struct Bindings {
     store: Store<Guarded>,
     index: Arc<Mutex<Index>>,
     defaults: Arc<Defaults>,
+    /// So many bindings of one account are served.
+    most_of_account: usize,
 }
 
 impl Bindings {
@@ -31,6 +34,7 @@ impl Bindings {
             store,
             index: Arc::default(),
             defaults: Arc::new(defaults),
+            most_of_account: BINDINGS_OF_AN_ACCOUNT,
         }
     }
 
@@ -94,11 +98,32 @@ impl Bindings {
         written.unwrap_or(binding)
     }
 
-    /// The bindings that name this account, by name.
+    /// The bindings that name this account and are served, the oldest first: as many as [`BINDINGS_OF_AN_ACCOUNT`], and none
+    /// that is being deleted.
     pub fn of_account(&self, namespace: &str, service_account: &str) -> Vec<Found> {
         let account = (namespace.to_owned(), service_account.to_owned());
-        let found = self.index().by_account.get(&account).cloned();
-        self.get(found)
+        let index = self.index();
+        let found = index.by_account.get(&account);
+        let oldest = found.map(|found| {
+            let oldest = found.iter().take(self.most_of_account);
+            oldest.map(|(_, reference)| Arc::clone(reference)).collect()
+        });
+        drop(index);
+        self.get(oldest)
+    }
+
+    /// Whether this binding is among the oldest of its account, which are served; also where the watch has not shown it yet.
+    pub fn is_served(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let namespace = binding.namespace().unwrap_or_default();
+        let account = (namespace, service_account_name(binding));
+        let index = self.index();
+        let Some(found) = index.by_account.get(&account) else {
+            return true;
+        };
+        let age = binding.creation_timestamp().map(|time| time.0);
+        let own = (age, BindingRef::of(binding));
+        let older = found.partition_point(|it| (it.0, &*it.1) < (own.0, &own.1));
+        older < self.most_of_account
     }
 
     /// The identities that bindings have to do with.

@@ -1,11 +1,13 @@
 //! Where each binding is found: the maps of the index, and what they take in.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use azwib_crds::{Issuer, ManagedIdentityId, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::found::{Guarded, reference};
@@ -20,11 +22,14 @@ use crate::runtime::deliberate::Bug;
 /// Bindings in order.
 pub(super) type References = Vec<Arc<BindingRef>>;
 
+/// Bindings by age, the oldest first.
+pub(super) type ByAge = Vec<(Option<Timestamp>, Arc<BindingRef>)>;
+
 /// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) filed: HashMap<Arc<BindingRef>, Filed>,
-    pub(super) by_account: HashMap<Arc<Account>, References>,
+    pub(super) by_account: HashMap<Arc<Account>, ByAge>,
     pub(super) by_identity: HashMap<Arc<str>, References>,
     /// What each binding means to the others on its identity.
     pub(super) stakes: HashMap<Arc<BindingRef>, Stake>,
@@ -67,6 +72,8 @@ pub(super) struct Filed {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) account: Arc<Account>,
+    /// Where it stands among those of its account; None while it is being deleted.
+    pub(super) age: Option<Option<Timestamp>>,
     /// What its spec names, what its status has resolved, and where its credentials are.
     pub(super) identities: Vec<Arc<str>>,
 }
@@ -126,9 +133,16 @@ impl Index {
             _ => {
                 self.remove(&reference);
                 let reference = Arc::new(reference);
-                keys.account = file_under(&mut self.by_account, keys.account, &reference);
+                if let Some(age) = keys.age {
+                    let by_age = (age, Arc::clone(&reference));
+                    keys.account = file_under(&mut self.by_account, keys.account, by_age);
+                }
                 for identity in &mut keys.identities {
-                    *identity = file_under(&mut self.by_identity, Arc::clone(identity), &reference);
+                    *identity = file_under(
+                        &mut self.by_identity,
+                        Arc::clone(identity),
+                        Arc::clone(&reference),
+                    );
                 }
                 self.filed.insert(reference, Filed { keys, seen });
             }
@@ -229,11 +243,16 @@ impl Index {
         };
         let Keys {
             account,
+            age,
             identities,
         } = filed.keys;
-        take_out(&mut self.by_account, &account, reference);
+        if let Some(age) = age {
+            take_out(&mut self.by_account, &account, |it| {
+                (it.0, &*it.1).cmp(&(age, reference))
+            });
+        }
         for identity in identities {
-            take_out(&mut self.by_identity, &identity, reference);
+            take_out(&mut self.by_identity, &identity, |it| (**it).cmp(reference));
         }
     }
 
@@ -252,28 +271,28 @@ impl Index {
     }
 }
 
-/// Files a binding under a key; gives the key as the map has it.
-fn file_under<K: Hash + Eq + ?Sized>(
-    map: &mut HashMap<Arc<K>, References>,
+/// Files an entry under a key; gives the key as the map has it.
+fn file_under<K: Hash + Eq + ?Sized, V: Ord>(
+    map: &mut HashMap<Arc<K>, Vec<V>>,
     key: Arc<K>,
-    reference: &Arc<BindingRef>,
+    entry: V,
 ) -> Arc<K> {
-    let entry = map.entry(key);
-    let key = Arc::clone(entry.key());
-    let found = entry.or_default();
-    if let Err(place) = found.binary_search(reference) {
-        found.insert(place, Arc::clone(reference));
+    let found = map.entry(key);
+    let key = Arc::clone(found.key());
+    let found = found.or_default();
+    if let Err(place) = found.binary_search(&entry) {
+        found.insert(place, entry);
     }
     key
 }
 
-fn take_out<K: Hash + Eq + ?Sized>(
-    map: &mut HashMap<Arc<K>, References>,
+fn take_out<K: Hash + Eq + ?Sized, V>(
+    map: &mut HashMap<Arc<K>, Vec<V>>,
     key: &Arc<K>,
-    reference: &BindingRef,
+    compare: impl Fn(&V) -> Ordering,
 ) {
     if let Some(found) = map.get_mut(key) {
-        if let Ok(place) = found.binary_search_by(|found| (**found).cmp(reference)) {
+        if let Ok(place) = found.binary_search_by(compare) {
             found.remove(place);
         }
         if found.is_empty() {
@@ -304,6 +323,11 @@ fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
             binding.namespace().unwrap_or_default(),
             service_account_name(binding),
         )),
+        age: binding
+            .metadata
+            .deletion_timestamp
+            .is_none()
+            .then(|| binding.creation_timestamp().map(|time| time.0)),
         identities: identities.into_iter().collect(),
     }
 }

@@ -142,8 +142,7 @@ impl Changes<'_> {
 /// What to say, or what is said already: the API server's words may carry a time or a port, and a status must not change with
 /// every try.
 fn lasting(before: Option<&Condition>, reason: &str, message: &str) -> String {
-    let words = [Reason::ServiceAccountRefused, Reason::BindingRefused];
-    let are_of_api_server = words.iter().any(|it| it.as_str() == reason);
+    let are_of_api_server = Reason::named(reason).is_some_and(Reason::quotes_api_server);
     before
         .filter(|before| are_of_api_server && before.reason == reason)
         .filter(|before| say_the_same(&before.message, message))

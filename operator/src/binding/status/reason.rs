@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use k8s_controller::events::EventType;
+
 /// The conditions of a `WorkloadIdentityBinding`, in the order in which they stand in its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConditionType {
@@ -79,9 +81,23 @@ pub enum Persistence {
     NeedsPerson,
 }
 
+/// What else follows from a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// A step is done: never the reason of `Ready`.
+    StepDone,
+    /// Azure has refused the credential for a reason of its own.
+    AzureRefuses,
+    /// The API server has refused a write.
+    ApiServerRefuses,
+    /// Nothing.
+    Else,
+}
+
+// All that is known of a reason stands in its row: how long it may stand, the type of its event, and what else it says.
 // A doc comment reaches the macro as `#[doc = "…"]`; it serves both rustdoc and the generated reference.
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident => $persistence:ident,)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident => $persistence:ident, $event:ident, $says:ident;)*) => {
         /// Why a condition has its status: the closed set of reasons, a stable interface.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason { $($(#[doc = $doc])+ $name,)* }
@@ -104,6 +120,15 @@ macro_rules! reasons {
                 match self { $(Self::$name => Persistence::$persistence,)* }
             }
 
+            /// Whether an event that tells of it is a warning.
+            pub fn event_type(self) -> EventType {
+                match self { $(Self::$name => EventType::$event,)* }
+            }
+
+            fn says(self) -> Says {
+                match self { $(Self::$name => Says::$says,)* }
+            }
+
             /// What the reason means, in one line, as the reference of conditions prints it.
             pub fn description(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
@@ -114,88 +139,93 @@ macro_rules! reasons {
 
 reasons! {
     /// Everything is in place, and the credential had its propagation time.
-    Succeeded => Heals,
+    Succeeded => Heals, Normal, Else;
     /// An older binding with the same ServiceAccount and identity asks for the same and is Ready; this one takes over when that one goes.
-    ProvidedByOlderBinding => Heals,
+    ProvidedByOlderBinding => Heals, Normal, Else;
     /// The step has not been reached yet.
-    Pending => Heals,
+    Pending => Heals, Normal, Else;
     /// The binding is suspended: nothing is written for it.
-    Suspended => Heals,
+    Suspended => Heals, Normal, Else;
     /// The binding is being deleted, and nothing that azwib made for it is left here.
-    CleanedUp => Heals,
+    CleanedUp => Heals, Normal, Else;
     /// The API server refuses what azwib has to write to the binding itself (its finalizer, its status), an admission policy changes it, or the API server refuses what azwib has to read for it.
-    BindingRefused => CurableElsewhere,
+    BindingRefused => CurableElsewhere, Warning, ApiServerRefuses;
     /// The credential is in place; Microsoft Entra is given time to learn of it.
-    Propagating => Heals,
+    Propagating => Heals, Normal, Else;
     /// The spec cannot be parsed, or it asks for something that cannot exist.
-    InvalidSpec => NeedsPerson,
+    InvalidSpec => NeedsPerson, Warning, Else;
     /// Grants are not required by this version: every binding is admitted.
-    GrantsNotRequired => Heals,
+    GrantsNotRequired => Heals, Warning, StepDone;
     /// The issuer is the one that the operator was configured with; it is not verified.
-    IssuerConfigured => Heals,
+    IssuerConfigured => Heals, Warning, StepDone;
     /// The recorded credential was made for another issuer: by another cluster, or by this one before. It stays as it is.
-    IssuerChanged => NeedsPerson,
+    IssuerChanged => NeedsPerson, Warning, Else;
     /// Azure knows the managed identity, and its client id was read.
-    Resolved => Heals,
+    Resolved => Heals, Warning, StepDone;
     /// No such identity can exist, or its name cannot be completed to a resource id.
-    IdentityInvalid => NeedsPerson,
+    IdentityInvalid => NeedsPerson, Warning, Else;
     /// Azure knows no such managed identity, resource group or subscription.
-    IdentityNotFound => CurableElsewhere,
+    IdentityNotFound => CurableElsewhere, Warning, Else;
     /// The reference now resolves to another identity than the one that was recorded.
-    IdentityChanged => NeedsPerson,
+    IdentityChanged => NeedsPerson, Warning, Else;
     /// The operator has no permission for this call in Azure.
-    AuthorizationFailed => CurableInAzure,
+    AuthorizationFailed => CurableInAzure, Warning, AzureRefuses;
     /// The operator cannot sign in to Azure.
-    AzureAuthenticationFailed => CurableInAzure,
+    AzureAuthenticationFailed => CurableInAzure, Warning, Else;
     /// Azure cannot be reached or does not answer sensibly.
-    AzureUnavailable => Heals,
+    AzureUnavailable => Heals, Warning, Else;
     /// Azure asked the operator to slow down.
-    Throttled => Heals,
+    Throttled => Heals, Warning, Else;
     /// The ServiceAccount exists and carries the annotations of this identity.
-    Applied => Heals,
+    Applied => Heals, Warning, StepDone;
     /// The ServiceAccount does not stay as this binding needs it: another binding, another field manager or an admission policy changes it.
-    ServiceAccountConflict => CurableElsewhere,
+    ServiceAccountConflict => CurableElsewhere, Warning, Else;
+    /// More bindings name the ServiceAccount than azwib serves, and this one is not among the oldest.
+    ServiceAccountLimitReached => CurableElsewhere, Warning, Else;
     /// The API server refused to write the ServiceAccount.
-    ServiceAccountRefused => CurableElsewhere,
+    ServiceAccountRefused => CurableElsewhere, Warning, ApiServerRefuses;
     /// The ServiceAccount is made once the credential works, as the binding asks.
-    WaitingForCredential => Heals,
+    WaitingForCredential => Heals, Normal, Else;
     /// The namespace is being deleted: no ServiceAccount can be made in it.
-    NamespaceTerminating => Heals,
+    NamespaceTerminating => Heals, Warning, Else;
     /// The federated identity credential is in place.
-    InPlace => Heals,
+    InPlace => Heals, Warning, StepDone;
     /// The federated identity credential is about to be written.
-    Creating => Heals,
+    Creating => Heals, Normal, Else;
     /// Another write on the same identity is under way; Azure takes one at a time.
-    WaitingForTurn => Heals,
+    WaitingForTurn => Heals, Normal, Else;
     /// All federated identity credentials that one identity may have are taken.
-    CredentialLimitReached => CurableElsewhere,
+    CredentialLimitReached => CurableElsewhere, Warning, Else;
     /// Another credential of the identity has the same issuer and subject.
-    CredentialExists => CurableElsewhere,
+    CredentialExists => CurableElsewhere, Warning, Else;
     /// An older binding has the same ServiceAccount and identity, and it asks for something else or is not Ready.
-    DuplicateBinding => CurableElsewhere,
+    DuplicateBinding => CurableElsewhere, Warning, Else;
     /// The region of the managed identity does not support federated identity credentials.
-    RegionNotSupported => NeedsPerson,
+    RegionNotSupported => NeedsPerson, Warning, AzureRefuses;
     /// An Azure Policy forbids the write.
-    PolicyDenied => NeedsPerson,
+    PolicyDenied => NeedsPerson, Warning, AzureRefuses;
     /// A lock on the identity, its group or its subscription forbids the write.
-    ScopeLocked => NeedsPerson,
+    ScopeLocked => NeedsPerson, Warning, AzureRefuses;
     /// Something else that goes on in Azure is in the way, such as the deletion of the resource group.
-    AzureConflict => CurableElsewhere,
+    AzureConflict => CurableElsewhere, Warning, AzureRefuses;
     /// Azure refused the request for a reason of its own.
-    RequestRefused => NeedsPerson,
+    RequestRefused => NeedsPerson, Warning, AzureRefuses;
 }
 
 impl Reason {
     /// Whether it says that a step is done, which is never the reason of `Ready`.
     pub fn is_of_step_done(self) -> bool {
-        matches!(
-            self,
-            Self::GrantsNotRequired
-                | Self::IssuerConfigured
-                | Self::Resolved
-                | Self::Applied
-                | Self::InPlace
-        )
+        self.says() == Says::StepDone
+    }
+
+    /// Whether Azure has refused the credential for a reason of its own: it is tried again, and holds up nobody meanwhile.
+    pub fn is_refused_by_azure(self) -> bool {
+        self.says() == Says::AzureRefuses
+    }
+
+    /// Whether its message has the API server's own words, which may hold a time or a port.
+    pub fn quotes_api_server(self) -> bool {
+        self.says() == Says::ApiServerRefuses
     }
 }
 

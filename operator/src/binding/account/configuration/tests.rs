@@ -618,16 +618,3 @@ fn what_was_changed_is_told_with_who_has_done_it() {
     );
     assert_eq!(wanted.drift(None).field, Field::Account);
 }
-
-#[test]
-fn of_very_many_bindings_the_oldest_own_their_account() {
-    let many: Vec<_> = (1..=300)
-        .rev()
-        .map(|age| claimant(&format!("b{age:03}"), age, "client"))
-        .collect();
-    let wanted = configuration(&many, None);
-    let mut owners: Vec<_> = wanted.owner_references.iter().map(|it| &*it.name).collect();
-    owners.sort_unstable();
-    assert_eq!(owners.len(), MOST_OWNERS);
-    assert_eq!((owners[0], owners[MOST_OWNERS - 1]), ("b001", "b200"));
-}

@@ -121,6 +121,9 @@ fn of_ourselves() -> Vec<Error> {
         Error::Invalid(identity),
         Error::Invalid(validate::Error::NoIdentity),
         Error::Invalid(validate::Error::Audience(audience)),
+        Error::TooManyBindings {
+            account: "shared".to_owned(),
+        },
         Error::Duplicate(OlderTwin {
             name: "older".to_owned(),
             stands: Stands::Unready(None),

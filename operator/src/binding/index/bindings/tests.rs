@@ -1,4 +1,5 @@
 use azwib_crds::Issuer;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_runtime::reflector::store;
 use kube_runtime::reflector::store::Writer;
 
@@ -232,4 +233,55 @@ fn a_credential_once_recorded_is_remembered_for_as_long_as_its_binding_is_there(
     let gone = Event::Delete(DeserializeGuard(Ok(saying("5", "{}"))));
     see(&bindings, &mut writer, gone);
     assert!(!bindings.has_recorded(&who, "uid"));
+}
+
+#[test]
+fn of_very_many_bindings_of_an_account_the_oldest_are_served() {
+    let (bindings, mut writer) = bindings();
+    let aged = |name: &str, created: &str, deleted: bool| {
+        let mut binding = binding(name, "orders", "one", "null");
+        let times = serde_json::json!({ "creationTimestamp": created });
+        let metadata: ObjectMeta = serde_json::from_value(times).unwrap();
+        binding.meta_mut().creation_timestamp = metadata.creation_timestamp.clone();
+        if deleted {
+            binding.meta_mut().deletion_timestamp = metadata.creation_timestamp;
+        }
+        binding
+    };
+    const EARLY: &str = "2026-01-02T03:04:05Z";
+    const LATE: &str = "2026-01-02T03:04:06Z";
+    // By name the oldest is the last.
+    for number in 0..BINDINGS_OF_AN_ACCOUNT {
+        let event = Event::Apply(aged(&format!("b{number:03}"), LATE, false));
+        see(&bindings, &mut writer, event);
+    }
+    see(
+        &bindings,
+        &mut writer,
+        Event::Apply(aged("z", EARLY, false)),
+    );
+    let is_served =
+        |name: &str, created| bindings.is_served(aged(name, created, false).0.as_ref().unwrap());
+    let served = names(bindings.of_account("shop", "orders"));
+    assert_eq!(served.len(), BINDINGS_OF_AN_ACCOUNT);
+    assert_eq!((&*served[0], &*served[1]), ("z", "b000"));
+    assert!(is_served("z", EARLY) && is_served("b098", LATE));
+    assert!(!is_served("b099", LATE), "all others are older");
+    // One that is being deleted makes room for the next.
+    see(
+        &bindings,
+        &mut writer,
+        Event::Apply(aged("b005", LATE, true)),
+    );
+    assert!(is_served("b099", LATE));
+    assert!(!names(bindings.of_account("shop", "orders")).contains(&"b005".to_owned()));
+    see(
+        &bindings,
+        &mut writer,
+        Event::Delete(aged("b005", LATE, true)),
+    );
+    assert_eq!(
+        bindings.of_account("shop", "orders").len(),
+        BINDINGS_OF_AN_ACCOUNT
+    );
 }
