@@ -1,4 +1,4 @@
-//! Wires clients, stores, the controller and the probes, and owns the way down.
+//! Builds the clients, the stores, the controller and the probes, runs them, and shuts them down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,17 +34,17 @@ use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
 use crate::runtime::{metrics, shutdown};
 
-/// How much longer than one request to Azure the way down may take.
+/// How much longer than one request to Azure the shutdown may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a call of the API server may be silent: longer than the API server itself gives a call (34 s), or what it says of
-/// a webhook that does not answer would be lost.
+/// How long a call of the API server may be silent. The API server gives up on a call after 34 s. A shorter time would lose its
+/// message about a webhook that does not answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long a watch may be silent: longer than it lasts (295 s).
 const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
 
-/// Why the operator cannot run at all. What can heal by itself is waited for instead.
+/// Why the operator cannot run at all. It waits for everything that can recover by itself, so none of that is here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot tell how to reach the API server: run in a cluster or set KUBECONFIG")]
@@ -124,7 +124,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     wind_down(stop, controller, ledgers.drain(), grace).await
 }
 
-/// Answers probes and, where it is wanted, scrapes. Returns at which addresses.
+/// Serves probes and, unless they are turned off, metrics. Returns the addresses of both.
 async fn answer(
     probes: SocketAddr,
     readiness: &Readiness,
@@ -235,15 +235,15 @@ async fn wind_down(
     grace: Duration,
 ) -> Result<(), Error> {
     tokio::select! {
-        // A controller without work ends in the moment in which it is told to: the order of looking decides whether
-        // that is the way down or an end by itself.
+        // A controller without work ends as soon as it is told to stop. Which of the two is polled first decides whether
+        // that counts as the shutdown or as an end by itself.
         biased;
         () = stop.cancelled() => {}
         // It runs until it is told to stop: a supervisor should start the operator anew.
         _ = &mut controller => return Err(Error::ControllerEnded),
     }
     let finished = async {
-        // A controller that panicked on the way down has nothing under way either.
+        // A controller that panicked during the shutdown has nothing under way either.
         let _ = controller.await;
         writes_done.await;
     };

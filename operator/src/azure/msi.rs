@@ -22,7 +22,7 @@ use super::{
 };
 
 /// An identity has at most 20 credentials, and a page brings one at least. A listing with more pages or more credentials
-/// than this has lost its way, and what it brings is not kept.
+/// than this does not end, and nothing of it is kept.
 const MAX_PAGES: usize = 50;
 const MAX_CREDENTIALS: usize = 500;
 
@@ -335,7 +335,7 @@ fn from_sdk(error: azure_core_legacy::Error) -> AzureError {
     }
 }
 
-/// As [`from_sdk`], for calls where no credential has to be there: whatever is not found is the identity.
+/// The error that our transport made, for calls that need no credential to exist: a 404 then means that the identity is missing.
 fn on_identity(error: azure_core_legacy::Error) -> AzureError {
     let error = from_sdk(error);
     match error.kind() {

@@ -79,7 +79,7 @@ async fn carry_out(
     let in_place = match credential {
         CredentialStep::Keep => Ok(InPlace(claim.recorded(CredentialOrigin::Created))),
         CredentialStep::Adopt { name } => Ok(InPlace(claim.adopted(name))),
-        // Recorded like one's own: it is that once the older twin goes.
+        // Recorded as its own: it becomes that when the older duplicate is deleted.
         CredentialStep::Provided { by, since, adopted } => Ok(AppliedCredential::Provided {
             credential: match adopted {
                 None => claim.recorded(CredentialOrigin::Created),

@@ -1,11 +1,11 @@
-//! Calls of the API server about a binding that did not bring what they were to, and what is said of that.
+//! Calls of the API server about a binding that failed, and what the status says about the failure.
 
 use std::time::Duration;
 
 use crate::kubeutil::answers::{Answer, retry_after, words};
 use crate::kubeutil::backoff::Pace;
 
-/// What the API server has not decided is told once it has been so for this long: webhooks are restarted, too.
+/// An undecided answer of the API server is reported only after this time, since webhooks are restarted, too.
 pub const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 
 /// What a call was to do.
@@ -133,7 +133,7 @@ pub fn pace(error: &kube::Error) -> Pace {
     }
 }
 
-/// After how long such an answer is told; never where nobody has refused anything.
+/// How long such an answer has to last before it is reported. None: never, since nobody has refused anything.
 pub fn told_after(answer: Answer) -> Option<Duration> {
     match answer {
         Answer::Race | Answer::Gone => None,

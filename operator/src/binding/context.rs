@@ -47,9 +47,9 @@ pub struct Context {
     pub known_good: KnownGood,
     pub settings: Settings,
     pub attempts: Attempts,
-    /// Of those that wait for somebody else, and of Azure's wish for a pause.
+    /// How long bindings have waited: for another binding, or because Azure asked for a pause.
     pub waits: Attempts,
-    /// Of statuses that the API server does not take.
+    /// How often writing a status has failed.
     pub unwritten: Attempts,
     /// What somebody has asked to be looked at.
     pub requests: Requests,
@@ -131,7 +131,7 @@ impl Context {
             .is_deletion_pending(&identity, &BindingRef::of(binding))
     }
 
-    /// Whether anything stands against the binding in the memory of this process.
+    /// Whether this process remembers a failure of the binding.
     pub fn knows_of_failure(&self, who: &BindingRef) -> bool {
         let key = ObjectRef::new(&who.name).within(&who.namespace);
         let uid = self.bindings.store().get(&key).and_then(|it| it.uid());
@@ -164,7 +164,7 @@ impl Context {
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 
-    /// Forgets what stood against an object that is as it should be.
+    /// Forgets the failures of an object that is as it should be.
     pub fn succeeded(&self, uid: &str) {
         self.attempts.forget(uid);
         self.waits.forget(uid);

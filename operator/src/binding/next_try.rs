@@ -19,7 +19,7 @@ use super::write_status::{store_status, write_status};
 use crate::kubeutil::backoff::{Pace, Standing};
 use crate::runtime::deliberate::Bug;
 
-/// A binding whose status says the same for this long while it waits for a turn is told that it waits.
+/// A binding that waits for a turn says so in its status only after this time.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
 
 /// A pass that has done what it could.
@@ -31,12 +31,12 @@ pub(super) struct Pass<'a> {
     pub report: Report,
     /// The binding was good when last seen, and could not be looked at.
     pub kept: bool,
-    /// The status that is stored, where the pass has not believed all of it: it is put right whatever there is to say.
+    /// The stored status, if the pass did not believe all of it. It is corrected, whatever else there is to say.
     pub mistaken: Option<&'a WorkloadIdentityBindingStatus>,
 }
 
 impl<'a> Pass<'a> {
-    /// The same over what is stored, of which the pass has believed only a part.
+    /// Sets which status is stored. If the pass believed only a part of it, the stored status is corrected in any case.
     pub(super) fn of(self, stored: &'a WorkloadIdentityBinding) -> Self {
         let is_unwritten = self.latest.resource_version() == stored.resource_version();
         let mistaken = is_unwritten && self.latest.status != stored.status;
@@ -108,7 +108,7 @@ fn is_observed(binding: &WorkloadIdentityBinding) -> bool {
     observed == binding.metadata.generation
 }
 
-/// Says in a smaller status that the API server does not take the one that there is to say: `Ready`, and nothing else that
+/// Reports in a smaller status that the API server refuses the full one: it changes `Ready`, and nothing else that
 /// is new. Where that is refused as well, an event and the log are all that is left.
 async fn status_refused(
     pass: (&WorkloadIdentityBinding, &WorkloadIdentityBinding),
@@ -134,7 +134,7 @@ async fn status_refused(
                 Err(_) if standing.is_first(|stood| error.is_refusal_told_after(stood)) => {
                     ctx.events.refused(&binding.metadata, &error.message());
                 }
-                // It is told, and logged with each try.
+                // An event has reported it already, and each try is logged.
                 Err(_) => {}
             }
         }

@@ -30,11 +30,11 @@ use crate::ledger::decide::{Contender, front_of_line, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
 
-/// Who has never been Ready on an identity takes no older read of it: it may have been made again since, and its client id
-/// is a dead one then. One read still serves all that come together.
+/// A binding that was never Ready on an identity uses no older read of it: the identity may have been made again since, and its client id
+/// would be a dead one. One read still serves all bindings that come together.
 const IDENTITY_FOR_NEWCOMERS: Duration = Duration::from_secs(30);
 
-/// A listing that shows no slot is believed for so long: while somebody waits, there is a new one every minute.
+/// A listing that shows no free slot is believed this long: while a binding waits for a slot, a new listing is made every minute.
 const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);
 
 /// What one pass found.

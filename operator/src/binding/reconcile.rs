@@ -90,7 +90,7 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     let news = ctx.requests.see(stored);
     let believed = believed(stored, &ctx.settings.defaults);
     if believed.spec.suspend {
-        // It stands before nobody while that is so.
+        // While suspended it is no applicant, so somebody behind it may get its slot.
         ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
         let believed = observe::without_missing_account(&believed, ctx).await;
         return conclude(Pass::suspended(&believed, ctx).of(stored), None, ctx).await;
@@ -156,8 +156,8 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     }
 }
 
-/// Takes `Stalled` off before a look that somebody asked for: who waits for what comes of it would take it for that. Its
-/// reason has to stand anew, unless it is only the operator that has.
+/// Removes `Stalled` before a look that somebody asked for: a tool that waits for the result would take it for the result. Its
+/// reason is given its time again, unless the look comes only from a start of the operator.
 async fn take_up(
     binding: &WorkloadIdentityBinding,
     news: News,
@@ -174,7 +174,7 @@ async fn take_up(
             ctx.requests.see_again(binding);
             return Err(ctx.failed(&uid, failed.into()));
         }
-        // Where no status is taken, the one that the look ends with tells of that.
+        // If the API server accepts no status, the status at the end of this pass reports that.
         Err(_) => None,
     };
     if news == News::Start {

@@ -27,7 +27,7 @@ struct Seen {
     /// Whether it has to be seen again.
     untold: bool,
     since: Instant,
-    /// Whether it is by a new spec alone, and not by the annotation: nobody says that a recent read is wrong.
+    /// Whether only a new spec asks for it, not the annotation. Then a recent read is good enough.
     recent_will_do: bool,
 }
 

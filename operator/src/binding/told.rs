@@ -1,4 +1,4 @@
-//! What was told of an object, so that a pass that repeats tells it once.
+//! Remembers what was logged or published about an object, so that a repeated pass says it only once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};

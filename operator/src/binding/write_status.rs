@@ -34,7 +34,7 @@ pub(super) async fn write_status(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    // Its event may be faster than its answer.
+    // The watch may show this write before its answer arrives.
     let sending = ctx.bindings.sending(&updated);
     let written = bindings
         .replace_status(&binding.name_any(), &parameters, &updated)
@@ -49,7 +49,7 @@ pub(super) async fn write_status(
     }
 }
 
-/// Says in the log that a status has no room for all conditions of other writers.
+/// Logs which conditions of other writers are dropped because the status has no room for them.
 fn note_what_gives_way(
     binding: &WorkloadIdentityBinding,
     status: &WorkloadIdentityBindingStatus,

@@ -12,7 +12,7 @@ use crate::azure::error::safe_line;
 /// The longest time that an answer may ask for. Longer ones come by mistake, and nobody waits a day for a write.
 pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// What an answer that is not what was asked for means.
+/// The meaning of an answer of the API server that is not a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Somebody else has written since the object was read.
@@ -40,7 +40,7 @@ impl Answer {
             _ if is_terminating(status) => Self::NamespaceTerminating,
             404 => Self::Gone,
             409 => Self::Race,
-            // Whoever cannot be told from nobody (401) gets a new token soon; 408 and 429 ask for patience.
+            // After a 401 the client gets a new token soon; 408 and 429 ask to try again later.
             401 | 408 | 429 => Self::Undecided,
             400..500 => Self::Refused,
             _ => Self::Undecided,

@@ -18,10 +18,10 @@ pub enum Pace {
     Backoff,
     /// 10 s, 30 s, 1 min, then every 5 min: something has to change first.
     WaitForChange,
-    /// The same, but never less often than every minute: the arrival or the end of another object ends it.
+    /// 10 s, 30 s, then every minute: another object has to come or go.
     WaitForArrival,
-    /// The same for the first of those who wait for a slot of an identity. The others come so much less often as they
-    /// stand behind it: none of them finds one before.
+    /// 10 s, 30 s, then every minute for the first in line for a slot of an identity. The others are tried less often, the further back they
+    /// stand: none of them finds a slot before the first does.
     WaitForSlot { ahead: usize },
     /// At a time that somebody else set, such as Azure's `Retry-After`.
     After(Duration),
@@ -29,7 +29,7 @@ pub enum Pace {
     Until(Instant),
 }
 
-/// What stands against an object.
+/// The failures of an object in a row, for the same reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// Failures in a row for the same reason.
@@ -171,7 +171,7 @@ impl Pace {
             }
             Self::WaitForArrival => wait_for_arrival(standing.since),
             Self::Until(time) => time.saturating_duration_since(Instant::now()),
-            // At once, as a zero or a date gone by would have it, is never again and again.
+            // A zero, or a date in the past, would mean at once, and then again and again.
             Self::After(delay) => delay
                 .max(Duration::from_secs(1))
                 .mul_f64(jitter::factor(1.0..=1.1)),
@@ -189,7 +189,7 @@ pub fn wait_for_change(stood: Duration) -> Duration {
     })
 }
 
-/// The same where the arrival of another object is what has to happen: its maker watches for the effect.
+/// How long until the next look where another object has to come or go: whoever makes it watches for the effect.
 pub fn wait_for_arrival(stood: Duration) -> Duration {
     if Bug::ArrivalSeenLate.is_on() {
         return wait_for_change(stood);

@@ -15,7 +15,7 @@ use crate::runtime::deliberate::Bug;
 /// Source: "Considerations" of Microsoft Entra workload identity federation, 20 per user-assigned managed identity.
 pub const CREDENTIAL_LIMIT: usize = 20;
 
-/// Of a claim it is told how many stand before it up to so many; further back it makes no difference.
+/// How many applicants before one are counted at most. Further back the number makes no difference.
 pub const FAR_BACK: usize = 15;
 
 /// How many claims from the front of the line a decision is made from, where an identity may have `limit` credentials.

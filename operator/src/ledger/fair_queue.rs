@@ -1,4 +1,4 @@
-//! Who is asked for next where requests have to wait. Pure: the time comes in.
+//! Which request goes next where requests have to wait for Azure's pace. Pure: the time comes in.
 //!
 //! First looks come before repeats of known failures. Within each, namespaces take turns, so that one that wants much
 //! waits for itself: a request joins the round after the last one of its namespace, and no earlier than the round that is
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::target::Operation;
 
-/// How often those who do not come are looked for.
+/// How often requests are dropped that did not come at the time they were told.
 const CLEARED_EVERY: Duration = Duration::from_secs(1);
 
 /// What a request is for; the order is that in which they go.

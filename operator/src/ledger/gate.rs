@@ -28,7 +28,7 @@ impl Gate {
         }
     }
 
-    /// Lets a repeat of a known failure go as far as other repeats are concerned, or says when to ask again.
+    /// Admits a repeat of a known failure if the other repeats leave room for it, or says when to ask again.
     pub(super) fn admit_repeat(
         &self,
         target: &Target,
@@ -42,7 +42,7 @@ impl Gate {
             .admit_repeat(target, operation, asker, Instant::now())
     }
 
-    /// Lets a request go as far as Azure's pace is concerned, or says when it may be asked for again.
+    /// Admits a request if Azure's pace allows it now, or says when to ask again.
     pub(super) fn admit(
         &self,
         target: &Target,

@@ -16,7 +16,7 @@ use crate::runtime::deliberate::Bug;
 pub(super) enum Effect {
     Put(CredentialContent),
     Delete,
-    /// Of what no read has shown: that it is not there says nothing about whether the deletion is over.
+    /// The deletion of a credential that no read has shown: a listing without it does not prove that the deletion is done.
     DeleteUnseen,
 }
 

@@ -1,4 +1,4 @@
-//! The books of each managed identity: what Azure said about it, and who may write to it now.
+//! One ledger for each managed identity: what Azure said about it, and who may write to it now.
 //!
 //! Azure takes one federated-credential write at a time per identity and answers 409 to the rest, and it throttles
 //! reads hard. So the unit of work is the identity, not the binding: its bindings share one cached read of the identity

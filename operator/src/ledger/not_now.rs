@@ -11,8 +11,8 @@ pub enum NotNow {
     UnderWay,
     /// The answer of a write was lost: nothing is written until a read shows what became of it, or this time has passed.
     Unsettled { settles_in: Duration },
-    /// Azure sets the pace: not before this.
+    /// Azure asked for fewer requests: not before this time.
     Paced { until: Instant },
-    /// Others come first, or it was asked for a moment ago. Nothing is known to have changed, and nothing is said.
+    /// Other requests come first, or the same was read a moment ago. Nothing has changed that status could report.
     PutOff { until: Instant },
 }

@@ -16,26 +16,26 @@ use crate::runtime::deliberate::Bug;
 /// How long a rate is kept without a 429 before twice as much is tried.
 const QUIET_TIME: Duration = Duration::from_secs(300);
 
-/// Two identities of a subscription that are throttled within this time: it is the subscription that is.
+/// If two identities of a subscription are throttled within this time, the subscription itself is throttled.
 const SAME_CAUSE: Duration = Duration::from_secs(10);
 
 /// How long a throttled scope waits where Azure does not say.
 const UNTOLD_WAIT: Duration = Duration::from_secs(5);
 
-/// A rate of so many times the published one is none: what Azure then takes, it takes without our help.
+/// At this many times the published rate the limit is dropped: what Azure accepts then needs no limit of ours.
 const UNLIMITED_FROM: f64 = 64.0;
 
 /// A place in the line that is not used for so long after its time is lost.
 const PLACE_KEPT: Duration = Duration::from_secs(10);
 
-/// So much of a schedule that has passed unused, because who was told a time comes late, is made up for.
+/// A binding may come later than the time it was told. At most this much of the unused schedule is made up for.
 const MADE_UP_FOR: Duration = Duration::from_secs(1);
 
 /// Between two looks at what is known to fail in one subscription, whatever Azure would take: less than one a second, a
 /// tenth of the published GETs and a fifth of the LISTs, so that they use up nobody's budget.
 const BETWEEN_REPEATED_READS: Duration = Duration::from_millis(1100);
 
-/// The same for writes that were refused: a quarter of the published ones.
+/// Between two tries of writes that Azure has refused, in one subscription: a quarter of the published rate.
 const BETWEEN_REPEATED_WRITES: Duration = Duration::from_secs(2);
 
 /// For so long nobody goes besides the one that asks whether a pause is over; then it is another's turn to ask.

@@ -18,7 +18,7 @@ use crate::azure::{AzureError, AzureErrorKind, Identity, ListedCredential};
 use crate::runtime::deliberate::{Bug, keep_listing, kept_listing};
 use crate::runtime::jitter;
 
-/// Who shares a failure comes back so much later than who asks again, at the most: one asks, the others are woken if that
+/// Of the bindings that share a failure one asks again, and the others come back up to this much later: they are woken earlier if that
 /// ends better.
 const AFTER_WHO_ASKS: Duration = Duration::from_secs(15);
 
@@ -53,7 +53,7 @@ impl Ledger {
         read.await
     }
 
-    /// Where the identity was made again, whatever was listed of the one before is void: its credentials went with it.
+    /// If the identity was deleted and made again, forgets what was listed before: those credentials are gone.
     fn named_as(&self, identity: &Identity) {
         let before = self.identity.last();
         if before.is_some_and(|before| before.client_id != identity.client_id) {
@@ -73,7 +73,7 @@ impl Ledger {
         self.books().looked_through.0.replace(asked) != Some(asked)
     }
 
-    /// The same with a listing.
+    /// Whether nobody has looked through the bindings of the identity with this listing.
     pub fn is_first_with_listing(&self, asked: Instant) -> bool {
         self.books().looked_through.1.replace(asked) != Some(asked)
     }

@@ -1,7 +1,7 @@
 //! One kind of read of an identity, shared by all who ask for it.
 //!
-//! Nobody waits for a request of somebody else, which would hold up other bindings, those of healthy identities among
-//! them: who finds one under way is woken when it ends, and shares its answer.
+//! No pass waits for the request of another, which would hold up other bindings, also those of healthy identities:
+//! a binding that finds a request under way is woken when that ends, and shares its answer.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

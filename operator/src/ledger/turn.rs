@@ -94,7 +94,7 @@ impl Place {
         found
     }
 
-    /// Lets the write go as far as Azure's pace is concerned; otherwise `who` stays the next and comes back then.
+    /// Admits the write if Azure's pace allows it now. Otherwise its writer stays the next and comes back at the time that this returns.
     pub fn admit(&self, look: Look) -> Result<(), NotNow> {
         self.ledger
             .admit(self.operation, self.asker(look))

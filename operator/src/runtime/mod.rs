@@ -1,4 +1,4 @@
-//! What every long-running process needs: probes, metrics, logs, time and chance, the end.
+//! What every long-running process needs: probes, metrics, logs, time, randomness, shutdown.
 
 pub mod clock;
 pub mod deliberate;

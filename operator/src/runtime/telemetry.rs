@@ -1,4 +1,4 @@
-//! Logs, with one rule that no configuration can lift.
+//! Logs. One rule holds under every configuration: debug lines of the old Azure SDK are left out.
 
 use std::io::IsTerminal;
 

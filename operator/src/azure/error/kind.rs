@@ -79,7 +79,7 @@ impl AzureErrorKind {
     }
 }
 
-/// What an answer has to be for a row to be its own; all that is given has to hold.
+/// The conditions of a row of the table. An answer fits the row if all that are given hold.
 struct Row {
     /// First and last HTTP status.
     status: (u16, u16),
@@ -135,7 +135,7 @@ const fn says(first: u16, last: u16, says: &'static str, kind: AzureErrorKind) -
     }
 }
 
-/// The first row that an answer fits is its own. What no row names is judged by its status.
+/// The first row that fits decides. The last rows judge by the HTTP status what no row before them names.
 const ROWS: &[Row] = &[
     // The status says it, whatever else does.
     status(401, 401, AzureErrorKind::Unauthorized),

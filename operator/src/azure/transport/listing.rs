@@ -33,7 +33,7 @@ pub(crate) fn is_credential(path: &str) -> bool {
         .is_some_and(|(parent, _)| is_listing(parent))
 }
 
-/// The same for one credential that was read by itself. `None` for what is not one.
+/// Reduces one credential that was read by itself to its id, name and content. `None` for an answer that is not a credential.
 pub(super) fn keep_what_is_understood_of_one(credential: Value) -> Option<Value> {
     let has_properties = credential.get("properties")?.is_object();
     has_properties.then(|| understood(&credential)).flatten()

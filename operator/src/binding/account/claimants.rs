@@ -23,7 +23,7 @@ pub struct Claimant {
     pub deletion_policy: DeletionPolicy,
 }
 
-/// All of them: this binding, and of its siblings those that count.
+/// All bindings that count for the account of `binding`: itself, and those others of the account that count.
 pub fn claimants(
     binding: &WorkloadIdentityBinding,
     identity: &ResolvedIdentity,

@@ -33,7 +33,7 @@ pub struct AccountConfiguration {
 
 /// Who made the account, read from the account.
 ///
-/// Ours is what our manager has made and nobody else keeps; what is not there yet will be ours.
+/// An account is ours if our field manager has made it and nobody else keeps it. One that does not exist yet will be ours.
 pub fn origin(existing: Option<&ExistingAccount>) -> ServiceAccountOrigin {
     let is_ours =
         existing.is_none_or(|account| account.is_made_by_us() && account.keeper().is_none());
@@ -266,7 +266,7 @@ impl AccountConfiguration {
         })
     }
 
-    /// What is applied where there is such a conflict: label and references go, or the end of a binding would take along
+    /// What is applied where there is such a conflict: label and owner references are removed. Otherwise the end of a binding would delete
     /// what somebody else keeps; no annotation comes or changes. None where nothing is left to give up.
     pub fn given_up(&self, existing: &ExistingAccount) -> Option<Self> {
         let mut owned = existing.applied_labels().chain(existing.applied_owners());

@@ -88,7 +88,7 @@ impl AccountConfiguration {
         annotations.chain(owners)
     }
 
-    /// What came back on an account from which azwib took it: it had applied that to the account `before`, and nobody else had.
+    /// The fields that azwib removed and that the API server returned all the same. Only fields that azwib alone had applied `before` are compared.
     pub fn unreleased<'a>(
         &'a self,
         before: &'a ExistingAccount,
@@ -118,7 +118,7 @@ impl AccountConfiguration {
         annotations.chain(owners)
     }
 
-    /// What has been changed about the account, once it carried this; None stands for an account that is gone.
+    /// What has been changed about an account that carried this configuration before. `existing` is None if the account is gone.
     pub fn drift(&self, existing: Option<&ExistingAccount>) -> Drift {
         let Some(existing) = existing else {
             return Drift {

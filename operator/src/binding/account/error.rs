@@ -7,7 +7,7 @@ use crate::binding::status::reason::Reason;
 use crate::kubeutil::answers::{Answer, words};
 use crate::kubeutil::backoff::Pace;
 
-/// Why a ServiceAccount does not carry what it should.
+/// Why a ServiceAccount does not have the annotations, labels and owner references that it should have.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceAccountError {
     #[error(

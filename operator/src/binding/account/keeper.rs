@@ -30,7 +30,7 @@ pub(in crate::binding) const OTHER_ANNOTATIONS: usize = 64;
 const OF_THE_PLATFORM: [&str; 2] = ["f:secrets", "f:imagePullSecrets"];
 const ANNOTATION_OF_THE_PLATFORM: &str = "f:openshift.io/";
 
-/// By what another keeper of an account is known.
+/// How it is known that somebody else keeps an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keeper {
     /// A field manager that applies some of it.

@@ -39,7 +39,7 @@ pub(super) async fn delete_credentials(
                 if recorded.origin == CredentialOrigin::Pending {
                     ledger.take_note_of_pending(&recorded.name, content);
                 } else if let Some(ago) = in_place_for(&departing.conditions, ctx.clock.now()) {
-                    // And a read of now may be from before it.
+                    // A read made now may still show the state before that write.
                     ledger.take_note_of_acknowledged(&recorded.name, content, ago);
                 }
                 delete_credential(departing, &ledger, &name, recorded, ctx).await?;
@@ -75,7 +75,7 @@ async fn delete_credential(
     ctx: &Context,
 ) -> Result<(), Error> {
     let place = deletion_place(departing, ledger, name).await?;
-    // Once more: whoever came before the place was taken is in the store.
+    // Asked again: a duplicate that came before the place was taken is in the store by now.
     if handed_over(recorded, departing, ledger.id(), ctx).await? {
         return Ok(());
     }

@@ -44,7 +44,7 @@ pub(super) async fn delete_found(
     }
 }
 
-/// With the identity, its group or its subscription went the credential.
+/// Ignores a failure if the identity, its group or its subscription is gone: the credential went with it.
 pub(super) async fn unless_identity_is_gone(
     error: Error,
     departing: &Departing,

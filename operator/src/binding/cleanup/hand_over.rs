@@ -1,4 +1,4 @@
-//! A credential that another binding needs goes over to that one, with its record.
+//! Hands a credential over to another binding that needs it, together with its record.
 
 use azwib_crds::{
     CredentialOrigin, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding,

@@ -1,4 +1,4 @@
-//! The second line: a credential whose record was lost, since somebody else has written the status of its binding.
+//! A credential whose record was lost because somebody else has written the status of its binding: it is looked for by its name.
 
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
 
@@ -89,7 +89,7 @@ pub(super) async fn owns_account(departing: &Departing, ctx: &Context) -> Result
     Ok(account.is_some_and(|account| account.applied_owners().any(|owner| owner == uid)))
 }
 
-/// Whether status does not tell of the credential: somebody has emptied it. One that was never made is said to be missing.
+/// Whether status says nothing about the credential. Then somebody has emptied it: azwib itself reports a credential that was never made as missing.
 fn says_nothing(departing: &Departing) -> bool {
     let said = find(
         &departing.conditions,

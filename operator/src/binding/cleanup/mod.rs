@@ -60,7 +60,7 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
     }
 }
 
-/// The same for what is known of a binding.
+/// Cleans up after a deleted binding, from the parts of it that are known.
 pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Stopped> {
     let mut made = false;
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
@@ -76,7 +76,7 @@ pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(
     }
 }
 
-/// What is not undone is left where somebody who may has asked for that.
+/// Ignores a failure if somebody who may do so has asked to let the binding go. Otherwise the cleanup stops here.
 async fn unless_let_go(
     error: Error,
     stage: Stage,

@@ -17,7 +17,7 @@ use crate::ledger::{BindingRef, Rank};
 /// An account, by namespace and name.
 pub type Account = (String, String);
 
-/// What a binding means to the others on its identity.
+/// What the index keeps of a binding for the other bindings of its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stake {
     /// It is not being deleted. Of those with the same account only the oldest claims.
@@ -96,7 +96,7 @@ pub fn is_refused(binding: &WorkloadIdentityBinding) -> bool {
     binding.status.as_ref().is_some_and(tells_of_refusal)
 }
 
-/// The same of a status.
+/// Whether this status says that Azure has refused the credential for a reason of its own.
 pub fn tells_of_refusal(status: &WorkloadIdentityBindingStatus) -> bool {
     reason_of_credential(status).is_some_and(Reason::is_refused_by_azure)
 }
@@ -111,7 +111,7 @@ fn reason_of_credential(status: &WorkloadIdentityBindingStatus) -> Option<Reason
     Reason::named(&condition.reason)
 }
 
-/// Whether this status gives up, or puts behind all others, what the binding claimed before: then somebody who stood behind
+/// Whether with this status the binding stops being an applicant, or goes behind all others. Then an applicant that stood behind
 /// it may find a slot.
 pub fn stands_back(before: &WorkloadIdentityBinding, now: &WorkloadIdentityBindingStatus) -> bool {
     let stood = makes_claim(before) && !is_refused(before);

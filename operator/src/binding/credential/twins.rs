@@ -145,7 +145,7 @@ fn difference(
     found.map(|(field, older, own)| format!("spec.{field} is {older} there and {own} here"))
 }
 
-/// What a status says to younger twins.
+/// The part of a status that matters to younger duplicates.
 pub fn says(status: Option<&WorkloadIdentityBindingStatus>) -> Option<(bool, &str, i64)> {
     let status = status?;
     let ready = find(&status.conditions, ConditionType::Ready.as_str())?;

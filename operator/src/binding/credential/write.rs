@@ -151,7 +151,7 @@ pub(in crate::binding) async fn record(
         ctx.issuer(),
         &ctx.moment(Duration::ZERO),
     );
-    // What becomes of it is not known before it is seen.
+    // From here on the credential may change: until a look shows it again, it does not count as known good.
     ctx.known_good.forget(&binding.uid().unwrap_or_default());
     let written = write_status(binding, status.clone(), ctx).await?;
     // From now on status knows the identity as it is.
@@ -205,8 +205,8 @@ async fn explain(
                         return refused(refusal, ledger, &claim.contender);
                     }
                 }
-                // There is no time for that listing now, and there might never be: a further try would meet the same. What
-                // Azure has said is told.
+                // The listing cannot be made now, and Azure's pace might never let it be made: another try would meet the same. So what
+                // Azure has said is reported.
                 Err(ReadError::NotNow(_)) => {}
                 // Whether there was no slot is not known, and so not what to say: the next pass finds out.
                 Err(error) => return unlisted(error, ledger),

@@ -42,7 +42,7 @@ pub enum Error {
     ListCredentials {
         identity: String,
         source: AzureError,
-        /// As for the identity.
+        /// When the next listing is made for all bindings of the identity, where that is known.
         again: Option<Instant>,
     },
     #[error(transparent)]
@@ -310,7 +310,7 @@ impl Error {
         )
     }
 
-    /// Whether it was not looked, and nothing is to be said of that.
+    /// Whether no look was made, and status says nothing about it.
     pub fn is_put_off(&self) -> bool {
         matches!(
             self,
@@ -326,7 +326,7 @@ impl Error {
         matches!(self, Self::Claim(refusal) if refusal.leaves_slot_to_others())
     }
 
-    /// Whether it only puts off what stands against the binding or for it: the ledger had it wait, or Azure did.
+    /// Whether it is only a delay, by the ledger or by Azure: it is no evidence for or against the binding.
     pub fn is_wait(&self) -> bool {
         let is_throttled = matches!(self.finding(), Some((_, Reason::Throttled)));
         self.is_not_now() || is_throttled
@@ -351,7 +351,7 @@ impl Error {
         ) || self.answer().is_some_and(Answer::is_outdated)
     }
 
-    /// What counts as the same failure again. An API server that was away for a while has refused nothing meanwhile.
+    /// Failures with the same key count as one that repeats. No answer has a key of its own: an API server that was away has refused nothing.
     pub fn attempt_key(&self) -> &'static str {
         if self.answer() == Some(Answer::Lost) {
             return "NoAnswer";
@@ -379,7 +379,7 @@ impl Error {
         }
     }
 
-    /// The same for a binding that is being deleted; it says how to let go as well, where that ends what is wrong.
+    /// What the status of a deleted binding says: the message, and how to let go of the binding where that would help.
     pub fn message_of_departing(&self, allow_force_detach: bool) -> String {
         let message = self.message();
         if self.can_be_let_go() || matches!(self, Self::Unreadable(_)) {

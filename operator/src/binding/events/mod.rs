@@ -32,7 +32,7 @@ use crate::kubeutil::conditions::find;
 /// Name under which events are reported.
 const CONTROLLER: &str = "azwib.dev/workloadidentitybinding";
 
-/// Events that wait to be published. One more is lost: who makes a hundred bindings a second for minutes reads no events.
+/// At most this many events wait to be published; further ones are lost. Nobody who creates a hundred bindings a second for minutes reads events.
 const QUEUE: usize = 10_000;
 
 /// Bindings whose events are published at once: a call that hangs must not hold up those of all others.
@@ -42,7 +42,7 @@ const AT_ONCE: usize = 8;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The recorder knows what it has published in the last ten minutes, to count what comes again, and goes through all of it
-/// for each event. It begins anew after so many, or many bindings would cost more than their number.
+/// for each event. So it is replaced after this many events: otherwise the cost would grow faster than the number of bindings.
 const REMEMBERED: usize = 256;
 
 /// Tells what happens to bindings.

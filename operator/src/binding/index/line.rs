@@ -85,7 +85,7 @@ impl Claims {
         self.exchange(before, after);
     }
 
-    /// One that was live is so no more.
+    /// A binding that was live is deleted, or gone.
     pub(super) fn take(&mut self, account: &Arc<Account>, rank: &Rank) {
         let Some(bindings) = self.accounts.get_mut(account) else {
             return;

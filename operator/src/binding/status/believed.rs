@@ -42,7 +42,7 @@ pub enum Recorded {
     Foreign(&'static str),
 }
 
-/// The binding as far as its records are judged by it.
+/// What of a binding decides whether a record can be its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
     pub namespace: &'a str,
@@ -78,7 +78,7 @@ pub fn whose(record: &RecordedCredential, owner: &Owner<'_>, issuer: &Issuer) ->
     if recorded_issuer != *issuer && !Bug::OtherIssuerDeleted.is_on() {
         return Recorded::OfOtherIssuer;
     }
-    // What bears the derived name was never adopted, whatever its record says.
+    // A credential with the derived name cannot have been adopted, whatever its record says.
     if is_derived {
         Recorded::Own { identity, name }
     } else {
@@ -121,7 +121,7 @@ pub fn records_own(binding: &WorkloadIdentityBinding, issuer: &Issuer) -> bool {
         .any(|record| matches!(whose(record, &owner, issuer), Recorded::Own { .. }))
 }
 
-/// The binding with what its status can say of it. Borrowed where that is all of it, as a rule.
+/// The binding with only that part of its status which can be its own. Borrowed, as a rule: then that is all of it.
 pub fn believed<'a>(
     binding: &'a WorkloadIdentityBinding,
     defaults: &Defaults,

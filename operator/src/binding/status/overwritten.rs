@@ -1,7 +1,7 @@
 //! Statuses that somebody else writes again and again, and finalizers that somebody takes off.
 //!
-//! A status of somebody else is put right at once. Were that so for each of them, a writer that answers each of ours would
-//! have the two go on as fast as the API server can: so a few in a minute are, and after that one every quarter of a minute.
+//! A foreign status is corrected at once. But if each one were, a writer that answers each of our statuses would
+//! make both go on as fast as the API server can. So only a few a minute are corrected at once, and after that one every 15 seconds.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -80,7 +80,7 @@ impl Report {
             .retain(|finding| finding.condition != condition);
     }
 
-    /// Whether the account of a binding stands, of which status says something else.
+    /// Whether this report says that the account is in place, while status still says that it failed.
     pub fn mends_account(&self, binding: &WorkloadIdentityBinding) -> bool {
         account_failed(binding)
             && self

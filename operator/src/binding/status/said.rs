@@ -105,7 +105,7 @@ pub fn of_applied(
         report.service_account = Some(account.status.clone());
     }
     if *account_waits && !keep {
-        // Whatever stood against an account that was there is over.
+        // A failure of an account that existed before does not count any more.
         say(
             &mut report,
             &ServiceAccountError::WaitingForCredential.into(),
@@ -282,7 +282,7 @@ fn cleaned_before(stage: Stage, policy: DeletionPolicy, report: &mut Report) {
     }
 }
 
-/// The status as it stands, and that the API server does not take what there is to say: nothing of that is in it.
+/// The stored status with one change: `Ready` says that the API server refuses the full status.
 pub fn of_unwritten(
     binding: &WorkloadIdentityBinding,
     error: &Error,
@@ -304,7 +304,7 @@ pub fn of_suspended(binding: &WorkloadIdentityBinding, desired: Option<&Desired>
         .zip(desired)
         .is_some_and(|(status, desired)| {
             records_good(status, desired)
-                // What another looks after is nothing to be frozen.
+                // What another binding looks after is not frozen by this one.
                 && !is_provided(binding)
                 && ConditionType::STEPS
                     .iter()

@@ -1,4 +1,4 @@
-//! Flags made sense of: plain data, checked before anything starts. Every error names the flag and what to do.
+//! From flags to settings: plain data, checked before anything starts. Every error names the flag and what to do.
 
 mod reach;
 
@@ -47,7 +47,7 @@ pub struct Config {
     pub ledger: LedgerSettings,
 }
 
-/// A flag that cannot be.
+/// A setting that cannot be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("--issuer: {0}; {REAL_ISSUER}")]
