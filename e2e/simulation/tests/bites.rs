@@ -42,7 +42,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::ContentUnchecked
         | Bug::AudienceUnchecked
         | Bug::IdentityReadOnce
-        | Bug::TwinsBothCount
+        | Bug::DuplicatesBothApply
         | Bug::DuplicateNeverReady
         | Bug::RefusedFinalizerDropped
         | Bug::ForeignStatusBelieved

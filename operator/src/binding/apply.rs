@@ -10,7 +10,7 @@ use super::account::error::ServiceAccountError;
 use super::account::{AccountConfiguration, Difference, Drift, ExistingAccount, Field};
 use super::applied::{Applied, AppliedAccount, AppliedCredential};
 use super::context::Context;
-use super::credential::write::{Claimed, Taken, put, record, refused, take_place};
+use super::credential::write::{AmongApplicants, Taken, put, record, refused, take_place};
 use super::error::Error;
 use super::plan::{AccountStep, CredentialStep, Plan};
 use super::status;
@@ -55,8 +55,8 @@ async fn carry_out(
         identity,
         account,
         credential,
-        contender,
-        contenders,
+        applicant,
+        applicants,
     } = plan;
     let mut account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
@@ -71,9 +71,9 @@ async fn carry_out(
     {
         applied.account = Some(account.apply().await?);
     }
-    let claim = Claimed {
-        contender,
-        contenders,
+    let claim = AmongApplicants {
+        applicant,
+        applicants,
         identity,
     };
     let in_place = match credential {
@@ -98,14 +98,14 @@ async fn carry_out(
             }
             Err(error)
         }
-        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &claim.contender)),
+        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &claim.applicant)),
         CredentialStep::Write => match take_place(&ledger, &claim, ctx).await {
             Ok(Taken::InPlace(credential)) => Ok(InPlace(credential)),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
                 if !Bug::RecordedAfterPut.is_on() {
                     applied.recorded = Some(record(&claim, binding, ctx).await?);
-                    ledger.recorded(&claim.contender.claim.name);
+                    ledger.recorded(&claim.applicant.claim.name);
                 }
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);

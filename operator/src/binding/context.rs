@@ -10,7 +10,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
-use super::credential::records::resolved;
+use super::credential::record::resolved;
 use super::error::Error;
 use super::events::Events;
 use super::failed::Failed;
@@ -204,10 +204,14 @@ impl Context {
     /// The bindings that name this account, from the watch, with what their statuses can say of them, and with their identities
     /// as they were read last: a status may not say yet that its identity was made again, and whoever went by that would put
     /// the dead client id back.
-    pub fn siblings(&self, namespace: &str, service_account: &str) -> Vec<WorkloadIdentityBinding> {
+    pub fn bindings_of_account(
+        &self,
+        namespace: &str,
+        service_account: &str,
+    ) -> Vec<WorkloadIdentityBinding> {
         readable(&self.bindings.of_account(namespace, service_account))
-            .map(|sibling| believed(sibling, &self.settings.defaults).into_owned())
-            .map(|sibling| self.as_known(sibling))
+            .map(|other| believed(other, &self.settings.defaults).into_owned())
+            .map(|other| self.as_known(other))
             .collect()
     }
 

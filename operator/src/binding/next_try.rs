@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::calls::CallFailed;
 use super::cleanup::Stopped;
 use super::context::Context;
-use super::credential::claims::{credential_reason, is_refused, stands_back};
+use super::credential::applicants::{credential_reason, gives_way, is_refused};
 use super::error::Error;
 use super::failed::{Failed, Next};
 use super::finalizer;
@@ -234,7 +234,7 @@ pub(super) async fn conclude(
             // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
             return Err(status_refused((binding, latest), failed, ctx).await);
         }
-        if stands_back(binding, &status) {
+        if gives_way(binding, &status) {
             // It stands before nobody any more.
             ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
         }

@@ -13,11 +13,11 @@ use kube::ResourceExt;
 
 use super::Context;
 use super::account::api::account;
-use super::account::{Claimant, ExistingAccount, claimants};
-use super::credential::claims::{contender, credential_reason};
+use super::account::{AccountBinding, ExistingAccount, account_bindings};
+use super::credential::applicants::{applicant, credential_reason};
+use super::credential::duplicates::{OlderDuplicate, older_duplicate};
 use super::credential::orphans::orphans;
-use super::credential::records::{acknowledged, content_of, record, recorded_identity, resolved};
-use super::credential::twins::{OlderTwin, older_twin};
+use super::credential::record::{acknowledged, content_of, record, recorded_identity, resolved};
 use super::credential::write::LISTING_FOR_WRITES;
 use super::error::Error;
 use super::index::readable;
@@ -26,7 +26,7 @@ use super::status::reason::{ConditionType, Persistence, Reason};
 use super::validate::{Desired, Error as InvalidBinding, service_account_name, validate};
 use crate::azure::{AzureErrorKind, Identity, ListedCredential, safe_line};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
-use crate::ledger::decide::{Contender, front_of_line, is_met};
+use crate::ledger::decide::{Applicant, front_of_line, is_met};
 use crate::ledger::{BindingRef, Freshness, Ledger, Listing, NotNow, ReadError};
 use crate::runtime::deliberate::Bug;
 
@@ -44,13 +44,13 @@ pub struct Observed {
     /// A listing that failed stops the credential, not the account.
     pub listing: Result<Vec<ListedCredential>, Error>,
     /// The claim of this binding among those on the identity.
-    pub contender: Contender,
-    pub contenders: Vec<Arc<Contender>>,
+    pub applicant: Applicant,
+    pub applicants: Vec<Arc<Applicant>>,
     pub account: Option<ExistingAccount>,
     /// The bindings that count for the account, this one included.
-    pub claimants: Vec<Claimant>,
+    pub account_bindings: Vec<AccountBinding>,
     /// An older binding with the same account and identity.
-    pub older_twin: Option<OlderTwin>,
+    pub older_duplicate: Option<OlderDuplicate>,
     /// The credential was good when last seen, and had its propagation time.
     pub credential_works: bool,
 }
@@ -81,10 +81,10 @@ pub async fn observe(
             (None, _) => return Err(error),
         },
     };
-    let contender = contender(binding, desired.claim.clone());
+    let applicant = applicant(binding, desired.claim.clone());
     // An older binding of the same account and identity may be on its way out, and its credential with it.
     let listing = match listing {
-        Ok(_) if ledger.awaits_deletion(&contender.applicant(), &desired.claim.name) => {
+        Ok(_) if ledger.awaits_deletion(&applicant.writer(), &desired.claim.name) => {
             Err(NotNow::UnderWay.into())
         }
         listing => listing,
@@ -93,29 +93,29 @@ pub async fn observe(
     let met = listing
         .as_ref()
         .is_ok_and(|listing| is_met(&desired.claim, listing));
-    let contenders = if met {
+    let applicants = if met {
         vec![]
     } else {
-        contenders(&ledger, ctx)
+        applicants(&ledger, ctx)
     };
     let account = account(&desired.namespace, &desired.service_account, ctx).await?;
-    let siblings = ctx.siblings(&desired.namespace, &desired.service_account);
-    let claimants = claimants(binding, &identity, &siblings);
-    let older_twin = older_twin(
+    let bindings_of_account = ctx.bindings_of_account(&desired.namespace, &desired.service_account);
+    let account_bindings = account_bindings(binding, &identity, &bindings_of_account);
+    let older_duplicate = older_duplicate(
         binding,
         &desired.identity,
-        &siblings,
+        &bindings_of_account,
         &ctx.settings.defaults,
     );
     Ok(Observed {
         ledger,
         identity,
         listing,
-        contender,
-        contenders,
+        applicant,
+        applicants,
         account,
-        claimants,
-        older_twin,
+        account_bindings,
+        older_duplicate,
         credential_works: good && propagated(binding, ctx),
     })
 }
@@ -367,13 +367,13 @@ impl Reader<'_> {
 }
 
 /// The claims at the front of the line of this ledger's identity, as many as a decision needs.
-fn contenders(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Contender>> {
+fn applicants(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Applicant>> {
     let most = front_of_line(ctx.settings.credential_limit);
-    let mut contenders = ctx.bindings.front_of_line(ledger.id(), most);
-    contenders.retain(|it| {
+    let mut applicants = ctx.bindings.front_of_line(ledger.id(), most);
+    applicants.retain(|it| {
         !Bug::LineForgottenAtRestart.is_on() || ctx.knows_of_failure(&it.rank.binding)
     });
-    contenders
+    applicants
 }
 
 /// Has every binding looked at that names the identity by another client id: it was made again.

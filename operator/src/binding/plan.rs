@@ -7,16 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::account::error::ServiceAccountError;
 use super::account::{
-    AccountConfiguration, CLIENT_ID, Claimant, Drift, ExistingAccount, Field, configuration, holder,
+    AccountBinding, AccountConfiguration, CLIENT_ID, Drift, ExistingAccount, Field, configuration,
+    holder,
 };
-use super::credential::twins::{OlderTwin, Stands};
+use super::credential::duplicates::{OlderDuplicate, OlderState};
 use super::error::Error;
 use super::observe::Observed;
 use super::validate::Desired;
 use crate::azure::ListedCredential;
 use crate::azure::safe_line;
 use crate::ledger::Ledger;
-use crate::ledger::decide::{Contender, Decision, Refusal, Situation, decide};
+use crate::ledger::decide::{Applicant, Decision, Refusal, Situation, decide};
 
 /// What one pass is going to do.
 pub struct Plan {
@@ -24,8 +25,8 @@ pub struct Plan {
     pub identity: ResolvedIdentity,
     pub account: AccountStep,
     pub credential: CredentialStep,
-    pub contender: Contender,
-    pub contenders: Vec<Arc<Contender>>,
+    pub applicant: Applicant,
+    pub applicants: Vec<Arc<Applicant>>,
 }
 
 /// What is done about the ServiceAccount.
@@ -70,30 +71,36 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         ledger,
         identity,
         listing,
-        contender,
-        contenders,
+        applicant,
+        applicants,
         account,
-        claimants,
-        older_twin,
+        account_bindings,
+        older_duplicate,
         credential_works,
     } = observed;
-    let credential = credential_step(older_twin, listing, |listing| {
+    let credential = credential_step(older_duplicate, listing, |listing| {
         let situation = Situation {
             listing,
-            contenders: &contenders,
+            applicants: &applicants,
             promised: &ledger.promised(),
             limit: credential_limit,
         };
-        decide(&contender, &situation)
+        decide(&applicant, &situation)
     });
     let works = credential_works && is_good(&credential);
     Plan {
         ledger,
-        account: account_step(&claimants, account.as_ref(), &identity, desired, works),
+        account: account_step(
+            &account_bindings,
+            account.as_ref(),
+            &identity,
+            desired,
+            works,
+        ),
         identity,
         credential,
-        contender,
-        contenders,
+        applicant,
+        applicants,
     }
 }
 
@@ -109,13 +116,13 @@ fn is_good(credential: &CredentialStep) -> bool {
 }
 
 fn credential_step(
-    older_twin: Option<OlderTwin>,
+    older_duplicate: Option<OlderDuplicate>,
     listing: Result<Vec<ListedCredential>, Error>,
     decide: impl FnOnce(&[ListedCredential]) -> Decision,
 ) -> CredentialStep {
     // What an older one does not provide is not even looked at: two that claim the same would take turns in being wrong.
-    let older_twin = match older_twin {
-        Some(older) if !matches!(older.stands, Stands::Ready { .. }) => {
+    let older_duplicate = match older_duplicate {
+        Some(older) if !matches!(older.stands, OlderState::Ready { .. }) => {
             return CredentialStep::Stop(Error::Duplicate(older));
         }
         other => other,
@@ -125,7 +132,7 @@ fn credential_step(
         Err(error) => return CredentialStep::Stop(error),
     };
     let decision = decide(&listing);
-    if let Some(older) = older_twin {
+    if let Some(older) = older_duplicate {
         return provided(older, decision);
     }
     match decision {
@@ -137,38 +144,38 @@ fn credential_step(
 }
 
 /// What an older twin provides that is Ready; nothing is written beside it.
-fn provided(older: OlderTwin, decision: Decision) -> CredentialStep {
+fn provided(older: OlderDuplicate, decision: Decision) -> CredentialStep {
     let adopted = match decision {
         Decision::Keep => None,
         Decision::Adopt { name } => Some(name),
         _ => return CredentialStep::Stop(Error::Duplicate(older)),
     };
     match older {
-        OlderTwin {
+        OlderDuplicate {
             name: by,
-            stands: Stands::Ready { since },
+            stands: OlderState::Ready { since },
         } => CredentialStep::Provided { by, since, adopted },
         other => CredentialStep::Stop(Error::Duplicate(other)),
     }
 }
 
 fn account_step(
-    claimants: &[Claimant],
+    account_bindings: &[AccountBinding],
     existing: Option<&ExistingAccount>,
     identity: &ResolvedIdentity,
     desired: &Desired,
     credential_works: bool,
 ) -> AccountStep {
-    if let Some(holder) = holder(claimants, existing)
+    if let Some(holder) = holder(account_bindings, existing)
         && desired.role == ServiceAccountRole::Default
         && holder.client_id != identity.client_id
     {
-        return AccountStep::Stop(ServiceAccountError::HeldByBinding {
+        return AccountStep::Stop(ServiceAccountError::NamesAnotherBinding {
             binding: holder.name.clone(),
             client_id: holder.client_id.clone(),
         });
     }
-    let configuration = configuration(claimants, existing);
+    let configuration = configuration(account_bindings, existing);
     let waits = desired.creation == ServiceAccountCreation::WhenCredentialReady;
     let Some(existing) = existing else {
         return if waits && !credential_works {
@@ -187,7 +194,7 @@ fn account_step(
                 AccountStep::Apply(configuration, drift)
             });
         }
-        let error = ServiceAccountError::HeldByManager {
+        let error = ServiceAccountError::OwnedByManager {
             field: format!("annotation {field}"),
             message: safe_line(&format!("conflict with \"{manager}\"")),
         };
@@ -196,7 +203,7 @@ fn account_step(
             None => AccountStep::Stop(error),
         };
     }
-    if let Some(error) = frozen(claimants, existing, identity, desired) {
+    if let Some(error) = frozen(account_bindings, existing, identity, desired) {
         return AccountStep::Stop(error);
     }
     if configuration.is_in_place(existing) {
@@ -209,12 +216,12 @@ fn account_step(
 
 /// A suspended holder keeps the account as it is, and that may be without the client id that this binding would name.
 fn frozen(
-    claimants: &[Claimant],
+    account_bindings: &[AccountBinding],
     existing: &ExistingAccount,
     identity: &ResolvedIdentity,
     desired: &Desired,
 ) -> Option<ServiceAccountError> {
-    let holder = holder(claimants, Some(existing)).filter(|holder| holder.suspended)?;
+    let holder = holder(account_bindings, Some(existing)).filter(|holder| holder.suspended)?;
     let names_it = existing.annotation(CLIENT_ID) == Some(&identity.client_id);
     (desired.role == ServiceAccountRole::Default && !names_it).then(|| {
         ServiceAccountError::Frozen {

@@ -8,7 +8,7 @@ use azwib_crds::{
 use kube::ResourceExt;
 
 use super::status::reason::{ConditionType, Reason};
-use crate::ledger::decide::Claim;
+use crate::ledger::decide::DesiredCredential;
 
 /// What of the operator's configuration a binding's meaning depends on.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Desired {
     pub service_account: String,
     pub role: ServiceAccountRole,
     pub creation: ServiceAccountCreation,
-    pub claim: Claim,
+    pub claim: DesiredCredential,
 }
 
 /// Why a spec asks for something that cannot be.
@@ -102,7 +102,7 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
     let identity = identity_id(&binding.spec.identity, defaults)?;
     let audience = Audience::parse(&binding.spec.credential.audience).map_err(Error::Audience)?;
     unchanged(binding, &identity, &defaults.issuer)?;
-    let claim = Claim {
+    let claim = DesiredCredential {
         name: CredentialName::derive(&defaults.issuer, &namespace, &service_account),
         issuer: defaults.issuer.clone(),
         subject: Subject::of_service_account(&namespace, &service_account),

@@ -6,8 +6,8 @@ use kube::{Api, ResourceExt};
 
 use super::calls::{Call, CallFailed};
 use super::context::Context;
-use super::credential::claims::rank;
-use super::credential::twins::says;
+use super::credential::applicants::rank;
+use super::credential::duplicates::says;
 use super::index::readable;
 use super::status;
 use super::validate::service_account_name;
@@ -99,11 +99,11 @@ fn wake_younger(before: &WorkloadIdentityBinding, after: &WorkloadIdentityBindin
         return;
     }
     let namespace = after.namespace().unwrap_or_default();
-    let siblings = ctx
+    let bindings_of_account = ctx
         .bindings
         .of_account(&namespace, &service_account_name(after));
-    let younger = readable(&siblings)
-        .filter(|sibling| sibling.uid() != after.uid() && rank(after) < rank(sibling));
+    let younger = readable(&bindings_of_account)
+        .filter(|other| other.uid() != after.uid() && rank(after) < rank(other));
     let younger: Vec<_> = younger.map(BindingRef::of).collect();
     if !younger.is_empty() {
         ctx.with_identity(after, |identity| ctx.ledgers.of(identity).wake(younger));

@@ -154,8 +154,8 @@ impl Ledgers {
     }
 
     /// Notes the end of a pass over `who`. Where it was woken to take a place, or for a slot, and did not take it, the next
-    /// is. `still_claims` says whether it stands before others as before.
-    pub fn passed(&self, who: &BindingRef, still_claims: impl FnOnce() -> bool) {
+    /// is. `still_applies` says whether it stands before others as before.
+    pub fn passed(&self, who: &BindingRef, still_applies: impl FnOnce() -> bool) {
         let called = lock(&self.shared.called).remove(who);
         let Some(ledger) = called.and_then(|ledger| ledger.upgrade()) else {
             return;
@@ -163,7 +163,7 @@ impl Ledgers {
         if ledger.books().queue.passed(who) {
             ledger.call_next();
         }
-        ledger.offer_passed(who, still_claims());
+        ledger.offer_passed(who, still_applies());
     }
 
     /// Forgets what is known of identities that no binding has to do with any more, and of Azure's pace where that is over:
@@ -209,7 +209,7 @@ pub(super) struct Books {
     pub(super) acknowledged: Acknowledged,
     /// Who writes, and who waits for that.
     pub(super) queue: WriteQueue,
-    /// Claims that wait for a slot of the identity.
+    /// Applicants that wait for a slot of the identity.
     pub(super) without_slot: Waiting,
     /// Names of the credentials whose records say nothing of an earlier process any more.
     known: BTreeSet<String>,

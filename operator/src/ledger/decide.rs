@@ -6,7 +6,7 @@ use std::sync::Arc;
 use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
 
 use super::queue::PLACES;
-use super::who::{Applicant, Rank, Urgency};
+use super::who::{Rank, Urgency, Writer};
 use crate::azure::{CredentialContent, ListedCredential};
 use crate::runtime::deliberate::Bug;
 
@@ -29,7 +29,7 @@ pub fn front_of_line(limit: usize) -> usize {
 
 /// What a binding wants to stand on its managed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct DesiredCredential {
     pub name: CredentialName,
     pub issuer: Issuer,
     pub subject: Subject,
@@ -37,7 +37,7 @@ pub struct Claim {
     pub adoption: CredentialAdoption,
 }
 
-impl Claim {
+impl DesiredCredential {
     /// The content that the credential should have.
     pub fn content(&self) -> CredentialContent {
         CredentialContent::new(&self.issuer, &self.subject, &self.audience)
@@ -67,21 +67,21 @@ pub enum Standing {
 
 /// One of the claims on an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contender {
-    pub claim: Claim,
+pub struct Applicant {
+    pub claim: DesiredCredential,
     pub standing: Standing,
     pub rank: Rank,
 }
 
-impl Contender {
+impl Applicant {
     /// Where it stands among all claims on its identity: who comes first is served first.
     pub fn place(&self) -> (Standing, &Rank) {
         (self.standing, &self.rank)
     }
 
     /// The one who wants to write for this claim.
-    pub fn applicant(&self) -> Applicant {
-        Applicant {
+    pub fn writer(&self) -> Writer {
+        Writer {
             urgency: match self.standing {
                 Standing::Holder => Urgency::Repair,
                 Standing::Waiter | Standing::Refused => Urgency::Creation,
@@ -98,7 +98,7 @@ pub struct Situation<'a> {
     pub listing: &'a [ListedCredential],
     /// The claims on the identity, as many as stand at the [front of the line](front_of_line); the one that is decided
     /// about may be among them.
-    pub contenders: &'a [Arc<Contender>],
+    pub applicants: &'a [Arc<Applicant>],
     /// Names of the credentials that are about to be created: their slots are taken.
     pub promised: &'a BTreeSet<String>,
     /// How many credentials the identity may have.
@@ -183,14 +183,14 @@ fn or_kept(before: bool) -> &'static str {
     }
 }
 
-/// Decides about the claim of `contender`.
-pub fn decide(contender: &Contender, situation: &Situation<'_>) -> Decision {
-    decide_by_content(&contender.claim, situation.listing)
-        .unwrap_or_else(|| decide_by_slots(contender, situation))
+/// Decides about the claim of `applicant`.
+pub fn decide(applicant: &Applicant, situation: &Situation<'_>) -> Decision {
+    decide_by_content(&applicant.claim, situation.listing)
+        .unwrap_or_else(|| decide_by_slots(applicant, situation))
 }
 
 /// Whether the claim is met by what is listed, whatever else there is.
-pub fn is_met(claim: &Claim, listing: &[ListedCredential]) -> bool {
+pub fn is_met(claim: &DesiredCredential, listing: &[ListedCredential]) -> bool {
     matches!(
         decide_by_content(claim, listing),
         Some(Decision::Keep | Decision::Adopt { .. })
@@ -198,12 +198,12 @@ pub fn is_met(claim: &Claim, listing: &[ListedCredential]) -> bool {
 }
 
 /// Whether what is listed decides about the claim, whoever else waits for a slot.
-pub fn is_decided(claim: &Claim, listing: &[ListedCredential]) -> bool {
+pub fn is_decided(claim: &DesiredCredential, listing: &[ListedCredential]) -> bool {
     decide_by_content(claim, listing).is_some()
 }
 
 /// What can be decided without counting; None for a claim that needs a slot.
-fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Decision> {
+fn decide_by_content(claim: &DesiredCredential, listing: &[ListedCredential]) -> Option<Decision> {
     let mut ours = listing
         .iter()
         .filter(|it| bears(it, &claim.name))
@@ -238,10 +238,10 @@ fn decide_by_content(claim: &Claim, listing: &[ListedCredential]) -> Option<Deci
 }
 
 /// Creates, where a slot is left after all who stand before this claim have had theirs.
-fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision {
+fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision {
     let Situation {
         listing,
-        contenders,
+        applicants,
         promised,
         limit,
     } = *situation;
@@ -250,7 +250,7 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
             .iter()
             .any(|credential| credential.name.eq_ignore_ascii_case(name))
     };
-    let own = contender.claim.name.as_str();
+    let own = applicant.claim.name.as_str();
     let promised_to_others = promised
         .iter()
         .filter(|name| *name != own && !listed(name))
@@ -259,16 +259,16 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
         !Bug::OnlyOursCounted.is_on() || credential.name.starts_with("azwib-")
     };
     let used = listing.iter().filter(counted).count() + promised_to_others;
-    let before = contenders
+    let before = applicants
         .iter()
-        .filter(|other| other.claim.name != contender.claim.name)
+        .filter(|other| other.claim.name != applicant.claim.name)
         // Who was refused holds up nobody, the others that were refused neither: they would take turns at it for ever.
         .filter(|other| other.standing != Standing::Refused)
         .filter(|other| {
             if Bug::NewestFirst.is_on() {
-                return other.rank > contender.rank;
+                return other.rank > applicant.rank;
             }
-            other.place() < contender.place()
+            other.place() < applicant.place()
         })
         .filter(|other| !promised.contains(other.claim.name.as_str()))
         .filter(|other| !is_decided(&other.claim, listing))
@@ -287,7 +287,7 @@ fn decide_by_slots(contender: &Contender, situation: &Situation<'_>) -> Decision
     })
 }
 
-fn is_as_claimed(credential: &ListedCredential, claim: &Claim) -> bool {
+fn is_as_claimed(credential: &ListedCredential, claim: &DesiredCredential) -> bool {
     let Some(found) = &credential.content else {
         return false;
     };

@@ -28,7 +28,7 @@ pub use reads::Listing;
 pub use shared_read::{Freshness, ReadError, Requested};
 pub use target::Operation;
 pub use turn::{Place, Turn};
-pub use who::{Applicant, BindingRef, Rank, Urgency};
+pub use who::{BindingRef, Rank, Urgency, Writer};
 
 #[cfg(test)]
 mod tests;

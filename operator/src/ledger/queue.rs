@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::who::{Applicant, BindingRef, Urgency};
+use super::who::{BindingRef, Urgency, Writer};
 
 /// How many passes may hold a place: one whose request is with Azure, and one that prepares the next, so that the record
 /// of the next binding is written while Azure is at work for the one before.
@@ -23,7 +23,7 @@ const CALL_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct WriteQueue {
     /// Who has a place, and the credential that it is for.
     taken: BTreeMap<BindingRef, Intent>,
-    waiting: BTreeSet<Applicant>,
+    waiting: BTreeSet<Writer>,
     /// Woken because a place is free, and expected to take it; and since when.
     called: Option<(BindingRef, Instant)>,
     /// Azure's pace lets nobody write so before this: whoever of them comes first in the line comes back by itself.
@@ -38,7 +38,7 @@ enum Budget {
 }
 
 impl Budget {
-    fn of(who: &Applicant) -> Self {
+    fn of(who: &Writer) -> Self {
         match who.urgency {
             Urgency::Deletion => Self::Deletion,
             Urgency::Repair | Urgency::Creation => Self::Put,
@@ -59,7 +59,7 @@ pub(super) enum Intent {
 
 impl WriteQueue {
     /// Gives `who` a place, or lets it wait.
-    pub(super) fn take(&mut self, who: &Applicant, now: Instant) -> bool {
+    pub(super) fn take(&mut self, who: &Writer, now: Instant) -> bool {
         self.forget_who_does_not_come(now);
         let before = self.first(now);
         let overtaken = before.is_some_and(|first| first < who && first.binding() != who.binding());
@@ -76,13 +76,13 @@ impl WriteQueue {
     }
 
     /// Until when Azure's pace does not let `who` write.
-    pub(super) fn paced(&self, who: &Applicant, now: Instant) -> Option<Instant> {
+    pub(super) fn paced(&self, who: &Writer, now: Instant) -> Option<Instant> {
         let until = self.paced_until.get(&Budget::of(who)).copied();
         until.filter(|until| now < *until)
     }
 
     /// Who comes first of those whom Azure's pace lets write.
-    fn first(&self, now: Instant) -> Option<&Applicant> {
+    fn first(&self, now: Instant) -> Option<&Writer> {
         let mut waiting = self.waiting.iter();
         waiting.find(|it| self.paced(it, now).is_none())
     }
@@ -98,13 +98,13 @@ impl WriteQueue {
     }
 
     /// `who` keeps its place in the line until Azure's pace lets it write.
-    pub(super) fn pace(&mut self, who: &Applicant, until: Instant) {
+    pub(super) fn pace(&mut self, who: &Writer, until: Instant) {
         self.paced_until.insert(Budget::of(who), until);
         self.wait(who);
     }
 
     /// Lets `who` wait without a look at the places.
-    pub(super) fn wait(&mut self, who: &Applicant) {
+    pub(super) fn wait(&mut self, who: &Writer) {
         self.leave(who.binding());
         self.waiting.insert(who.clone());
     }
@@ -155,7 +155,7 @@ impl WriteQueue {
         let waiting = std::mem::take(&mut self.waiting);
         waiting
             .into_iter()
-            .map(|applicant| applicant.rank.binding)
+            .map(|writer| writer.rank.binding)
             .collect()
     }
 

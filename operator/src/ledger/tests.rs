@@ -62,8 +62,8 @@ fn fresh() -> Freshness {
     Freshness::within(Duration::from_secs(60))
 }
 
-fn applicant(name: &str) -> Applicant {
-    Applicant {
+fn writer(name: &str) -> Writer {
+    Writer {
         urgency: Urgency::Creation,
         rank: Rank {
             created: None,
@@ -73,10 +73,10 @@ fn applicant(name: &str) -> Applicant {
 }
 
 /// The claim of a binding that was created at that second and waits for a slot.
-fn waiter(name: &str, second: i64) -> decide::Contender {
+fn waiter(name: &str, second: i64) -> decide::Applicant {
     let issuer = Issuer::parse("https://oidc.example/").unwrap();
-    decide::Contender {
-        claim: decide::Claim {
+    decide::Applicant {
+        claim: decide::DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", name),
             issuer,
             subject: Subject::of_service_account("shop", name),
@@ -92,7 +92,7 @@ fn waiter(name: &str, second: i64) -> decide::Contender {
 }
 
 async fn place(ledger: &Arc<Ledger>, name: &str) -> Result<Place, NotNow> {
-    ledger.place(&applicant(name), Operation::Put).await
+    ledger.place(&writer(name), Operation::Put).await
 }
 
 async fn turn(ledger: &Arc<Ledger>, name: &str) -> Turn {
@@ -307,9 +307,9 @@ async fn a_credential_is_read_only_when_its_deletion_may_go_as_well() {
     let azure = Azure::new(1, false);
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
-    let deletion = Applicant {
+    let deletion = Writer {
         urgency: Urgency::Deletion,
-        ..applicant("a")
+        ..writer("a")
     };
     let place = ledger.place(&deletion, Operation::Delete).await.unwrap();
     azure.throttles.store(true, Ordering::SeqCst);
@@ -336,7 +336,7 @@ async fn who_claims_what_is_about_to_be_deleted_comes_after_the_deletion() {
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     let deletion = place(&ledger, "old").await.unwrap();
-    let twin = applicant("new");
+    let twin = writer("new");
     assert!(!ledger.awaits_deletion(&twin, &name()));
     deletion.announce_deletion(&name());
     assert!(ledger.awaits_deletion(&twin, &name()));

@@ -17,7 +17,7 @@ use super::not_now::NotNow;
 use super::queue::Intent;
 use super::shared_read::{Freshness, ReadError};
 use super::target::Operation;
-use super::who::{Applicant, Urgency};
+use super::who::{Urgency, Writer};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
 use crate::runtime::deliberate::Bug;
 
@@ -27,14 +27,14 @@ const LISTINGS_OF_UNSETTLED: Duration = Duration::from_secs(20);
 /// Held by whoever prepares a write to an identity; dropping it lets the next one come.
 pub struct Place {
     ledger: Arc<Ledger>,
-    who: Applicant,
+    who: Writer,
     operation: Operation,
     /// A slot was promised, and no credential was acknowledged for it.
     promise_open: bool,
 }
 
 impl Place {
-    pub(super) fn new(ledger: Arc<Ledger>, who: Applicant, operation: Operation) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, who: Writer, operation: Operation) -> Self {
         Self {
             ledger,
             who,
@@ -268,7 +268,7 @@ impl Ledger {
     /// While a write whose answer was lost is open, the identity is listed first: that may show what became of it.
     pub async fn place(
         self: &Arc<Self>,
-        who: &Applicant,
+        who: &Writer,
         operation: Operation,
     ) -> Result<Place, NotNow> {
         let open = self

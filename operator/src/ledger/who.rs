@@ -46,12 +46,12 @@ pub enum Urgency {
 
 /// Somebody who wants to write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Applicant {
+pub struct Writer {
     pub urgency: Urgency,
     pub rank: Rank,
 }
 
-impl Applicant {
+impl Writer {
     /// The binding that wants to write.
     pub fn binding(&self) -> &BindingRef {
         &self.rank.binding

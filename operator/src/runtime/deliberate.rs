@@ -79,7 +79,7 @@ bugs! {
     /// The identity is read once.
     IdentityReadOnce,
     /// Of two bindings for the same, both count.
-    TwinsBothCount,
+    DuplicatesBothApply,
     /// A binding that asks for what an older one has is not Ready before that one is gone.
     DuplicateNeverReady,
     /// Who takes over begins anew.

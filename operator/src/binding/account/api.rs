@@ -104,7 +104,7 @@ fn held_by(conflicts: &[FieldConflict], error: kube::Error) -> ServiceAccountErr
         .iter()
         .find(|conflict| !conflict.field.ends_with(TOKEN_EXPIRATION));
     match decisive {
-        Some(FieldConflict { field, message }) => ServiceAccountError::HeldByManager {
+        Some(FieldConflict { field, message }) => ServiceAccountError::OwnedByManager {
             field: field.clone(),
             // A manager may call itself anything, a token too.
             message: safe_line(message),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use azwib_crds::{DeletionPolicy, ServiceAccountOrigin, ServiceAccountRole};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::claimants::Claimant;
+use super::bindings::AccountBinding;
 use super::existing::ExistingAccount;
 use super::marks::{
     CLIENT_ID, CREATED, MANAGED_BY, ORIGIN, TENANT_ID, TOKEN_EXPIRATION, owner_reference_to,
@@ -47,21 +47,22 @@ pub fn origin(existing: Option<&ExistingAccount>) -> ServiceAccountOrigin {
 /// The binding whose identity the annotations name: of those with the role Default, the one whose client id the account
 /// already carries under our manager, otherwise the oldest.
 pub fn holder<'a>(
-    claimants: &'a [Claimant],
+    account_bindings: &'a [AccountBinding],
     existing: Option<&ExistingAccount>,
-) -> Option<&'a Claimant> {
+) -> Option<&'a AccountBinding> {
     let carried = existing
         .map(carried_annotations)
         .unwrap_or_default()
         .remove(CLIENT_ID);
     let defaults = || {
-        claimants
+        account_bindings
             .iter()
-            .filter(|claimant| claimant.role == ServiceAccountRole::Default)
+            .filter(|account_binding| account_binding.role == ServiceAccountRole::Default)
     };
-    let age = |claimant: &&Claimant| (claimant.created, claimant.name.clone());
+    let age =
+        |account_binding: &&AccountBinding| (account_binding.created, account_binding.name.clone());
     defaults()
-        .filter(|claimant| Some(&claimant.client_id) == carried.as_ref())
+        .filter(|account_binding| Some(&account_binding.client_id) == carried.as_ref())
         .min_by_key(age)
         .or_else(|| defaults().min_by_key(age))
 }
@@ -76,12 +77,12 @@ fn carried_annotations(existing: &ExistingAccount) -> BTreeMap<&'static str, Str
 
 /// What the account should carry for these bindings, which are all that count for it.
 pub fn configuration(
-    claimants: &[Claimant],
+    account_bindings: &[AccountBinding],
     existing: Option<&ExistingAccount>,
 ) -> AccountConfiguration {
     let origin = origin(existing);
-    let (annotations, note) = match holder(claimants, existing) {
-        None => (retained_annotations(claimants, existing), None),
+    let (annotations, note) = match holder(account_bindings, existing) {
+        None => (retained_annotations(account_bindings, existing), None),
         // Exactly as they are, whatever the holder's spec says meanwhile.
         Some(holder) if holder.suspended => {
             (existing.map(carried_annotations).unwrap_or_default(), None)
@@ -89,11 +90,11 @@ pub fn configuration(
         Some(holder) => annotations(holder, origin, existing),
     };
     let created = origin == ServiceAccountOrigin::Created;
-    let all_delete = claimants
+    let all_delete = account_bindings
         .iter()
-        .all(|claimant| claimant.deletion_policy == DeletionPolicy::Delete);
+        .all(|account_binding| account_binding.deletion_policy == DeletionPolicy::Delete);
     let mut owner_references: Vec<_> = if created && all_delete {
-        claimants.iter().map(owner_reference).collect()
+        account_bindings.iter().map(owner_reference).collect()
     } else {
         vec![]
     };
@@ -131,23 +132,23 @@ fn labels(existing: Option<&ExistingAccount>) -> BTreeMap<&'static str, String> 
 /// Without a holder an account carries none of our annotations, but for those that a binding with Retain has left: they
 /// name an identity that is none of the claimants'.
 fn retained_annotations(
-    claimants: &[Claimant],
+    account_bindings: &[AccountBinding],
     existing: Option<&ExistingAccount>,
 ) -> BTreeMap<&'static str, String> {
     let carried = existing.map(carried_annotations).unwrap_or_default();
-    let of_claimant = |client_id: &String| {
-        claimants
+    let of_account_binding = |client_id: &String| {
+        account_bindings
             .iter()
-            .any(|claimant| claimant.client_id == *client_id)
+            .any(|account_binding| account_binding.client_id == *client_id)
     };
     match carried.get(CLIENT_ID) {
-        Some(client_id) if !of_claimant(client_id) => carried,
+        Some(client_id) if !of_account_binding(client_id) => carried,
         _ => BTreeMap::new(),
     }
 }
 
 fn annotations(
-    holder: &Claimant,
+    holder: &AccountBinding,
     origin: ServiceAccountOrigin,
     existing: Option<&ExistingAccount>,
 ) -> (BTreeMap<&'static str, String>, Option<String>) {
@@ -165,8 +166,8 @@ fn annotations(
 
 /// What the account should carry when `leaving` goes and the `remaining` bindings still count for it.
 pub fn configuration_after(
-    leaving: &Claimant,
-    remaining: &[Claimant],
+    leaving: &AccountBinding,
+    remaining: &[AccountBinding],
     existing: &ExistingAccount,
 ) -> AccountConfiguration {
     if leaving.deletion_policy == DeletionPolicy::Retain {
@@ -209,7 +210,7 @@ pub fn configuration_after(
 /// `configuration` is what the binding that leaves has made of it; `is_orphaned` says that it is deleted with
 /// `--cascade=orphan`, and the garbage collector may not have been there yet.
 pub fn why_left(
-    leaving: &Claimant,
+    leaving: &AccountBinding,
     is_orphaned: bool,
     configuration: &AccountConfiguration,
     existing: &ExistingAccount,
@@ -298,8 +299,8 @@ fn foreign_expiration(
     ))
 }
 
-fn owner_reference(claimant: &Claimant) -> OwnerReference {
-    owner_reference_to(&claimant.name, &claimant.uid)
+fn owner_reference(account_binding: &AccountBinding) -> OwnerReference {
+    owner_reference_to(&account_binding.name, &account_binding.uid)
 }
 
 #[cfg(test)]

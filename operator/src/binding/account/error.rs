@@ -14,12 +14,12 @@ pub enum ServiceAccountError {
         "the service account already names the client id {client_id} of the binding \"{binding}\": give this binding \
          the role Additional, use another service account, or delete one of the two bindings"
     )]
-    HeldByBinding { binding: String, client_id: String },
+    NamesAnotherBinding { binding: String, client_id: String },
     #[error(
         "the service account's {field} belongs to another field manager ({message}): remove the annotation there, or \
          keep the account out of this binding"
     )]
-    HeldByManager { field: String, message: String },
+    OwnedByManager { field: String, message: String },
     #[error(
         "of the service account, {field} belongs to the binding \"{binding}\", which is suspended: it is left as it is, \
          without this binding's client id; resume that binding, delete it, or use another service account"
@@ -56,8 +56,8 @@ impl ServiceAccountError {
     /// The reason that `ServiceAccountReady` shows; None when status stays as it is.
     pub fn reason(&self) -> Option<Reason> {
         match self {
-            Self::HeldByBinding { .. }
-            | Self::HeldByManager { .. }
+            Self::NamesAnotherBinding { .. }
+            | Self::OwnedByManager { .. }
             | Self::Frozen { .. }
             | Self::Altered(_)
             | Self::Contested(_) => Some(Reason::ServiceAccountConflict),

@@ -3,7 +3,7 @@
 //! All but [`api`], [`error`] and [`contests`] is pure.
 
 pub mod api;
-mod claimants;
+mod bindings;
 mod configuration;
 pub mod contests;
 mod difference;
@@ -12,8 +12,8 @@ mod existing;
 mod keeper;
 mod marks;
 
-pub use claimants::BINDINGS_OF_AN_ACCOUNT;
-pub use claimants::{Claimant, claimant, claimant_of, claimants};
+pub use bindings::BINDINGS_OF_AN_ACCOUNT;
+pub use bindings::{AccountBinding, account_binding, account_binding_with, account_bindings};
 pub use configuration::{
     AccountConfiguration, configuration, configuration_after, holder, origin, why_left,
 };

@@ -4,13 +4,14 @@ use azwib_crds::DeletionPolicy;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
-use super::deleted_binding::Departing;
+use super::deleted_binding::DeletedBinding;
 use super::lost;
 use crate::binding::account::api::{account_now, apply_account};
 use crate::binding::account::contests::Admission;
 use crate::binding::account::error::ServiceAccountError;
 use crate::binding::account::{
-    AccountConfiguration, Difference, ExistingAccount, claimant, configuration_after, why_left,
+    AccountConfiguration, Difference, ExistingAccount, account_binding, configuration_after,
+    why_left,
 };
 use crate::binding::context::Context;
 use crate::binding::error::Error;
@@ -19,22 +20,25 @@ use crate::runtime::deliberate::Bug;
 /// Gives the account the state that the remaining bindings ask for. `made` says that the binding has made a credential,
 /// and so its account, whatever is left of its status.
 pub(super) async fn release_account(
-    departing: &Departing,
+    departing: &DeletedBinding,
     made: bool,
     ctx: &Context,
 ) -> Result<(), Error> {
     let (namespace, name) = (departing.namespace(), &departing.service_account);
-    if departing.claimant.is_none() && !made && !lost::owns_account(departing, ctx).await? {
+    if departing.account_binding.is_none() && !made && !lost::owns_account(departing, ctx).await? {
         return Ok(());
     }
     // The watch may lag behind an apply of a moment ago.
     let Some(existing) = account_now(namespace, name, ctx).await? else {
         return Ok(());
     };
-    let leaving = departing.claimant.clone();
-    let leaving = leaving.unwrap_or_else(|| departing.claimant_of_account(&existing));
-    let siblings = ctx.siblings(namespace, name);
-    let remaining: Vec<_> = siblings.iter().filter_map(claimant).collect();
+    let leaving = departing.account_binding.clone();
+    let leaving = leaving.unwrap_or_else(|| departing.as_account_shows(&existing));
+    let bindings_of_account = ctx.bindings_of_account(namespace, name);
+    let remaining: Vec<_> = bindings_of_account
+        .iter()
+        .filter_map(account_binding)
+        .collect();
     // It stays as it is; a binding that remains and wants it otherwise says so itself. Written here as well, with each try of a
     // cleanup that something holds up, it would go back and forth between the two.
     if leaving.deletion_policy == DeletionPolicy::Retain && !remaining.is_empty() {
@@ -65,7 +69,7 @@ pub(super) async fn release_account(
             }
             Err(ServiceAccountError::NamespaceTerminating) => {}
             // What another manager holds is not ours to take away.
-            Err(ServiceAccountError::HeldByManager { .. }) => {}
+            Err(ServiceAccountError::OwnedByManager { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -95,7 +99,11 @@ fn altered(
 }
 
 /// The cleanup goes on: whoever has made that policy has decided, and no more tries would change it.
-async fn tell_what_was_altered(departing: &Departing, differs: Option<Difference>, ctx: &Context) {
+async fn tell_what_was_altered(
+    departing: &DeletedBinding,
+    differs: Option<Difference>,
+    ctx: &Context,
+) {
     let Some(difference) = differs else { return };
     if !ctx.told.is_news(departing.uid(), "account altered") {
         return;

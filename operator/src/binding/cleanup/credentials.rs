@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
 
-use super::deleted_binding::Departing;
+use super::deleted_binding::DeletedBinding;
 use super::deletion::{delete_found, deletion_place, unless_identity_is_gone};
 use super::hand_over::handed_over;
 use super::lost;
 use super::ownership::is_ours;
 use crate::azure::safe_line;
 use crate::binding::context::Context;
-use crate::binding::credential::records::{content_of, in_place_for};
+use crate::binding::credential::record::{content_of, in_place_for};
 use crate::binding::error::Error;
 use crate::binding::status::believed::{Recorded, whose};
 use crate::ledger::{Ledger, ReadError};
 
 /// Deletes what the binding has made. Whether it has made anything.
 pub(super) async fn delete_credentials(
-    departing: &Departing,
+    departing: &DeletedBinding,
     ctx: &Context,
 ) -> Result<bool, Error> {
     let issuer = &ctx.settings.defaults.issuer;
@@ -68,7 +68,7 @@ pub(super) async fn delete_credentials(
 
 /// Deletes a credential that is recorded.
 async fn delete_credential(
-    departing: &Departing,
+    departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
     name: &CredentialName,
     recorded: &RecordedCredential,
@@ -112,7 +112,12 @@ async fn delete_credential(
     delete_found(departing, ledger, place, name, found.is_some()).await
 }
 
-async fn leave(departing: &Departing, recorded: &RecordedCredential, why: &str, ctx: &Context) {
+async fn leave(
+    departing: &DeletedBinding,
+    recorded: &RecordedCredential,
+    why: &str,
+    ctx: &Context,
+) {
     if !ctx.told.is_news(departing.uid(), why) {
         return;
     }

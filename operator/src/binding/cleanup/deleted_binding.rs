@@ -10,7 +10,9 @@ use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::binding::account::{CLIENT_ID, Claimant, ExistingAccount, TENANT_ID, claimant_of};
+use crate::binding::account::{
+    AccountBinding, CLIENT_ID, ExistingAccount, TENANT_ID, account_binding_with,
+};
 use crate::binding::status::believed::{Owner, is_of_another};
 use crate::binding::validate::service_account_name;
 use crate::ledger::BindingRef;
@@ -25,12 +27,12 @@ const ORPHAN: &str = "orphan";
 
 /// What the cleanup of a binding goes by.
 #[derive(Debug, Clone)]
-pub struct Departing {
+pub struct DeletedBinding {
     pub metadata: ObjectMeta,
     pub service_account: String,
     pub deletion_policy: DeletionPolicy,
     /// What it meant to its account; None when its identity was never resolved, and so the account never touched.
-    pub claimant: Option<Claimant>,
+    pub account_binding: Option<AccountBinding>,
     pub credentials: Vec<RecordedCredential>,
     /// What its spec names; None where that cannot be read.
     pub identity: Option<IdentityReference>,
@@ -56,7 +58,7 @@ pub struct Unreadable {
     source: serde_json::Error,
 }
 
-impl Departing {
+impl DeletedBinding {
     pub fn namespace(&self) -> &str {
         self.metadata.namespace.as_deref().unwrap_or_default()
     }
@@ -81,9 +83,9 @@ impl Departing {
     }
 
     /// What it meant to an account that is as it has left it, where status does not tell any more.
-    pub fn claimant_of_account(&self, account: &ExistingAccount) -> Claimant {
+    pub fn as_account_shows(&self, account: &ExistingAccount) -> AccountBinding {
         let carried = |key| account.annotation(key).unwrap_or_default().to_owned();
-        Claimant {
+        AccountBinding {
             name: self.name().to_owned(),
             uid: self.metadata.uid.clone().unwrap_or_default(),
             created: self.rank().created,
@@ -130,7 +132,7 @@ impl Departing {
         let reference = read(at("/spec/identity"), "spec.identity").unwrap_or_default();
         let suspended = read(at("/spec/suspend"), "spec.suspend").unwrap_or_default();
         let conditions = read(at("/status/conditions"), "status.conditions").unwrap_or_default();
-        let claimant = identity.map(|identity| Claimant {
+        let account_binding = identity.map(|identity| AccountBinding {
             name: raw.name_any(),
             uid: raw.uid().unwrap_or_default(),
             created: raw.creation_timestamp().map(|time| time.0),
@@ -146,7 +148,7 @@ impl Departing {
             metadata: raw.metadata.clone(),
             service_account: name.unwrap_or_else(|| raw.name_any()),
             deletion_policy,
-            claimant,
+            account_binding,
             credentials,
             identity: reference,
             role: ServiceAccountRole::Default,
@@ -156,7 +158,7 @@ impl Departing {
     }
 }
 
-impl From<&WorkloadIdentityBinding> for Departing {
+impl From<&WorkloadIdentityBinding> for DeletedBinding {
     fn from(binding: &WorkloadIdentityBinding) -> Self {
         let status = binding.status.clone().unwrap_or_default();
         let is_of_another = is_of_another(binding, &status);
@@ -165,7 +167,7 @@ impl From<&WorkloadIdentityBinding> for Departing {
             metadata: binding.metadata.clone(),
             service_account: service_account_name(binding),
             deletion_policy: binding.spec.deletion_policy,
-            claimant: identity.map(|identity| claimant_of(binding, &identity)),
+            account_binding: identity.map(|identity| account_binding_with(binding, &identity)),
             credentials: status.credentials,
             identity: Some(binding.spec.identity.clone()),
             role: binding.spec.service_account.role,
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_cleanup_needs_is_read_from_a_binding_that_cannot_be_read() {
-        let departing = Departing::from_raw(&raw(
+        let departing = DeletedBinding::from_raw(&raw(
             "{identity: 7, serviceAccount: {name: api, tokenExpirationSeconds: soon}, deletionPolicy: Retain}",
             "{identity: {resourceId: r, clientId: c, principalId: p, tenantId: t}, credentials: [{name: n, resourceId: r, \
              issuer: i, subject: s, audience: a, origin: Created}]}",
@@ -225,15 +227,15 @@ mod tests {
         assert_eq!(departing.service_account, "api");
         assert_eq!(departing.deletion_policy, DeletionPolicy::Retain);
         assert_eq!(departing.credentials.len(), 1);
-        assert_eq!(departing.claimant.unwrap().client_id, "c");
+        assert_eq!(departing.account_binding.unwrap().client_id, "c");
     }
 
     #[test]
     fn without_records_there_is_nothing_to_clean_up() {
         for status in ["{observedGeneration: -1}", "null", "{credentials: null}"] {
-            let departing = Departing::from_raw(&raw("{identity: 7}", status)).unwrap();
+            let departing = DeletedBinding::from_raw(&raw("{identity: 7}", status)).unwrap();
             assert_eq!(departing.credentials, []);
-            assert!(departing.claimant.is_none());
+            assert!(departing.account_binding.is_none());
             assert_eq!(departing.service_account, "orders");
         }
     }
@@ -250,7 +252,7 @@ mod tests {
                 "spec.serviceAccount.name",
             ),
         ] {
-            let error = Departing::from_raw(&raw(spec, status)).unwrap_err();
+            let error = DeletedBinding::from_raw(&raw(spec, status)).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
         }
     }

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use azwib_crds::CredentialName;
 
-use super::deleted_binding::Departing;
+use super::deleted_binding::DeletedBinding;
 use crate::binding::error::Error;
-use crate::ledger::{Applicant, Ledger, Operation, Place, Urgency};
+use crate::ledger::{Ledger, Operation, Place, Urgency, Writer};
 use crate::runtime::deliberate::Bug;
 
 /// A place among those who write to the identity. Whoever comes now waits for the deletion.
 pub(super) async fn deletion_place(
-    departing: &Departing,
+    departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
     name: &CredentialName,
 ) -> Result<Place, Error> {
-    let applicant = Applicant {
+    let writer = Writer {
         urgency: Urgency::Deletion,
         rank: departing.rank(),
     };
-    let place = ledger.place(&applicant, Operation::Delete).await?;
+    let place = ledger.place(&writer, Operation::Delete).await?;
     place.announce_deletion(name);
     Ok(place)
 }
 
 pub(super) async fn delete_found(
-    departing: &Departing,
+    departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
     place: Place,
     name: &CredentialName,
@@ -47,7 +47,7 @@ pub(super) async fn delete_found(
 /// Ignores a failure if the identity, its group or its subscription is gone: the credential went with it.
 pub(super) async fn unless_identity_is_gone(
     error: Error,
-    departing: &Departing,
+    departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
 ) -> Result<(), Error> {
     if !error.says_identity_is_gone() || Bug::GoneIdentityWedges.is_on() {

@@ -5,11 +5,11 @@ use azwib_crds::{
 };
 use kube::{Api, ResourceExt};
 
-use super::deleted_binding::Departing;
+use super::deleted_binding::DeletedBinding;
 use crate::binding::calls::{Call, CallFailed};
-use crate::binding::credential::claims::rank;
-use crate::binding::credential::records::put_record;
-use crate::binding::credential::twins::is_live_twin;
+use crate::binding::credential::applicants::rank;
+use crate::binding::credential::duplicates::is_living_duplicate;
+use crate::binding::credential::record::put_record;
 use crate::binding::write_status::write_status;
 use crate::binding::{Context, finalizer};
 use crate::runtime::deliberate::Bug;
@@ -19,7 +19,7 @@ use crate::runtime::deliberate::Bug;
 /// The record goes along: without it that binding would not look for the credential when it is deleted in its turn.
 pub(super) async fn handed_over(
     recorded: &RecordedCredential,
-    departing: &Departing,
+    departing: &DeletedBinding,
     identity: &ManagedIdentityId,
     ctx: &Context,
 ) -> Result<bool, CallFailed> {
@@ -27,12 +27,12 @@ pub(super) async fn handed_over(
         return Ok(false);
     }
     let uid = departing.metadata.uid.as_deref();
-    let mut twins = ctx.siblings(departing.namespace(), &departing.service_account);
-    twins.retain(|sibling| is_live_twin(sibling, uid, identity, &ctx.settings.defaults));
-    twins.sort_by_key(rank);
+    let mut duplicates = ctx.bindings_of_account(departing.namespace(), &departing.service_account);
+    duplicates.retain(|other| is_living_duplicate(other, uid, identity, &ctx.settings.defaults));
+    duplicates.sort_by_key(rank);
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), departing.namespace());
-    for twin in twins {
+    for twin in duplicates {
         // The watch may lag behind, and what is being deleted or has no finalizer may be gone before it cleans up.
         let fresh = bindings.get_opt(&twin.name_any()).await?;
         let Some(fresh) = fresh.filter(|fresh| {

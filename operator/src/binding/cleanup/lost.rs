@@ -2,7 +2,7 @@
 
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
 
-use super::deleted_binding::Departing;
+use super::deleted_binding::DeletedBinding;
 use super::deletion::{delete_found, deletion_place};
 use super::hand_over::handed_over;
 use super::ownership::is_ours;
@@ -20,7 +20,7 @@ use crate::runtime::deliberate::Bug;
 ///
 /// It is looked for once: whatever else that shows, and also where nothing can be seen, the cleanup ends. A reference that
 /// was mistyped must not hold up its namespace.
-pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool, Error> {
+pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<bool, Error> {
     let remembered = is_remembered(departing, ctx);
     let owns_account = owns_account(departing, ctx).await?;
     if !may_be_lost(departing, remembered, owns_account) || Bug::LostRecordLeft.is_on() {
@@ -82,7 +82,7 @@ pub(super) async fn delete(departing: &Departing, ctx: &Context) -> Result<bool,
 
 /// Whether the account carries the binding as its owner: azwib has put it there, once the identity was resolved. Just after a
 /// start the watch may not show it yet.
-pub(super) async fn owns_account(departing: &Departing, ctx: &Context) -> Result<bool, Error> {
+pub(super) async fn owns_account(departing: &DeletedBinding, ctx: &Context) -> Result<bool, Error> {
     let (namespace, name) = (departing.namespace(), &departing.service_account);
     let account = account(namespace, name, ctx).await?;
     let uid = departing.metadata.uid.as_deref().unwrap_or_default();
@@ -90,7 +90,7 @@ pub(super) async fn owns_account(departing: &Departing, ctx: &Context) -> Result
 }
 
 /// Whether status says nothing about the credential. Then somebody has emptied it: azwib itself reports a credential that was never made as missing.
-fn says_nothing(departing: &Departing) -> bool {
+fn says_nothing(departing: &DeletedBinding) -> bool {
     let said = find(
         &departing.conditions,
         ConditionType::CredentialReady.as_str(),
@@ -99,7 +99,7 @@ fn says_nothing(departing: &Departing) -> bool {
 }
 
 /// Whether the binding is known to have had a credential of its own.
-fn is_remembered(departing: &Departing, ctx: &Context) -> bool {
+fn is_remembered(departing: &DeletedBinding, ctx: &Context) -> bool {
     let uid = departing.metadata.uid.as_deref().unwrap_or_default();
     let adopts = departing
         .credentials
@@ -116,12 +116,12 @@ fn is_remembered(departing: &Departing, ctx: &Context) -> bool {
 ///
 /// What another has left by `Retain` belongs to whichever binding of that account and identity is there; but not to one
 /// that is suspended, and has made nothing, nor to one whose identity was never resolved.
-fn may_be_lost(departing: &Departing, remembered: bool, owns_account: bool) -> bool {
+fn may_be_lost(departing: &DeletedBinding, remembered: bool, owns_account: bool) -> bool {
     let resolved = find(
         &departing.conditions,
         ConditionType::IdentityResolved.as_str(),
     );
-    let was_never_resolved = departing.claimant.is_none()
+    let was_never_resolved = departing.account_binding.is_none()
         && resolved.is_some_and(|it| it.status != ConditionStatus::True.as_str());
     remembered
         || owns_account

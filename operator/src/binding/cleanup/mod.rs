@@ -22,7 +22,7 @@ use kube_runtime::reflector::ObjectRef;
 
 use self::account::release_account;
 use self::credentials::delete_credentials;
-use self::deleted_binding::{Departing, asks_to_let_go};
+use self::deleted_binding::{DeletedBinding, asks_to_let_go};
 pub use self::stopped::{Stage, Stopped};
 use super::context::Context;
 use super::error::Error;
@@ -45,7 +45,7 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
         let shown =
             ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
         if let Some(Ok(shown)) = ctx.bindings.store().get(&shown).as_deref().map(|it| &it.0) {
-            cleanup_departing(&Departing::from(shown), ctx).await?;
+            cleanup_departing(&DeletedBinding::from(shown), ctx).await?;
             return Ok(Cleaned::Up(Box::new(shown.clone())));
         }
     }
@@ -53,7 +53,7 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
     let read = bindings.get_opt(&binding.name_any()).await;
     match read.map_err(|error| Stage::Credentials.stopped(error))? {
         Some(read) if read.uid() == binding.uid() => {
-            cleanup_departing(&Departing::from(&read), ctx).await?;
+            cleanup_departing(&DeletedBinding::from(&read), ctx).await?;
             Ok(Cleaned::Up(Box::new(read)))
         }
         _ => Ok(Cleaned::Gone),
@@ -61,7 +61,7 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
 }
 
 /// Cleans up after a deleted binding, from the parts of it that are known.
-pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(), Stopped> {
+pub async fn cleanup_departing(departing: &DeletedBinding, ctx: &Context) -> Result<(), Stopped> {
     let mut made = false;
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
@@ -80,7 +80,7 @@ pub async fn cleanup_departing(departing: &Departing, ctx: &Context) -> Result<(
 async fn unless_let_go(
     error: Error,
     stage: Stage,
-    departing: &Departing,
+    departing: &DeletedBinding,
     ctx: &Context,
 ) -> Result<(), Stopped> {
     if !error.can_be_let_go() || !let_go(&departing.metadata, ctx).await {

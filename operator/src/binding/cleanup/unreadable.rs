@@ -8,7 +8,7 @@ use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::deleted_binding::Departing;
+use super::deleted_binding::DeletedBinding;
 use super::{cleanup_departing, let_go};
 use crate::binding::calls::Call;
 use crate::binding::error::Error;
@@ -72,7 +72,7 @@ async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error>
 }
 
 async fn clean_up(raw: &DynamicObject, ctx: &Context) -> Result<(), Error> {
-    match Departing::from_raw(raw) {
+    match DeletedBinding::from_raw(raw) {
         Ok(departing) => {
             let cleaned = cleanup_departing(&departing, ctx).await;
             cleaned.map_err(|stopped| stopped.error)

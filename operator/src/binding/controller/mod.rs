@@ -90,7 +90,7 @@ impl Watches {
         let of_bindings = trigger_with(
             touched(of_bindings, bindings.store().clone())
                 .predicate_filter(changed, Default::default()),
-            move |binding: Guarded| with_neighbours(&binding, &neighbours),
+            move |binding: Guarded| with_bindings_of_account(&binding, &neighbours),
         );
         let named_by = bindings.clone();
         let metadata = Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone());
@@ -124,7 +124,7 @@ fn watched() -> watcher::Config {
 }
 
 /// The binding itself, and every other one of its account: what one of them may do depends on the others.
-fn with_neighbours(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
+fn with_bindings_of_account(binding: &Guarded, bindings: &Bindings) -> Vec<Request> {
     // By its name alone: a request waits in the queue for as long as its binding is there.
     let own = ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
     // One that is not served means nothing to the others.

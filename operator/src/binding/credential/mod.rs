@@ -1,7 +1,7 @@
 //! The federated identity credential of a binding: who claims it, what is on record, and its write.
 
-pub mod claims;
+pub mod applicants;
+pub mod duplicates;
 pub mod orphans;
-pub mod records;
-pub mod twins;
+pub mod record;
 pub mod write;

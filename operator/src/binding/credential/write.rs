@@ -14,7 +14,7 @@ use crate::binding::context::Context;
 use crate::binding::error::Error;
 use crate::binding::status;
 use crate::binding::write_status::write_status;
-use crate::ledger::decide::{Contender, Decision, Refusal, Situation, Standing, decide};
+use crate::ledger::decide::{Applicant, Decision, Refusal, Situation, Standing, decide};
 use crate::ledger::{BindingRef, Freshness, Ledger, Look, Operation, Place, ReadError, Turn};
 use crate::runtime::deliberate::Bug;
 
@@ -22,15 +22,15 @@ use crate::runtime::deliberate::Bug;
 pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
 
 /// The claim that is made on an identity, among the others on it.
-pub(in crate::binding) struct Claimed {
-    pub(in crate::binding) contender: Contender,
-    pub(in crate::binding) contenders: Vec<Arc<Contender>>,
+pub(in crate::binding) struct AmongApplicants {
+    pub(in crate::binding) applicant: Applicant,
+    pub(in crate::binding) applicants: Vec<Arc<Applicant>>,
     pub(in crate::binding) identity: ResolvedIdentity,
 }
 
-impl Claimed {
+impl AmongApplicants {
     pub(in crate::binding) fn recorded(&self, origin: CredentialOrigin) -> RecordedCredential {
-        let claim = &self.contender.claim;
+        let claim = &self.applicant.claim;
         RecordedCredential {
             name: claim.name.to_string(),
             resource_id: self.identity.resource_id.clone(),
@@ -56,11 +56,11 @@ impl Claimed {
     ) -> Decision {
         let situation = Situation {
             listing,
-            contenders: &self.contenders,
+            applicants: &self.applicants,
             promised,
             limit: ctx.settings.credential_limit,
         };
-        decide(&self.contender, &situation)
+        decide(&self.applicant, &situation)
     }
 }
 
@@ -75,16 +75,16 @@ pub(in crate::binding) enum Taken {
 /// outdated since: one that is under way has its slot.
 pub(in crate::binding) async fn take_place(
     ledger: &Arc<Ledger>,
-    claim: &Claimed,
+    claim: &AmongApplicants,
     ctx: &Context,
 ) -> Result<Taken, Error> {
-    let applicant = claim.contender.applicant();
-    let mut place = ledger.place(&applicant, Operation::Put).await?;
+    let writer = claim.applicant.writer();
+    let mut place = ledger.place(&writer, Operation::Put).await?;
     let listing = ledger
-        .listing(applicant.binding(), Freshness::within(LISTING_FOR_WRITES))
+        .listing(writer.binding(), Freshness::within(LISTING_FOR_WRITES))
         .await
         .map_err(|error| unlisted(error, ledger))?;
-    let name = &claim.contender.claim.name;
+    let name = &claim.applicant.claim.name;
     let decision = place.decide(name, |promised| {
         claim.decide(&listing.credentials, promised, ctx)
     });
@@ -92,7 +92,7 @@ pub(in crate::binding) async fn take_place(
         Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
         Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
         Decision::Create | Decision::Update => {
-            let look = if claim.contender.standing == Standing::Refused {
+            let look = if claim.applicant.standing == Standing::Refused {
                 Look::Repeat
             } else {
                 Look::First
@@ -102,26 +102,26 @@ pub(in crate::binding) async fn take_place(
         }
         Decision::Refuse(refusal) => {
             drop(place);
-            Err(refused(refusal, ledger, &claim.contender))
+            Err(refused(refusal, ledger, &claim.applicant))
         }
     }
 }
 
 /// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one. Not so where
-/// Azure has refused the claim for a reason of its own and there is a slot: it is tried at its own pace. Claims that are
+/// Azure has refused the claim for a reason of its own and there is a slot: it is tried at its own pace. Applicants that are
 /// refused would wake one another for ever, and keep their identity throttled.
 pub(in crate::binding) fn refused(
     refusal: Refusal,
     ledger: &Arc<Ledger>,
-    contender: &Contender,
+    applicant: &Applicant,
 ) -> Error {
     let is_limit = matches!(refusal, Refusal::LimitReached { .. });
-    let is_put_off = contender.standing == Standing::Refused && refusal.leaves_slot_to_others();
+    let is_put_off = applicant.standing == Standing::Refused && refusal.leaves_slot_to_others();
     if is_limit && !is_put_off {
         let all_in_use = matches!(refusal, Refusal::LimitReached { before: false, .. });
-        ledger.wait_for_slot(contender, all_in_use);
+        ledger.wait_for_slot(applicant, all_in_use);
     }
-    Error::Claim(refusal)
+    Error::NoCredential(refusal)
 }
 
 fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
@@ -140,7 +140,7 @@ fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
 /// It fails for a binding that has changed or is gone, so a stale view of the cluster cannot make a credential; and
 /// whatever happens afterwards, cleanup knows what to look for. It is sent even where it changes nothing.
 pub(in crate::binding) async fn record(
-    claim: &Claimed,
+    claim: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Result<WorkloadIdentityBinding, Error> {
@@ -161,12 +161,12 @@ pub(in crate::binding) async fn record(
 
 pub(in crate::binding) async fn put(
     turn: Turn,
-    claimed: &Claimed,
+    claimed: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
     applied: &mut Applied,
 ) -> Result<(), Error> {
-    let (ledger, claim) = (Arc::clone(turn.ledger()), &claimed.contender.claim);
+    let (ledger, claim) = (Arc::clone(turn.ledger()), &claimed.applicant.claim);
     match turn.put(&claim.name, &claim.content()).await {
         Ok(_) => {
             applied.credential =
@@ -186,7 +186,7 @@ pub(in crate::binding) async fn put(
 async fn explain(
     source: AzureError,
     ledger: &Arc<Ledger>,
-    claim: &Claimed,
+    claim: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Error {
@@ -202,7 +202,7 @@ async fn explain(
                     if let Decision::Refuse(refusal) =
                         claim.decide(&listing.credentials, &ledger.promised(), ctx)
                     {
-                        return refused(refusal, ledger, &claim.contender);
+                        return refused(refusal, ledger, &claim.applicant);
                     }
                 }
                 // The listing cannot be made now, and Azure's pace might never let it be made: another try would meet the same. So what
@@ -227,7 +227,7 @@ async fn explain(
     }
     Error::WriteCredential {
         identity,
-        name: claim.contender.claim.name.clone(),
+        name: claim.applicant.claim.name.clone(),
         source,
     }
 }

@@ -12,7 +12,7 @@ use super::account::BINDINGS_OF_AN_ACCOUNT;
 use super::account::error::ServiceAccountError;
 use super::calls::{self, Call, CallFailed};
 use super::cleanup::deleted_binding::{Unreadable, how_to_let_go};
-use super::credential::twins::{OlderTwin, Stands};
+use super::credential::duplicates::{OlderDuplicate, OlderState};
 use super::status::reason::{ConditionType, Persistence, Reason};
 use super::validate;
 use crate::azure::{AzureError, AzureErrorKind};
@@ -53,9 +53,9 @@ pub enum Error {
     )]
     TooManyBindings { account: String },
     #[error("{}", why_duplicate(_0))]
-    Duplicate(OlderTwin),
+    Duplicate(OlderDuplicate),
     #[error(transparent)]
-    Claim(#[from] Refusal),
+    NoCredential(#[from] Refusal),
     #[error("{}", why_not_now(why))]
     NotNow {
         /// The step that has to wait.
@@ -131,10 +131,10 @@ impl Error {
                 Reason::ServiceAccountLimitReached,
             ),
             Self::Duplicate(_) => (ConditionType::CredentialReady, Reason::DuplicateBinding),
-            Self::Claim(Refusal::CredentialExists { .. }) => {
+            Self::NoCredential(Refusal::CredentialExists { .. }) => {
                 (ConditionType::CredentialReady, Reason::CredentialExists)
             }
-            Self::Claim(Refusal::LimitReached { .. }) => (
+            Self::NoCredential(Refusal::LimitReached { .. }) => (
                 ConditionType::CredentialReady,
                 Reason::CredentialLimitReached,
             ),
@@ -160,8 +160,8 @@ impl Error {
 
     /// Whether it ends with what keeps an older twin from being Ready, which ends by itself. A suspended one stays so.
     pub fn heals_with_older(&self) -> bool {
-        let Self::Duplicate(OlderTwin {
-            stands: Stands::Unready(reason),
+        let Self::Duplicate(OlderDuplicate {
+            stands: OlderState::Unready(reason),
             ..
         }) = self
         else {
@@ -173,9 +173,9 @@ impl Error {
     /// The older twin that says that it is Ready while its credential is not in place.
     pub fn older_that_is_wrong(&self) -> Option<&str> {
         match self {
-            Self::Duplicate(OlderTwin {
+            Self::Duplicate(OlderDuplicate {
                 name,
-                stands: Stands::Ready { .. },
+                stands: OlderState::Ready { .. },
             }) => Some(name),
             _ => None,
         }
@@ -205,8 +205,10 @@ impl Error {
             } => Pace::Until(*until),
             Self::Kubernetes(failed) => failed.pace(),
             Self::NotNow { .. } => Pace::Backoff,
-            Self::Claim(Refusal::LimitReached { ahead, .. }) => Pace::WaitForSlot { ahead: *ahead },
-            Self::Claim(_) => Pace::WaitForArrival,
+            Self::NoCredential(Refusal::LimitReached { ahead, .. }) => {
+                Pace::WaitForSlot { ahead: *ahead }
+            }
+            Self::NoCredential(_) => Pace::WaitForArrival,
             Self::Invalid(_)
             | Self::Unreadable(_)
             | Self::Duplicate(_)
@@ -323,7 +325,7 @@ impl Error {
 
     /// Whether there is a slot, and it is left to another claim.
     pub fn leaves_slot_to_others(&self) -> bool {
-        matches!(self, Self::Claim(refusal) if refusal.leaves_slot_to_others())
+        matches!(self, Self::NoCredential(refusal) if refusal.leaves_slot_to_others())
     }
 
     /// Whether it is only a delay, by the ledger or by Azure: it is no evidence for or against the binding.
@@ -402,19 +404,19 @@ impl Error {
     }
 }
 
-fn why_duplicate(older: &OlderTwin) -> String {
-    let OlderTwin { name, stands } = older;
+fn why_duplicate(older: &OlderDuplicate) -> String {
+    let OlderDuplicate { name, stands } = older;
     let head =
         format!("the binding \"{name}\" is older and has the same service account and identity");
     let why = match stands {
-        Stands::ForAnother(difference) => {
+        OlderState::ForAnother(difference) => {
             return format!(
                 "{head}, but asks for something else ({difference}): make the two the same, or delete one of them"
             );
         }
-        Stands::Unready(Some(reason)) => format!("is not Ready ({reason})"),
-        Stands::Unready(None) => "was not looked at yet".to_owned(),
-        Stands::Ready { .. } => "its credential is not in place".to_owned(),
+        OlderState::Unready(Some(reason)) => format!("is not Ready ({reason})"),
+        OlderState::Unready(None) => "was not looked at yet".to_owned(),
+        OlderState::Ready { .. } => "its credential is not in place".to_owned(),
     };
     format!(
         "{head} and asks for the same, but {why}: this one is Ready once that one is, and takes over when it goes"

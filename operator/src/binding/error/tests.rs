@@ -23,15 +23,18 @@ fn write(kind: AzureErrorKind) -> Error {
 #[test]
 fn a_younger_twin_stalls_only_with_what_the_older_one_does_not_get_over_by_itself() {
     for (stands, heals) in [
-        (Stands::Unready(None), true),
-        (Stands::Unready(Some(Reason::Propagating)), true),
-        (Stands::Unready(Some(Reason::AzureUnavailable)), true),
-        (Stands::Unready(Some(Reason::Suspended)), false),
-        (Stands::Unready(Some(Reason::CredentialLimitReached)), false),
-        (Stands::Unready(Some(Reason::PolicyDenied)), false),
-        (Stands::ForAnother("spec.x".to_owned()), false),
+        (OlderState::Unready(None), true),
+        (OlderState::Unready(Some(Reason::Propagating)), true),
+        (OlderState::Unready(Some(Reason::AzureUnavailable)), true),
+        (OlderState::Unready(Some(Reason::Suspended)), false),
+        (
+            OlderState::Unready(Some(Reason::CredentialLimitReached)),
+            false,
+        ),
+        (OlderState::Unready(Some(Reason::PolicyDenied)), false),
+        (OlderState::ForAnother("spec.x".to_owned()), false),
     ] {
-        let error = Error::Duplicate(OlderTwin {
+        let error = Error::Duplicate(OlderDuplicate {
             name: "a-older".to_owned(),
             stands: stands.clone(),
         });

@@ -12,10 +12,10 @@ use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
-use crate::binding::credential::claims::Stake;
+use crate::binding::credential::applicants::Indexed;
 use crate::binding::validate::{Defaults, service_account_name};
 use crate::ledger::BindingRef;
-use crate::ledger::decide::{Contender, Standing};
+use crate::ledger::decide::{Applicant, Standing};
 
 /// The store of the watch, and where its bindings stand.
 #[derive(Clone)]
@@ -146,7 +146,7 @@ impl Bindings {
     }
 
     /// The claims at the front of this identity's line, at most so many.
-    pub fn front_of_line(&self, identity: &ManagedIdentityId, most: usize) -> Vec<Arc<Contender>> {
+    pub fn front_of_line(&self, identity: &ManagedIdentityId, most: usize) -> Vec<Arc<Applicant>> {
         let index = self.index();
         let claims = index.claims.get(identity.key());
         claims.map(|claims| claims.front(most)).unwrap_or_default()
@@ -155,7 +155,7 @@ impl Bindings {
     /// Whether this binding stands in the line of its identity, before others.
     pub fn is_in_line(&self, who: &BindingRef) -> bool {
         let index = self.index();
-        let Some(Stake::Live {
+        let Some(Indexed::Live {
             identity,
             claim: Some(claim),
             ..
@@ -199,8 +199,8 @@ impl Bindings {
     }
 
     #[cfg(test)]
-    pub(super) fn claims_built(&self) -> usize {
-        self.index().claims_built
+    pub(super) fn applicants_built(&self) -> usize {
+        self.index().applicants_built
     }
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {

@@ -10,10 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::applicants::Applicants;
 use super::found::{Guarded, reference};
-use super::line::Claims;
 use super::seen::{Seen, Sending};
-use crate::binding::credential::claims::{Account, Stake, stake};
+use crate::binding::credential::applicants::{Account, Indexed, indexed};
 use crate::binding::status::believed::records_own;
 use crate::binding::validate::{Defaults, identity_id, service_account_name};
 use crate::ledger::BindingRef;
@@ -32,8 +32,8 @@ pub(super) struct Index {
     pub(super) by_account: HashMap<Arc<Account>, ByAge>,
     pub(super) by_identity: HashMap<Arc<str>, References>,
     /// What each binding means to the others on its identity.
-    pub(super) stakes: HashMap<Arc<BindingRef>, Stake>,
-    pub(super) claims: HashMap<Arc<str>, Claims>,
+    pub(super) stakes: HashMap<Arc<BindingRef>, Indexed>,
+    pub(super) claims: HashMap<Arc<str>, Applicants>,
     /// Our last writes that the watch has not shown yet, by UID.
     pub(super) written: HashMap<String, Written>,
     /// Our writes of a status that have no answer yet.
@@ -44,7 +44,7 @@ pub(super) struct Index {
     pub(super) listed: BTreeSet<BindingRef>,
     /// How many claims were made of bindings: a pass makes none.
     #[cfg(test)]
-    pub(super) claims_built: usize,
+    pub(super) applicants_built: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -153,22 +153,22 @@ impl Index {
     /// Takes note of what a binding means to the others on its identity.
     pub(super) fn stand(&mut self, binding: &WorkloadIdentityBinding, defaults: &Defaults) {
         let reference = BindingRef::of(binding);
-        let stake = stake(binding, defaults);
+        let indexed = indexed(binding, defaults);
         #[cfg(test)]
         {
-            self.claims_built += 1;
+            self.applicants_built += 1;
         }
-        if self.stakes.get(&reference) == stake.as_ref() {
+        if self.stakes.get(&reference) == indexed.as_ref() {
             return;
         }
         self.withdraw(&reference);
-        let (Some(stake), Some((reference, _))) = (stake, self.filed.get_key_value(&reference))
+        let (Some(indexed), Some((reference, _))) = (indexed, self.filed.get_key_value(&reference))
         else {
             return;
         };
         let reference = Arc::clone(reference);
-        match &stake {
-            Stake::Live {
+        match &indexed {
+            Indexed::Live {
                 identity,
                 account,
                 rank,
@@ -177,32 +177,32 @@ impl Index {
                 let claims = self.claims.entry(Arc::clone(identity)).or_default();
                 claims.put(account, rank, claim.as_ref());
             }
-            Stake::Departing { identities } => {
+            Indexed::DeletedBinding { identities } => {
                 for identity in identities {
                     let claims = self.claims.entry(Arc::clone(identity)).or_default();
                     claims.depart(&reference);
                 }
             }
         }
-        self.stakes.insert(reference, stake);
+        self.stakes.insert(reference, indexed);
     }
 
     /// A binding means nothing to others any more.
     fn withdraw(&mut self, reference: &BindingRef) {
-        let Some(stake) = self.stakes.remove(reference) else {
+        let Some(indexed) = self.stakes.remove(reference) else {
             return;
         };
-        let identities = match &stake {
-            Stake::Live { identity, .. } => std::slice::from_ref(identity),
-            Stake::Departing { identities } => identities,
+        let identities = match &indexed {
+            Indexed::Live { identity, .. } => std::slice::from_ref(identity),
+            Indexed::DeletedBinding { identities } => identities,
         };
         for identity in identities {
             let Some(claims) = self.claims.get_mut(identity) else {
                 continue;
             };
-            match &stake {
-                Stake::Live { account, rank, .. } => claims.take(account, rank),
-                Stake::Departing { .. } => claims.have_departed(reference),
+            match &indexed {
+                Indexed::Live { account, rank, .. } => claims.take(account, rank),
+                Indexed::DeletedBinding { .. } => claims.have_departed(reference),
             }
             if claims.is_empty() {
                 self.claims.remove(identity);

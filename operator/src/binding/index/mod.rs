@@ -1,9 +1,9 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
+mod applicants;
 mod bindings;
 mod files;
 mod found;
-mod line;
 mod seen;
 
 pub use bindings::{BeingSent, Bindings};

@@ -17,7 +17,7 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
         service_account: "orders".to_owned(),
         role,
         creation,
-        claim: crate::ledger::decide::Claim {
+        claim: crate::ledger::decide::DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", "orders"),
             issuer,
             subject: Subject::of_service_account("shop", "orders"),
@@ -27,8 +27,8 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
     }
 }
 
-fn claimant(name: &str, role: ServiceAccountRole) -> Claimant {
-    Claimant {
+fn account_binding(name: &str, role: ServiceAccountRole) -> AccountBinding {
+    AccountBinding {
         name: name.to_owned(),
         uid: format!("uid-{name}"),
         created: Timestamp::from_second(1).ok(),
@@ -66,15 +66,15 @@ fn kept_elsewhere(label_of_ours: &str) -> ExistingAccount {
 const LABEL_OF_OURS: &str = "'f:app.kubernetes.io/managed-by': {}";
 
 fn step(
-    claimants: &[Claimant],
+    account_bindings: &[AccountBinding],
     existing: Option<&ExistingAccount>,
-    of: &Claimant,
+    of: &AccountBinding,
     creation: ServiceAccountCreation,
     works: bool,
 ) -> AccountStep {
     let name = of.name.as_str();
     let desired = desired(of.role, creation);
-    account_step(claimants, existing, &identity(name), &desired, works)
+    account_step(account_bindings, existing, &identity(name), &desired, works)
 }
 
 use ServiceAccountCreation::{Immediate, WhenCredentialReady};
@@ -82,7 +82,7 @@ use ServiceAccountRole::{Additional, Default};
 
 #[test]
 fn an_account_that_is_missing_is_made_at_once_or_once_the_credential_works() {
-    let a = claimant("a", Default);
+    let a = account_binding("a", Default);
     for (creation, works, waits) in [
         (Immediate, false, false),
         (Immediate, true, false),
@@ -100,7 +100,7 @@ fn an_account_that_is_missing_is_made_at_once_or_once_the_credential_works() {
 
 #[test]
 fn an_account_that_is_there_never_waits_for_the_credential() {
-    let a = claimant("a", Default);
+    let a = account_binding("a", Default);
     let bare = account("{}");
     let step = step(
         std::slice::from_ref(&a),
@@ -117,17 +117,18 @@ fn an_account_that_is_there_never_waits_for_the_credential() {
 
 #[test]
 fn another_default_identity_finds_the_account_held_and_an_additional_one_does_not() {
-    let (a, b) = (claimant("a", Default), claimant("b", Default));
+    let (a, b) = (account_binding("a", Default), account_binding("b", Default));
     let both = [a.clone(), b.clone()];
     let held = step(&both, None, &b, Immediate, false);
-    let AccountStep::Stop(ServiceAccountError::HeldByBinding { binding, client_id }) = held else {
+    let AccountStep::Stop(ServiceAccountError::NamesAnotherBinding { binding, client_id }) = held
+    else {
         panic!("{held:?}");
     };
     assert_eq!((binding.as_str(), client_id.as_str()), ("a", "client-a"));
     let holds = step(&both, None, &a, Immediate, false);
     assert!(matches!(holds, AccountStep::Apply(..)), "{holds:?}");
 
-    let b = claimant("b", Additional);
+    let b = account_binding("b", Additional);
     let shares = step(&[a, b.clone()], None, &b, Immediate, false);
     let AccountStep::Apply(configuration, _) = shares else {
         panic!("{shares:?}");
@@ -137,11 +138,14 @@ fn another_default_identity_finds_the_account_held_and_an_additional_one_does_no
 
 #[test]
 fn another_managers_client_id_stops_the_holder_and_not_an_additional_identity() {
-    let (a, b) = (claimant("a", Default), claimant("b", Additional));
+    let (a, b) = (
+        account_binding("a", Default),
+        account_binding("b", Additional),
+    );
     let both = [a.clone(), b.clone()];
     let existing = kept_elsewhere("");
     let stopped = step(&both, Some(&existing), &a, Immediate, false);
-    let AccountStep::Stop(error @ ServiceAccountError::HeldByManager { .. }) = stopped else {
+    let AccountStep::Stop(error @ ServiceAccountError::OwnedByManager { .. }) = stopped else {
         panic!("{stopped:?}");
     };
     assert!(error.to_string().contains("\"platform\""), "{error}");
@@ -159,7 +163,7 @@ fn a_manager_that_calls_itself_a_token_is_not_quoted() {
         "{{annotations: {{{CLIENT_ID}: client-x}}, managedFields: [{{manager: {token}, operation: Apply, \
          fieldsV1: {{f:metadata: {{f:annotations: {{'f:{CLIENT_ID}': {{}}}}}}}}}}]}}"
     ));
-    let a = claimant("a", Default);
+    let a = account_binding("a", Default);
     let alone = std::slice::from_ref(&a);
     let stopped = step(alone, Some(&existing), &a, Immediate, false);
     let AccountStep::Stop(error) = stopped else {
@@ -171,12 +175,15 @@ fn a_manager_that_calls_itself_a_token_is_not_quoted() {
 
 #[test]
 fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_first() {
-    let (a, b) = (claimant("a", Default), claimant("b", Additional));
+    let (a, b) = (
+        account_binding("a", Default),
+        account_binding("b", Additional),
+    );
     let both = [a.clone(), b.clone()];
     let existing = kept_elsewhere(LABEL_OF_OURS);
-    let of_holder = step(&both, Some(&existing), &a, Immediate, false);
-    let AccountStep::GiveUp(configuration, _) = of_holder else {
-        panic!("{of_holder:?}");
+    let of_default_binding = step(&both, Some(&existing), &a, Immediate, false);
+    let AccountStep::GiveUp(configuration, _) = of_default_binding else {
+        panic!("{of_default_binding:?}");
     };
     assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
     let of_other = step(&both, Some(&existing), &b, Immediate, false);
@@ -186,12 +193,12 @@ fn what_still_ties_an_account_to_us_is_given_up_in_a_conflict_whoever_sees_it_fi
     assert!(configuration.labels.is_empty() && configuration.annotations.is_empty());
 }
 
-fn stepped(older_twin: Option<Stands>, decision: Decision) -> CredentialStep {
-    let older_twin = older_twin.map(|stands| OlderTwin {
+fn stepped(older_duplicate: Option<OlderState>, decision: Decision) -> CredentialStep {
+    let older_duplicate = older_duplicate.map(|stands| OlderDuplicate {
         name: "a-older".to_owned(),
         stands,
     });
-    credential_step(older_twin, Ok(vec![]), |_| decision)
+    credential_step(older_duplicate, Ok(vec![]), |_| decision)
 }
 
 #[test]
@@ -223,9 +230,9 @@ fn the_credential_is_kept_adopted_written_or_refused() {
 fn what_an_older_twin_does_not_provide_is_not_even_looked_at() {
     // Two that claim the same would take turns in being wrong: the younger one leaves even what is there alone.
     for stands in [
-        Stands::ForAnother("spec.x is 1 there and 2 here".to_owned()),
-        Stands::Unready(Some(Reason::PolicyDenied)),
-        Stands::Unready(None),
+        OlderState::ForAnother("spec.x is 1 there and 2 here".to_owned()),
+        OlderState::Unready(Some(Reason::PolicyDenied)),
+        OlderState::Unready(None),
     ] {
         let twin = stepped(Some(stands.clone()), Decision::Keep);
         let CredentialStep::Stop(Error::Duplicate(older)) = twin else {
@@ -239,7 +246,7 @@ fn what_an_older_twin_does_not_provide_is_not_even_looked_at() {
 fn what_a_ready_older_twin_provides_is_taken_as_it_stands_and_never_written() {
     let since = Time(Timestamp::from_second(7).unwrap());
     let ready = || {
-        Some(Stands::Ready {
+        Some(OlderState::Ready {
             since: since.clone(),
         })
     };
@@ -310,14 +317,14 @@ fn a_credential_that_was_good_works_for_its_account_while_it_cannot_be_looked_at
 
 #[test]
 fn a_suspended_holder_keeps_the_account_without_the_client_id_that_another_would_name() {
-    let holder = Claimant {
+    let holder = AccountBinding {
         suspended: true,
-        ..claimant("a", Default)
+        ..account_binding("a", Default)
     };
-    let same = Claimant {
+    let same = AccountBinding {
         created: Timestamp::from_second(2).ok(),
         client_id: holder.client_id.clone(),
-        ..claimant("b", Default)
+        ..account_binding("b", Default)
     };
     let both = [holder, same];
     let of = |existing: &ExistingAccount| {

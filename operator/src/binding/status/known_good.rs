@@ -30,7 +30,7 @@ pub struct KnownGood(Mutex<HashMap<String, Good>>);
 /// What cannot be computed from the spec. Small: it is kept for each binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Good {
-    /// Stands for what the binding asked for.
+    /// OlderState for what the binding asked for.
     asked: u64,
     client_id: Uuid,
     principal_id: Uuid,

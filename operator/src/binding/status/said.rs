@@ -16,8 +16,8 @@ use super::stored::{is_failing, recorded_credentials, records_good};
 use crate::binding::account::error::ServiceAccountError;
 use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::cleanup::{Stage, Stopped};
-use crate::binding::credential::records::put_record;
-use crate::binding::credential::twins::is_provided;
+use crate::binding::credential::duplicates::is_provided;
+use crate::binding::credential::record::put_record;
 use crate::binding::error::Error;
 use crate::binding::validate::{Desired, service_account_name};
 use crate::kubeutil::conditions::{ConditionStatus, is_true, transition};
@@ -148,7 +148,7 @@ pub fn of_applied(
             report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
         }
         // What was adopted is gone, or not as it was, or is not to be adopted any more.
-        AppliedCredential::NotReached if matches!(error, Some(Error::Claim(_))) => {
+        AppliedCredential::NotReached if matches!(error, Some(Error::NoCredential(_))) => {
             let mut left = recorded_credentials(binding);
             left.retain(|record| record.origin != CredentialOrigin::Adopted);
             report.credentials = Some(left);

@@ -3,7 +3,7 @@ use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::account::error::ServiceAccountError;
 use crate::binding::applied::Applied;
 use crate::binding::applied::AppliedCredential;
-use crate::binding::credential::twins::{OlderTwin, Stands};
+use crate::binding::credential::duplicates::{OlderDuplicate, OlderState};
 use crate::binding::error::Error;
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::ConditionStatus;
@@ -39,9 +39,9 @@ fn binding() -> WorkloadIdentityBinding {
 
 /// Of a binding that is older and was not looked at yet.
 fn duplicate_of(older: &str) -> Error {
-    Error::Duplicate(OlderTwin {
+    Error::Duplicate(OlderDuplicate {
         name: older.to_owned(),
-        stands: Stands::Unready(None),
+        stands: OlderState::Unready(None),
     })
 }
 
@@ -353,7 +353,7 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
 
 #[test]
 fn only_what_status_records_to_the_letter_counts_as_good() {
-    use crate::ledger::decide::Claim;
+    use crate::ledger::decide::DesiredCredential;
     use azwib_crds::Audience;
     let desired = claim_of_orders();
     let good = after(&binding(), &done(), &at(0));
@@ -362,7 +362,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
     pending.credentials[0].origin = CredentialOrigin::Pending;
     assert!(!records_good(&pending, &desired));
     let other_audience = Desired {
-        claim: Claim {
+        claim: DesiredCredential {
             audience: Audience::parse("api://other").unwrap(),
             ..desired.claim.clone()
         },
@@ -374,7 +374,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
     adopted.credentials[0].name = "by-hand".to_owned();
     assert!(records_good(&adopted, &desired));
     let never = Desired {
-        claim: Claim {
+        claim: DesiredCredential {
             adoption: CredentialAdoption::Never,
             ..desired.claim.clone()
         },
@@ -441,7 +441,7 @@ fn a_write_that_azure_refused_withdraws_its_record_and_a_lost_one_keeps_it() {
 fn messages_say_what_to_do() {
     for (error, what) in [
         (
-            Error::Claim(Refusal::LimitReached {
+            Error::NoCredential(Refusal::LimitReached {
                 before: false,
                 promised: false,
                 used: 20,
@@ -451,7 +451,7 @@ fn messages_say_what_to_do() {
             "20 of 20",
         ),
         (
-            Error::Claim(Refusal::CredentialExists {
+            Error::NoCredential(Refusal::CredentialExists {
                 identical: false,
                 name: "by-hand".to_owned(),
             }),

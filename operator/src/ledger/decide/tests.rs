@@ -7,9 +7,9 @@ const SUBJECT: &str = "system:serviceaccount:shop:orders";
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 const LIMIT: usize = 20;
 
-fn claim_of(account: &str) -> Claim {
+fn claim_of(account: &str) -> DesiredCredential {
     let issuer = Issuer::parse(ISSUER).unwrap();
-    Claim {
+    DesiredCredential {
         name: CredentialName::derive(&issuer, "shop", account),
         issuer,
         subject: Subject::of_service_account("shop", account),
@@ -18,13 +18,13 @@ fn claim_of(account: &str) -> Claim {
     }
 }
 
-fn claim() -> Claim {
+fn claim() -> DesiredCredential {
     claim_of("orders")
 }
 
 /// The claim of an account whose binding was created at that second.
-fn contender(account: &str, second: i64, standing: Standing) -> Contender {
-    Contender {
+fn applicant(account: &str, second: i64, standing: Standing) -> Applicant {
+    Applicant {
         claim: claim_of(account),
         standing,
         rank: Rank {
@@ -37,8 +37,8 @@ fn contender(account: &str, second: i64, standing: Standing) -> Contender {
     }
 }
 
-fn waiter(account: &str, second: i64) -> Contender {
-    contender(account, second, Standing::Waiter)
+fn waiter(account: &str, second: i64) -> Applicant {
+    applicant(account, second, Standing::Waiter)
 }
 
 fn credential(name: &str, issuer: &str, subject: &str, audience: &str) -> ListedCredential {
@@ -88,36 +88,36 @@ fn foreign(count: usize) -> Vec<ListedCredential> {
 
 fn decide_among(
     listing: &[ListedCredential],
-    contenders: &[Contender],
+    applicants: &[Applicant],
     promised: &[&str],
-    who: &Contender,
+    who: &Applicant,
 ) -> Decision {
     let promised = promised
         .iter()
         .map(|account| claim_of(account).name.to_string())
         .collect();
-    let contenders: Vec<_> = contenders.iter().cloned().map(Arc::new).collect();
+    let applicants: Vec<_> = applicants.iter().cloned().map(Arc::new).collect();
     let situation = Situation {
         listing,
-        contenders: &contenders,
+        applicants: &applicants,
         promised: &promised,
         limit: LIMIT,
     };
     decide(who, &situation)
 }
 
-fn decide_alone(listing: &[ListedCredential], claim: Claim, limit: usize) -> Decision {
-    let contender = Contender {
+fn decide_alone(listing: &[ListedCredential], claim: DesiredCredential, limit: usize) -> Decision {
+    let applicant = Applicant {
         claim,
         ..waiter("orders", 0)
     };
     let situation = Situation {
         listing,
-        contenders: &[],
+        applicants: &[],
         promised: &BTreeSet::new(),
         limit,
     };
-    decide(&contender, &situation)
+    decide(&applicant, &situation)
 }
 
 fn full(used: usize, ahead: usize) -> Decision {
@@ -173,7 +173,7 @@ fn what_is_identical_under_another_name_is_adopted_even_on_a_full_identity() {
 
 #[test]
 fn nothing_is_adopted_where_the_binding_says_never() {
-    let claim = Claim {
+    let claim = DesiredCredential {
         adoption: CredentialAdoption::Never,
         ..claim()
     };
@@ -262,7 +262,7 @@ fn of_the_same_age_the_name_decides() {
 
 #[test]
 fn a_holder_whose_credential_was_lost_comes_before_all_who_wait() {
-    let line = [waiter("old", 1), contender("lost", 9, Standing::Holder)];
+    let line = [waiter("old", 1), applicant("lost", 9, Standing::Holder)];
     assert_eq!(
         decide_among(&foreign(19), &line, &[], &line[0]),
         full(19, 1)
@@ -274,7 +274,7 @@ fn a_holder_whose_credential_was_lost_comes_before_all_who_wait() {
 #[test]
 fn a_refused_claim_holds_up_nobody() {
     let line = [
-        contender("refused", 1, Standing::Refused),
+        applicant("refused", 1, Standing::Refused),
         waiter("young", 2),
     ];
     let young = decide_among(&foreign(19), &line, &[], &line[1]);
@@ -285,7 +285,7 @@ fn a_refused_claim_holds_up_nobody() {
     );
     let tried_again = decide_among(&foreign(18), &line, &[], &line[0]);
     assert_eq!(tried_again, Decision::Create);
-    let line = [1, 2].map(|second| contender("refused", second, Standing::Refused));
+    let line = [1, 2].map(|second| applicant("refused", second, Standing::Refused));
     let second = decide_among(&foreign(19), &line, &[], &line[1]);
     assert_eq!(second, Decision::Create, "nor another refused one");
 }
@@ -370,7 +370,7 @@ fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
         let mut line: Vec<_> = (0..60)
             .map(|n| {
                 let standing = [Standing::Holder, Standing::Waiter, Standing::Refused][draw(n, 3)];
-                Arc::new(contender(
+                Arc::new(applicant(
                     &format!("w{n}"),
                     draw(n + 100, 20) as i64,
                     standing,
@@ -393,12 +393,12 @@ fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
             .collect();
         let promised = promised.iter().map(|it| claim_of(it).name.to_string());
         let promised = promised.collect();
-        let situation = |contenders: &[Arc<Contender>], who: &Contender| {
+        let situation = |applicants: &[Arc<Applicant>], who: &Applicant| {
             decide(
                 who,
                 &Situation {
                     listing: &listing,
-                    contenders,
+                    applicants,
                     promised: &promised,
                     limit,
                 },

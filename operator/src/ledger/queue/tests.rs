@@ -3,10 +3,10 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::ledger::Rank;
 
-fn applicant(name: &str, urgency: Urgency, second: i64) -> Applicant {
+fn writer(name: &str, urgency: Urgency, second: i64) -> Writer {
     let created = Some(Timestamp::from_second(second).unwrap());
     let binding = binding(name);
-    Applicant {
+    Writer {
         urgency,
         rank: Rank { created, binding },
     }
@@ -19,12 +19,12 @@ fn binding(name: &str) -> BindingRef {
     }
 }
 
-fn creation(name: &str, second: i64) -> Applicant {
-    applicant(name, Urgency::Creation, second)
+fn creation(name: &str, second: i64) -> Writer {
+    writer(name, Urgency::Creation, second)
 }
 
 /// A line whose places are taken, in which these wait.
-fn busy(waiting: &[Applicant]) -> WriteQueue {
+fn busy(waiting: &[Writer]) -> WriteQueue {
     let mut line = WriteQueue::default();
     let now = Instant::now();
     for first in ["x", "y"] {
@@ -41,8 +41,8 @@ async fn deletions_come_first_then_repairs_then_the_oldest() {
     let mut line = busy(&[
         creation("young", 9),
         creation("old", 1),
-        applicant("repair", Urgency::Repair, 5),
-        applicant("deletion", Urgency::Deletion, 7),
+        writer("repair", Urgency::Repair, 5),
+        writer("deletion", Urgency::Deletion, 7),
     ]);
     let mut order = vec![];
     for _ in 0..4 {
@@ -137,8 +137,8 @@ async fn who_does_not_come_is_not_waited_for_long() {
 async fn what_puts_off_deletions_does_not_put_off_the_others() {
     let (now, until) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
     for (paced, free) in [
-        (applicant("x", Urgency::Deletion, 0), creation("y", 1)),
-        (creation("x", 0), applicant("y", Urgency::Deletion, 1)),
+        (writer("x", Urgency::Deletion, 0), creation("y", 1)),
+        (creation("x", 0), writer("y", Urgency::Deletion, 1)),
     ] {
         let mut line = WriteQueue::default();
         assert!(line.take(&paced, now));

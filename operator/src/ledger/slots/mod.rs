@@ -8,8 +8,8 @@ use std::sync::Arc;
 use azwib_crds::CredentialName;
 
 use super::books::Ledger;
-use super::decide::Contender;
-use super::who::{Applicant, BindingRef};
+use super::decide::Applicant;
+use super::who::{BindingRef, Writer};
 use crate::azure::ListedCredential;
 pub(super) use waiting::Waiting;
 
@@ -20,7 +20,7 @@ impl Ledger {
     }
 
     /// Whether somebody else is about to delete the credential of this name. Then `who` comes after that.
-    pub fn awaits_deletion(&self, who: &Applicant, name: &CredentialName) -> bool {
+    pub fn awaits_deletion(&self, who: &Writer, name: &CredentialName) -> bool {
         let mut books = self.books();
         let going = books.queue.is_going(name.as_str());
         if going {
@@ -31,8 +31,8 @@ impl Ledger {
 
     /// Notes that this claim finds no slot: its binding is woken when there may be one for it. Where all were in use, and one
     /// has been freed since that was looked at, that is now.
-    pub fn wait_for_slot(self: &Arc<Self>, contender: &Contender, all_in_use: bool) {
-        self.books().without_slot.wait(contender);
+    pub fn wait_for_slot(self: &Arc<Self>, applicant: &Applicant, all_in_use: bool) {
+        self.books().without_slot.wait(applicant);
         if all_in_use && self.listing.peek(|listing| self.free(listing)) > Some(0) {
             self.wake_without_slot();
         }
@@ -68,12 +68,12 @@ impl Ledger {
     /// The pass that an offer has brought about is over. Where the claim was given up in it, the offer goes to the next; a
     /// claim that stands has taken it, or keeps all who stand behind it from it. Who waits again has found none, whatever its
     /// status says: that may be refused.
-    pub(super) fn offer_passed(self: &Arc<Self>, who: &BindingRef, still_claims: bool) {
+    pub(super) fn offer_passed(self: &Arc<Self>, who: &BindingRef, still_applies: bool) {
         let mut books = self.books();
         let was_offered = books.without_slot.answered(who);
         let waits = books.without_slot.contains(who);
         drop(books);
-        if was_offered && !still_claims && !waits {
+        if was_offered && !still_applies && !waits {
             self.wake_without_slot();
         }
     }

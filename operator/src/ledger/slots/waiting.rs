@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use azwib_crds::{CredentialName, Subject};
 
 use crate::azure::ListedCredential;
-use crate::ledger::decide::{Contender, Standing};
+use crate::ledger::decide::{Applicant, Standing};
 use crate::ledger::who::{BindingRef, Rank};
 
 type Place = (Standing, Rank);
@@ -28,13 +28,13 @@ struct About {
 
 impl Waiting {
     /// A claim finds no slot.
-    pub(super) fn wait(&mut self, contender: &Contender) {
-        let who = contender.rank.binding.clone();
+    pub(super) fn wait(&mut self, applicant: &Applicant) {
+        let who = applicant.rank.binding.clone();
         self.leave(&who);
-        let place = (contender.standing, contender.rank.clone());
+        let place = (applicant.standing, applicant.rank.clone());
         let about = About {
-            name: contender.claim.name.clone(),
-            subject: contender.claim.subject.clone(),
+            name: applicant.claim.name.clone(),
+            subject: applicant.claim.subject.clone(),
         };
         self.line.insert(place.clone(), about);
         self.places.insert(who, place);

@@ -3,8 +3,8 @@ use crate::binding::account::Field;
 use crate::binding::account::TRACKING_MARKS;
 use k8s_openapi::jiff::Timestamp;
 
-fn claimant(name: &str, seconds: i64, client_id: &str) -> Claimant {
-    Claimant {
+fn account_binding(name: &str, seconds: i64, client_id: &str) -> AccountBinding {
+    AccountBinding {
         name: name.to_owned(),
         uid: format!("uid-{name}"),
         created: Some(Timestamp::from_second(seconds).unwrap()),
@@ -17,10 +17,10 @@ fn claimant(name: &str, seconds: i64, client_id: &str) -> Claimant {
     }
 }
 
-fn retained(name: &str, seconds: i64, client_id: &str) -> Claimant {
-    Claimant {
+fn retained(name: &str, seconds: i64, client_id: &str) -> AccountBinding {
+    AccountBinding {
         deletion_policy: DeletionPolicy::Retain,
-        ..claimant(name, seconds, client_id)
+        ..account_binding(name, seconds, client_id)
     }
 }
 
@@ -53,7 +53,7 @@ const OURS: &str = r#"
 
 #[test]
 fn an_account_that_is_missing_will_be_ours_and_is_tied_to_its_binding() {
-    let wanted = configuration(&[claimant("a", 1, "client-a")], None);
+    let wanted = configuration(&[account_binding("a", 1, "client-a")], None);
     assert_eq!(wanted.origin, ServiceAccountOrigin::Created);
     assert!(wanted.force());
     assert_eq!(wanted.labels[MANAGED_BY], "azwib");
@@ -70,13 +70,13 @@ fn an_account_that_is_missing_will_be_ours_and_is_tied_to_its_binding() {
 #[test]
 fn an_account_as_it_should_be_needs_no_write() {
     let meta = account(OURS);
-    let claimants = [claimant("a", 1, "client-a")];
-    assert!(configuration(&claimants, Some(&meta)).is_in_place(&meta));
+    let account_bindings = [account_binding("a", 1, "client-a")];
+    assert!(configuration(&account_bindings, Some(&meta)).is_in_place(&meta));
 }
 
 #[test]
 fn every_kind_of_drift_on_our_account_needs_a_write() {
-    let claimants = [claimant("a", 1, "client-a")];
+    let account_bindings = [account_binding("a", 1, "client-a")];
     for (from, to, what) in [
         (
             "client-id: client-a",
@@ -113,7 +113,7 @@ fn every_kind_of_drift_on_our_account_needs_a_write() {
         assert_ne!(drifted, OURS, "{what}");
         let meta = account(&drifted);
         assert!(
-            !configuration(&claimants, Some(&meta)).is_in_place(&meta),
+            !configuration(&account_bindings, Some(&meta)).is_in_place(&meta),
             "{what}"
         );
     }
@@ -126,7 +126,7 @@ fn an_account_without_our_label_is_adopted_without_force_label_or_owner() {
         // The label alone proves nothing: anybody can write it.
         account("{labels: {app.kubernetes.io/managed-by: azwib}}"),
     ] {
-        let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&meta));
+        let wanted = configuration(&[account_binding("a", 1, "client-a")], Some(&meta));
         assert_eq!(wanted.origin, ServiceAccountOrigin::Adopted);
         assert!(!wanted.force());
         assert!(wanted.labels.is_empty());
@@ -178,25 +178,39 @@ fn an_annotation_that_another_manager_applies_makes_the_account_kept_elsewhere()
 
 #[test]
 fn the_oldest_binding_holds_the_account_unless_it_carries_anothers_client_id_under_our_manager() {
-    let claimants = [claimant("b", 2, "client-b"), claimant("a", 1, "client-a")];
-    assert_eq!(holder(&claimants, None).unwrap().name, "a");
+    let account_bindings = [
+        account_binding("b", 2, "client-b"),
+        account_binding("a", 1, "client-a"),
+    ];
+    assert_eq!(holder(&account_bindings, None).unwrap().name, "a");
     let carried = account(&OURS.replace("client-a", "client-b"));
-    assert_eq!(holder(&claimants, Some(&carried)).unwrap().name, "b");
+    assert_eq!(holder(&account_bindings, Some(&carried)).unwrap().name, "b");
     let by_somebody_else = account("{annotations: {azure.workload.identity/client-id: client-b}}");
     assert_eq!(
-        holder(&claimants, Some(&by_somebody_else)).unwrap().name,
+        holder(&account_bindings, Some(&by_somebody_else))
+            .unwrap()
+            .name,
         "a"
     );
-    let same_age = [claimant("z", 1, "client-z"), claimant("a", 1, "client-a")];
+    let same_age = [
+        account_binding("z", 1, "client-z"),
+        account_binding("a", 1, "client-a"),
+    ];
     assert_eq!(holder(&same_age, None).unwrap().name, "a");
     assert!(holder(&[], None).is_none());
 }
 
 #[test]
 fn one_retain_among_the_bindings_leaves_no_owner() {
-    let all_delete = [claimant("a", 1, "client-a"), claimant("b", 2, "client-a")];
+    let all_delete = [
+        account_binding("a", 1, "client-a"),
+        account_binding("b", 2, "client-a"),
+    ];
     assert_eq!(configuration(&all_delete, None).owner_references.len(), 2);
-    let one_retain = [claimant("a", 1, "client-a"), retained("b", 2, "client-a")];
+    let one_retain = [
+        account_binding("a", 1, "client-a"),
+        retained("b", 2, "client-a"),
+    ];
     assert!(configuration(&one_retain, None).owner_references.is_empty());
 }
 
@@ -211,22 +225,22 @@ fn a_token_lifetime_of_another_manager_is_left_on_an_adopted_account() {
           fieldsV1: {"f:metadata": {"f:annotations": {"f:azure.workload.identity/service-account-token-expiration": {}}}}
         "#,
     );
-    let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&meta));
+    let wanted = configuration(&[account_binding("a", 1, "client-a")], Some(&meta));
     assert!(!wanted.annotations.contains_key(TOKEN_EXPIRATION));
     assert!(wanted.note.unwrap().contains("\"helm\""));
 }
 
-fn additional(name: &str, seconds: i64, client_id: &str) -> Claimant {
-    Claimant {
+fn additional(name: &str, seconds: i64, client_id: &str) -> AccountBinding {
+    AccountBinding {
         role: ServiceAccountRole::Additional,
-        ..claimant(name, seconds, client_id)
+        ..account_binding(name, seconds, client_id)
     }
 }
 
-fn suspended(name: &str, seconds: i64, client_id: &str) -> Claimant {
-    Claimant {
+fn suspended(name: &str, seconds: i64, client_id: &str) -> AccountBinding {
+    AccountBinding {
         suspended: true,
-        ..claimant(name, seconds, client_id)
+        ..account_binding(name, seconds, client_id)
     }
 }
 
@@ -235,9 +249,12 @@ fn an_additional_identity_adds_no_annotations_but_owns_the_account_too() {
     let alone = configuration(&[additional("a", 1, "client-a")], None);
     assert!(alone.annotations.is_empty());
     assert_eq!(alone.owner_references.len(), 1);
-    let claimants = [additional("a", 1, "client-a"), claimant("b", 2, "client-b")];
-    assert_eq!(holder(&claimants, None).unwrap().name, "b");
-    let both = configuration(&claimants, None);
+    let account_bindings = [
+        additional("a", 1, "client-a"),
+        account_binding("b", 2, "client-b"),
+    ];
+    assert_eq!(holder(&account_bindings, None).unwrap().name, "b");
+    let both = configuration(&account_bindings, None);
     assert_eq!(both.annotations[CLIENT_ID], "client-b");
     assert_eq!(both.owner_references.len(), 2);
 }
@@ -265,7 +282,7 @@ fn the_annotations_of_a_suspended_holder_stay_exactly_as_they_are() {
 
 #[test]
 fn the_last_binding_leaves_an_account_of_ours_to_the_garbage_collector_and_strips_an_adopted_one() {
-    let leaving = claimant("a", 1, "client-a");
+    let leaving = account_binding("a", 1, "client-a");
     let ours = configuration_after(&leaving, &[], &account(OURS));
     assert!(ours.annotations.is_empty());
     assert_eq!(ours.owner_references.len(), 1, "its owner takes it along");
@@ -288,8 +305,8 @@ fn the_last_binding_with_retain_leaves_everything_but_the_tie() {
 #[test]
 fn a_binding_that_goes_leaves_the_account_to_those_that_remain() {
     let meta = account(OURS);
-    let remaining = [claimant("b", 2, "client-b")];
-    let after = configuration_after(&claimant("a", 1, "client-a"), &remaining, &meta);
+    let remaining = [account_binding("b", 2, "client-b")];
+    let after = configuration_after(&account_binding("a", 1, "client-a"), &remaining, &meta);
     assert_eq!(after.annotations[CLIENT_ID], "client-b");
     assert_eq!(after.owner_references.len(), 1);
     assert_eq!(after.owner_references[0].name, "b");
@@ -314,18 +331,18 @@ fn another_managers_client_id_on_an_adopted_account_is_a_conflict_before_anythin
     };
     for operation in ["Apply", "Update"] {
         let meta = kept("client-x", operation);
-        let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&meta));
+        let wanted = configuration(&[account_binding("a", 1, "client-a")], Some(&meta));
         assert_eq!(
             wanted.conflict(&meta),
             Some((CLIENT_ID, "helm")),
             "{operation}"
         );
         let same = kept("client-a", operation);
-        let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&same));
+        let wanted = configuration(&[account_binding("a", 1, "client-a")], Some(&same));
         assert_eq!(wanted.conflict(&same), None, "the same value is shared");
     }
     let ours = account(&OURS.replacen("client-id: client-a", "client-id: client-x", 1));
-    let wanted = configuration(&[claimant("a", 1, "client-a")], Some(&ours));
+    let wanted = configuration(&[account_binding("a", 1, "client-a")], Some(&ours));
     assert_eq!(
         wanted.conflict(&ours),
         None,
@@ -349,7 +366,11 @@ fn annotations_of_an_identity_that_is_gone_and_retained_stay_under_additional_on
 #[test]
 fn with_its_holder_the_annotations_go_though_additional_ones_remain() {
     let others = [additional("b", 2, "client-b")];
-    let wanted = configuration_after(&claimant("a", 1, "client-a"), &others, &account(OURS));
+    let wanted = configuration_after(
+        &account_binding("a", 1, "client-a"),
+        &others,
+        &account(OURS),
+    );
     assert!(wanted.annotations.is_empty());
     assert_eq!(wanted.owner_references[0].uid, "uid-b");
     // What an additional binding that goes finds there is not its own.
@@ -366,9 +387,9 @@ fn an_account_that_another_manager_takes_over_is_given_up_but_for_what_we_still_
         .replacen("client-id: client-a", "client-id: client-x", 1)
         .replacen(ours, "", 1)
         + theirs;
-    let claimants = [claimant("a", 1, "client-a")];
+    let account_bindings = [account_binding("a", 1, "client-a")];
     let existing = account(&taken);
-    let wanted = configuration(&claimants, Some(&existing));
+    let wanted = configuration(&account_bindings, Some(&existing));
     assert_eq!(wanted.conflict(&existing), Some((CLIENT_ID, "platform")));
     let given_up = wanted.given_up(&existing).unwrap();
     assert!(!given_up.force());
@@ -398,7 +419,7 @@ fn of_older_version() -> String {
 #[test]
 fn what_azwib_has_made_is_known_by_what_its_manager_owns_whatever_a_policy_makes_of_the_common_label()
  {
-    let claimants = [claimant("a", 1, "client-a")];
+    let account_bindings = [account_binding("a", 1, "client-a")];
     let common = "f:labels: {\"f:app.kubernetes.io/managed-by\": {}";
     for (yaml, what) in [
         (OURS.to_owned(), "as it was made"),
@@ -423,14 +444,14 @@ fn what_azwib_has_made_is_known_by_what_its_manager_owns_whatever_a_policy_makes
             ServiceAccountOrigin::Created,
             "{what}"
         );
-        let wanted = configuration(&claimants, Some(&existing));
+        let wanted = configuration(&account_bindings, Some(&existing));
         assert!(wanted.is_in_place(&existing), "{what}");
     }
 }
 
 #[test]
 fn what_an_older_version_has_made_is_ours_and_gets_the_mark() {
-    let claimants = [claimant("a", 1, "client-a")];
+    let account_bindings = [account_binding("a", 1, "client-a")];
     let without_label = of_older_version()
         .replacen("managed-by: azwib", "managed-by: platform", 1)
         .replacen(
@@ -446,7 +467,7 @@ fn what_an_older_version_has_made_is_ours_and_gets_the_mark() {
     ] {
         let existing = account(&yaml);
         assert_eq!(origin(Some(&existing)), ServiceAccountOrigin::Created);
-        let wanted = configuration(&claimants, Some(&existing));
+        let wanted = configuration(&account_bindings, Some(&existing));
         assert_eq!(wanted.labels[ORIGIN], "Created");
         assert!(!wanted.is_in_place(&existing), "the mark is missing");
     }
@@ -463,7 +484,7 @@ fn marks_that_our_manager_does_not_own_prove_nothing() {
 
 #[test]
 fn a_reference_that_was_taken_off_is_not_put_on_again_for_a_binding_that_goes() {
-    let leaving = claimant("a", 1, "client-a");
+    let leaving = account_binding("a", 1, "client-a");
     let reference = "    ownerReferences:\n    - {apiVersion: azwib.dev/v1alpha1, kind: \
                      WorkloadIdentityBinding, name: a, uid: uid-a}\n";
     let orphaned = OURS.replacen(reference, "", 1).replacen(
@@ -498,16 +519,21 @@ fn bindings_that_go_together_take_their_account_along() {
             1,
         );
     let existing = account(&both);
-    let after = configuration_after(&claimant("a", 1, "client-a"), &[], &existing);
+    let after = configuration_after(&account_binding("a", 1, "client-a"), &[], &existing);
     let uids: Vec<_> = after.owner_references.iter().map(|it| &*it.uid).collect();
     assert_eq!(uids, ["uid-a", "uid-b"]);
-    let why = why_left(&claimant("a", 1, "client-a"), false, &after, &existing);
+    let why = why_left(
+        &account_binding("a", 1, "client-a"),
+        false,
+        &after,
+        &existing,
+    );
     assert_eq!(why, None);
 }
 
 #[test]
 fn an_account_that_is_left_is_left_for_a_reason() {
-    let leaving = claimant("a", 1, "client-a");
+    let leaving = account_binding("a", 1, "client-a");
     let kept = format!(
         "{OURS}    - {{manager: gitops, operation: Apply, fieldsV1: {{f:metadata: {{f:labels: {{f:team: {{}}}}}}}}}}\n"
     );
@@ -553,8 +579,8 @@ fn an_account_that_is_left_is_left_for_a_reason() {
 
 #[test]
 fn what_came_back_is_compared_with_what_was_asked_for() {
-    let claimants = [claimant("a", 1, "client-a")];
-    let asked = configuration(&claimants, Some(&account(OURS)));
+    let account_bindings = [account_binding("a", 1, "client-a")];
+    let asked = configuration(&account_bindings, Some(&account(OURS)));
     for (from, to, field, found) in [
         (
             "client-id: client-a",
@@ -594,7 +620,7 @@ fn what_came_back_is_compared_with_what_was_asked_for() {
 
 #[test]
 fn what_was_changed_is_told_with_who_has_done_it() {
-    let claimants = [claimant("a", 1, "client-a")];
+    let account_bindings = [account_binding("a", 1, "client-a")];
     let edited = OURS
         .replacen("client-id: client-a", "client-id: client-x", 1)
         .replacen(
@@ -605,7 +631,7 @@ fn what_was_changed_is_told_with_who_has_done_it() {
         + "    - {manager: kubectl-edit, operation: Update, fieldsV1: {f:metadata: {f:annotations: \
            {\"f:azure.workload.identity/client-id\": {}}}}}\n";
     let existing = account(&edited);
-    let wanted = configuration(&claimants, Some(&existing));
+    let wanted = configuration(&account_bindings, Some(&existing));
     let drift = wanted.drift(Some(&existing));
     assert_eq!(drift.field, Field::Annotation(CLIENT_ID));
     assert_eq!(drift.by.as_deref(), Some("kubectl-edit"));

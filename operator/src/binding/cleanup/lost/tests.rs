@@ -4,7 +4,7 @@ use super::*;
 use crate::binding::fixtures::binding;
 
 /// A binding that goes, resolved or not, with this of its steps.
-fn departing(suspended: bool, resolved: Option<bool>) -> Departing {
+fn departing(suspended: bool, resolved: Option<bool>) -> DeletedBinding {
     let mut binding = binding("orders", 1, "");
     binding.spec.suspend = suspended;
     let status = binding.status.as_mut().unwrap();
@@ -24,7 +24,7 @@ fn departing(suspended: bool, resolved: Option<bool>) -> Departing {
         ))
         .unwrap();
     }
-    Departing::from(&binding)
+    DeletedBinding::from(&binding)
 }
 
 #[test]

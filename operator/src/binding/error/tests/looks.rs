@@ -71,11 +71,11 @@ fn of_kubernetes() -> Vec<Error> {
     let altered = Error::Kubernetes(Call::AddFinalizer.altered("it"));
     let field = || Field::Annotation("a");
     let account = [
-        ServiceAccountError::HeldByManager {
+        ServiceAccountError::OwnedByManager {
             field: "f".to_owned(),
             message: "m".to_owned(),
         },
-        ServiceAccountError::HeldByBinding {
+        ServiceAccountError::NamesAnotherBinding {
             binding: "b".to_owned(),
             client_id: "c".to_owned(),
         },
@@ -124,15 +124,15 @@ fn of_ourselves() -> Vec<Error> {
         Error::TooManyBindings {
             account: "shared".to_owned(),
         },
-        Error::Duplicate(OlderTwin {
+        Error::Duplicate(OlderDuplicate {
             name: "older".to_owned(),
-            stands: Stands::Unready(None),
+            stands: OlderState::Unready(None),
         }),
-        Error::Claim(Refusal::CredentialExists {
+        Error::NoCredential(Refusal::CredentialExists {
             name: "by-hand".to_owned(),
             identical: false,
         }),
-        Error::Claim(Refusal::LimitReached {
+        Error::NoCredential(Refusal::LimitReached {
             used: 20,
             limit: 20,
             before: false,

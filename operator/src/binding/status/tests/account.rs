@@ -50,7 +50,7 @@ fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else
 
 #[test]
 fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
-    let held = ServiceAccountError::HeldByBinding {
+    let held = ServiceAccountError::NamesAnotherBinding {
         binding: "older".to_owned(),
         client_id: "c".to_owned(),
     };

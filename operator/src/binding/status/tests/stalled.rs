@@ -23,7 +23,7 @@ fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
 #[test]
 fn what_something_else_can_cure_is_stalled_after_a_while_and_stays_so_over_a_restart() {
     let full = || {
-        Error::Claim(Refusal::LimitReached {
+        Error::NoCredential(Refusal::LimitReached {
             before: false,
             promised: false,
             used: 20,

@@ -3,14 +3,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::azure::CredentialContent;
-use crate::ledger::decide::Claim;
+use crate::ledger::decide::DesiredCredential;
 
 const ISSUER: &str = "https://oidc.example/";
 
-fn contender(account: &str, second: i64, standing: Standing) -> Contender {
+fn applicant(account: &str, second: i64, standing: Standing) -> Applicant {
     let issuer = Issuer::parse(ISSUER).unwrap();
-    Contender {
-        claim: Claim {
+    Applicant {
+        claim: DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", account),
             issuer,
             subject: Subject::of_service_account("shop", account),
@@ -28,10 +28,10 @@ fn contender(account: &str, second: i64, standing: Standing) -> Contender {
     }
 }
 
-fn waiting(contenders: &[(&str, i64, Standing)]) -> Waiting {
+fn waiting(applicants: &[(&str, i64, Standing)]) -> Waiting {
     let mut waiting = Waiting::default();
-    for (account, second, standing) in contenders {
-        waiting.wait(&contender(account, *second, *standing));
+    for (account, second, standing) in applicants {
+        waiting.wait(&applicant(account, *second, *standing));
     }
     waiting
 }
@@ -57,7 +57,7 @@ fn only_as_many_are_woken_as_find_a_slot_and_in_their_order() {
 #[test]
 fn a_claim_that_waits_again_stands_where_it_stands_now() {
     let mut waiting = waiting(&[("a", 1, Standing::Waiter), ("b", 2, Standing::Waiter)]);
-    waiting.wait(&contender("a", 1, Standing::Refused));
+    waiting.wait(&applicant("a", 1, Standing::Refused));
     assert_eq!(names(waiting.call(9)), ["b", "a"]);
     assert!(waiting.line.is_empty() && waiting.places.is_empty());
 }
@@ -65,14 +65,14 @@ fn a_claim_that_waits_again_stands_where_it_stands_now() {
 #[test]
 fn who_has_left_is_not_woken() {
     let mut waiting = waiting(&[("a", 1, Standing::Waiter), ("b", 2, Standing::Waiter)]);
-    waiting.leave(&contender("a", 1, Standing::Waiter).rank.binding);
+    waiting.leave(&applicant("a", 1, Standing::Waiter).rank.binding);
     assert_eq!(names(waiting.call(1)), ["b"]);
 }
 
 #[test]
 fn who_was_woken_answers_once() {
     let mut waiting = waiting(&[("a", 1, Standing::Waiter)]);
-    let who = contender("a", 1, Standing::Waiter).rank.binding;
+    let who = applicant("a", 1, Standing::Waiter).rank.binding;
     assert!(!waiting.answered(&who), "it was not woken yet");
     waiting.call(1);
     assert!(waiting.answered(&who));
@@ -86,7 +86,7 @@ fn a_claim_that_is_about_what_is_listed_needs_no_slot() {
         ("b", 2, Standing::Waiter),
         ("c", 3, Standing::Waiter),
     ]);
-    let of = |account| contender(account, 0, Standing::Waiter).claim;
+    let of = |account| applicant(account, 0, Standing::Waiter).claim;
     let listing = [
         ListedCredential {
             name: of("c").name.as_str().to_uppercase(),

@@ -10,7 +10,7 @@ pub const BINDINGS_OF_AN_ACCOUNT: usize = 100;
 
 /// A binding that counts for an account: granted, not being deleted, its identity resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimant {
+pub struct AccountBinding {
     pub name: String,
     pub uid: String,
     pub created: Option<Timestamp>,
@@ -24,31 +24,34 @@ pub struct Claimant {
 }
 
 /// All bindings that count for the account of `binding`: itself, and those others of the account that count.
-pub fn claimants(
+pub fn account_bindings(
     binding: &WorkloadIdentityBinding,
     identity: &ResolvedIdentity,
-    siblings: &[WorkloadIdentityBinding],
-) -> Vec<Claimant> {
-    siblings
+    bindings_of_account: &[WorkloadIdentityBinding],
+) -> Vec<AccountBinding> {
+    bindings_of_account
         .iter()
-        .filter(|sibling| sibling.uid() != binding.uid())
-        .filter_map(claimant)
-        .chain([claimant_of(binding, identity)])
+        .filter(|other| other.uid() != binding.uid())
+        .filter_map(account_binding)
+        .chain([account_binding_with(binding, identity)])
         .collect()
 }
 
 /// A binding that counts for its account; None while it is being deleted or its identity was never resolved.
-pub fn claimant(binding: &WorkloadIdentityBinding) -> Option<Claimant> {
+pub fn account_binding(binding: &WorkloadIdentityBinding) -> Option<AccountBinding> {
     if binding.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let identity = binding.status.as_ref()?.identity.as_ref()?;
-    Some(claimant_of(binding, identity))
+    Some(account_binding_with(binding, identity))
 }
 
 /// This binding as a claimant with that identity.
-pub fn claimant_of(binding: &WorkloadIdentityBinding, identity: &ResolvedIdentity) -> Claimant {
-    Claimant {
+pub fn account_binding_with(
+    binding: &WorkloadIdentityBinding,
+    identity: &ResolvedIdentity,
+) -> AccountBinding {
+    AccountBinding {
         name: binding.name_any(),
         uid: binding.uid().unwrap_or_default(),
         created: binding.creation_timestamp().map(|time| time.0),
@@ -68,24 +71,24 @@ mod tests {
 
     #[test]
     fn a_binding_counts_once_its_identity_was_resolved_and_until_it_is_deleted() {
-        assert!(claimant(&binding("a", 1, "")).is_some());
-        assert!(claimant(&binding("a", 1, DELETED)).is_none());
+        assert!(account_binding(&binding("a", 1, "")).is_some());
+        assert!(account_binding(&binding("a", 1, DELETED)).is_none());
         let mut unresolved = binding("a", 1, "");
         unresolved.status.as_mut().unwrap().identity = None;
-        assert!(claimant(&unresolved).is_none());
+        assert!(account_binding(&unresolved).is_none());
         unresolved.status = None;
-        assert!(claimant(&unresolved).is_none());
+        assert!(account_binding(&unresolved).is_none());
     }
 
     #[test]
     fn a_binding_counts_with_what_was_just_read_and_its_siblings_with_what_they_recorded() {
         let a = binding("a", 1, "");
-        let siblings = [a.clone(), binding("b", 2, ""), binding("c", 3, DELETED)];
+        let bindings_of_account = [a.clone(), binding("b", 2, ""), binding("c", 3, DELETED)];
         let read = ResolvedIdentity {
             client_id: "client-new".to_owned(),
             ..a.status.clone().unwrap().identity.unwrap()
         };
-        let counted = claimants(&a, &read, &siblings);
+        let counted = account_bindings(&a, &read, &bindings_of_account);
         let mut client_ids: Vec<_> = counted.iter().map(|it| it.client_id.as_str()).collect();
         client_ids.sort_unstable();
         assert_eq!(client_ids, ["client-b", "client-new"]);

@@ -33,8 +33,8 @@ fn provided(binding: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
     says(binding, reason, reason)
 }
 
-fn is_ready(stands: &Stands) -> bool {
-    matches!(stands, Stands::Ready { .. })
+fn is_ready(stands: &OlderState) -> bool {
+    matches!(stands, OlderState::Ready { .. })
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_oldest_of_those_with_the_same_identity_makes_the_claim() {
     );
     let all = [a.clone(), b.clone(), c.clone()];
     let older = |of: &WorkloadIdentityBinding, all: &[WorkloadIdentityBinding]| {
-        older_twin(of, &id("orders"), all, &defaults()).map(|older| older.name)
+        older_duplicate(of, &id("orders"), all, &defaults()).map(|older| older.name)
     };
     assert_eq!(older(&a, &all).as_deref(), Some("c"));
     assert_eq!(older(&b, &all).as_deref(), Some("c"));
@@ -64,8 +64,8 @@ fn the_oldest_of_those_with_the_same_identity_makes_the_claim() {
 #[test]
 fn neither_a_deleted_binding_nor_one_of_another_identity_is_a_twin() {
     let orders = id("orders");
-    let twin = |sibling: &WorkloadIdentityBinding, identity: &ManagedIdentityId| {
-        is_live_twin(sibling, Some("uid-b"), identity, &defaults())
+    let twin = |other: &WorkloadIdentityBinding, identity: &ManagedIdentityId| {
+        is_living_duplicate(other, Some("uid-b"), identity, &defaults())
     };
     assert!(twin(&binding("a", 1, ""), &orders));
     assert!(!twin(&binding("a", 1, DELETED), &orders));
@@ -102,7 +102,7 @@ fn what_reaches_account_or_credential_has_to_be_the_same_and_nothing_else() {
         change(&mut older.spec);
         assert_eq!(
             stands(&older, &younger),
-            Stands::ForAnother(expected.to_owned())
+            OlderState::ForAnother(expected.to_owned())
         );
     }
     let same: [Change; 4] = [
@@ -130,7 +130,7 @@ fn an_older_twin_that_is_not_ready_is_named_with_its_reason() {
     );
     assert_eq!(
         stands(&refused, &younger),
-        Stands::Unready(Some(Reason::PolicyDenied))
+        OlderState::Unready(Some(Reason::PolicyDenied))
     );
     let suspended = says(
         binding("a", 1, ""),
@@ -139,7 +139,7 @@ fn an_older_twin_that_is_not_ready_is_named_with_its_reason() {
     );
     assert_eq!(
         stands(&suspended, &younger),
-        Stands::Unready(Some(Reason::Suspended))
+        OlderState::Unready(Some(Reason::Suspended))
     );
     // Whoever can write a status may write what is no reason of ours.
     let strange = says(
@@ -147,10 +147,10 @@ fn an_older_twin_that_is_not_ready_is_named_with_its_reason() {
         ("False", "Whatever"),
         ("False", "Whatever"),
     );
-    assert_eq!(stands(&strange, &younger), Stands::Unready(None));
+    assert_eq!(stands(&strange, &younger), OlderState::Unready(None));
     let mut new = binding("a", 1, "");
     new.status = None;
-    assert_eq!(stands(&new, &younger), Stands::Unready(None));
+    assert_eq!(stands(&new, &younger), OlderState::Unready(None));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_spec_that_was_not_looked_at_gives_nothing_and_takes_nothing_away() {
     let mut changed = ready(binding("a", 1, ""));
     changed.metadata.generation = Some(2);
     let new = binding("b", 2, "");
-    assert_eq!(stands(&changed, &new), Stands::Unready(None));
+    assert_eq!(stands(&changed, &new), OlderState::Unready(None));
     assert!(is_ready(&stands(&changed, &provided(new.clone()))));
     // Somebody else has taken off a condition, or all of the status.
     let mut robbed = ready(binding("a", 1, ""));
@@ -173,7 +173,7 @@ fn a_spec_that_was_not_looked_at_gives_nothing_and_takes_nothing_away() {
         ("False", "Whatever"),
     );
     for older in [robbed, without, strange] {
-        assert_eq!(stands(&older, &new), Stands::Unready(None));
+        assert_eq!(stands(&older, &new), OlderState::Unready(None));
         assert!(is_ready(&stands(&older, &provided(new.clone()))));
     }
 }

@@ -163,13 +163,13 @@ fn two_thousand_claims_on_one_identity_cost_a_pass_no_more_than_sixty() {
     }
     let most = crate::ledger::decide::front_of_line(20);
     assert_eq!(seen.line(most).len(), most);
-    let built = seen.0.claims_built();
+    let built = seen.0.applicants_built();
     for number in 0..100 {
         seen.line(most);
         seen.0.is_in_line(&who(&format!("b{number:05}")));
         seen.0.is_deletion_pending(&id(), &who("b00000"));
     }
-    assert_eq!(seen.0.claims_built(), built, "a pass builds none");
+    assert_eq!(seen.0.applicants_built(), built, "a pass builds none");
     seen.put("b00000", "a0", 0, "suspended");
-    assert_eq!(seen.0.claims_built(), built + 1, "a change builds one");
+    assert_eq!(seen.0.applicants_built(), built + 1, "a change builds one");
 }

@@ -5,22 +5,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::binding::credential::claims::Account;
-use crate::ledger::decide::Contender;
+use crate::binding::credential::applicants::Account;
+use crate::ledger::decide::Applicant;
 use crate::ledger::{BindingRef, Rank};
 
 /// What the bindings of one identity claim.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct Applicants {
     /// The live ones by their account, oldest first, and what each would claim.
-    accounts: BTreeMap<Arc<Account>, BTreeMap<Rank, Option<Arc<Contender>>>>,
+    accounts: BTreeMap<Arc<Account>, BTreeMap<Rank, Option<Arc<Applicant>>>>,
     line: BTreeSet<InLine>,
     departing: BTreeSet<Arc<BindingRef>>,
 }
 
 /// A claim, in the order of its place.
 #[derive(Debug)]
-struct InLine(Arc<Contender>);
+struct InLine(Arc<Applicant>);
 
 impl Ord for InLine {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
@@ -42,19 +42,19 @@ impl PartialEq for InLine {
 
 impl Eq for InLine {}
 
-impl Claims {
+impl Applicants {
     pub(super) fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.departing.is_empty()
     }
 
     /// The first of the line, at most so many.
-    pub(super) fn front(&self, most: usize) -> Vec<Arc<Contender>> {
+    pub(super) fn front(&self, most: usize) -> Vec<Arc<Applicant>> {
         let front = self.line.iter().take(most);
         front.map(|claim| Arc::clone(&claim.0)).collect()
     }
 
     /// Whether this claim is in the line, and not that of an older binding of its account.
-    pub(super) fn has(&self, claim: &Arc<Contender>) -> bool {
+    pub(super) fn has(&self, claim: &Arc<Applicant>) -> bool {
         self.line.contains(&InLine(Arc::clone(claim)))
     }
 
@@ -76,7 +76,7 @@ impl Claims {
         &mut self,
         account: &Arc<Account>,
         rank: &Rank,
-        claim: Option<&Arc<Contender>>,
+        claim: Option<&Arc<Applicant>>,
     ) {
         let bindings = self.accounts.entry(Arc::clone(account)).or_default();
         let before = of_oldest(bindings);
@@ -99,7 +99,7 @@ impl Claims {
         self.exchange(before, after);
     }
 
-    fn exchange(&mut self, before: Option<Arc<Contender>>, after: Option<Arc<Contender>>) {
+    fn exchange(&mut self, before: Option<Arc<Applicant>>, after: Option<Arc<Applicant>>) {
         if let Some(before) = before {
             self.line.remove(&InLine(before));
         }
@@ -110,7 +110,7 @@ impl Claims {
 }
 
 /// The claim of the oldest: while that makes none, no younger one of the same account does.
-fn of_oldest(bindings: &BTreeMap<Rank, Option<Arc<Contender>>>) -> Option<Arc<Contender>> {
+fn of_oldest(bindings: &BTreeMap<Rank, Option<Arc<Applicant>>>) -> Option<Arc<Applicant>> {
     bindings.first_key_value()?.1.clone()
 }
 

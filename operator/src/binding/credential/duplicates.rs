@@ -9,7 +9,7 @@ use azwib_crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
-use super::claims::rank;
+use super::applicants::rank;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::validate::{Defaults, identity_id};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
@@ -17,14 +17,14 @@ use crate::runtime::deliberate::Bug;
 
 /// The oldest of the older bindings with the same account and identity, which alone makes the claim.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OlderTwin {
+pub struct OlderDuplicate {
     pub name: String,
-    pub stands: Stands,
+    pub stands: OlderState,
 }
 
 /// What the older twin means to a younger one.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Stands {
+pub enum OlderState {
     /// It asks for something else: for this field, with both values.
     ForAnother(String),
     /// It asks for the same and is not Ready, for this reason; None where nothing is said of it yet.
@@ -34,30 +34,30 @@ pub enum Stands {
 }
 
 /// The older twin of a binding, if it has one.
-pub fn older_twin(
+pub fn older_duplicate(
     binding: &WorkloadIdentityBinding,
     identity: &ManagedIdentityId,
-    siblings: &[WorkloadIdentityBinding],
+    bindings_of_account: &[WorkloadIdentityBinding],
     defaults: &Defaults,
-) -> Option<OlderTwin> {
-    let older = siblings
+) -> Option<OlderDuplicate> {
+    let older = bindings_of_account
         .iter()
-        .filter(|sibling| is_live_twin(sibling, binding.uid().as_deref(), identity, defaults))
-        .filter(|sibling| rank(sibling) < rank(binding))
-        .filter(|_| !Bug::TwinsBothCount.is_on())
-        .min_by_key(|sibling| rank(sibling))?;
-    Some(OlderTwin {
+        .filter(|other| is_living_duplicate(other, binding.uid().as_deref(), identity, defaults))
+        .filter(|other| rank(other) < rank(binding))
+        .filter(|_| !Bug::DuplicatesBothApply.is_on())
+        .min_by_key(|other| rank(other))?;
+    Some(OlderDuplicate {
         name: older.name_any(),
         stands: stands(older, binding),
     })
 }
 
-fn stands(older: &WorkloadIdentityBinding, younger: &WorkloadIdentityBinding) -> Stands {
+fn stands(older: &WorkloadIdentityBinding, younger: &WorkloadIdentityBinding) -> OlderState {
     if let Some(difference) = difference(&older.spec, &younger.spec) {
-        return Stands::ForAnother(difference);
+        return OlderState::ForAnother(difference);
     }
     if Bug::DuplicateNeverReady.is_on() {
-        return Stands::Unready(None);
+        return OlderState::Unready(None);
     }
     let status = older.status.as_ref();
     let conditions = status.map_or(&[][..], |status| &status.conditions);
@@ -66,15 +66,19 @@ fn stands(older: &WorkloadIdentityBinding, younger: &WorkloadIdentityBinding) ->
         .filter(|_| observed == older.metadata.generation);
     let credential = find(conditions, ConditionType::CredentialReady.as_str());
     match (ready, credential) {
-        (Some(ready), Some(credential)) if is_met(ready) && is_met(credential) => Stands::Ready {
-            since: credential.last_transition_time.clone(),
-        },
+        (Some(ready), Some(credential)) if is_met(ready) && is_met(credential) => {
+            OlderState::Ready {
+                since: credential.last_transition_time.clone(),
+            }
+        }
         (Some(ready), _) if !is_met(ready) && Reason::named(&ready.reason).is_some() => {
-            Stands::Unready(Reason::named(&ready.reason))
+            OlderState::Unready(Reason::named(&ready.reason))
         }
         // Nothing is said of the older one as it is now: its spec is new, or somebody else has written its status. That
         // takes nothing away before it was looked at.
-        _ => provided_since(younger).map_or(Stands::Unready(None), |since| Stands::Ready { since }),
+        _ => provided_since(younger).map_or(OlderState::Unready(None), |since| OlderState::Ready {
+            since,
+        }),
     }
 }
 
@@ -155,17 +159,17 @@ pub fn says(status: Option<&WorkloadIdentityBindingStatus>) -> Option<(bool, &st
     Some((in_place, reason, status.observed_generation))
 }
 
-/// Whether `sibling`, a binding of the same account, is another than the one with this UID, is for that identity, and is
+/// Whether `other`, a binding of the same account, is another than the one with this UID, is for that identity, and is
 /// not being deleted.
-pub fn is_live_twin(
-    sibling: &WorkloadIdentityBinding,
+pub fn is_living_duplicate(
+    other: &WorkloadIdentityBinding,
     uid: Option<&str>,
     identity: &ManagedIdentityId,
     defaults: &Defaults,
 ) -> bool {
-    sibling.uid().as_deref() != uid
-        && sibling.metadata.deletion_timestamp.is_none()
-        && identity_id(&sibling.spec.identity, defaults).is_ok_and(|other| other == *identity)
+    other.uid().as_deref() != uid
+        && other.metadata.deletion_timestamp.is_none()
+        && identity_id(&other.spec.identity, defaults).is_ok_and(|other| other == *identity)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::validate::{Defaults, identity_id, service_account_name, validate};
 use crate::kubeutil::conditions::{ConditionStatus, find};
-use crate::ledger::decide::{Claim, Contender, Standing};
+use crate::ledger::decide::{Applicant, DesiredCredential, Standing};
 use crate::ledger::{BindingRef, Rank};
 
 /// An account, by namespace and name.
@@ -19,17 +19,17 @@ pub type Account = (String, String);
 
 /// What the index keeps of a binding for the other bindings of its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stake {
+pub enum Indexed {
     /// It is not being deleted. Of those with the same account only the oldest claims.
     Live {
         identity: Arc<str>,
         account: Arc<Account>,
         rank: Rank,
         /// What it claims, if it is the oldest; None while it is not so far, or is suspended.
-        claim: Option<Arc<Contender>>,
+        claim: Option<Arc<Applicant>>,
     },
     /// It is being deleted, and has credentials on these identities still on record.
-    Departing { identities: Vec<Arc<str>> },
+    DeletedBinding { identities: Vec<Arc<str>> },
 }
 
 /// What a binding means to the others on its identity, as its status says.
@@ -37,20 +37,20 @@ pub enum Stake {
 /// It makes a claim when every step before its credential is done, it is neither suspended nor being deleted, and no older
 /// binding has the same account and identity. That the identity is resolved is not asked of its status: whoever asks has
 /// just read it, and a status that has not caught up must not cost an older binding its place in the line.
-pub fn stake(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Stake> {
+pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Indexed> {
     if binding.metadata.deletion_timestamp.is_some() {
         let recorded = binding.status.iter().flat_map(|it| &it.credentials);
         let ids = recorded.filter_map(|it| ManagedIdentityId::parse(&it.resource_id).ok());
         let identities: BTreeSet<Arc<str>> = ids.map(|id| Arc::from(id.key())).collect();
-        return Some(Stake::Departing {
+        return Some(Indexed::DeletedBinding {
             identities: identities.into_iter().collect(),
         });
     }
     let identity = identity_id(&binding.spec.identity, defaults).ok()?;
-    let desired = makes_claim(binding).then(|| validate(binding, defaults).ok());
-    let claim = desired.flatten().map(|it| contender(binding, it.claim));
+    let desired = applies(binding).then(|| validate(binding, defaults).ok());
+    let claim = desired.flatten().map(|it| applicant(binding, it.claim));
     let namespace = binding.namespace().unwrap_or_default();
-    Some(Stake::Live {
+    Some(Indexed::Live {
         identity: Arc::from(identity.key()),
         account: Arc::new((namespace, service_account_name(binding))),
         rank: rank(binding),
@@ -59,8 +59,8 @@ pub fn stake(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<S
 }
 
 /// The claim of a binding, and where it stands.
-pub fn contender(binding: &WorkloadIdentityBinding, claim: Claim) -> Contender {
-    Contender {
+pub fn applicant(binding: &WorkloadIdentityBinding, claim: DesiredCredential) -> Applicant {
+    Applicant {
         standing: standing(binding, &claim),
         rank: rank(binding),
         claim,
@@ -75,7 +75,7 @@ pub fn rank(binding: &WorkloadIdentityBinding) -> Rank {
     }
 }
 
-fn standing(binding: &WorkloadIdentityBinding, claim: &Claim) -> Standing {
+fn standing(binding: &WorkloadIdentityBinding, claim: &DesiredCredential) -> Standing {
     let held = binding.status.as_ref().is_some_and(|status| {
         status.credentials.iter().any(|credential| {
             credential.name == claim.name.as_str() && credential.origin == CredentialOrigin::Created
@@ -113,19 +113,19 @@ fn reason_of_credential(status: &WorkloadIdentityBindingStatus) -> Option<Reason
 
 /// Whether with this status the binding stops being an applicant, or goes behind all others. Then an applicant that stood behind
 /// it may find a slot.
-pub fn stands_back(before: &WorkloadIdentityBinding, now: &WorkloadIdentityBindingStatus) -> bool {
-    let stood = makes_claim(before) && !is_refused(before);
-    stood && (tells_of_refusal(now) || !allows_claim(now))
+pub fn gives_way(before: &WorkloadIdentityBinding, now: &WorkloadIdentityBindingStatus) -> bool {
+    let stood = applies(before) && !is_refused(before);
+    stood && (tells_of_refusal(now) || !earlier_steps_are_done(now))
 }
 
-fn makes_claim(binding: &WorkloadIdentityBinding) -> bool {
+fn applies(binding: &WorkloadIdentityBinding) -> bool {
     binding.metadata.deletion_timestamp.is_none()
         && !binding.spec.suspend
-        && binding.status.as_ref().is_some_and(allows_claim)
+        && binding.status.as_ref().is_some_and(earlier_steps_are_done)
 }
 
 /// Whether every step before the credential is done.
-fn allows_claim(status: &WorkloadIdentityBindingStatus) -> bool {
+fn earlier_steps_are_done(status: &WorkloadIdentityBindingStatus) -> bool {
     let done = |step: ConditionType| {
         find(&status.conditions, step.as_str()).is_some_and(|condition| {
             condition.status == ConditionStatus::True.as_str()
@@ -149,9 +149,9 @@ mod tests {
 
     const ISSUER: &str = "https://oidc.example/";
 
-    fn claim() -> Claim {
+    fn claim() -> DesiredCredential {
         let issuer = Issuer::parse(ISSUER).unwrap();
-        Claim {
+        DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", "orders"),
             issuer,
             subject: Subject::of_service_account("shop", "orders"),
