@@ -4,14 +4,17 @@
 //! A run has a time of disturbances, in which [`world`] changes things, requests meet faults and processes die, and a quiet
 //! time, after which all must be as it should be. [`invariants`] judge while it runs, [`oracle`] judges the end.
 
+pub mod api_server;
 pub mod bindings;
 pub mod costs;
 pub mod invariants;
 pub mod kubernetes;
+pub mod names;
 pub mod network;
 pub mod operator;
 pub mod oracle;
 pub mod process;
+pub mod requests;
 #[cfg(feature = "paused-time")]
 pub mod run;
 pub mod setup;

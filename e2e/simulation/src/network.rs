@@ -9,19 +9,15 @@ use azwib_operator::azure::{Cause, Exchange, NoReply, Reply};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use crate::costs;
-use crate::invariants;
+use crate::names::{AUTHORITY, RESOURCE_MANAGER, short};
 use crate::process::Process;
+use crate::requests::Target;
 use crate::shared::Fate;
 use crate::trace::lock;
+use crate::{costs, invariants};
 
 /// How long a request may take, as `--request-timeout` says.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Resource Manager, as the operator is told.
-pub const RESOURCE_MANAGER: &str = "https://arm.simulation";
-/// The token endpoint.
-pub const AUTHORITY: &str = "https://entra.simulation";
 
 /// The network as one process sees it.
 #[derive(Debug, Clone)]
@@ -101,15 +97,6 @@ fn to_core(request: &reqwest::Request) -> Request {
     }
 }
 
-/// The last two parts of a path.
-pub fn short(path: &str) -> String {
-    let mut parts: Vec<_> = path.rsplit('/').take(3).collect();
-    parts.reverse();
-    parts
-        .join("/")
-        .replace("federatedIdentityCredentials", "fic")
-}
-
 async fn carry(
     process: Process,
     request: Request,
@@ -124,7 +111,7 @@ async fn carry(
     sleep_until(shared.time.instant(operation.effect_at())).await;
     let outcome = {
         let mut azure = lock(&shared.azure);
-        let before = invariants::Target::of(&azure, &sent);
+        let before = Target::of(&azure, &sent);
         let outcome = azure.take_effect(&mut operation, shared.time.now());
         invariants::azure_effect(&process, &azure, operation.id(), &sent, &before);
         outcome

@@ -20,16 +20,14 @@ use kube::Client;
 use tokio::sync::mpsc;
 use tower::Layer;
 
+use crate::api_server::ApiServer;
 use crate::invariants::looks;
-use crate::kubernetes::ApiServer;
-use crate::network::{AUTHORITY, Network, REQUEST_TIMEOUT, RESOURCE_MANAGER};
+use crate::names::{AUTHORITY, CLIENT, ISSUER, RESOURCE_MANAGER, SECRET, TENANT};
+use crate::network::{Network, REQUEST_TIMEOUT};
 use crate::process::Process;
-use crate::setup::{CLIENT, ISSUER, SECRET, TENANT, World};
+use crate::setup::{CONCURRENCY, World};
 use crate::shared::Shared;
 use crate::trace::lock;
-
-/// Passes at once.
-pub const CONCURRENCY: u16 = 8;
 
 /// Runs a process until it is dropped.
 pub async fn run(process: Process, world: World) -> anyhow::Result<()> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use crate::invariants::{self, accounts, finalizers};
+use crate::invariants;
+use crate::invariants::{accounts, finalizers};
 use crate::kubernetes::{Key, Kind, Refusal};
 use crate::shared::Shared;
 use crate::trace::lock;

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::costs::{self, Concerns};
-use crate::operator;
-use crate::oracle;
+use crate::costs::Concerns;
 use crate::process::Process;
 use crate::setup::World;
 use crate::shared::{Counts, Shared, Violation};
 use crate::time::Time;
 use crate::trace::lock;
-use crate::world;
+use crate::{costs, operator, oracle, world};
 
 /// How long nothing is disturbed before the end is judged.
 const QUIET: Duration = Duration::from_secs(75 * 60);

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use crate::invariants::Books;
 use crate::kubernetes::Cluster;
+use crate::names::our_name;
 use crate::setup::World;
 use crate::time::Time;
 use crate::trace::{Trace, lock};
-use crate::world::our_name;
 
 /// How often each thing has happened, by its name.
 pub type Counts = BTreeMap<String, u64>;
@@ -131,6 +131,12 @@ impl Shared {
         *lock(&self.slow) = None;
         let version = self.cluster.version();
         lock(&self.books).costs.be_quiet(version);
+    }
+
+    /// Kills the process of the operator.
+    pub fn crash(&self) {
+        self.trace.note("world: the process is killed");
+        self.crashed.notify_one();
     }
 
     /// Has the API server refuse such writes in a namespace, with this code, for so long.

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lives::{Departure, Life, Period, Step, departures, lives};
 use super::{COSTS, Concerns, Entry, What};
-use crate::network::short;
+use crate::names::{our_name, short};
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::our_name;
 
 /// Statuses for a binding that comes or changes.
 const STATUSES: u64 = 3;

@@ -33,9 +33,9 @@ mod lives;
 use azure_simulator::core::http::{Request, Response, Service};
 use serde_json::Value;
 
-use crate::invariants::{credential_of, identity_of, operation};
 use crate::kubernetes::Kind;
 use crate::process::Process;
+use crate::requests::{credential_of, identity_of, operation};
 use crate::shared::Shared;
 use crate::trace::lock;
 pub use judge::judge;

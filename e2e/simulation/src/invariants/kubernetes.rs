@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::newcomers;
 use super::stays_ready::stays_ready;
-use crate::costs::{self, Concerns};
+use crate::costs;
+use crate::costs::Concerns;
 use crate::kubernetes::{Key, Kind, Refusal};
 use crate::process::Process;
 use crate::shared::Shared;

@@ -5,7 +5,6 @@ mod in_order;
 mod kubernetes;
 mod ours;
 pub mod pauses;
-mod requests;
 mod stays_ready;
 
 pub mod finalizers;
@@ -23,17 +22,17 @@ use azure_simulator::core::http::{Request, Response, Service};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::costs::{self, Costs};
+use crate::costs;
+use crate::costs::Costs;
 use crate::kubernetes::Kind;
-use crate::network::short;
+use crate::names::short;
 use crate::process::Process;
+use crate::requests::{Target, credential_of, identity_of, operation};
 use crate::shared::Shared;
 use crate::trace::lock;
 pub use in_order::IN_ORDER;
 pub use kubernetes::kubernetes_call;
 pub use ours::{OURS, RECORDED};
-pub use requests::Target;
-pub(crate) use requests::{credential_of, identity_of, operation};
 pub use stays_ready::{RENAME_KEEPS_READY, STAYS_READY};
 
 /// An identity never has more credentials than it may have.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use azure_simulator::core::http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 
-use super::requests::{identity_of, operation};
-use crate::operator::CONCURRENCY;
 use crate::process::Process;
+use crate::requests::{identity_of, operation};
+use crate::setup::CONCURRENCY;
 use crate::trace::lock;
 
 /// Looks at what is known to be missing stay below one a second in a subscription.

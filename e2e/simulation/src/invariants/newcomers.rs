@@ -6,8 +6,8 @@ use azure_simulator::core::http::Request;
 use azwib_crds::WorkloadIdentityBinding;
 use jiff::{SignedDuration, Timestamp};
 
-use super::requests::{identity_of, operation};
 use crate::bindings::{condition, is_ready};
+use crate::requests::{identity_of, operation};
 use crate::shared::Shared;
 use crate::trace::lock;
 

@@ -4,14 +4,13 @@ use azure_simulator::core::state::FederatedCredential;
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
 use super::in_order::overtaken;
-use super::requests::Target;
 use crate::bindings::{account, condition, is_for, is_ready};
 use crate::kubernetes::{Key, Kind};
+use crate::names::{ISSUER, subject};
 use crate::process::Process;
-use crate::setup::ISSUER;
+use crate::requests::Target;
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::subject;
 
 /// What others made is never changed or deleted.
 pub const OURS: &str = "only-ours-is-changed";

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use azure_simulator::core::http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 
-use super::requests::{identity_of, operation};
 use crate::process::Process;
+use crate::requests::{identity_of, operation};
 use crate::trace::lock;
 
 /// After a pause that is not believed one request asks, and the others wait for its answer.

@@ -7,9 +7,10 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::http::Request;
 use jiff::SignedDuration;
 
-use super::{LIMIT, Target};
-use crate::network::short;
+use super::LIMIT;
+use crate::names::short;
 use crate::process::Process;
+use crate::requests::Target;
 use crate::shared::Shared;
 use crate::trace::lock;
 

@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::accounts::FIGHTS_SLOW_DOWN;
 use super::kubernetes::note_of_holding;
+use crate::bindings::records_own;
 use crate::kubernetes::Key;
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::records_own;
 
 /// A status that the operator did not write is looked at at once.
 pub const FOREIGN_SEEN: &str = "a-foreign-status-is-looked-at";

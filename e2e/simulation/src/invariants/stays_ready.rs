@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use crate::bindings::{account, age, asks_for_the_same, condition, is_ready};
 use crate::kubernetes::Kind;
-use crate::setup::ISSUER;
+use crate::names::{ISSUER, subject};
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::subject;
 
 /// A binding that was good stays Ready as long as its credential stands.
 pub const STAYS_READY: &str = "good-stays-ready";

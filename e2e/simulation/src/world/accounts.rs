@@ -2,9 +2,10 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 
-use super::Step;
+use super::step::Step;
 use crate::bindings::account;
-use crate::costs::{self, Concerns};
+use crate::costs;
+use crate::costs::Concerns;
 use crate::kubernetes::{CLIENT_ID, Key, Kind};
 use crate::setup::World;
 use crate::shared::Shared;

@@ -4,16 +4,14 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::rbac::Role;
 use azure_simulator::core::state::{ClaimsMatchingExpression, FederatedCredential};
-use azwib_crds::{CredentialName, Issuer};
 
-use super::Step;
+use super::step::Step;
 use crate::costs;
 use crate::invariants::slots;
-use crate::setup::{CLIENT, GROUP, ISSUER, IdentityName, World};
+use crate::names::{AUDIENCES, CLIENT, GROUP, ISSUER, IdentityName, our_name, subject};
+use crate::setup::World;
 use crate::shared::Shared;
 use crate::trace::lock;
-
-pub(super) const AUDIENCES: [&str; 2] = ["api://AzureADTokenExchange", "api://other"];
 
 /// Looks at Azure as it is now, or changes something in it.
 pub(super) fn now_in_azure<T>(shared: &Shared, change: impl FnOnce(&mut Azure) -> T) -> T {
@@ -128,16 +126,6 @@ pub(super) fn grant_role(identity: &IdentityName, shared: &Shared) {
     now_in_azure(shared, |azure| {
         azure.assign_role_at(&scope, Role::Owner, CLIENT, now);
     });
-}
-
-/// The name of our credential for an account.
-pub fn our_name(namespace: &str, account: &str) -> Option<String> {
-    let issuer = Issuer::parse(ISSUER).ok()?;
-    Some(CredentialName::derive(&issuer, namespace, account).to_string())
-}
-
-pub fn subject(namespace: &str, account: &str) -> String {
-    format!("system:serviceaccount:{namespace}:{account}")
 }
 
 /// A credential that an earlier binding of this account may have left, for another audience.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::azure::{now_in_azure, recreate_identity};
 use super::bindings::create_for;
-use super::coincidence::{PATIENCE, free_accounts, holder};
+use super::candidates::{PATIENCE, free_accounts, holder};
 use crate::bindings::condition;
 use crate::invariants::newcomers::ARRIVAL_SEEN;
-use crate::setup::{GROUP, IdentityName, World};
+use crate::names::{GROUP, IdentityName};
+use crate::setup::World;
 use crate::shared::Shared;
 use crate::trace::lock;
 

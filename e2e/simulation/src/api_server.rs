@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, StreamBody};
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::{Change, Cluster, Key, Kind, Refusal};
 use crate::invariants::{neighbours, watches};
+use crate::kubernetes::{Change, Cluster, Key, Kind, Refusal};
 use crate::process::Process;
 use crate::shared::Refused;
 

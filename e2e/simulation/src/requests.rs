@@ -31,7 +31,7 @@ impl Target {
 }
 
 /// What is asked for: a method, or LIST.
-pub(crate) fn operation(request: &Request) -> &'static str {
+pub fn operation(request: &Request) -> &'static str {
     let list = request
         .path
         .to_ascii_lowercase()
@@ -45,14 +45,14 @@ pub(crate) fn operation(request: &Request) -> &'static str {
 }
 
 /// The lower-cased name of the credential that a request is about.
-pub(crate) fn credential_of(request: &Request) -> Option<String> {
+pub fn credential_of(request: &Request) -> Option<String> {
     let path = request.path.to_ascii_lowercase();
     let (_, name) = path.split_once("/federatedidentitycredentials/")?;
     Some(name.to_owned())
 }
 
 /// The lower-cased id of the identity that a request is about.
-pub(crate) fn identity_of(request: &Request) -> String {
+pub fn identity_of(request: &Request) -> String {
     let path = request.path.to_ascii_lowercase();
     let end = path
         .find("/federatedidentitycredentials")
