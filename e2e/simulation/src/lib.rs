@@ -6,7 +6,9 @@
 
 pub mod api_server;
 pub mod bindings;
+pub mod caller;
 pub mod costs;
+pub mod disturbances;
 pub mod invariants;
 pub mod kubernetes;
 pub mod names;

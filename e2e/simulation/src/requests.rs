@@ -1,7 +1,7 @@
 //! What a request to Azure is about.
 
 use azure_simulator::core::Azure;
-use azure_simulator::core::http::Request;
+use azure_simulator::core::http::{Request, Response};
 use azure_simulator::core::state::FederatedCredential;
 
 /// The credential that a request is about, as it is before the request's effect.
@@ -28,6 +28,27 @@ impl Target {
             credential,
         }
     }
+}
+
+/// A request in the moment of its effect.
+#[derive(Debug)]
+pub struct Effect<'a> {
+    pub azure: &'a Azure,
+    /// Its number in Azure's log.
+    pub id: u64,
+    pub request: &'a Request,
+    /// What it is about, as that was before.
+    pub before: &'a Target,
+}
+
+/// How a request ended for the process that sent it.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    pub request: &'a Request,
+    /// Whether the answer is a fault of the run, whatever it looks like.
+    pub disturbed: bool,
+    /// Absent where it was lost, or the request was.
+    pub answer: Option<&'a Response>,
 }
 
 /// What is asked for: a method, or LIST.

@@ -12,5 +12,5 @@ mod removal;
 
 pub use cluster::Cluster;
 pub(crate) use objects::Change;
-pub use objects::{Key, Kind, Refusal};
+pub use objects::{Call, Key, Kind, Refusal};
 pub use others::CLIENT_ID;

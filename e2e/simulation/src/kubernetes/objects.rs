@@ -1,5 +1,6 @@
 //! What is stored, and how the API server refuses.
 
+use http::Method;
 use serde_json::Value;
 
 /// The kinds that are stored.
@@ -77,4 +78,15 @@ impl Refusal {
     pub(crate) fn not_found(key: &Key) -> Self {
         Self::new(404, "NotFound", format!("{} is not there", key.name))
     }
+}
+
+/// A call about one object, carried out or refused.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub method: &'a Method,
+    pub key: &'a Key,
+    /// Whether it is about the status alone.
+    pub is_status: bool,
+    /// What came of it: the object, where there is one.
+    pub outcome: &'a Result<Value, Refusal>,
 }

@@ -6,8 +6,6 @@ use azure_simulator::core::rbac::Role;
 use azure_simulator::core::state::{ClaimsMatchingExpression, FederatedCredential};
 
 use super::step::Step;
-use crate::costs;
-use crate::invariants::slots;
 use crate::names::{AUDIENCES, CLIENT, GROUP, ISSUER, IdentityName, our_name, subject};
 use crate::setup::World;
 use crate::shared::Shared;
@@ -18,7 +16,7 @@ pub(super) fn now_in_azure<T>(shared: &Shared, change: impl FnOnce(&mut Azure) -
     let mut azure = lock(&shared.azure);
     azure.advance(shared.time.now());
     let outcome = change(&mut azure);
-    slots::look(shared, &azure);
+    shared.tell(|it| it.azure_looked_at(shared, &azure));
     outcome
 }
 
@@ -30,7 +28,6 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
     shared
         .trace
         .note(format!("world: {step:?} on {}", identity.name));
-    let now = shared.time.now();
     match step {
         Step::RecreateIdentity => recreate_identity(&identity, shared),
         Step::DeleteIdentity => delete_identity(&identity, shared),
@@ -42,21 +39,21 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
             } else {
                 LockLevel::CanNotDelete
             };
-            costs::changed(shared, Some(&id));
+            shared.tell(|it| it.azure_disturbed(shared, Some(&id)));
             now_in_azure(shared, |azure| azure.lock(&id, level));
         }
         Step::Deny => {
-            costs::changed(shared, Some(&id));
+            shared.tell(|it| it.azure_disturbed(shared, Some(&id)));
             now_in_azure(shared, |azure| azure.deny_by_policy(&id));
         }
         Step::DenyAssignment => {
             let all = ["*", "*/read", "*/write"];
             let actions = shared.pick(&all).unwrap_or(all[0]);
-            costs::changed(shared, Some(&id));
+            shared.tell(|it| it.azure_disturbed(shared, Some(&id)));
             now_in_azure(shared, |azure| azure.assign_denial(&id, &[actions]));
         }
         Step::RegionWithout => {
-            costs::changed(shared, None);
+            shared.tell(|it| it.azure_disturbed(shared, None));
             now_in_azure(shared, |azure| {
                 let mut tunables = azure.settings().tunables.clone();
                 tunables.regions_without_credentials = vec!["westeurope".to_owned()];
@@ -65,7 +62,7 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
         }
         Step::ClearObstructions => clear_obstructions(shared, world),
         _ => {
-            lock(&shared.books).touch(&id, now);
+            shared.tell(|it| it.identity_touched(shared, &id));
             foreign_write(step, &identity, shared, world);
         }
     }
@@ -73,8 +70,8 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
 
 /// Notes that somebody else changes something about an identity.
 fn touched(identity: &str, shared: &Shared) {
-    lock(&shared.books).touch(identity, shared.time.now());
-    costs::changed(shared, Some(identity));
+    shared.tell(|it| it.identity_touched(shared, identity));
+    shared.tell(|it| it.azure_disturbed(shared, Some(identity)));
 }
 
 pub(super) fn recreate_identity(identity: &IdentityName, shared: &Shared) {
@@ -94,8 +91,7 @@ fn client_id_ends(identity: &IdentityName, shared: &Shared) {
         found.map(|it| it.client_id.to_string())
     });
     if let Some(client_id) = found {
-        let now = shared.time.now();
-        lock(&shared.books).newcomers.ended(client_id, now);
+        shared.tell(|it| it.client_id_ended(shared, client_id.clone()));
     }
 }
 
@@ -110,7 +106,7 @@ pub(super) fn delete_identity(identity: &IdentityName, shared: &Shared) {
 
 /// Takes the operator's role on the subscription away.
 pub(super) fn revoke_role(identity: &IdentityName, shared: &Shared) {
-    costs::changed(shared, None);
+    shared.tell(|it| it.azure_disturbed(shared, None));
     let (scope, now) = (identity.scope_of_subscription(), shared.time.now());
     now_in_azure(shared, |azure| {
         let roles = azure.role_assignments();
@@ -121,7 +117,7 @@ pub(super) fn revoke_role(identity: &IdentityName, shared: &Shared) {
 }
 
 pub(super) fn grant_role(identity: &IdentityName, shared: &Shared) {
-    costs::changed(shared, None);
+    shared.tell(|it| it.azure_disturbed(shared, None));
     let (scope, now) = (identity.scope_of_subscription(), shared.time.now());
     now_in_azure(shared, |azure| {
         azure.assign_role_at(&scope, Role::Owner, CLIENT, now);
@@ -205,7 +201,7 @@ pub(super) fn write(
 pub(super) fn remove(identity: &IdentityName, credential: &str, shared: &Shared) {
     let now = shared.time.now();
     touched(&identity.id(), shared);
-    lock(&shared.books).remove(&identity.id(), credential, now);
+    shared.tell(|it| it.credential_removed(shared, &identity.id(), credential));
     shared.trace.note(format!(
         "world: {credential} is removed from {}",
         identity.name
@@ -293,7 +289,7 @@ pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
     for namespace in &world.namespaces {
         shared.cluster.set_policy(namespace, None);
     }
-    costs::changed(shared, None);
+    shared.tell(|it| it.azure_disturbed(shared, None));
     let now = shared.time.now();
     let mut azure = lock(&shared.azure);
     for lock in azure.locks().to_vec() {
@@ -319,8 +315,8 @@ pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
         }
         if azure.identity(&identity.id()).is_none() {
             let _ = azure.recreate_identity(identity.subscription, GROUP, &identity.name, now);
-            lock(&shared.books).touch(&identity.id(), now);
+            shared.tell(|it| it.identity_touched(shared, &identity.id()));
         }
     }
-    slots::look(shared, &azure);
+    shared.tell(|it| it.azure_looked_at(shared, &azure));
 }

@@ -11,10 +11,11 @@ use super::azure::{
 use super::bindings::{ask_for_fresh_reads, create, create_for};
 use super::candidates::{PATIENCE, bindings_on, delete, free_accounts, holder, key};
 use crate::bindings::{age, condition, holds_credential, is_ready};
+use crate::disturbances::Fate;
 use crate::kubernetes::{Key, Kind};
 use crate::names::{IdentityName, our_name};
 use crate::setup::World;
-use crate::shared::{Fate, Shared};
+use crate::shared::Shared;
 
 /// Several bindings come, and the first write meets Azure's wish for a pause.
 pub(super) async fn bindings_at_once(shared: &Shared, world: &World) {

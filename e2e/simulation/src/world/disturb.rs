@@ -7,9 +7,10 @@ use super::azure::{clear_obstructions, in_azure};
 use super::bindings::{change_binding, create_binding, on_binding};
 use super::step::{Step, any_step, calm_step};
 use super::{accounts, coincidence, neighbours, newcomers, statuses};
+use crate::disturbances::Refused;
 use crate::kubernetes::{Key, Kind};
 use crate::setup::World;
-use crate::shared::{Refused, Shared};
+use crate::shared::Shared;
 
 /// Disturbs the world until its time is over, then takes away most of what stands in the way.
 pub async fn disturb(shared: Arc<Shared>, world: World) {

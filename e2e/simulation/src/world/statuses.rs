@@ -13,7 +13,6 @@ use super::azure::{credential, grant_role, revoke_role, write};
 use super::bindings::create_for;
 use super::candidates::{PATIENCE, delete, free_accounts, holder, key};
 use crate::bindings::account;
-use crate::invariants::statuses;
 use crate::kubernetes::{Key, Kind};
 use crate::names::{AUDIENCES, IdentityName, OTHER_ISSUER, subject};
 use crate::setup::World;
@@ -128,7 +127,7 @@ fn put(binding: &Key, status: Value, shared: &Arc<Shared>) -> bool {
     shared.trace.note(format!(
         "world: a status is put over {namespace}/{name}: {status}"
     ));
-    statuses::put(shared, binding, &before, &status);
+    shared.tell(|it| it.status_put(shared, binding, &before, &status));
     true
 }
 
@@ -176,7 +175,7 @@ pub(super) async fn future_times(shared: &Arc<Shared>, world: &World) {
             "world: the times of {}/{} are ahead",
             binding.namespace, binding.name
         ));
-        statuses::times_put(shared, &found);
+        shared.tell(|it| it.status_times_put(shared, &found));
     }
 }
 
@@ -305,7 +304,7 @@ fn restore(binding: &Key, spec: &Value, status: &Value, shared: &Arc<Shared>) {
             binding.namespace, binding.name
         ));
         if let Some(object) = shared.cluster.get(binding) {
-            statuses::restored(shared, &object);
+            shared.tell(|it| it.restored(shared, &object));
         }
     }
 }
