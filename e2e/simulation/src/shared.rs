@@ -36,6 +36,9 @@ pub struct Violation {
 }
 
 /// Who watches a run, keeps books of what it needs to know, and says where an invariant is broken.
+///
+/// It is told in the moment in which something happens, and changes nothing of the run. Whoever tells may hold the lock of the
+/// Azure that is handed over, so that a witness looks at that one and locks none.
 pub trait Witness: Debug + Send + Sync {
     /// A process of the operator begins.
     fn process_began(&self, _: &Shared, _process: &Caller) {}
