@@ -5,6 +5,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// Longest wait for anything that a healthy environment does; a wait that is too long costs time only in a failing test.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
 const POLL: Duration = Duration::from_millis(25);
 
 /// Asks `condition` again and again until it gives a value.

@@ -1,6 +1,9 @@
 use thiserror::Error;
 
-use super::{MAX_CREDENTIAL_PROPERTY_CHARS, PropertyFault, check_credential_property, impl_name};
+use super::credential_property::{
+    MAX_CREDENTIAL_PROPERTY_CHARS, PropertyFault, check_credential_property,
+};
+use super::text::impl_name;
 
 /// The audience that the webhook asks tokens for and that the Azure SDKs expect, in every Azure cloud.
 ///

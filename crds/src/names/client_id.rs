@@ -1,7 +1,7 @@
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::impl_name;
+use super::text::impl_name;
 
 /// The client id (application id) of a managed identity: a GUID, kept and shown in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

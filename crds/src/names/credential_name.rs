@@ -3,7 +3,8 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Issuer, impl_name};
+use super::Issuer;
+use super::text::impl_name;
 
 /// The bounds of a credential's name in characters. Source: the specification of the Resource Manager API for managed
 /// identities, `^[a-zA-Z0-9]{1}[a-zA-Z0-9-_]{2,119}$`.

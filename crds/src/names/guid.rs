@@ -1,6 +1,7 @@
 use thiserror::Error;
 
-use super::{client_id::parse_guid, impl_name};
+use super::client_id::parse_guid;
+use super::text::impl_name;
 
 /// A GUID that names something in Microsoft Entra, such as a tenant or a principal: kept and shown in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

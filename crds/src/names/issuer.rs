@@ -1,7 +1,8 @@
 use thiserror::Error;
 use url::Url;
 
-use super::{MAX_CREDENTIAL_PROPERTY_CHARS, impl_name};
+use super::credential_property::MAX_CREDENTIAL_PROPERTY_CHARS;
+use super::text::impl_name;
 
 /// The issuer (`iss`) of a cluster's ServiceAccount tokens: an https URL, kept byte for byte.
 ///

@@ -6,7 +6,7 @@ use thiserror::Error;
 use unicase::UniCase;
 
 use super::client_id::parse_guid;
-use super::impl_name;
+use super::text::impl_name;
 
 /// The bounds of names in characters. Source: Microsoft, "Naming rules and restrictions for Azure resources".
 const MAX_RESOURCE_GROUP_CHARS: usize = 90;

@@ -1,6 +1,9 @@
 use thiserror::Error;
 
-use super::{MAX_CREDENTIAL_PROPERTY_CHARS, PropertyFault, check_credential_property, impl_name};
+use super::credential_property::{
+    MAX_CREDENTIAL_PROPERTY_CHARS, PropertyFault, check_credential_property,
+};
+use super::text::impl_name;
 
 /// The subject (`sub`) that a token must carry to be exchanged. Compared exactly, case included.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,6 +4,8 @@ use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding, WorkloadIdentityBind
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::names::{ISSUER, OTHER_ISSUER, our_name};
+
 /// Whether a binding is for this identity.
 pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
     let id = binding.spec.identity.resource_id.as_deref();
@@ -53,4 +55,20 @@ pub fn condition<'a>(binding: &'a WorkloadIdentityBinding, type_: &str) -> Optio
 /// Whether it says that it is Ready.
 pub fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
     condition(binding, "Ready").is_some_and(|it| it.status == "True")
+}
+
+/// Whether a status records the binding's own credential, on the identity that it names.
+pub fn records_own(binding: &WorkloadIdentityBinding) -> bool {
+    let (namespace, account) = account(binding);
+    let name = our_name(namespace, account);
+    let credentials = binding.status.iter().flat_map(|status| &status.credentials);
+    credentials.into_iter().any(|it| {
+        Some(&it.name) == name.as_ref() && it.issuer == ISSUER && is_for(binding, &it.resource_id)
+    })
+}
+
+/// Whether a status records a credential of another issuer that this binding would give there.
+pub fn records_elsewhere(binding: &WorkloadIdentityBinding) -> bool {
+    let credentials = binding.status.iter().flat_map(|status| &status.credentials);
+    credentials.into_iter().any(|it| it.issuer == OTHER_ISSUER)
 }

@@ -3,15 +3,32 @@
 //!
 //! A run has a time of disturbances, in which [`world`] changes things, requests meet faults and processes die, and a quiet
 //! time, after which all must be as it should be. [`invariants`] judge while it runs, [`oracle`] judges the end.
+//!
+//! Each line uses those above it:
+//!
+//! ```text
+//! time trace names caller    requests bindings    setup (what a run begins with)
+//! kubernetes (the cluster in memory)
+//! shared (what all parts share, and the trait Witness)
+//! process (one of the operator's)    world (everybody else)    invariants costs (two witnesses)
+//! network api_server (what a process talks to)                 oracle (the end)
+//! operator (its production parts)
+//! run sweep
+//! ```
 
+pub mod api_server;
 pub mod bindings;
+pub mod caller;
 pub mod costs;
+pub mod disturbances;
 pub mod invariants;
 pub mod kubernetes;
+pub mod names;
 pub mod network;
 pub mod operator;
 pub mod oracle;
 pub mod process;
+pub mod requests;
 #[cfg(feature = "paused-time")]
 pub mod run;
 pub mod setup;

@@ -9,19 +9,14 @@ use azwib_operator::azure::{Cause, Exchange, NoReply, Reply};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use crate::costs;
-use crate::invariants;
+use crate::disturbances::Fate;
+use crate::names::{AUTHORITY, RESOURCE_MANAGER, short};
 use crate::process::Process;
-use crate::shared::Fate;
+use crate::requests::{Answered, Effect, Target};
 use crate::trace::lock;
 
 /// How long a request may take, as `--request-timeout` says.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Resource Manager, as the operator is told.
-pub const RESOURCE_MANAGER: &str = "https://arm.simulation";
-/// The token endpoint.
-pub const AUTHORITY: &str = "https://entra.simulation";
 
 /// The network as one process sees it.
 #[derive(Debug, Clone)]
@@ -42,16 +37,12 @@ impl Exchange for Network {
         let request = to_core(&request);
         let what = format!("Azure {} {}", request.method, short(&request.path));
         process.crash_point(&format!("before {what}")).await;
-        invariants::azure_sent(process, &request);
-        invariants::slots::sent(process, &request);
+        let (shared, caller) = (&process.shared, &process.caller);
+        shared.tell(|it| it.request_sent(shared, caller, &request));
         let (fault, refused) = draw_fault(process, &request);
         let disturbed = fault.is_some();
         if refused {
-            costs::answered(process, &request, true, None);
-            if request.service == Service::ResourceManager {
-                invariants::pauses::lost(process, &request);
-                invariants::neighbours::lost(process, &request);
-            }
+            told(process, &request, true, None);
             process.shared.sleep(1..=20).await;
             process.stay_if_dead().await;
             return Err(lost("cannot connect", Cause::NoConnection));
@@ -63,24 +54,28 @@ impl Exchange for Network {
         let outcome = tokio::time::timeout(REQUEST_TIMEOUT, answered).await;
         process.crash_point(&format!("after {what}")).await;
         let response = outcome.as_ref().ok().and_then(|it| it.as_ref().ok());
-        costs::answered(process, &sent, disturbed, response);
-        if !matches!(outcome, Ok(Ok(_))) && sent.service == Service::ResourceManager {
-            invariants::pauses::lost(process, &sent);
-            invariants::neighbours::lost(process, &sent);
-        }
+        told(process, &sent, disturbed, response);
         match outcome {
             Err(_) => Err(lost("no answer in time", Cause::AnswerTimeout)),
             Ok(Err(_)) => Err(lost("lost the connection", Cause::Lost)),
-            Ok(Ok(response)) => {
-                invariants::azure_answered(process, &sent, &response);
-                Ok(Reply {
-                    status: response.status.as_u16(),
-                    headers: response.headers,
-                    body: response.body,
-                })
-            }
+            Ok(Ok(response)) => Ok(Reply {
+                status: response.status.as_u16(),
+                headers: response.headers,
+                body: response.body,
+            }),
         }
     }
+}
+
+/// Tells the witnesses how a request ended for its process.
+fn told(process: &Process, request: &Request, disturbed: bool, answer: Option<&Response>) {
+    let (shared, caller) = (&process.shared, &process.caller);
+    let answered = Answered {
+        request,
+        disturbed,
+        answer,
+    };
+    shared.tell(|it| it.request_answered(shared, caller, &answered));
 }
 
 fn to_core(request: &reqwest::Request) -> Request {
@@ -101,32 +96,29 @@ fn to_core(request: &reqwest::Request) -> Request {
     }
 }
 
-/// The last two parts of a path.
-pub fn short(path: &str) -> String {
-    let mut parts: Vec<_> = path.rsplit('/').take(3).collect();
-    parts.reverse();
-    parts
-        .join("/")
-        .replace("federatedIdentityCredentials", "fic")
-}
-
 async fn carry(
     process: Process,
     request: Request,
     fault: Option<(When, FaultAction)>,
     mut answer: oneshot::Sender<Response>,
 ) {
-    let shared = &process.shared;
+    let (shared, caller) = (&process.shared, &process.caller);
     shared.sleep(1..=40).await;
     let sent = request.clone();
     let mut operation = lock(&shared.azure).begin_with(request, fault, shared.time.now());
-    invariants::azure_arrived(&process, operation.id(), &sent);
+    shared.tell(|it| it.request_arrived(shared, caller, operation.id(), &sent));
     sleep_until(shared.time.instant(operation.effect_at())).await;
     let outcome = {
         let mut azure = lock(&shared.azure);
-        let before = invariants::Target::of(&azure, &sent);
+        let before = Target::of(&azure, &sent);
         let outcome = azure.take_effect(&mut operation, shared.time.now());
-        invariants::azure_effect(&process, &azure, operation.id(), &sent, &before);
+        let effect = Effect {
+            azure: &azure,
+            id: operation.id(),
+            request: &sent,
+            before: &before,
+        };
+        shared.tell(|it| it.request_had_effect(shared, caller, &effect));
         outcome
     };
     sleep_until(shared.time.instant(outcome.at)).await;
@@ -141,7 +133,7 @@ async fn carry(
     // Whoever has died does not take it.
     let given = given.filter(|_| !answer.is_closed());
     lock(&shared.azure).end(operation.id(), given, shared.time.now());
-    invariants::azure_ended(&process, &sent);
+    shared.tell(|it| it.request_ended(shared, &sent));
     shared.sleep(1..=40).await;
     if let Some(response) = given {
         // Nobody is there any more, perhaps.

@@ -20,16 +20,12 @@ use kube::Client;
 use tokio::sync::mpsc;
 use tower::Layer;
 
-use crate::invariants::looks;
-use crate::kubernetes::ApiServer;
-use crate::network::{AUTHORITY, Network, REQUEST_TIMEOUT, RESOURCE_MANAGER};
+use crate::api_server::ApiServer;
+use crate::names::{AUTHORITY, CLIENT, ISSUER, RESOURCE_MANAGER, SECRET, TENANT};
+use crate::network::{Network, REQUEST_TIMEOUT};
 use crate::process::Process;
-use crate::setup::{CLIENT, ISSUER, SECRET, TENANT, World};
+use crate::setup::{CONCURRENCY, World};
 use crate::shared::Shared;
-use crate::trace::lock;
-
-/// Passes at once.
-pub const CONCURRENCY: u16 = 8;
 
 /// Runs a process until it is dropped.
 pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
@@ -102,11 +98,8 @@ fn take_note(notice: Notice, process: &Process) {
     let Shared { trace, .. } = &*process.shared;
     match notice {
         Notice::Began(BindingRef { namespace, name }) => {
-            let now = process.shared.time.now();
-            lock(&process.shared.books)
-                .foreign
-                .looked(&namespace, &name, now);
-            looks::began(process, &namespace, &name);
+            let (shared, caller) = (&process.shared, &process.caller);
+            shared.tell(|it| it.pass_began(shared, caller, &namespace, &name));
         }
         Notice::Passed(who, Ok(next)) => trace.note(format!("pass {who}: again in {next:?}")),
         Notice::Passed(who, Err(Failed { error, retry_in })) => {

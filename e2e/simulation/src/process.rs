@@ -1,44 +1,35 @@
 //! One process of the operator, as the world sees it: it can die at each of its calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::Method;
-use serde_json::Value;
-
-use crate::invariants::{self, accounts, finalizers};
-use crate::kubernetes::{Key, Kind, Refusal};
+use crate::caller::Caller;
+use crate::kubernetes::{Call, Kind};
 use crate::shared::Shared;
-use crate::trace::lock;
 
 /// The process that a call is made by.
 #[derive(Debug, Clone)]
 pub struct Process {
     pub shared: Arc<Shared>,
-    /// Counts the processes of a run from 1.
-    pub number: u32,
-    dead: Arc<AtomicBool>,
+    pub caller: Caller,
 }
 
 impl Process {
     pub fn new(shared: Arc<Shared>, number: u32) -> Self {
         Self {
             shared,
-            number,
-            dead: Arc::default(),
+            caller: Caller::new(number),
         }
     }
 
     /// The end: none of its calls goes on from here.
     pub fn kill(&self) {
-        let now = self.shared.time.now();
-        lock(&self.shared.books).foreign.process_died(now);
-        self.dead.store(true, Ordering::Relaxed);
+        self.shared.tell(|it| it.process_died(&self.shared));
+        self.caller.die();
     }
 
     pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Relaxed)
+        self.caller.is_dead()
     }
 
     /// A dead process never sees what comes next.
@@ -54,7 +45,7 @@ impl Process {
         if self.shared.is_disturbing() && self.shared.chance(self.shared.crashes_per_mille) {
             self.shared
                 .trace
-                .note(format!("process {} dies {place}", self.number));
+                .note(format!("process {} dies {place}", self.caller.number));
             self.shared.count(format!(
                 "crash {}",
                 place.split(' ').take(2).collect::<Vec<_>>().join(" ")
@@ -101,7 +92,7 @@ impl Process {
         {
             return self.shown_of_old(kind, version);
         }
-        if self.number > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
+        if self.caller.number > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
             return self.shown_of_old(kind, newest.saturating_sub(self.shared.draw(1..=8)));
         }
         newest
@@ -110,8 +101,8 @@ impl Process {
     fn shown_of_old(&self, kind: Kind, version: u64) -> u64 {
         self.shared.count("stale list");
         if kind == Kind::Binding {
-            let list = (version, self.shared.time.now());
-            lock(&self.shared.books).old_list.insert(self.number, list);
+            let (shared, caller) = (&self.shared, &self.caller);
+            shared.tell(|it| it.old_list_shown(shared, caller, version));
         }
         version
     }
@@ -122,16 +113,10 @@ impl Process {
         self.stay_if_dead().await;
     }
 
-    pub fn wrote(
-        &self,
-        method: &Method,
-        key: &Key,
-        status: bool,
-        outcome: &Result<Value, Refusal>,
-    ) {
-        finalizers::written(self, method, key, outcome);
-        accounts::written(self, method, key, outcome);
-        invariants::kubernetes_call(self, method, key, status, outcome);
+    /// A call about an object was carried out, or refused.
+    pub fn called(&self, call: &Call<'_>) {
+        let (shared, caller) = (&self.shared, &self.caller);
+        shared.tell(|it| it.called(shared, caller, call));
     }
 
     pub fn told(&self, reason: &str, note: &str) {

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::costs::{self, Concerns};
-use crate::operator;
-use crate::oracle;
+use crate::costs::Costs;
+use crate::invariants::Books;
 use crate::process::Process;
 use crate::setup::World;
-use crate::shared::{Counts, Shared, Violation};
+use crate::shared::{Counts, Shared, Violation, Witness};
 use crate::time::Time;
-use crate::trace::lock;
-use crate::world;
+use crate::{operator, oracle, world};
 
 /// How long nothing is disturbed before the end is judged.
 const QUIET: Duration = Duration::from_secs(75 * 60);
@@ -41,7 +39,9 @@ async fn live(seed: u64) -> anyhow::Result<Outcome> {
     let world = World::draw(seed);
     let time = Time::begin();
     let azure = world.azure()?;
-    let shared = Shared::new(time, azure, &world);
+    let (books, costs) = (Books::default(), Costs::default());
+    let witnesses: Vec<Box<dyn Witness>> = vec![Box::new(books.clone()), Box::new(costs.clone())];
+    let shared = Shared::new(time, azure, &world, witnesses);
     for namespace in &world.namespaces {
         shared.cluster.create_namespace(namespace);
     }
@@ -62,7 +62,7 @@ async fn live(seed: u64) -> anyhow::Result<Outcome> {
     if operator.task.is_finished() {
         shared.violated("no-pass-panics", "the operator has ended by itself");
     }
-    oracle::judge(&shared, &world);
+    oracle::judge(&shared, &world, &books, &costs);
     sweeping.abort();
     operator.task.abort();
     Ok(Outcome {
@@ -94,10 +94,7 @@ impl Operator {
     fn start_as(number: u32, shared: &Arc<Shared>, world: &World) -> Self {
         let process = Process::new(Arc::clone(shared), number);
         shared.trace.note(format!("process {number} starts"));
-        lock(&shared.books).foreign.process_began(shared.time.now());
-        if number > 1 {
-            costs::fault(shared, Concerns::Everybody);
-        }
+        shared.tell(|it| it.process_began(shared, &process.caller));
         let task = tokio::spawn(operator::run(process.clone(), world.clone()));
         Self { process, task }
     }
@@ -115,6 +112,6 @@ impl Operator {
         self.process.kill();
         self.task.abort();
         shared.sleep(200..=20_000).await;
-        *self = Self::start_as(self.process.number + 1, shared, world);
+        *self = Self::start_as(self.process.caller.number + 1, shared, world);
     }
 }

@@ -15,41 +15,15 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use uuid::{Uuid, uuid};
 
-use crate::network::{AUTHORITY, RESOURCE_MANAGER};
+use crate::names::{AUTHORITY, CLIENT, GROUP, IdentityName, RESOURCE_MANAGER, SECRET, TENANT};
 
-pub const TENANT: Uuid = uuid!("11111111-1111-4111-8111-111111111111");
-/// Who the operator signs in as.
-pub const CLIENT: Uuid = uuid!("33333333-3333-4333-8333-333333333333");
-pub const SECRET: &str = "a-secret-of-the-simulation";
-/// The issuer of the cluster.
-pub const ISSUER: &str = "https://oidc.example/";
-/// The issuer of another cluster.
-pub const OTHER_ISSUER: &str = "https://elsewhere.example/";
+/// Passes at once.
+pub const CONCURRENCY: u16 = 8;
+
 const SUBSCRIPTIONS: [Uuid; 2] = [
     uuid!("22222222-2222-4222-8222-222222222221"),
     uuid!("22222222-2222-4222-8222-222222222222"),
 ];
-pub const GROUP: &str = "shop";
-
-/// A managed identity of the run, there or not.
-#[derive(Debug, Clone)]
-pub struct IdentityName {
-    pub subscription: Uuid,
-    pub name: String,
-}
-
-impl IdentityName {
-    pub fn id(&self) -> String {
-        format!(
-            "/subscriptions/{}/resourceGroups/{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{}",
-            self.subscription, self.name
-        )
-    }
-
-    pub fn scope_of_subscription(&self) -> String {
-        format!("/subscriptions/{}", self.subscription)
-    }
-}
 
 /// The settings of a run.
 #[derive(Debug, Clone)]

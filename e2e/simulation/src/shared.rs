@@ -1,23 +1,29 @@
-//! What all parts of a run share: time, chance, the two simulated services, and what was seen.
+//! What all parts of a run share: time, chance, the two simulated services, what was seen, and who watches.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_simulator::core::Azure;
+use azure_simulator::core::http::Request;
+use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::invariants::Books;
-use crate::kubernetes::Cluster;
+use crate::caller::Caller;
+use crate::disturbances::{Fate, Policy, Refused};
+use crate::kubernetes::{Call, Cluster, Key, Kind};
+use crate::names::our_name;
+use crate::requests::{Answered, Effect};
 use crate::setup::World;
 use crate::time::Time;
 use crate::trace::{Trace, lock};
-use crate::world::our_name;
 
 /// How often each thing has happened, by its name.
 pub type Counts = BTreeMap<String, u64>;
@@ -29,32 +35,88 @@ pub struct Violation {
     pub what: String,
 }
 
-/// What the next write to Azure meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// The connection is dropped, before or after the effect.
-    AnswerLost,
-    /// It is carried out later.
-    EffectLate,
-    /// 429 with a `Retry-After`.
-    Throttled,
-}
+/// Who watches a run, keeps books of what it needs to know, and says where an invariant is broken.
+///
+/// It is told in the moment in which something happens, and changes nothing of the run. Whoever tells may hold the lock of the
+/// Azure that is handed over, so that a witness looks at that one and locks none.
+pub trait Witness: Debug + Send + Sync {
+    /// A process of the operator begins.
+    fn process_began(&self, _: &Shared, _process: &Caller) {}
 
-/// What a policy of the cluster refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    Finalizers,
-    Statuses,
-    Accounts,
-}
+    /// The process dies.
+    fn process_died(&self, _: &Shared) {}
 
-/// A policy that is in force for a while.
-#[derive(Debug)]
-struct Policy {
-    namespace: String,
-    refused: Refused,
-    code: u16,
-    until: Instant,
+    /// A pass over a binding begins.
+    fn pass_began(&self, _: &Shared, _process: &Caller, _namespace: &str, _name: &str) {}
+
+    /// A process gets a list of bindings as they were at an older version.
+    fn old_list_shown(&self, _: &Shared, _process: &Caller, _version: u64) {}
+
+    /// A process opens a watch.
+    fn watch_opened(&self, _: &Shared, _process: &Caller, _kind: Kind) {}
+
+    /// A write to the API server begins that takes long.
+    fn slow_write_began(&self, _: &Shared, _process: &Caller, _namespace: &str) {}
+
+    /// It is over.
+    fn slow_write_ended(&self, _: &Shared, _process: &Caller) {}
+
+    /// A process has called the API server about an object.
+    fn called(&self, _: &Shared, _process: &Caller, _call: &Call<'_>) {}
+
+    /// A request to Azure is about to leave a process.
+    fn request_sent(&self, _: &Shared, _process: &Caller, _request: &Request) {}
+
+    /// It has arrived at Azure, under this number.
+    fn request_arrived(&self, _: &Shared, _process: &Caller, _id: u64, _request: &Request) {}
+
+    /// It has had its effect, or has been refused.
+    fn request_had_effect(&self, _: &Shared, _process: &Caller, _effect: &Effect<'_>) {}
+
+    /// It has ended at Azure.
+    fn request_ended(&self, _: &Shared, _request: &Request) {}
+
+    /// What the process got for it.
+    fn request_answered(&self, _: &Shared, _process: &Caller, _answered: &Answered<'_>) {}
+
+    /// Nothing is disturbed any more.
+    fn quiet_began(&self, _: &Shared) {}
+
+    /// Azure has been looked at, or changed, by somebody else.
+    fn azure_looked_at(&self, _: &Shared, _azure: &Azure) {}
+
+    /// Somebody else changes what the operator may do or has to count with, at this identity or at all of them.
+    fn azure_disturbed(&self, _: &Shared, _identity: Option<&str>) {}
+
+    /// Somebody else changes an identity or its credentials.
+    fn identity_touched(&self, _: &Shared, _identity: &str) {}
+
+    /// Somebody else removes a credential.
+    fn credential_removed(&self, _: &Shared, _identity: &str, _name: &str) {}
+
+    /// A client id means nothing from now on.
+    fn client_id_ended(&self, _: &Shared, _client_id: String) {}
+
+    /// An identity that a binding waits for has been there since then.
+    fn identity_came(&self, _: &Shared, _identity: &str, _since: Timestamp) {}
+
+    /// Somebody edits an account.
+    fn account_edited(&self, _: &Shared, _account: &Key) {}
+
+    /// The policy for accounts changes.
+    fn account_policy_changed(&self, _: &Shared) {}
+
+    /// The accounts of the binding with this UID are its own no more.
+    fn dependents_orphaned(&self, _: &Shared, _uid: String) {}
+
+    /// Somebody has put another status over that of a binding.
+    fn status_put(&self, _: &Arc<Shared>, _binding: &Key, _before: &Value, _status: &Value) {}
+
+    /// Somebody has changed the times in the status of a binding, and nothing else.
+    fn status_times_put(&self, _: &Shared, _binding: &Value) {}
+
+    /// Somebody has made a binding that comes with a status.
+    fn restored(&self, _: &Shared, _binding: &Value) {}
 }
 
 /// One run's world.
@@ -64,7 +126,8 @@ pub struct Shared {
     pub trace: Trace,
     pub cluster: Cluster,
     pub azure: Mutex<Azure>,
-    pub books: Mutex<Books>,
+    /// Who watches the run.
+    witnesses: Vec<Box<dyn Witness>>,
     /// The accounts that bindings can be for, by the lower-cased name of their credential.
     pub accounts: BTreeMap<String, (String, String)>,
     random: Mutex<StdRng>,
@@ -94,13 +157,18 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(time: Time, azure: Azure, world: &World) -> Arc<Self> {
+    pub fn new(
+        time: Time,
+        azure: Azure,
+        world: &World,
+        witnesses: Vec<Box<dyn Witness>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             time,
             trace: Trace::new(time),
             cluster: Cluster::new(time),
             azure: Mutex::new(azure),
-            books: Mutex::default(),
+            witnesses,
             accounts: accounts(world),
             random: Mutex::new(StdRng::seed_from_u64(world.seed)),
             counts: Mutex::default(),
@@ -121,6 +189,13 @@ impl Shared {
         })
     }
 
+    /// Tells every witness of something that happens now.
+    pub fn tell(&self, what: impl Fn(&dyn Witness)) {
+        for witness in &self.witnesses {
+            what(witness.as_ref());
+        }
+    }
+
     pub fn is_disturbing(&self) -> bool {
         self.disturbing.load(Ordering::Relaxed)
     }
@@ -129,8 +204,13 @@ impl Shared {
         self.disturbing.store(false, Ordering::Relaxed);
         lock(&self.policies).clear();
         *lock(&self.slow) = None;
-        let version = self.cluster.version();
-        lock(&self.books).costs.be_quiet(version);
+        self.tell(|witness| witness.quiet_began(self));
+    }
+
+    /// Kills the process of the operator.
+    pub fn crash(&self) {
+        self.trace.note("world: the process is killed");
+        self.crashed.notify_one();
     }
 
     /// Has the API server refuse such writes in a namespace, with this code, for so long.

@@ -7,7 +7,7 @@ use azure_simulator::control::api::{HoldState, When};
 use globset::{GlobBuilder, GlobMatcher};
 use tokio::sync::watch;
 
-use crate::environment::PATIENCE;
+use crate::wait::PATIENCE;
 
 /// Chooses calls.
 #[derive(Debug, Clone)]

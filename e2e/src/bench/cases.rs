@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::neighbour::Crowd;
-
 /// Credentials that one identity can have, and bindings that a case puts on one.
 pub(super) const CREDENTIALS_OF_AN_IDENTITY: usize = 20;
 
@@ -41,6 +39,30 @@ pub(super) enum Kind {
     Neighbour(Crowd),
     /// Whether the operator grows while subscriptions, namespaces and bindings come and go for so long.
     Churn(Duration),
+}
+
+/// Bindings that are in the way of others, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crowd {
+    /// All on one identity, which takes twenty of them.
+    OnFullIdentity(usize),
+    /// All with one ServiceAccount and one identity: they share a credential.
+    OnOneAccount(usize),
+    /// Each on an identity that does not exist.
+    OnMissingIdentities(usize),
+    /// Each write of the operator takes twenty seconds.
+    OfSlowWrites(usize),
+}
+
+impl Crowd {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::OnFullIdentity(count)
+            | Self::OnOneAccount(count)
+            | Self::OnMissingIdentities(count)
+            | Self::OfSlowWrites(count) => count,
+        }
+    }
 }
 
 impl Case {

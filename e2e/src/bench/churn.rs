@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::process;
+use super::process::{self, difference};
+use super::report::{Figures, Growth, seconds};
 use super::setup::{GROUP, Setup};
+use super::under_way::{Measured, Run};
 use crate::OperatorProcess;
 use crate::environment::PATIENCE;
 use crate::environment::rule::create;
@@ -33,22 +35,22 @@ const SAMPLED_EVERY: Duration = Duration::from_secs(60);
 const BINDINGS: usize = 3;
 
 /// What was seen.
-pub(super) struct Churned {
+struct Churned {
     /// How many rounds came to their end.
-    pub(super) rounds: usize,
+    rounds: usize,
     /// Resident memory (MiB), once a minute.
-    pub(super) rss_mib: Vec<f64>,
+    rss_mib: Vec<f64>,
 }
 
 impl Churned {
     /// How many bindings there were in all.
-    pub(super) fn bindings(&self) -> usize {
+    fn bindings(&self) -> usize {
         self.rounds * (BINDINGS + 1)
     }
 
     /// Memory that the operator holds more in the last quarter of the time than in the second one (medians). The first
     /// quarter is when it fills its buffers.
-    pub(super) fn growth_mib(&self) -> f64 {
+    fn growth_mib(&self) -> f64 {
         let quarter = self.rss_mib.len() / 4;
         let second = median(&self.rss_mib[quarter..2 * quarter]);
         let last = median(&self.rss_mib[self.rss_mib.len() - quarter..]);
@@ -56,11 +58,39 @@ impl Churned {
     }
 }
 
+impl Run<'_> {
+    /// Everything comes and goes for so long.
+    pub(super) async fn churn(
+        &self,
+        length: Duration,
+        operator: &OperatorProcess,
+    ) -> anyhow::Result<Measured> {
+        let (all, used) = (process::cpu_by_program()?, process::cpu(operator.pid())?);
+        let churned =
+            let_come_and_go(&self.setup, operator, length, |what| self.tell(what)).await?;
+        let figures = Figures {
+            name: self.case.name.clone(),
+            bindings: churned.bindings(),
+            identities: churned.rounds,
+            cpu_s: seconds(process::cpu(operator.pid())? - used),
+            peak_rss_mib: process::peak_memory(operator.pid())?,
+            seconds: Some(seconds(length)),
+            growth: Some(Growth {
+                growth_mib: churned.growth_mib(),
+                rss_mib: churned.rss_mib,
+            }),
+            ..Figures::default()
+        };
+        let cpu = difference(process::cpu_by_program()?, &all);
+        Ok(Measured { figures, cpu })
+    }
+}
+
 /// Lets subscriptions, namespaces and bindings come and go for so long.
 ///
 /// # Errors
 /// A round does not come to its end within a generous limit.
-pub(super) async fn churn(
+async fn let_come_and_go(
     setup: &Setup,
     operator: &OperatorProcess,
     length: Duration,

@@ -5,13 +5,17 @@ mod bound;
 mod cases;
 mod churn;
 mod counts;
+mod creation;
 mod large;
 mod neighbour;
 pub(crate) mod process;
 mod readiness;
 mod report;
+mod resyncs;
 mod run;
 mod setup;
+mod slot;
+mod under_way;
 
 use std::fs;
 use std::io::Write;

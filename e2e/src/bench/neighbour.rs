@@ -1,16 +1,24 @@
 //! What a crowd in other namespaces costs a newcomer that has nothing to do with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use azwib_crds::WorkloadIdentityBinding;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use tokio::time::sleep;
 
+use super::cases::Crowd;
+use super::process::{self, difference};
 use super::readiness::Seen;
+use super::report::{Beside, Figures, seconds};
 use super::setup::{AT_ONCE, GROUP, Setup};
+use super::under_way::{LIMIT_OF_A_BINDING, Measured, REST, Run};
+use crate::OperatorProcess;
+use crate::environment::PATIENCE;
 use crate::environment::rule::create;
 use crate::environment::slow_webhook::SlowWebhook;
 
@@ -20,31 +28,88 @@ const NAMESPACE: &str = "crowd";
 /// How long the writes of a crowd take whose admission webhook is slow.
 const SLOW_WRITE: Duration = Duration::from_secs(20);
 
-/// Bindings that are in the way of others, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Crowd {
-    /// All on one identity, which takes twenty of them.
-    OnFullIdentity(usize),
-    /// All with one ServiceAccount and one identity: they share a credential.
-    OnOneAccount(usize),
-    /// Each on an identity that does not exist.
-    OnMissingIdentities(usize),
-    /// Each write of the operator takes twenty seconds.
-    OfSlowWrites(usize),
+/// How long the operator is watched beside a crowd at rest.
+const BESIDE: Duration = Duration::from_secs(60);
+
+impl Run<'_> {
+    /// A newcomer while a crowd is being worked on, and another once that is at rest.
+    pub(super) async fn beside(
+        &self,
+        crowd: Crowd,
+        operator: &OperatorProcess,
+    ) -> anyhow::Result<Measured> {
+        self.tell(&format!("making a crowd of {}", crowd.len()));
+        let (all, start) = (process::cpu_by_program()?, Instant::now());
+        let used = process::cpu(operator.pid())?;
+        let _in_the_way = crowd.gather(&self.setup).await?;
+        let apply = start.elapsed();
+        self.tell("creating a newcomer beside it");
+        let first = self.newcomer(0).await?;
+        let limit = PATIENCE + LIMIT_OF_A_BINDING * 2 * u32::try_from(crowd.len())?;
+        let tell = |seen: &Seen| self.tell(&seen.told());
+        let settled = |seen: &Seen| crowd.is_settled(seen);
+        self.setup
+            .readiness
+            .until("the crowd to be at rest", limit, tell, settled)
+            .await?;
+        let settled = start.elapsed();
+        let cpu = difference(process::cpu_by_program()?, &all);
+        let used = process::cpu(operator.pid())? - used;
+        sleep(REST).await;
+        let (before, from) = (process::cpu(operator.pid())?, Instant::now());
+        self.tell(&format!("watching the operator for {BESIDE:?}"));
+        sleep(BESIDE).await;
+        let share = (process::cpu(operator.pid())? - before).div_duration_f64(from.elapsed());
+        let later = self.newcomer(1).await?;
+        let figures = Figures {
+            name: self.case.name.clone(),
+            bindings: crowd.len(),
+            identities: self.case.identities,
+            throttled: self.case.throttled,
+            apply_s: seconds(apply),
+            first_ready_s: seconds(first),
+            all_ready_s: seconds(first),
+            cpu_s: seconds(used),
+            peak_rss_mib: process::peak_memory(operator.pid())?,
+            beside: Some(Beside {
+                settled_s: seconds(settled),
+                cpu_percent: (share * 10_000.0).round() / 100.0,
+                later_ready_s: seconds(later),
+            }),
+            ..Figures::default()
+        };
+        Ok(Measured { figures, cpu })
+    }
+
+    /// Creates one of the case's bindings; gives how long it took to be Ready.
+    async fn newcomer(&self, number: usize) -> anyhow::Result<Duration> {
+        let binding = self.setup.bindings.get(number).context("no such binding")?;
+        let namespace = binding.namespace().unwrap_or_default();
+        let client = self.setup.environment.client().await?;
+        let bindings = Api::namespaced(client, &namespace);
+        let name = (namespace, binding.name_any());
+        let start = Instant::now();
+        bindings.create(&PostParams::default(), binding).await?;
+        let ready = |seen: &Seen| {
+            let mut all = seen.ready_since();
+            all.find(|(of, _)| **of == name).map(|(_, since)| since)
+        };
+        let limit = 10 * PATIENCE;
+        let told = |seen: &Seen| self.tell(&seen.told());
+        let seen = self
+            .setup
+            .readiness
+            .until("the newcomer to be Ready", limit, told, |seen| {
+                ready(seen).is_some()
+            })
+            .await?;
+        Ok(ready(&seen).context("it is Ready no more")? - start)
+    }
 }
 
 impl Crowd {
-    pub(super) fn len(self) -> usize {
-        match self {
-            Self::OnFullIdentity(count)
-            | Self::OnOneAccount(count)
-            | Self::OnMissingIdentities(count)
-            | Self::OfSlowWrites(count) => count,
-        }
-    }
-
     /// Whether the operator has said of all of them what is the case; it never does of those whose writes hang.
-    pub(super) fn is_settled(self, seen: &Seen) -> bool {
+    fn is_settled(self, seen: &Seen) -> bool {
         match self {
             Self::OnFullIdentity(count) => seen.not_for("CredentialLimitReached") + 20 >= count,
             Self::OnOneAccount(count) => seen.ready() > count,
@@ -54,7 +119,7 @@ impl Crowd {
     }
 
     /// Makes it. What is returned has to live as long as the crowd is in the way.
-    pub(super) async fn gather(self, setup: &Setup) -> anyhow::Result<Option<SlowWebhook>> {
+    async fn gather(self, setup: &Setup) -> anyhow::Result<Option<SlowWebhook>> {
         let client = setup.environment.client().await?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
         create(&namespaces, json!({ "metadata": { "name": NAMESPACE } })).await?;

@@ -41,6 +41,9 @@ impl Machine {
     }
 }
 
+/// Processor time by program.
+pub(super) type Cpu = BTreeMap<String, Duration>;
+
 /// The processor time that a process has used so far.
 ///
 /// # Errors
@@ -76,7 +79,7 @@ fn status(pid: u32, key: &str) -> anyhow::Result<f64> {
 ///
 /// # Errors
 /// /proc cannot be read.
-pub(super) fn cpu_by_program() -> anyhow::Result<BTreeMap<String, Duration>> {
+pub(super) fn cpu_by_program() -> anyhow::Result<Cpu> {
     let pids =
         fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // One that has ended meanwhile is none.
@@ -95,6 +98,18 @@ pub(super) fn cpu_by_program() -> anyhow::Result<BTreeMap<String, Duration>> {
         }
     }
     Ok(programs)
+}
+
+/// What each program has used since it had used so much.
+pub(super) fn difference(after: Cpu, before: &Cpu) -> Cpu {
+    let used = |name: &String| before.get(name).copied().unwrap_or_default();
+    after
+        .into_iter()
+        .map(|(name, cpu)| {
+            let cpu = cpu.saturating_sub(used(&name));
+            (name, cpu)
+        })
+        .collect()
 }
 
 /// The fields of /proc/<pid>/stat that are of use here.

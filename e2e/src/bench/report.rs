@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::counts::{Counts, Requests};
-use super::process::Machine;
-use super::run::Cpu;
+use super::process::{Cpu, Machine};
 
 /// All that `JSON=FILE` holds.
 #[derive(Debug, Serialize)]

@@ -10,8 +10,9 @@ use anyhow::Context;
 use uuid::Uuid;
 
 use super::{
-    ControlPlaneOptions, audit,
+    audit,
     kubeconfig::{Cluster, write_private},
+    options::ControlPlaneOptions,
 };
 use crate::{assets::ControlPlaneAssets, certificates::CertificateAuthority, supervisor::Command};
 

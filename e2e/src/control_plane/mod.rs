@@ -4,6 +4,7 @@
 mod audit;
 mod components;
 mod kubeconfig;
+mod options;
 mod port;
 
 use std::{
@@ -32,10 +33,10 @@ use uuid::Uuid;
 pub use self::audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub(crate) use self::audit::{AuditTail, permission};
 pub(crate) use self::kubeconfig::write_private;
+pub use self::options::ControlPlaneOptions;
 use self::{components::Layout, port::ReservedPort};
 use crate::{
     assets,
-    keys::ServiceAccountKeys,
     supervisor::{Command, Process, Supervisor},
     wait::until,
 };
@@ -45,42 +46,6 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Lifetime of the tokens that the harness asks for, in seconds: longer than any test.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
-
-/// What differs between control planes.
-#[derive(Debug, Clone)]
-pub struct ControlPlaneOptions {
-    /// The `iss` of ServiceAccount tokens: an https URL.
-    pub issuer: String,
-    /// Where the issuer publishes its keys: an https URL.
-    pub jwks_uri: String,
-    pub service_account_keys: ServiceAccountKeys,
-    /// CustomResourceDefinitions, a file, to be there before the controllers start: the garbage collector and the deletion
-    /// of namespaces learn of kinds that come later within half a minute only.
-    pub crds: Option<PathBuf>,
-}
-
-impl ControlPlaneOptions {
-    /// A cluster whose issuer is published at `issuer`, with its keys where Kubernetes has them.
-    pub fn with_issuer(issuer: &str, service_account_keys: ServiceAccountKeys) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            jwks_uri: format!("{}/openid/v1/jwks", issuer.trim_end_matches('/')),
-            service_account_keys,
-            crds: None,
-        }
-    }
-
-    /// A cluster whose issuer is published nowhere.
-    ///
-    /// # Errors
-    /// As for [`ServiceAccountKeys::generate`].
-    pub fn unpublished() -> anyhow::Result<Self> {
-        Ok(Self::with_issuer(
-            "https://issuer.invalid",
-            ServiceAccountKeys::generate()?,
-        ))
-    }
-}
 
 /// A running control plane. All of it is gone when this is dropped, or the process ends.
 #[derive(Debug)]

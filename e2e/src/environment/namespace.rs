@@ -2,13 +2,15 @@
 
 use azure_simulator::control::api::{Matcher, NewIdentity};
 use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Namespace as KubernetesNamespace, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
+use serde_json::json;
+use uuid::Uuid;
 
-use super::{Environment, PATIENCE};
-use crate::wait;
+use super::setup::Environment;
+use crate::wait::{self, PATIENCE};
 
 /// A namespace and its resource group.
 #[derive(Clone)]
@@ -38,15 +40,40 @@ impl ManagedIdentity {
     }
 }
 
-impl<'a> Namespace<'a> {
-    pub(super) fn new(environment: &'a Environment, client: Client, name: String) -> Self {
-        Self {
-            environment,
-            client,
-            name,
-        }
+impl Environment {
+    /// A namespace of a test's own, with a resource group of the same name in which the operator has its role.
+    ///
+    /// # Errors
+    /// One of them cannot be made.
+    pub async fn namespace(&self, purpose: &str) -> anyhow::Result<Namespace<'_>> {
+        let namespace = self.namespace_without_role(purpose).await?;
+        namespace.grant_operator().await?;
+        Ok(namespace)
     }
 
+    /// The same, without a role of the operator.
+    ///
+    /// # Errors
+    /// As for [`Self::namespace`].
+    pub async fn namespace_without_role(&self, purpose: &str) -> anyhow::Result<Namespace<'_>> {
+        let name = format!("{purpose}-{}", &Uuid::new_v4().simple().to_string()[..6]);
+        let client = self.client().await?;
+        let namespaces: Api<KubernetesNamespace> = Api::all(client.clone());
+        let namespace: KubernetesNamespace =
+            serde_json::from_value(json!({ "metadata": { "name": name } }))?;
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await?;
+        self.control().create_resource_group(&name).await?;
+        Ok(Namespace {
+            environment: self,
+            client,
+            name,
+        })
+    }
+}
+
+impl<'a> Namespace<'a> {
     pub fn name(&self) -> &str {
         &self.name
     }

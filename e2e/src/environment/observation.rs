@@ -12,8 +12,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::arm::ArmCredential;
-use super::{ManagedIdentity, Namespace, PATIENCE, condition};
-use crate::wait;
+use super::namespace::{ManagedIdentity, Namespace, condition};
+use crate::wait::{self, PATIENCE};
 
 impl Namespace<'_> {
     /// Changes the spec of a binding by a merge patch, and gives the binding as it was taken.

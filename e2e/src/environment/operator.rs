@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::{BOOTSTRAP_CREDENTIAL, Environment, trust_operator};
+use super::operator_identity::{BOOTSTRAP_CREDENTIAL, trust_operator};
+use super::setup::Environment;
 use crate::supervisor::Exit;
 use crate::{OperatorAccess, OperatorOptions, OperatorProcess};
 

@@ -7,10 +7,9 @@ use azure_simulator::control::ControlClient;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::PATIENCE;
 use super::arm::{Arm, Owner};
 use crate::supervisor::{Command, Process, Supervisor, sibling_binary};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// A running simulator.
 #[derive(Debug)]

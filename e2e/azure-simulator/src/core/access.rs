@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::locks::{Lock, LockLevel, PolicyDenial};
-use super::phases::after;
-use super::rbac::{DenyAssignment, Role, RoleAssignment, RoleGrant};
+use super::rbac::{DenyAssignment, Role, RoleAssignment};
+use super::time::after;
 use super::{Azure, FixtureError};
 
 impl Azure {
@@ -34,36 +34,19 @@ impl Azure {
             role,
             principal_id: self.state.object_id(principal),
         };
-        self.state.role_grants.push(RoleGrant {
-            assignment,
-            from,
-            until: None,
-        });
+        self.state.role_grants.add(assignment, from);
         id
     }
 
     /// Takes a role assignment away, which counts at once; whether it was there.
     pub fn delete_role_assignment(&mut self, id: Uuid) -> bool {
-        self.revoke(id, Timestamp::MIN)
+        self.state.role_grants.revoke(id, Timestamp::MIN)
     }
 
     /// The same, and it counts after `rolePropagationSeconds`.
     pub fn delete_role_assignment_at(&mut self, id: Uuid, now: Timestamp) -> bool {
         let until = self.role_change_counts(now);
-        self.revoke(id, until)
-    }
-
-    fn revoke(&mut self, id: Uuid, until: Timestamp) -> bool {
-        let grant = self
-            .state
-            .role_grants
-            .iter_mut()
-            .find(|grant| grant.assignment.id == id && grant.until.is_none());
-        let was_there = grant.is_some();
-        if let Some(grant) = grant {
-            grant.until = Some(until);
-        }
-        was_there
+        self.state.role_grants.revoke(id, until)
     }
 
     fn role_change_counts(&self, now: Timestamp) -> Timestamp {
@@ -74,7 +57,7 @@ impl Azure {
     /// Takes these actions on a scope and below from everybody. Returns the deny assignment's id.
     pub fn assign_denial(&mut self, scope: &str, actions: &[&str]) -> Uuid {
         let id = self.random.guid();
-        self.state.deny_assignments.push(DenyAssignment {
+        self.state.deny_assignments.add(DenyAssignment {
             id,
             scope: scope.to_owned(),
             actions: actions.iter().map(ToString::to_string).collect(),
@@ -84,15 +67,13 @@ impl Azure {
 
     /// Takes a deny assignment away; whether it was there.
     pub fn delete_denial(&mut self, id: Uuid) -> bool {
-        let before = self.state.deny_assignments.len();
-        self.state.deny_assignments.retain(|denial| denial.id != id);
-        self.state.deny_assignments.len() < before
+        self.state.deny_assignments.remove(id)
     }
 
     /// Puts a lock on a scope. Returns its id.
     pub fn lock(&mut self, scope: &str, level: LockLevel) -> Uuid {
         let id = self.random.guid();
-        self.state.locks.push(Lock {
+        self.state.locks.add(Lock {
             id,
             scope: scope.to_owned(),
             level,
@@ -102,15 +83,13 @@ impl Azure {
 
     /// Takes a lock away; whether it was there.
     pub fn unlock(&mut self, id: Uuid) -> bool {
-        let before = self.state.locks.len();
-        self.state.locks.retain(|lock| lock.id != id);
-        self.state.locks.len() < before
+        self.state.locks.remove(id)
     }
 
     /// Denies writes of credentials on a scope and below. Returns the id of the policy's assignment.
     pub fn deny_by_policy(&mut self, scope: &str) -> Uuid {
         let id = self.random.guid();
-        self.state.policy_denials.push(PolicyDenial {
+        self.state.policy_denials.add(PolicyDenial {
             id,
             scope: scope.to_owned(),
         });
@@ -119,9 +98,7 @@ impl Azure {
 
     /// Takes such a policy away; whether it was there.
     pub fn allow_by_policy(&mut self, id: Uuid) -> bool {
-        let before = self.state.policy_denials.len();
-        self.state.policy_denials.retain(|denial| denial.id != id);
-        self.state.policy_denials.len() < before
+        self.state.policy_denials.remove(id)
     }
 
     /// A token of a client for Resource Manager, past the token endpoint.

@@ -41,33 +41,28 @@ impl Azure {
     /// deny assignment forbids it.
     pub fn is_permitted(&self, principal: Uuid, action: &str, scope: &str, now: Timestamp) -> bool {
         let object_id = self.state.object_id(principal);
-        self.state.is_allowed(object_id, action, scope, now)
-            && self.state.denial_of(action, scope).is_none()
+        self.state.role_grants.allow(object_id, action, scope, now)
+            && self.state.deny_assignments.against(action, scope).is_none()
     }
 
     /// All role assignments that were not taken away.
     pub fn role_assignments(&self) -> Vec<RoleAssignment> {
-        self.state
-            .role_grants
-            .iter()
-            .filter(|grant| grant.until.is_none())
-            .map(|grant| grant.assignment.clone())
-            .collect()
+        self.state.role_grants.assignments().cloned().collect()
     }
 
     /// All deny assignments.
     pub fn deny_assignments(&self) -> &[DenyAssignment] {
-        &self.state.deny_assignments
+        self.state.deny_assignments.as_slice()
     }
 
     /// All locks.
     pub fn locks(&self) -> &[Lock] {
-        &self.state.locks
+        self.state.locks.as_slice()
     }
 
     /// All policies that deny credentials.
     pub fn policy_denials(&self) -> &[PolicyDenial] {
-        &self.state.policy_denials
+        self.state.policy_denials.as_slice()
     }
 
     /// The request log, in order of arrival.

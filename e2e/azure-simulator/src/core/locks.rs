@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::rbac::covers;
-use super::state::State;
 
 /// What a lock forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +37,31 @@ pub struct PolicyDenial {
     pub scope: String,
 }
 
-impl State {
+/// All locks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Locks(Vec<Lock>);
+
+impl Locks {
+    /// Puts one on a scope.
+    pub(crate) fn add(&mut self, lock: Lock) {
+        self.0.push(lock);
+    }
+
+    /// Takes one away; whether it was there.
+    pub(crate) fn remove(&mut self, id: Uuid) -> bool {
+        let before = self.0.len();
+        self.0.retain(|lock| lock.id != id);
+        self.0.len() < before
+    }
+
+    /// Them, in the order in which they were put.
+    pub(crate) fn as_slice(&self) -> &[Lock] {
+        &self.0
+    }
+
     /// The lock that forbids a request. What takes others along cannot be deleted while one of them is locked.
-    pub(crate) fn lock_against(&self, method: &Method, scope: &str) -> Option<&Lock> {
-        self.locks.iter().find(|lock| match *method {
+    pub(crate) fn against(&self, method: &Method, scope: &str) -> Option<&Lock> {
+        self.0.iter().find(|lock| match *method {
             Method::DELETE => covers(&lock.scope, scope) || covers(scope, &lock.scope),
             Method::PUT | Method::PATCH => {
                 lock.level == LockLevel::ReadOnly && covers(&lock.scope, scope)
@@ -49,12 +69,33 @@ impl State {
             _ => false,
         })
     }
+}
+
+/// All policies that deny credentials.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PolicyDenials(Vec<PolicyDenial>);
+
+impl PolicyDenials {
+    /// Assigns one to a scope.
+    pub(crate) fn add(&mut self, denial: PolicyDenial) {
+        self.0.push(denial);
+    }
+
+    /// Takes one away; whether it was there.
+    pub(crate) fn remove(&mut self, id: Uuid) -> bool {
+        let before = self.0.len();
+        self.0.retain(|denial| denial.id != id);
+        self.0.len() < before
+    }
+
+    /// Them, in the order in which they were assigned.
+    pub(crate) fn as_slice(&self) -> &[PolicyDenial] {
+        &self.0
+    }
 
     /// The policy that denies credentials on a scope.
-    pub(crate) fn policy_against(&self, scope: &str) -> Option<&PolicyDenial> {
-        self.policy_denials
-            .iter()
-            .find(|denial| covers(&denial.scope, scope))
+    pub(crate) fn against(&self, scope: &str) -> Option<&PolicyDenial> {
+        self.0.iter().find(|denial| covers(&denial.scope, scope))
     }
 }
 
@@ -87,10 +128,7 @@ mod tests {
                 scope: scope.into(),
                 level,
             };
-            let state = State {
-                locks: vec![lock],
-                ..State::default()
-            };
+            let locks = Locks(vec![lock]);
             let credential = format!("{identity}/federatedIdentityCredentials/shop");
             for (method, expected) in [
                 (Method::DELETE, deletes),
@@ -98,7 +136,7 @@ mod tests {
                 (Method::PATCH, writes),
                 (Method::GET, false),
             ] {
-                let locked = state.lock_against(&method, &credential).is_some();
+                let locked = locks.against(&method, &credential).is_some();
                 assert_eq!(locked, expected, "{scope} {level:?} {method}");
             }
         }

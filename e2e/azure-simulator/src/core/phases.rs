@@ -1,94 +1,16 @@
 //! A request's phases: it arrives, takes effect, and its answer goes out.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::arm::Arrival;
 use super::arm::error::{ArmError, ArmResult};
 use super::http::{Answer, Request, Response, Service};
 use super::interference::{Facts, FaultAction, Obstacles, When};
+use super::operation::{Admitted, LateEffect, Operation, Outcome};
 use super::request_log::{RequestRecord, SecretKind};
 use super::throttle::Remaining;
-use super::{Azure, IssuerDocuments, arm, entra};
-
-/// A request that was let in, or refused: the refusal is part of it and handed out in its time.
-#[derive(Debug, Clone)]
-enum Admitted {
-    ResourceManager(ArmResult<arm::Admitted>),
-    Entra(entra::AdmittedResult),
-    Issuer,
-}
-
-/// A request between its phases.
-#[derive(Debug, Clone)]
-pub struct Operation {
-    id: u64,
-    request: Request,
-    started: Timestamp,
-    admitted: Admitted,
-    /// What Resource Manager's counters say to it.
-    remaining: Option<Remaining>,
-    obstacles: Obstacles,
-    issuer_to_fetch: Option<String>,
-    documents: Option<Result<IssuerDocuments, String>>,
-}
-
-impl Operation {
-    /// Whether it was let in: one that was refused changes nothing, whatever becomes of it.
-    fn is_let_in(&self) -> bool {
-        match &self.admitted {
-            Admitted::ResourceManager(admitted) => admitted.is_ok(),
-            Admitted::Entra(admitted) => admitted.is_ok(),
-            Admitted::Issuer => true,
-        }
-    }
-
-    /// Its number in the request log.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// What is in its way.
-    pub fn obstacles(&self) -> &Obstacles {
-        &self.obstacles
-    }
-
-    /// When it is to take effect: half of its latency after its arrival.
-    pub fn effect_at(&self) -> Timestamp {
-        after(self.started, self.obstacles.latency_milliseconds / 2)
-    }
-
-    /// The issuer whose documents the decision needs; give them to [`Operation::provide_issuer_documents`].
-    pub fn issuer_to_fetch(&self) -> Option<&str> {
-        self.issuer_to_fetch.as_deref()
-    }
-
-    /// The documents of the issuer, or why they could not be fetched.
-    pub fn provide_issuer_documents(&mut self, documents: Result<IssuerDocuments, String>) {
-        self.documents = Some(documents);
-    }
-}
-
-/// How a request ends, and when.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What the caller gets.
-    pub answer: Answer,
-    /// When it gets it: the other half of the latency after the effect.
-    pub at: Timestamp,
-}
-
-/// A write whose caller has lost it, and which takes effect all the same.
-#[derive(Debug)]
-pub(super) struct LateEffect {
-    due: Timestamp,
-    operation: Operation,
-}
-
-/// A moment so many milliseconds later.
-pub(crate) fn after(moment: Timestamp, milliseconds: u64) -> Timestamp {
-    let wait = SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
-    moment.saturating_add(wait).unwrap_or(Timestamp::MAX)
-}
+use super::time::after;
+use super::{Azure, arm, entra};
 
 impl Azure {
     /// First phase: a request arrives.

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::arm::ids::fold;
-use super::state::State;
 
 /// A role: built in, or a list of actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,11 +125,11 @@ pub struct DenyAssignment {
 
 /// A role assignment and the time in which it counts.
 #[derive(Debug, Clone)]
-pub(crate) struct RoleGrant {
-    pub(crate) assignment: RoleAssignment,
-    pub(crate) from: Timestamp,
+struct RoleGrant {
+    assignment: RoleAssignment,
+    from: Timestamp,
     /// Set once it was taken away.
-    pub(crate) until: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 impl RoleGrant {
@@ -151,24 +150,46 @@ fn normalized(scope: &str) -> String {
     fold(scope.trim_end_matches('/'))
 }
 
-impl State {
-    /// The deny assignment that takes an action on a scope from everybody.
-    pub(crate) fn denial_of(&self, action: &str, scope: &str) -> Option<&DenyAssignment> {
-        self.deny_assignments.iter().find(|denial| {
-            let mut actions = denial.actions.iter();
-            covers(&denial.scope, scope) && actions.any(|it| action_matches(it, action))
-        })
+/// All role assignments, those that were taken away included.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RoleGrants(Vec<RoleGrant>);
+
+impl RoleGrants {
+    /// Adds one that counts from a moment on.
+    pub(crate) fn add(&mut self, assignment: RoleAssignment, from: Timestamp) {
+        self.0.push(RoleGrant {
+            assignment,
+            from,
+            until: None,
+        });
+    }
+
+    /// Takes one away, which counts from a moment on; whether it was there.
+    pub(crate) fn revoke(&mut self, id: Uuid, until: Timestamp) -> bool {
+        let mut grants = self.0.iter_mut();
+        let grant = grants.find(|grant| grant.assignment.id == id && grant.until.is_none());
+        let was_there = grant.is_some();
+        if let Some(grant) = grant {
+            grant.until = Some(until);
+        }
+        was_there
+    }
+
+    /// Those that were not taken away.
+    pub(crate) fn assignments(&self) -> impl Iterator<Item = &RoleAssignment> {
+        let grants = self.0.iter().filter(|grant| grant.until.is_none());
+        grants.map(|grant| &grant.assignment)
     }
 
     /// Whether a principal has a role that allows an action on a scope.
-    pub(crate) fn is_allowed(
+    pub(crate) fn allow(
         &self,
         principal_id: Uuid,
         action: &str,
         scope: &str,
         now: Timestamp,
     ) -> bool {
-        self.role_grants.iter().any(|grant| {
+        self.0.iter().any(|grant| {
             let assignment = &grant.assignment;
             assignment.principal_id == principal_id
                 && grant.counts(now)
@@ -178,17 +199,48 @@ impl State {
     }
 
     /// Whether a principal has any role on a subscription or below it; such subscriptions are listed for it.
-    pub(crate) fn sees_subscription(
+    pub(crate) fn show_subscription(
         &self,
         principal_id: Uuid,
         subscription: Uuid,
         now: Timestamp,
     ) -> bool {
         let root = format!("/subscriptions/{subscription}");
-        self.role_grants.iter().any(|grant| {
+        self.0.iter().any(|grant| {
             grant.assignment.principal_id == principal_id
                 && grant.counts(now)
                 && covers(&root, &grant.assignment.scope)
+        })
+    }
+}
+
+/// All deny assignments.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DenyAssignments(Vec<DenyAssignment>);
+
+impl DenyAssignments {
+    /// Adds one.
+    pub(crate) fn add(&mut self, denial: DenyAssignment) {
+        self.0.push(denial);
+    }
+
+    /// Takes one away; whether it was there.
+    pub(crate) fn remove(&mut self, id: Uuid) -> bool {
+        let before = self.0.len();
+        self.0.retain(|denial| denial.id != id);
+        self.0.len() < before
+    }
+
+    /// Them, in the order in which they were made.
+    pub(crate) fn as_slice(&self) -> &[DenyAssignment] {
+        &self.0
+    }
+
+    /// The one that takes an action on a scope from everybody.
+    pub(crate) fn against(&self, action: &str, scope: &str) -> Option<&DenyAssignment> {
+        self.0.iter().find(|denial| {
+            let mut actions = denial.actions.iter();
+            covers(&denial.scope, scope) && actions.any(|it| action_matches(it, action))
         })
     }
 }

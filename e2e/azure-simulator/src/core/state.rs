@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::locks::{Lock, PolicyDenial};
-use super::rbac::{DenyAssignment, RoleGrant};
+use super::locks::{Locks, PolicyDenials};
+use super::rbac::{DenyAssignments, RoleGrants};
 
 /// Tags of a resource.
 pub type Tags = BTreeMap<String, String>;
@@ -130,10 +130,10 @@ pub(crate) struct CredentialView {
 pub(crate) struct State {
     pub(crate) subscriptions: BTreeMap<Uuid, Subscription>,
     pub(crate) applications: BTreeMap<Uuid, ApplicationPrincipal>,
-    pub(crate) role_grants: Vec<RoleGrant>,
-    pub(crate) deny_assignments: Vec<DenyAssignment>,
-    pub(crate) locks: Vec<Lock>,
-    pub(crate) policy_denials: Vec<PolicyDenial>,
+    pub(crate) role_grants: RoleGrants,
+    pub(crate) deny_assignments: DenyAssignments,
+    pub(crate) locks: Locks,
+    pub(crate) policy_denials: PolicyDenials,
     /// By path below the issuer's host, without slashes at the ends.
     pub(crate) issuers: BTreeMap<String, RegisteredIssuer>,
     /// By client id, oldest first.

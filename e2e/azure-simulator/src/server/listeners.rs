@@ -10,9 +10,34 @@ use tokio::task::JoinSet;
 
 use super::pipeline::Shared;
 use super::state_dir::StateDir;
-use super::{Addresses, control, https};
+use super::{control, https};
 use crate::core::Endpoints;
 use crate::core::http::Service;
+
+/// Where the listeners are; port 0 is a free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Resource Manager.
+    pub arm: SocketAddr,
+    /// Entra.
+    pub entra: SocketAddr,
+    /// The issuer.
+    pub issuer: SocketAddr,
+    /// The control API: a loopback address, for it is not protected.
+    pub control: SocketAddr,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            arm: free,
+            entra: free,
+            issuer: free,
+            control: free,
+        }
+    }
+}
 
 /// Bound listeners.
 #[derive(Debug)]

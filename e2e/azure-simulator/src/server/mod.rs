@@ -8,7 +8,6 @@ mod listeners;
 mod pipeline;
 mod state_dir;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::task::JoinSet;
 use uuid::{Uuid, uuid};
 
 use self::issuer_documents::IssuerDocumentsClient;
+pub use self::listeners::Addresses;
 use self::listeners::Listeners;
 use self::pipeline::Shared;
 use self::state_dir::StateDir;
@@ -26,31 +26,6 @@ use crate::core::interference::{Latency, Matcher};
 use crate::core::state::ServicePrincipal;
 use crate::core::tunables::Tunables;
 use crate::core::{Azure, Endpoints, Settings};
-
-/// Where the listeners are; port 0 is a free one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addresses {
-    /// Resource Manager.
-    pub arm: SocketAddr,
-    /// Entra.
-    pub entra: SocketAddr,
-    /// The issuer.
-    pub issuer: SocketAddr,
-    /// The control API: a loopback address, for it is not protected.
-    pub control: SocketAddr,
-}
-
-impl Default for Addresses {
-    fn default() -> Self {
-        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            arm: free,
-            entra: free,
-            issuer: free,
-            control: free,
-        }
-    }
-}
 
 /// What a simulator starts with.
 #[derive(Debug, Clone)]

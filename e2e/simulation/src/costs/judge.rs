@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lives::{Departure, Life, Period, Step, departures, lives};
-use super::{COSTS, Concerns, Entry, What};
-use crate::network::short;
+use super::lives::{Departure, Life, Period, Stage, departures, lives};
+use super::log::{Concerns, Costs, Entry, What};
+use crate::names::{our_name, short};
 use crate::shared::Shared;
-use crate::trace::lock;
-use crate::world::our_name;
+
+/// A binding costs no more than it must.
+pub const COSTS: &str = "requests-within-their-number";
 
 /// Statuses for a binding that comes or changes.
 const STATUSES: u64 = 3;
@@ -25,28 +26,29 @@ struct Judged<'a> {
     waited: &'a BTreeSet<String>,
 }
 
-/// Judges a whole run.
-pub fn judge(shared: &Shared) {
-    let (lives, departures) = (lives(shared), departures(shared));
-    let books = lock(&shared.books);
-    let began = books.costs.quiet_since.unwrap_or(u64::MAX);
-    let log = &books.costs.log;
-    for quiet in [false, true] {
-        let judged = Judged {
-            shared,
-            period: Period { quiet, began },
-            log: log.iter().filter(|it| it.quiet == quiet).collect(),
-            lives: &lives,
-            departures: &departures,
-            waited: &books.waited,
-        };
-        for life in &lives {
-            judged.statuses(life);
+impl Costs {
+    /// Judges a whole run.
+    pub fn judge(&self, shared: &Shared) {
+        let log = self.log();
+        let (lives, departures) = (lives(shared, &log.put), departures(shared));
+        let began = log.quiet_since.unwrap_or(u64::MAX);
+        for quiet in [false, true] {
+            let judged = Judged {
+                shared,
+                period: Period { quiet, began },
+                log: log.entries.iter().filter(|it| it.quiet == quiet).collect(),
+                lives: &lives,
+                departures: &departures,
+                waited: &log.waited,
+            };
+            for life in &lives {
+                judged.statuses(life);
+            }
+            judged.requests();
         }
-        judged.requests();
-    }
-    if shared.calm {
-        calm(shared, &lives, log, &books.waited);
+        if shared.calm {
+            calm(shared, &lives, &log.entries, &log.waited);
+        }
     }
 }
 
@@ -62,11 +64,11 @@ impl Judged<'_> {
         let own = |step| life.steps_in(&self.period).filter(|it| *it == step).count() as u64;
         // What was begun before is carried on in the quiet time, and the last thing that happened takes effect in it.
         let quiet = u64::from(self.period.quiet);
-        let claims = own(Step::Comes) + own(Step::Changes) + changes + quiet;
+        let claims = own(Stage::Comes) + own(Stage::Changes) + changes + quiet;
         let neighbours = self.steps_of_neighbours(life) + self.departures_around(life);
         let waited = u64::from(self.waited.contains(&format!("{namespace}/{name}")));
         let happened = faults + neighbours + waited + quiet;
-        let most = STATUSES * claims + own(Step::Leaves) + OF_FAULT * happened;
+        let most = STATUSES * claims + own(Stage::Leaves) + OF_FAULT * happened;
         if spent > most {
             self.shared.violated(
                 COSTS,
@@ -149,9 +151,9 @@ impl Judged<'_> {
         let own: u64 = owners()
             .flat_map(|life| life.steps_in(&self.period))
             .map(|step| match step {
-                Step::Comes | Step::Changes => 1,
-                Step::Leaves => 2,
-                Step::IsGone => 0,
+                Stage::Comes | Stage::Changes => 1,
+                Stage::Leaves => 2,
+                Stage::IsGone => 0,
             })
             .sum();
         let carried_on = if self.period.quiet { 3 + OF_FAULT } else { 0 };

@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use crate::kubernetes::Kind;
 use crate::shared::Shared;
-use crate::trace::lock;
 
 /// What happened to a binding by its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Stage {
     Comes,
     Changes,
     Leaves,
@@ -26,7 +25,7 @@ pub(super) struct Life {
     pub(super) account: String,
     pub(super) identity: String,
     pub(super) began: u64,
-    pub(super) steps: Vec<(u64, Step)>,
+    pub(super) steps: Vec<(u64, Stage)>,
 }
 
 impl Life {
@@ -40,7 +39,7 @@ impl Life {
             account: text(&spec["serviceAccount"]["name"]),
             identity: text(&spec["identity"]["resourceId"]).to_ascii_lowercase(),
             began: version,
-            steps: vec![(version, Step::Comes)],
+            steps: vec![(version, Stage::Comes)],
         }
     }
 
@@ -48,7 +47,7 @@ impl Life {
         self.namespace == other.namespace && self.account == other.account
     }
 
-    pub(super) fn steps_in(&self, period: &Period) -> impl Iterator<Item = Step> {
+    pub(super) fn steps_in(&self, period: &Period) -> impl Iterator<Item = Stage> {
         let steps = self.steps.iter();
         steps
             .filter(|(version, _)| period.has(*version))
@@ -68,8 +67,8 @@ impl Period {
     }
 }
 
-/// Every binding that there was.
-pub(super) fn lives(shared: &Shared) -> Vec<Life> {
+/// Every binding that there was; `put` are the statuses that somebody else has written, by UID and version.
+pub(super) fn lives(shared: &Shared, put: &[(String, u64)]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut before: BTreeMap<String, Value> = BTreeMap::new();
     for change in shared.cluster.changes(Kind::Binding, 0).0 {
@@ -82,19 +81,19 @@ pub(super) fn lives(shared: &Shared) -> Vec<Life> {
         };
         let leaves = |metadata: &Value| metadata["deletionTimestamp"].is_string();
         let step = if change.type_ == "DELETED" {
-            Step::IsGone
+            Stage::IsGone
         } else if leaves(metadata) != leaves(&last) {
-            Step::Leaves
+            Stage::Leaves
         } else if metadata["generation"] != last["generation"] {
-            Step::Changes
+            Stage::Changes
         } else {
             continue;
         };
         life.steps.push((change.version, step));
     }
-    for (uid, version) in &lock(&shared.books).costs.put {
+    for (uid, version) in put {
         if let Some(life) = lives.iter_mut().find(|it| it.uid == *uid) {
-            life.steps.push((*version, Step::Changes));
+            life.steps.push((*version, Stage::Changes));
         }
     }
     lives

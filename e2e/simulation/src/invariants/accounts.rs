@@ -1,14 +1,11 @@
 //! What the operator writes to accounts.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use jiff::SignedDuration;
 
-use crate::kubernetes::{Key, Kind, Refusal};
-use crate::process::Process;
-use crate::trace::lock;
+use super::books::Judge;
+use crate::caller::Caller;
+use crate::kubernetes::{Call, Kind};
 
 /// What others change about an account or in a status again and again is put back a few times a minute, and no more.
 pub const FIGHTS_SLOW_DOWN: &str = "fights-slow-down";
@@ -18,32 +15,25 @@ pub const ORPHANS_STAY: &str = "orphans-stay-orphans";
 /// Five that go at once, one each quarter of a minute after that, and what two processes know of each other: nothing.
 const REPAIRS_A_MINUTE: usize = 12;
 
-/// What is remembered of an account that a process writes.
-#[derive(Debug, Default)]
-pub struct Written {
-    /// What it was given, but for what others own of it.
-    given: Value,
-    version: String,
-    /// When it was given the same once more.
-    repairs: VecDeque<Timestamp>,
-}
-
-/// By process, namespace and name.
-pub type Accounts = BTreeMap<(u32, String, String), Written>;
-
 /// A process has written to the API server.
-pub fn written(process: &Process, method: &Method, key: &Key, outcome: &Result<Value, Refusal>) {
+pub(super) fn written(judge: Judge<'_>, process: &Caller, call: &Call<'_>) {
+    let Call {
+        method,
+        key,
+        outcome,
+        ..
+    } = *call;
     let Ok(object) = outcome else {
         return;
     };
     if *method != Method::PATCH || key.kind != Kind::Account {
         return;
     }
-    let shared = &process.shared;
+    let shared = judge.shared;
     let metadata = &object["metadata"];
     let now = shared.time.now();
     let whose = format!("{}/{}", key.namespace, key.name);
-    let mut books = lock(&shared.books);
+    let mut books = judge.books();
     let references = metadata["ownerReferences"].as_array().into_iter().flatten();
     let orphaned = references
         .filter_map(|reference| reference["uid"].as_str())

@@ -3,16 +3,21 @@
 //! A new process may begin with a list that shows a binding going which is gone, while another bears its name by now.
 
 use http::Method;
-use serde_json::Value;
 
-use crate::kubernetes::{Key, Kind, Refusal};
-use crate::process::Process;
+use super::books::Judge;
+use crate::kubernetes::{Call, Kind};
 
 /// A binding that is not being deleted does not lose its finalizer.
 pub const FINALIZER_STAYS: &str = "finalizer-stays";
 
 /// A process has written to the API server.
-pub fn written(process: &Process, method: &Method, key: &Key, outcome: &Result<Value, Refusal>) {
+pub(super) fn written(judge: Judge<'_>, call: &Call<'_>) {
+    let Call {
+        method,
+        key,
+        outcome,
+        ..
+    } = *call;
     let Ok(object) = outcome else {
         return;
     };
@@ -22,6 +27,6 @@ pub fn written(process: &Process, method: &Method, key: &Key, outcome: &Result<V
     let metadata = &object["metadata"];
     if metadata["finalizers"].is_null() && metadata["deletionTimestamp"].is_null() {
         let what = format!("{}/{} has lost its finalizer", key.namespace, key.name);
-        process.shared.violated(FINALIZER_STAYS, what);
+        judge.shared.violated(FINALIZER_STAYS, what);
     }
 }

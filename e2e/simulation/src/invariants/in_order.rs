@@ -2,11 +2,11 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 
+use super::books::Judge;
 use super::slots::OUTDATED;
 use crate::bindings::{age, condition, is_for};
-use crate::process::Process;
+use crate::caller::Caller;
 use crate::shared::Shared;
-use crate::trace::lock;
 
 /// Who has waited longest for a slot gets it.
 pub const IN_ORDER: &str = "served-in-order";
@@ -19,14 +19,15 @@ const CATCHES_UP: i64 = 30;
 
 /// Whether somebody older waits for a slot of this identity while a younger binding has got one.
 pub(super) fn overtaken(
-    process: &Process,
+    judge: Judge<'_>,
+    process: &Caller,
     identity: &str,
     name: &str,
     free: usize,
     served: &[WorkloadIdentityBinding],
 ) {
-    let shared = &process.shared;
-    if stood_when_decided(shared, identity, name) {
+    let shared = judge.shared;
+    if stood_when_decided(judge, identity, name) {
         return;
     }
     // One that is being deleted may have sent it: of several for the same account the oldest does.
@@ -36,7 +37,7 @@ pub(super) fn overtaken(
     // Who had a credential before comes first.
     let uid = first.metadata.uid.as_deref().unwrap_or_default();
     let is_repair = {
-        let books = lock(&shared.books);
+        let books = judge.books();
         books.holders.contains(uid) || books.repaired.contains(uid)
     };
     if is_repair {
@@ -46,8 +47,8 @@ pub(super) fn overtaken(
     let now = shared.time.now();
     for waiter in shared.cluster.bindings() {
         let uid = waiter.metadata.uid.as_deref().unwrap_or_default();
-        let since = lock(&shared.books).limit_since.get(uid).copied();
-        let since = since.filter(|(_, version)| is_shown(process, *version));
+        let since = judge.books().limit_since.get(uid).copied();
+        let since = since.filter(|(_, version)| is_shown(judge, process, *version));
         let waits = condition(&waiter, "CredentialReady").is_some_and(|condition| {
             condition.reason == "CredentialLimitReached"
                 && condition.observed_generation == waiter.metadata.generation
@@ -73,17 +74,18 @@ pub(super) fn overtaken(
 
 /// Whether one of this name may have been in the listing that was decided on, with other content, and was removed by somebody
 /// else since: an update needs no slot, and that it makes a credential anew nobody can know.
-fn stood_when_decided(shared: &Shared, identity: &str, name: &str) -> bool {
-    let removed = lock(&shared.books).removed(identity, name);
+fn stood_when_decided(judge: Judge<'_>, identity: &str, name: &str) -> bool {
+    let shared = judge.shared;
+    let removed = judge.books().removed(identity, name);
     removed.is_some_and(|at| shared.time.now().duration_since(at) <= OUTDATED)
 }
 
 /// Whether a process can know of this version: its list may have been an old one, which its watch makes up for.
-fn is_shown(process: &Process, version: u64) -> bool {
-    let books = lock(&process.shared.books);
+fn is_shown(judge: Judge<'_>, process: &Caller, version: u64) -> bool {
+    let books = judge.books();
     let old = books.old_list.get(&process.number);
     old.is_none_or(|(shown, at)| {
-        version <= *shown || process.shared.time.now().duration_since(*at).as_secs() > CATCHES_UP
+        version <= *shown || judge.shared.time.now().duration_since(*at).as_secs() > CATCHES_UP
     })
 }
 

@@ -1,15 +1,12 @@
 //! What a binding goes by that was not Ready before, and what comes for those that wait for it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use azure_simulator::core::http::Request;
 use azwib_crds::WorkloadIdentityBinding;
 use jiff::{SignedDuration, Timestamp};
 
-use super::requests::{identity_of, operation};
+use super::books::Judge;
 use crate::bindings::{condition, is_ready};
-use crate::shared::Shared;
-use crate::trace::lock;
+use crate::requests::{identity_of, operation};
 
 /// Who becomes Ready does so with a client id that the identity has.
 pub const CLIENT_ID_KNOWN: &str = "who-becomes-ready-knows-the-client-id";
@@ -20,38 +17,18 @@ pub const ARRIVAL_SEEN: &str = "what-is-waited-for-is-looked-for";
 /// credential takes until it is there, its propagation with it.
 const READ_BEFORE: SignedDuration = SignedDuration::from_secs(130);
 
-/// What is remembered of identities.
-#[derive(Debug, Default)]
-pub struct Newcomers {
-    /// Since when a client id means nothing.
-    ended: BTreeMap<String, Timestamp>,
-    /// When an identity was last asked for, by its lower-cased id.
-    read: BTreeMap<String, Timestamp>,
-    /// Who has been Ready before, by UID: a good binding goes by a read that may be as old as a resync.
-    ready: BTreeSet<String>,
-}
-
-impl Newcomers {
-    pub fn ended(&mut self, client_id: String, now: Timestamp) {
-        self.ended.insert(client_id, now);
-    }
-
-    pub fn was_read_since(&self, identity: &str, since: Timestamp) -> bool {
-        let read = self.read.get(&identity.to_ascii_lowercase());
-        read.is_some_and(|at| *at >= since)
-    }
-}
-
 /// An identity is being asked for, or has been seen.
-pub(super) fn asked(shared: &Shared, request: &Request) {
+pub(super) fn asked(judge: Judge<'_>, request: &Request) {
+    let shared = judge.shared;
     if operation(request) == "GET" {
         let (identity, now) = (identity_of(request), shared.time.now());
-        lock(&shared.books).newcomers.read.insert(identity, now);
+        judge.books().newcomers.read.insert(identity, now);
     }
 }
 
 /// Judges a status whose binding was not Ready before.
-pub(super) fn became_ready(shared: &Shared, binding: &WorkloadIdentityBinding) {
+pub(super) fn became_ready(judge: Judge<'_>, binding: &WorkloadIdentityBinding) {
+    let shared = judge.shared;
     let status = binding.status.as_ref();
     let Some(identity) = status.and_then(|it| it.identity.as_ref()) else {
         return;
@@ -61,10 +38,11 @@ pub(super) fn became_ready(shared: &Shared, binding: &WorkloadIdentityBinding) {
         return;
     }
     let uid = binding.metadata.uid.clone().unwrap_or_default();
-    if !lock(&shared.books).newcomers.ready.insert(uid) {
+    if !judge.books().newcomers.ready.insert(uid) {
         return;
     }
-    let ended = lock(&shared.books)
+    let ended = judge
+        .books()
         .newcomers
         .ended
         .get(&identity.client_id)
@@ -77,5 +55,24 @@ pub(super) fn became_ready(shared: &Shared, binding: &WorkloadIdentityBinding) {
             metadata.namespace, metadata.name, identity.client_id
         );
         shared.violated(CLIENT_ID_KNOWN, what);
+    }
+}
+
+/// Judges what a binding waits for, which has been there since then.
+pub(super) fn came(judge: Judge<'_>, identity: &str, since: Timestamp) {
+    let shared = judge.shared;
+    let pages = judge.books();
+    // Azure may want to be left alone, and a process that has just begun has other things to do.
+    if !pages.is_left_to_itself(identity, since) {
+        return;
+    }
+    let seen = pages.newcomers.was_read_since(identity, since);
+    drop(pages);
+    shared.count("identity arrived");
+    if !seen {
+        shared.violated(
+            ARRIVAL_SEEN,
+            format!("nobody has asked for {identity} since {since}"),
+        );
     }
 }

@@ -3,15 +3,14 @@
 use azure_simulator::core::state::FederatedCredential;
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
+use super::books::Judge;
 use super::in_order::overtaken;
-use super::requests::Target;
 use crate::bindings::{account, condition, is_for, is_ready};
+use crate::caller::Caller;
 use crate::kubernetes::{Key, Kind};
-use crate::process::Process;
-use crate::setup::ISSUER;
+use crate::names::{ISSUER, subject};
+use crate::requests::Target;
 use crate::shared::Shared;
-use crate::trace::lock;
-use crate::world::subject;
 
 /// What others made is never changed or deleted.
 pub const OURS: &str = "only-ours-is-changed";
@@ -34,8 +33,8 @@ fn bindings_of(
 }
 
 /// Whether somebody else has changed the identity since the process looked at the credential: it cannot know.
-fn changed_since_seen(process: &Process, target: &Target) -> bool {
-    let books = lock(&process.shared.books);
+fn changed_since_seen(judge: Judge<'_>, process: &Caller, target: &Target) -> bool {
+    let books = judge.books();
     let name = target.name.clone().unwrap_or_default();
     // Who deletes has looked.
     let seen = books.seen.get(&(process.number, name)).copied();
@@ -45,7 +44,8 @@ fn changed_since_seen(process: &Process, target: &Target) -> bool {
 }
 
 /// Whether a binding can have made a credential, or was free to take the one that another has left.
-fn may_have_made(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
+fn may_have_made(judge: Judge<'_>, binding: &WorkloadIdentityBinding) -> bool {
+    let shared = judge.shared;
     let uid = binding.metadata.uid.as_deref().unwrap_or_default();
     let never_resolved = condition(binding, "IdentityResolved")
         .is_some_and(|it| it.status != "True")
@@ -54,7 +54,7 @@ fn may_have_made(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
             .as_ref()
             .is_none_or(|it| it.identity.is_none())
         && !owns_its_account(shared, binding);
-    let books = lock(&shared.books);
+    let books = judge.books();
     books.foreign.has_recorded(uid)
         || books.foreign.is_touched(uid)
         || !binding.spec.suspend && !never_resolved
@@ -74,13 +74,19 @@ fn owns_its_account(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool 
     owners.is_some_and(|owners| owners.iter().any(|it| it["uid"].as_str() == uid))
 }
 
-pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, account: &str) {
-    let shared = &process.shared;
+pub(super) fn deleted(
+    judge: Judge<'_>,
+    process: &Caller,
+    before: &Target,
+    namespace: &str,
+    account: &str,
+) {
+    let shared = judge.shared;
     let gone = before.credential.as_ref();
     let ours = gone.is_some_and(|it| {
         it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
     });
-    if !ours && !changed_since_seen(process, before) {
+    if !ours && !changed_since_seen(judge, process, before) {
         shared.violated(
             OURS,
             format!("a credential of {namespace}/{account} whose subject is not ours was deleted"),
@@ -91,7 +97,7 @@ pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, accou
         return;
     }
     let bindings = bindings_of(shared, namespace, account, &before.identity);
-    if !bindings.is_empty() && !bindings.iter().any(|it| may_have_made(shared, it)) {
+    if !bindings.is_empty() && !bindings.iter().any(|it| may_have_made(judge, it)) {
         shared.violated(
             OURS,
             format!("the credential of {namespace}/{account} was deleted for a binding that never made one"),
@@ -115,14 +121,15 @@ pub(super) fn deleted(process: &Process, before: &Target, namespace: &str, accou
 }
 
 pub(super) fn written(
-    process: &Process,
+    judge: Judge<'_>,
+    process: &Caller,
     before: &Target,
     after: &FederatedCredential,
     free: usize,
     namespace: &str,
     account: &str,
 ) {
-    let shared = &process.shared;
+    let shared = judge.shared;
     if after.issuer != ISSUER || after.subject.as_deref() != Some(&subject(namespace, account)) {
         shared.violated(
             OURS,
@@ -138,9 +145,7 @@ pub(super) fn written(
     });
     let is_overwritten = bindings.iter().any(|it| {
         let uid = it.metadata.uid.as_deref().unwrap_or_default();
-        lock(&shared.books)
-            .foreign
-            .is_recent(uid, shared.time.now())
+        judge.books().foreign.is_recent(uid, shared.time.now())
     });
     if !recorded && !is_overwritten && !bindings.is_empty() && !process.is_dead() {
         shared.violated(
@@ -149,6 +154,13 @@ pub(super) fn written(
         );
     }
     if before.credential.is_none() && !process.is_dead() {
-        overtaken(process, &before.identity, &after.name, free, &bindings);
+        overtaken(
+            judge,
+            process,
+            &before.identity,
+            &after.name,
+            free,
+            &bindings,
+        );
     }
 }

@@ -1,13 +1,11 @@
 //! After a pause of years, of which a quarter of an hour is believed, one request asks whether it is over.
 
-use std::collections::BTreeMap;
-
 use azure_simulator::core::http::{Request, Response};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::requests::{identity_of, operation};
-use crate::process::Process;
-use crate::trace::lock;
+use super::books::{Judge, Pause};
+use crate::caller::Caller;
+use crate::requests::{identity_of, operation};
 
 /// After a pause that is not believed one request asks, and the others wait for its answer.
 pub const ONE_ASKS: &str = "one-asks-after-a-pause-of-years";
@@ -21,20 +19,6 @@ const ASKING: SignedDuration = SignedDuration::from_secs(25);
 /// A request that was let go may have to wait for a token first.
 const SIGN_IN: SignedDuration = SignedDuration::from_secs(120);
 
-#[derive(Debug)]
-struct Pause {
-    over: Timestamp,
-    /// Who asks, and since when.
-    asking: Option<(String, Timestamp)>,
-}
-
-/// Pauses of subscriptions, by process and kind of request.
-#[derive(Debug, Default)]
-pub struct Pauses {
-    pauses: BTreeMap<(u32, String, &'static str), Pause>,
-    signed_in: BTreeMap<u32, Timestamp>,
-}
-
 /// How long the answer asks for a pause; what is no number of seconds is none, and more than is believed is cut.
 pub(super) fn retry_after(response: &Response) -> Option<(SignedDuration, bool)> {
     let header = response.headers.get("retry-after")?.to_str().ok()?;
@@ -43,33 +27,25 @@ pub(super) fn retry_after(response: &Response) -> Option<(SignedDuration, bool)>
     Some((wait.min(BELIEVED), wait > BELIEVED))
 }
 
-impl Pauses {
-    /// Whether a process has asked for a token since then.
-    pub(super) fn signs_in_since(&self, process: &Process, since: Timestamp) -> bool {
-        let signed_in = self.signed_in.get(&process.number);
-        signed_in.is_some_and(|at| *at > since)
-    }
-}
-
-fn place(process: &Process, request: &Request) -> (u32, String, &'static str) {
+fn place(process: &Caller, request: &Request) -> (u32, String, &'static str) {
     let identity = identity_of(request);
     let subscription = identity.split('/').nth(2).unwrap_or_default();
     (process.number, subscription.to_owned(), operation(request))
 }
 
 /// A process asks for a token.
-pub fn signs_in(process: &Process) {
-    let now = process.shared.time.now();
-    let mut books = lock(&process.shared.books);
+pub(super) fn signs_in(judge: Judge<'_>, process: &Caller) {
+    let now = judge.shared.time.now();
+    let mut books = judge.books();
     books.pauses.signed_in.insert(process.number, now);
 }
 
-pub(super) fn sent(process: &Process, request: &Request) {
-    let shared = &process.shared;
+pub(super) fn sent(judge: Judge<'_>, process: &Caller, request: &Request) {
+    let shared = judge.shared;
     let now = shared.time.now();
     let identity = identity_of(request);
     let together = {
-        let mut books = lock(&shared.books);
+        let mut books = judge.books();
         let signed_in = books.pauses.signed_in.get(&process.number).copied();
         let Some(pause) = books.pauses.pauses.get_mut(&place(process, request)) else {
             return;
@@ -88,17 +64,17 @@ pub(super) fn sent(process: &Process, request: &Request) {
     }
 }
 
-pub(super) fn answered(process: &Process, request: &Request, response: &Response) {
+pub(super) fn answered(judge: Judge<'_>, process: &Caller, request: &Request, response: &Response) {
     let place = place(process, request);
-    let now = process.shared.time.now();
+    let now = judge.shared.time.now();
     let says_all =
         String::from_utf8_lossy(&response.body).contains("SubscriptionRequestsThrottled");
-    let mut books = lock(&process.shared.books);
+    let mut books = judge.books();
     let pauses = &mut books.pauses.pauses;
     match (response.status.as_u16(), retry_after(response)) {
         (429, Some((wait, true))) if says_all => {
             let over = now + wait;
-            process.shared.count("pause of years");
+            judge.shared.count("pause of years");
             pauses.insert(place, Pause { over, asking: None });
         }
         (300..=399 | 408 | 500.., _) => {
@@ -111,8 +87,8 @@ pub(super) fn answered(process: &Process, request: &Request, response: &Response
 }
 
 /// A request has no answer: the next one asks.
-pub fn lost(process: &Process, request: &Request) {
-    let mut books = lock(&process.shared.books);
+pub(super) fn lost(judge: Judge<'_>, process: &Caller, request: &Request) {
+    let mut books = judge.books();
     if let Some(pause) = books.pauses.pauses.get_mut(&place(process, request)) {
         pause.asking = None;
     }

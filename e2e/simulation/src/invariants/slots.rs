@@ -7,12 +7,15 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::http::Request;
 use jiff::SignedDuration;
 
-use super::{LIMIT, Target};
-use crate::network::short;
-use crate::process::Process;
+use super::books::Judge;
+use crate::caller::Caller;
+use crate::names::short;
+use crate::requests::Target;
 use crate::shared::Shared;
 use crate::trace::lock;
 
+/// An identity never has more credentials than it may have.
+pub const LIMIT: &str = "never-more-than-the-limit";
 /// No new credential is sent on the word of an old listing.
 pub const SLOT_SEEN: &str = "no-slot-on-the-word-of-an-old-listing";
 
@@ -21,17 +24,31 @@ pub const SLOT_SEEN: &str = "no-slot-on-the-word-of-an-old-listing";
 pub(super) const OUTDATED: SignedDuration = SignedDuration::from_secs(75);
 
 /// Notes which identities are full: since when.
-pub fn look(shared: &Shared, azure: &Azure) {
+pub(super) fn look(judge: Judge<'_>, azure: &Azure) {
+    let shared = judge.shared;
     let now = shared.time.now();
     let full: Vec<_> = azure
         .identities()
         .filter(|(_, identity)| identity.credentials.len() >= shared.limit)
         .map(|(id, _)| id.to_ascii_lowercase())
         .collect();
-    let since = &mut lock(&shared.books).full_since;
+    let since = &mut judge.books().full_since;
     since.retain(|id, _| full.contains(id));
     for id in full {
         since.entry(id).or_insert(now);
+    }
+}
+
+/// Azure's own limit holds.
+pub(super) fn within_the_limit(shared: &Shared, azure: &Azure) {
+    let limit = azure.settings().tunables.credential_limit;
+    for (id, identity) in azure.identities() {
+        if identity.credentials.len() > limit {
+            shared.violated(
+                LIMIT,
+                format!("{} on {}", identity.credentials.len(), short(&id)),
+            );
+        }
     }
 }
 
@@ -39,10 +56,10 @@ pub fn look(shared: &Shared, azure: &Azure) {
 ///
 /// Azure refuses what goes beyond its own limit. Beyond a lower one of the operator's nobody does, so this is the judge of
 /// whether all are counted; somebody else may have been faster.
-pub(super) fn created(process: &Process, identity: &str, used: usize) {
-    let shared = &process.shared;
+pub(super) fn created(judge: Judge<'_>, process: &Caller, identity: &str, used: usize) {
+    let shared = judge.shared;
     let now = shared.time.now();
-    let touched = lock(&shared.books).touched(identity);
+    let touched = judge.books().touched(identity);
     let others_were_faster = touched.is_some_and(|it| now.duration_since(it) <= OUTDATED);
     if used > shared.limit && !others_were_faster && !process.is_dead() {
         let what = format!(
@@ -55,19 +72,16 @@ pub(super) fn created(process: &Process, identity: &str, used: usize) {
 }
 
 /// A process is about to send a request.
-pub fn sent(process: &Process, request: &Request) {
+pub(super) fn sent(judge: Judge<'_>, request: &Request) {
     if *request.method.as_str() != *"PUT" {
         return;
     }
-    let shared = &process.shared;
+    let shared = judge.shared;
     let target = Target::of(&lock(&shared.azure), request);
     if target.credential.is_some() {
         return;
     }
-    let since = lock(&shared.books)
-        .full_since
-        .get(&target.identity)
-        .copied();
+    let since = judge.books().full_since.get(&target.identity).copied();
     if let Some(since) = since
         && shared.time.now().duration_since(since) > OUTDATED
     {

@@ -6,12 +6,12 @@ use azwib_crds::{CredentialAdoption, WorkloadIdentityBinding};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::books::Judge;
 use crate::bindings::{account, age, asks_for_the_same, condition, is_ready};
 use crate::kubernetes::Kind;
-use crate::setup::ISSUER;
+use crate::names::{ISSUER, subject};
 use crate::shared::Shared;
 use crate::trace::lock;
-use crate::world::subject;
 
 /// A binding that was good stays Ready as long as its credential stands.
 pub const STAYS_READY: &str = "good-stays-ready";
@@ -27,7 +27,8 @@ const OTHER_REASONS: [&str; 4] = [
 ];
 
 /// Judges a status that was written after `before`.
-pub(super) fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIdentityBinding) {
+pub(super) fn stays_ready(judge: Judge<'_>, before: &Value, binding: &WorkloadIdentityBinding) {
+    let shared = judge.shared;
     let was = before["conditions"]
         .as_array()
         .into_iter()
@@ -57,7 +58,7 @@ pub(super) fn stays_ready(shared: &Shared, before: &Value, binding: &WorkloadIde
     let since = was["lastTransitionTime"]
         .as_str()
         .and_then(|it| it.parse::<Timestamp>().ok());
-    let touched = lock(&shared.books).touched(identity);
+    let touched = judge.books().touched(identity);
     if touched.is_some_and(|touched| {
         since.is_none_or(|since| touched + jiff::SignedDuration::from_secs(30) >= since)
     }) {

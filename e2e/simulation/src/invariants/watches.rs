@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::books::Judge;
+use crate::caller::Caller;
 use crate::kubernetes::Kind;
-use crate::process::Process;
-use crate::trace::lock;
 
 /// No watch is opened more often than a back-off would have it.
 pub const WATCHES: &str = "watches-at-a-pace";
@@ -14,11 +14,11 @@ const MOST: usize = 15;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A process opens a watch.
-pub(crate) fn opened(process: &Process, kind: Kind) {
-    let shared = &process.shared;
+pub(super) fn opened(judge: Judge<'_>, process: &Caller, kind: Kind) {
+    let shared = judge.shared;
     let now = shared.time.now();
     let opened = {
-        let mut books = lock(&shared.books);
+        let mut books = judge.books();
         let opened = books.watches.entry((process.number, kind)).or_default();
         opened.retain(|at| now.duration_since(*at).unsigned_abs() < WITHIN);
         opened.push(now);

@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CLIENT_ID, Cluster, Key, Refusal};
+use super::cluster::Cluster;
+use super::objects::{Key, Refusal};
+use super::others::CLIENT_ID;
 
 const MANAGER: &str = "azwib";
 
 impl Cluster {
     /// Replaces the status, and nothing else.
-    pub(super) fn replace_status(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
+    pub(crate) fn replace_status(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
         let mut object = self.get(key).ok_or_else(|| Refusal::not_found(key))?;
         let metadata = &sent["metadata"];
         let uid = &metadata["uid"];
@@ -28,7 +30,7 @@ impl Cluster {
     }
 
     /// A merge patch of the finalizers, with the version that was read.
-    pub(super) fn merge_finalizers(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
+    pub(crate) fn merge_finalizers(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
         let mut object = self.get(key).ok_or_else(|| Refusal::not_found(key))?;
         let version = &sent["metadata"]["resourceVersion"];
         if version.is_string() && *version != object["metadata"]["resourceVersion"] {
@@ -50,7 +52,7 @@ impl Cluster {
     }
 
     /// Server-side apply of metadata by azwib, the one manager that applies here.
-    pub(super) fn apply(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
+    pub(crate) fn apply(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
         let wanted = &sent["metadata"];
         let mut object = match self.get(key) {
             Some(object)

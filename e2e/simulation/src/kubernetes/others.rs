@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Cluster, Key, Kind};
+use super::cluster::Cluster;
+use super::objects::{Key, Kind};
 use crate::trace::lock;
 
 /// The annotation that the policy of a namespace changes.

@@ -2,13 +2,11 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 
-use super::Step;
+use super::step::Step;
 use crate::bindings::account;
-use crate::costs::{self, Concerns};
 use crate::kubernetes::{CLIENT_ID, Key, Kind};
 use crate::setup::World;
 use crate::shared::Shared;
-use crate::trace::lock;
 
 const ANNOTATIONS: [&str; 3] = [
     CLIENT_ID,
@@ -49,10 +47,7 @@ fn edit(key: &Key, shared: &Shared) {
     };
     let value = shared.draw(0..=999).to_string();
     let value = (!shared.chance(300)).then_some(value.as_str());
-    costs::fault(
-        shared,
-        Concerns::Account(key.namespace.clone(), key.name.clone()),
-    );
+    shared.tell(|it| it.account_edited(shared, key));
     shared.trace.note(format!(
         "world: {}/{} gets {annotation} {value:?} by hand",
         key.namespace, key.name
@@ -89,7 +84,7 @@ async fn orphaned_deletion(shared: &Shared) {
     shared.cluster.delete_orphaning(&key);
     shared.sleep(0..=300).await;
     if let Some(uid) = shared.cluster.orphan_dependents(&key) {
-        lock(&shared.books).orphaned.insert(uid);
+        shared.tell(|it| it.dependents_orphaned(shared, uid.clone()));
     }
 }
 
@@ -105,6 +100,6 @@ fn change_policy(shared: &Shared, world: &World) {
     shared
         .trace
         .note(format!("world: the policy of {namespace} is {client_id:?}"));
-    costs::fault(shared, Concerns::Everybody);
+    shared.tell(|it| it.account_policy_changed(shared));
     shared.cluster.set_policy(&namespace, client_id);
 }

@@ -4,23 +4,19 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::rbac::Role;
 use azure_simulator::core::state::{ClaimsMatchingExpression, FederatedCredential};
-use azwib_crds::{CredentialName, Issuer};
 
-use super::Step;
-use crate::costs;
-use crate::invariants::slots;
-use crate::setup::{CLIENT, GROUP, ISSUER, IdentityName, World};
+use super::step::Step;
+use crate::names::{AUDIENCES, CLIENT, GROUP, ISSUER, IdentityName, our_name, subject};
+use crate::setup::World;
 use crate::shared::Shared;
 use crate::trace::lock;
-
-pub(super) const AUDIENCES: [&str; 2] = ["api://AzureADTokenExchange", "api://other"];
 
 /// Looks at Azure as it is now, or changes something in it.
 pub(super) fn now_in_azure<T>(shared: &Shared, change: impl FnOnce(&mut Azure) -> T) -> T {
     let mut azure = lock(&shared.azure);
     azure.advance(shared.time.now());
     let outcome = change(&mut azure);
-    slots::look(shared, &azure);
+    shared.tell(|it| it.azure_looked_at(shared, &azure));
     outcome
 }
 
@@ -32,7 +28,6 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
     shared
         .trace
         .note(format!("world: {step:?} on {}", identity.name));
-    let now = shared.time.now();
     match step {
         Step::RecreateIdentity => recreate_identity(&identity, shared),
         Step::DeleteIdentity => delete_identity(&identity, shared),
@@ -44,21 +39,21 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
             } else {
                 LockLevel::CanNotDelete
             };
-            costs::changed(shared, Some(&id));
+            shared.tell(|it| it.azure_disturbed(shared, Some(&id)));
             now_in_azure(shared, |azure| azure.lock(&id, level));
         }
         Step::Deny => {
-            costs::changed(shared, Some(&id));
+            shared.tell(|it| it.azure_disturbed(shared, Some(&id)));
             now_in_azure(shared, |azure| azure.deny_by_policy(&id));
         }
         Step::DenyAssignment => {
             let all = ["*", "*/read", "*/write"];
             let actions = shared.pick(&all).unwrap_or(all[0]);
-            costs::changed(shared, Some(&id));
+            shared.tell(|it| it.azure_disturbed(shared, Some(&id)));
             now_in_azure(shared, |azure| azure.assign_denial(&id, &[actions]));
         }
         Step::RegionWithout => {
-            costs::changed(shared, None);
+            shared.tell(|it| it.azure_disturbed(shared, None));
             now_in_azure(shared, |azure| {
                 let mut tunables = azure.settings().tunables.clone();
                 tunables.regions_without_credentials = vec!["westeurope".to_owned()];
@@ -67,7 +62,7 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
         }
         Step::ClearObstructions => clear_obstructions(shared, world),
         _ => {
-            lock(&shared.books).touch(&id, now);
+            shared.tell(|it| it.identity_touched(shared, &id));
             foreign_write(step, &identity, shared, world);
         }
     }
@@ -75,8 +70,8 @@ pub(super) fn in_azure(step: Step, shared: &Shared, world: &World) {
 
 /// Notes that somebody else changes something about an identity.
 fn touched(identity: &str, shared: &Shared) {
-    lock(&shared.books).touch(identity, shared.time.now());
-    costs::changed(shared, Some(identity));
+    shared.tell(|it| it.identity_touched(shared, identity));
+    shared.tell(|it| it.azure_disturbed(shared, Some(identity)));
 }
 
 pub(super) fn recreate_identity(identity: &IdentityName, shared: &Shared) {
@@ -96,8 +91,7 @@ fn client_id_ends(identity: &IdentityName, shared: &Shared) {
         found.map(|it| it.client_id.to_string())
     });
     if let Some(client_id) = found {
-        let now = shared.time.now();
-        lock(&shared.books).newcomers.ended(client_id, now);
+        shared.tell(|it| it.client_id_ended(shared, client_id.clone()));
     }
 }
 
@@ -112,7 +106,7 @@ pub(super) fn delete_identity(identity: &IdentityName, shared: &Shared) {
 
 /// Takes the operator's role on the subscription away.
 pub(super) fn revoke_role(identity: &IdentityName, shared: &Shared) {
-    costs::changed(shared, None);
+    shared.tell(|it| it.azure_disturbed(shared, None));
     let (scope, now) = (identity.scope_of_subscription(), shared.time.now());
     now_in_azure(shared, |azure| {
         let roles = azure.role_assignments();
@@ -123,21 +117,11 @@ pub(super) fn revoke_role(identity: &IdentityName, shared: &Shared) {
 }
 
 pub(super) fn grant_role(identity: &IdentityName, shared: &Shared) {
-    costs::changed(shared, None);
+    shared.tell(|it| it.azure_disturbed(shared, None));
     let (scope, now) = (identity.scope_of_subscription(), shared.time.now());
     now_in_azure(shared, |azure| {
         azure.assign_role_at(&scope, Role::Owner, CLIENT, now);
     });
-}
-
-/// The name of our credential for an account.
-pub fn our_name(namespace: &str, account: &str) -> Option<String> {
-    let issuer = Issuer::parse(ISSUER).ok()?;
-    Some(CredentialName::derive(&issuer, namespace, account).to_string())
-}
-
-pub fn subject(namespace: &str, account: &str) -> String {
-    format!("system:serviceaccount:{namespace}:{account}")
 }
 
 /// A credential that an earlier binding of this account may have left, for another audience.
@@ -217,7 +201,7 @@ pub(super) fn write(
 pub(super) fn remove(identity: &IdentityName, credential: &str, shared: &Shared) {
     let now = shared.time.now();
     touched(&identity.id(), shared);
-    lock(&shared.books).remove(&identity.id(), credential, now);
+    shared.tell(|it| it.credential_removed(shared, &identity.id(), credential));
     shared.trace.note(format!(
         "world: {credential} is removed from {}",
         identity.name
@@ -305,7 +289,7 @@ pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
     for namespace in &world.namespaces {
         shared.cluster.set_policy(namespace, None);
     }
-    costs::changed(shared, None);
+    shared.tell(|it| it.azure_disturbed(shared, None));
     let now = shared.time.now();
     let mut azure = lock(&shared.azure);
     for lock in azure.locks().to_vec() {
@@ -331,8 +315,8 @@ pub(super) fn clear_obstructions(shared: &Shared, world: &World) {
         }
         if azure.identity(&identity.id()).is_none() {
             let _ = azure.recreate_identity(identity.subscription, GROUP, &identity.name, now);
-            lock(&shared.books).touch(&identity.id(), now);
+            shared.tell(|it| it.identity_touched(shared, &identity.id()));
         }
     }
-    slots::look(shared, &azure);
+    shared.tell(|it| it.azure_looked_at(shared, &azure));
 }

@@ -5,11 +5,10 @@ use azwib_crds::{
     ServiceAccountRole, ServiceAccountSpec, WorkloadIdentityBindingSpec,
 };
 
-use super::Step;
-use super::azure::AUDIENCES;
+use super::step::Step;
 use crate::kubernetes::{Key, Kind};
-use crate::network::short;
-use crate::setup::{IdentityName, World};
+use crate::names::{AUDIENCES, IdentityName, short};
+use crate::setup::World;
 use crate::shared::Shared;
 
 pub(super) fn create_binding(shared: &Shared, world: &World) {

@@ -5,18 +5,17 @@ use std::time::Duration;
 use azwib_crds::{CredentialOrigin, DeletionPolicy, WorkloadIdentityBinding};
 
 use super::azure::{
-    changed, credentials, delete_identity, fill, grant_role, is_ours, leftover, our_name, remove,
+    changed, credentials, delete_identity, fill, grant_role, is_ours, leftover, remove,
     revoke_role, write,
 };
 use super::bindings::{ask_for_fresh_reads, create, create_for};
-use super::crash;
-use crate::bindings::{age, condition, holds_credential, is_for, is_ready};
+use super::candidates::{PATIENCE, bindings_on, delete, free_accounts, holder, key};
+use crate::bindings::{age, condition, holds_credential, is_ready};
+use crate::disturbances::Fate;
 use crate::kubernetes::{Key, Kind};
-use crate::setup::{IdentityName, World};
-use crate::shared::{Fate, Shared};
-
-/// How long something that the operator should do soon is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+use crate::names::{IdentityName, our_name};
+use crate::setup::World;
+use crate::shared::Shared;
 
 /// Several bindings come, and the first write meets Azure's wish for a pause.
 pub(super) async fn bindings_at_once(shared: &Shared, world: &World) {
@@ -79,7 +78,7 @@ pub(super) async fn deletion_at_write(shared: &Shared, world: &World) {
     }
     delete(&binding, shared);
     if shared.chance(200) {
-        crash(shared);
+        shared.crash();
     }
 }
 
@@ -115,7 +114,7 @@ pub(super) async fn slot_freed_at_restart(shared: &Shared, world: &World) {
         return;
     }
     if shared.chance(700) {
-        crash(shared);
+        shared.crash();
     }
     shared.sleep(0..=500).await;
     let foreign = credentials(&identity, shared);
@@ -202,7 +201,7 @@ pub(super) async fn slots_taken_at_restart(shared: &Shared, world: &World) {
     fill(&identity, shared, world);
     shared.sleep(80_000..=200_000).await;
     if shared.chance(700) {
-        crash(shared);
+        shared.crash();
     }
     for (namespace, account) in free_accounts(1, shared, world) {
         create_for(&namespace, &account, &identity, shared, world);
@@ -292,7 +291,7 @@ pub(super) async fn rename(shared: &Shared, world: &World) {
         shared.count("renamed");
     }
     match shared.draw(0..=4) {
-        0 => crash(shared),
+        0 => shared.crash(),
         1 => {
             let stall = shared.draw(1..=10);
             shared.stall_watches(Duration::from_secs(stall));
@@ -303,7 +302,7 @@ pub(super) async fn rename(shared: &Shared, world: &World) {
     delete(&old, shared);
     if shared.chance(200) {
         shared.sleep(0..=300).await;
-        crash(shared);
+        shared.crash();
     }
 }
 
@@ -323,26 +322,9 @@ pub(super) async fn recreation_at_restart(shared: &Shared, world: &World) {
     {
         return;
     }
-    crash(shared);
+    shared.crash();
     shared.let_next_list_show(version);
     shared.stall_watches(Duration::from_secs(25));
-}
-
-pub(super) fn delete(binding: &Key, shared: &Shared) {
-    shared.trace.note(format!(
-        "world: {}/{} goes",
-        binding.namespace, binding.name
-    ));
-    shared.cluster.delete(binding);
-}
-
-pub(super) fn key(binding: &WorkloadIdentityBinding) -> Key {
-    let metadata = &binding.metadata;
-    Key::new(
-        Kind::Binding,
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
 }
 
 fn account_of(binding: &Key, shared: &Shared) -> String {
@@ -364,51 +346,4 @@ fn knows_of_older(binding: &WorkloadIdentityBinding) -> bool {
 
 fn waits_for_slot(binding: &WorkloadIdentityBinding) -> bool {
     condition(binding, "CredentialReady").is_some_and(|it| it.reason == "CredentialLimitReached")
-}
-
-/// At most so many accounts that no binding is for, in an order that the seed decides.
-pub(super) fn free_accounts(most: usize, shared: &Shared, world: &World) -> Vec<(String, String)> {
-    let taken: Vec<_> = shared
-        .cluster
-        .bindings()
-        .into_iter()
-        .filter_map(|it| Some((it.metadata.namespace?, it.spec.service_account.name?)))
-        .collect();
-    let pairs = world.namespaces.iter().flat_map(|namespace| {
-        let accounts = world.accounts.iter();
-        accounts.map(move |account| (namespace.clone(), account.clone()))
-    });
-    let mut free: Vec<_> = pairs.filter(|pair| !taken.contains(pair)).collect();
-    let mut drawn = Vec::new();
-    while drawn.len() < most
-        && let Some(one) = shared.pick(&free)
-    {
-        free.retain(|it| *it != one);
-        drawn.push(one);
-    }
-    drawn
-}
-
-fn bindings_on(identity: &IdentityName, shared: &Shared) -> Vec<WorkloadIdentityBinding> {
-    let mut bindings = shared.cluster.bindings();
-    bindings.retain(|it| {
-        is_for(it, &identity.id()) && it.metadata.deletion_timestamp.is_none() && !it.spec.suspend
-    });
-    bindings
-}
-
-/// A binding whose credential stands and goes with it: one that there is, or a new one.
-pub(super) async fn holder(shared: &Shared, world: &World) -> Option<(Key, IdentityName)> {
-    let identity = shared.pick(&world.identities)?;
-    let mut there = bindings_on(&identity, shared);
-    there.retain(|it| {
-        is_ready(it) && holds_credential(it) && it.spec.deletion_policy == DeletionPolicy::Delete
-    });
-    if let Some(binding) = shared.pick(&there) {
-        return Some((key(&binding), identity));
-    }
-    let (namespace, account) = free_accounts(1, shared, world).pop()?;
-    let binding = create_for(&namespace, &account, &identity, shared, world)?;
-    let good = shared.cluster.until(&binding, PATIENCE, is_ready).await;
-    good.then_some((binding, identity))
 }

@@ -8,9 +8,10 @@ use azwib_crds::{
 };
 
 use super::bindings::{create, create_for};
-use super::coincidence::{delete, free_accounts};
+use super::candidates::{delete, free_accounts};
 use crate::kubernetes::{Key, Kind};
-use crate::setup::{IdentityName, World};
+use crate::names::IdentityName;
+use crate::setup::World;
 use crate::shared::Shared;
 
 /// The namespace of a crowd.

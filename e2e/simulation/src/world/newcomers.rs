@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::azure::{now_in_azure, recreate_identity};
 use super::bindings::create_for;
-use super::coincidence::{PATIENCE, free_accounts, holder};
+use super::candidates::{PATIENCE, free_accounts, holder};
 use crate::bindings::condition;
-use crate::invariants::newcomers::ARRIVAL_SEEN;
-use crate::setup::{GROUP, IdentityName, World};
+use crate::names::{GROUP, IdentityName};
+use crate::setup::World;
 use crate::shared::Shared;
-use crate::trace::lock;
 
 /// What is known to be missing is looked for every minute, and a look may have to wait for a request before it.
 const LOOKED_FOR: Duration = Duration::from_secs(100);
@@ -55,18 +54,7 @@ pub(super) async fn late_identity(shared: &Shared, world: &World) {
     let found = shared.cluster.binding(&namespace, &binding.name);
     let waits = found.is_some_and(|it| is_missed(&it) && it.metadata.deletion_timestamp.is_none());
     tokio::time::sleep(LOOKED_FOR).await;
-    let books = lock(&shared.books);
-    // Azure may want to be left alone, and a process that has just begun has other things to do.
-    if !waits || !books.is_left_to_itself(&id, since) {
-        return;
-    }
-    let seen = books.newcomers.was_read_since(&id, since);
-    drop(books);
-    shared.count("identity arrived");
-    if !seen {
-        shared.violated(
-            ARRIVAL_SEEN,
-            format!("nobody has asked for {id} since {since}"),
-        );
+    if waits {
+        shared.tell(|it| it.identity_came(shared, &id, since));
     }
 }

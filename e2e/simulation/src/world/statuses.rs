@@ -9,13 +9,13 @@ use azwib_crds::{
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::azure::{AUDIENCES, credential, grant_role, our_name, revoke_role, subject, write};
+use super::azure::{credential, grant_role, revoke_role, write};
 use super::bindings::create_for;
-use super::coincidence::{PATIENCE, delete, free_accounts, holder, key};
-use crate::bindings::{account, is_for};
-use crate::invariants::statuses;
+use super::candidates::{PATIENCE, delete, free_accounts, holder, key};
+use crate::bindings::account;
 use crate::kubernetes::{Key, Kind};
-use crate::setup::{IdentityName, OTHER_ISSUER, World};
+use crate::names::{AUDIENCES, IdentityName, OTHER_ISSUER, subject};
+use crate::setup::World;
 use crate::shared::Shared;
 
 /// How long somebody who fights over a status waits for the operator.
@@ -127,7 +127,7 @@ fn put(binding: &Key, status: Value, shared: &Arc<Shared>) -> bool {
     shared.trace.note(format!(
         "world: a status is put over {namespace}/{name}: {status}"
     ));
-    statuses::put(shared, binding, &before, &status);
+    shared.tell(|it| it.status_put(shared, binding, &before, &status));
     true
 }
 
@@ -175,7 +175,7 @@ pub(super) async fn future_times(shared: &Arc<Shared>, world: &World) {
             "world: the times of {}/{} are ahead",
             binding.namespace, binding.name
         ));
-        statuses::times_put(shared, &found);
+        shared.tell(|it| it.status_times_put(shared, &found));
     }
 }
 
@@ -304,25 +304,7 @@ fn restore(binding: &Key, spec: &Value, status: &Value, shared: &Arc<Shared>) {
             binding.namespace, binding.name
         ));
         if let Some(object) = shared.cluster.get(binding) {
-            statuses::restored(shared, &object);
+            shared.tell(|it| it.restored(shared, &object));
         }
     }
-}
-
-/// Whether a status records the binding's own credential, on the identity that it names.
-pub fn records_own(binding: &WorkloadIdentityBinding) -> bool {
-    let (namespace, account) = account(binding);
-    let name = our_name(namespace, account);
-    let credentials = binding.status.iter().flat_map(|status| &status.credentials);
-    credentials.into_iter().any(|it| {
-        Some(&it.name) == name.as_ref()
-            && it.issuer == crate::setup::ISSUER
-            && is_for(binding, &it.resource_id)
-    })
-}
-
-/// Whether a status records a credential of another issuer that this binding would give there.
-pub fn records_elsewhere(binding: &WorkloadIdentityBinding) -> bool {
-    let credentials = binding.status.iter().flat_map(|status| &status.credentials);
-    credentials.into_iter().any(|it| it.issuer == OTHER_ISSUER)
 }

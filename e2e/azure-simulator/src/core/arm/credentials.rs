@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::api_version::ApiVersion;
+use super::body::parse_body;
 use super::error::{ArmError, ArmResult};
 use super::ids::credential_id;
+use super::paging;
 use super::route::IdentityPath;
-use super::{paging, parse_body};
 use crate::core::http::{Request, Response};
 use crate::core::state::{
     ClaimsMatchingExpression, Credentials, FederatedCredential, Identity, State,

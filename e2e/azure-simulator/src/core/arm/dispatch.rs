@@ -10,10 +10,22 @@ use super::{
 };
 use crate::core::Azure;
 use crate::core::http::{Request, Response};
-use crate::core::phases::after;
+use crate::core::time::after;
 
 impl Azure {
-    pub(super) fn arm_carry_out(
+    /// Carries an admitted request out: validation against the state, change, answer.
+    pub(crate) fn arm_effect(
+        &mut self,
+        request: &Request,
+        admitted: ArmResult<Admitted>,
+        now: Timestamp,
+    ) -> Response {
+        admitted
+            .and_then(|admitted| self.arm_carry_out(request, &admitted, now))
+            .unwrap_or_else(ArmError::into_response)
+    }
+
+    fn arm_carry_out(
         &mut self,
         request: &Request,
         admitted: &Admitted,

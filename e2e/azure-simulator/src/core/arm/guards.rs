@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::error::{ArmError, ArmResult};
 use super::route::{IdentityPath, Target};
 use crate::core::Azure;
-use crate::core::phases::after;
+use crate::core::time::after;
 use crate::core::tunables::status;
 
 impl Azure {
@@ -14,7 +14,7 @@ impl Azure {
     pub(super) fn guard(&self, target: &Target, method: &Method) -> ArmResult<()> {
         let tunables = &self.settings.tunables;
         let scope = target.scope();
-        if let Some(lock) = self.state.lock_against(method, &scope) {
+        if let Some(lock) = self.state.locks.against(method, &scope) {
             let operation = match *method {
                 Method::DELETE => "delete",
                 _ => "write",
@@ -29,7 +29,7 @@ impl Azure {
             ));
         }
         if let (Target::Credential(_, name), &Method::PUT) = (target, method)
-            && let Some(denial) = self.state.policy_against(&scope)
+            && let Some(denial) = self.state.policy_denials.against(&scope)
         {
             return Err(ArmError::new(
                 status(tunables.policy_denied_status),

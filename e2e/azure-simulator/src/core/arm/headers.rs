@@ -1,6 +1,7 @@
 //! The headers of every answer of Resource Manager: request ids, counters, caching, security.
 
 use super::throttling;
+use crate::core::Azure;
 use crate::core::http::{Request, Response};
 use crate::core::random::Random;
 use crate::core::throttle::Remaining;
@@ -12,8 +13,25 @@ const REMAINING_WRITES: u64 = 199;
 /// The bucket over all principals is 15 times as large.
 const GLOBAL_FACTOR: u64 = 15;
 
+impl Azure {
+    /// Adds the headers that every answer of Resource Manager has.
+    pub(crate) fn arm_headers(
+        &mut self,
+        request: &Request,
+        response: Response,
+        remaining: Option<Remaining>,
+    ) -> Response {
+        let is_counted = self.settings.tunables.throttling.is_some();
+        let remaining = match remaining {
+            None if !is_counted => Some(fresh(request)),
+            remaining => remaining,
+        };
+        add(request, response, remaining, &mut self.request_random)
+    }
+}
+
 /// What fresh buckets say: where nothing is counted, all are.
-pub(crate) fn fresh(request: &Request) -> Remaining {
+fn fresh(request: &Request) -> Remaining {
     let own = match throttling::kind(&request.method) {
         "reads" => REMAINING_READS,
         _ => REMAINING_WRITES,
@@ -25,7 +43,7 @@ pub(crate) fn fresh(request: &Request) -> Remaining {
 }
 
 /// Adds them. A request that is not counted, such as one without a caller, gets no counters.
-pub(crate) fn add(
+fn add(
     request: &Request,
     response: Response,
     remaining: Option<Remaining>,

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::api_version::ApiVersion;
+use super::body::parse_body;
 use super::error::{ArmError, ArmResult};
 use super::ids::identity_id;
 use super::route::{GroupPath, IdentityPath};
-use super::{locations, paging, parse_body};
+use super::{locations, paging};
 use crate::core::http::{Request, Response};
 use crate::core::random::Random;
 use crate::core::state::{Identity, ResourceGroup, State, Tags};

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::body::parse_body;
 use super::error::{ArmError, ArmResult};
 use super::ids::{fold, group_id};
 use super::route::GroupPath;
-use super::{locations, paging, parse_body};
+use super::{locations, paging};
 use crate::core::http::{Request, Response};
 use crate::core::state::{ResourceGroup, State, Tags};
 

@@ -37,7 +37,11 @@ pub(crate) fn list(state: &State, settings: &Settings, caller: Caller, now: Time
     let value: Vec<Value> = state
         .subscriptions
         .iter()
-        .filter(|(id, _)| state.sees_subscription(caller.object_id, **id, now))
+        .filter(|(id, _)| {
+            state
+                .role_grants
+                .show_subscription(caller.object_id, **id, now)
+        })
         .map(|(id, subscription)| body(settings, *id, subscription))
         .collect();
     let count = json!({"type": "Total", "value": value.len()});
@@ -56,7 +60,10 @@ pub(crate) fn get(
         .subscriptions
         .get(&id)
         .ok_or_else(|| ArmError::subscription_not_found(id))?;
-    if !state.sees_subscription(caller.object_id, id, now) {
+    if !state
+        .role_grants
+        .show_subscription(caller.object_id, id, now)
+    {
         return Err(ArmError::authorization_failed(
             caller.client_id,
             caller.object_id,

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use super::assertion::{Assertion, IssuerDocuments};
 use super::error::{EntraError, EntraResult};
-use super::token::TokenRequest;
+use super::token_request::TokenRequest;
 use crate::core::Azure;
-use crate::core::phases::after;
 use crate::core::state::{Client, FederatedCredential, NegativeEntry};
+use crate::core::time::after;
 
 impl Azure {
     /// The issuer whose documents may decide: one that a credential of the client trusts, as some part of the directory

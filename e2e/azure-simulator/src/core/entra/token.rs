@@ -1,7 +1,5 @@
 //! The token request: what it must contain, who may have a token, and what the token says.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::json;
@@ -9,95 +7,13 @@ use uuid::Uuid;
 
 use super::assertion::{Assertion, IssuerDocuments};
 use super::error::{EntraError, EntraResult};
+use super::token_request::{Form, Proof, TokenRequest};
 use crate::core::Azure;
 use crate::core::http::{Request, Response};
 use crate::core::request_log::SecretKind;
 use crate::core::state::{Client, FederatedCredential};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// How the client proves who it is.
-#[derive(Debug, Clone)]
-enum Proof {
-    Secret(String),
-    Assertion(Box<Assertion>),
-}
-
-/// A token request that is complete and whose client exists.
-#[derive(Debug, Clone)]
-pub(crate) struct TokenRequest {
-    client: Client,
-    /// The scope without `/.default`: the audience of the token.
-    resource: String,
-    proof: Proof,
-}
-
-impl TokenRequest {
-    /// The client that asks.
-    pub(crate) fn client_id(&self) -> Uuid {
-        self.client.client_id
-    }
-
-    /// The assertion, if it is the proof.
-    pub(super) fn assertion(&self) -> Option<&Assertion> {
-        match &self.proof {
-            Proof::Secret(_) => None,
-            Proof::Assertion(assertion) => Some(assertion),
-        }
-    }
-}
-
-/// The fields of the form that the endpoint reads.
-#[derive(Debug, Default)]
-struct Form {
-    grant_type: Option<String>,
-    client_id: Option<String>,
-    scope: Option<String>,
-    client_secret: Option<String>,
-    client_assertion: Option<String>,
-    client_assertion_type: Option<String>,
-}
-
-impl Form {
-    fn read(request: &Request) -> Self {
-        let mut form = Self::default();
-        for (name, value) in url::form_urlencoded::parse(&request.body) {
-            let field = match name.as_ref() {
-                "grant_type" => &mut form.grant_type,
-                "client_id" => &mut form.client_id,
-                "scope" => &mut form.scope,
-                "client_secret" => &mut form.client_secret,
-                "client_assertion" => &mut form.client_assertion,
-                "client_assertion_type" => &mut form.client_assertion_type,
-                _ => continue,
-            };
-            if !value.is_empty() {
-                *field = Some(value.into_owned());
-            }
-        }
-        if let Some((client_id, secret)) = basic_credentials(request) {
-            form.client_id.get_or_insert(client_id);
-            form.client_secret.get_or_insert(secret);
-        }
-        form
-    }
-}
-
-/// `client_secret_basic`: id and secret, each form-encoded, in the Authorization header.
-fn basic_credentials(request: &Request) -> Option<(String, String)> {
-    let (scheme, value) = request.header("authorization")?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    let decode = |text: &str| {
-        url::form_urlencoded::parse(format!("v={text}").as_bytes())
-            .next()
-            .map(|(_, value)| value.into_owned())
-    };
-    Some((decode(id)?, decode(secret)?))
-}
 
 impl Azure {
     /// Client id that a token request claims, for the log.

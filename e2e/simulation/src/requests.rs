@@ -1,7 +1,7 @@
 //! What a request to Azure is about.
 
 use azure_simulator::core::Azure;
-use azure_simulator::core::http::Request;
+use azure_simulator::core::http::{Request, Response};
 use azure_simulator::core::state::FederatedCredential;
 
 /// The credential that a request is about, as it is before the request's effect.
@@ -30,8 +30,29 @@ impl Target {
     }
 }
 
+/// A request in the moment of its effect.
+#[derive(Debug)]
+pub struct Effect<'a> {
+    pub azure: &'a Azure,
+    /// Its number in Azure's log.
+    pub id: u64,
+    pub request: &'a Request,
+    /// What it is about, as that was before.
+    pub before: &'a Target,
+}
+
+/// How a request ended for the process that sent it.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    pub request: &'a Request,
+    /// Whether the answer is a fault of the run, whatever it looks like.
+    pub disturbed: bool,
+    /// Absent where it was lost, or the request was.
+    pub answer: Option<&'a Response>,
+}
+
 /// What is asked for: a method, or LIST.
-pub(crate) fn operation(request: &Request) -> &'static str {
+pub fn operation(request: &Request) -> &'static str {
     let list = request
         .path
         .to_ascii_lowercase()
@@ -45,14 +66,14 @@ pub(crate) fn operation(request: &Request) -> &'static str {
 }
 
 /// The lower-cased name of the credential that a request is about.
-pub(crate) fn credential_of(request: &Request) -> Option<String> {
+pub fn credential_of(request: &Request) -> Option<String> {
     let path = request.path.to_ascii_lowercase();
     let (_, name) = path.split_once("/federatedidentitycredentials/")?;
     Some(name.to_owned())
 }
 
 /// The lower-cased id of the identity that a request is about.
-pub(crate) fn identity_of(request: &Request) -> String {
+pub fn identity_of(request: &Request) -> String {
     let path = request.path.to_ascii_lowercase();
     let end = path
         .find("/federatedidentitycredentials")

@@ -11,10 +11,9 @@ use http_body_util::{BodyExt, StreamBody};
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::{Change, Cluster, Key, Kind, Refusal};
-use crate::invariants::{neighbours, watches};
+use crate::disturbances::Refused;
+use crate::kubernetes::{Call, Change, Cluster, Key, Kind, Refusal};
 use crate::process::Process;
-use crate::shared::Refused;
 
 /// How long a watch lasts.
 const WATCH_LASTS: Duration = Duration::from_secs(290);
@@ -106,7 +105,8 @@ impl ApiServer {
             let after = parameter("resourceVersion").and_then(|it| it.parse().ok());
             self.process.shared.sleep(1..=6).await;
             self.process.stay_if_dead().await;
-            watches::opened(&self.process, kind);
+            let (shared, caller) = (&self.process.shared, &self.process.caller);
+            shared.tell(|it| it.watch_opened(shared, caller, kind));
             if self.process.shared.watches_end_at_once() {
                 self.process.shared.count("watch ends at once");
                 return Ok(Response::new(StreamBody::new(stream::empty().boxed())));
@@ -142,16 +142,22 @@ impl ApiServer {
             Target::All(_) => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
             Target::One(key, status) => {
                 if *method != Method::GET && self.process.shared.is_slow(&key.namespace) {
-                    neighbours::held(&self.process, &key.namespace);
+                    let (shared, caller) = (&self.process.shared, &self.process.caller);
+                    shared.tell(|it| it.slow_write_began(shared, caller, &key.namespace));
                     tokio::time::sleep(SLOW_WRITE).await;
-                    neighbours::let_go(&self.process);
+                    shared.tell(|it| it.slow_write_ended(shared, caller));
                     self.process.stay_if_dead().await;
                 }
                 let outcome = match self.refusal_by_admission(method, &key, status) {
                     Some(refusal) => Err(refusal),
                     None => self.carry_out(method, type_, &key, status, body),
                 };
-                self.process.wrote(method, &key, status, &outcome);
+                self.process.called(&Call {
+                    method,
+                    key: &key,
+                    is_status: status,
+                    outcome: &outcome,
+                });
                 outcome
             }
         };

@@ -1,0 +1,50 @@
+//! The judge of the invariants: the books, and the run that they are of.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::Timestamp;
+
+use super::pages::Pages;
+use crate::shared::Shared;
+use crate::trace::lock;
+
+/// The books of the invariants, shared by all who write and read in them.
+#[derive(Debug, Clone, Default)]
+pub struct Books(Arc<Mutex<Pages>>);
+
+impl Books {
+    /// At work on something that happens in this run.
+    pub(crate) fn judge<'a>(&'a self, shared: &'a Shared) -> Judge<'a> {
+        Judge {
+            shared,
+            books: self,
+        }
+    }
+
+    pub(crate) fn open(&self) -> MutexGuard<'_, Pages> {
+        lock(&self.0)
+    }
+
+    /// When the operator has last written anything.
+    pub fn last_write(&self) -> Option<Timestamp> {
+        self.open().last_write
+    }
+
+    /// The version at which somebody has written the status of this binding, whose record has not come back since.
+    pub fn lost_at(&self, uid: &str) -> Option<u64> {
+        self.open().foreign.lost_at(uid)
+    }
+}
+
+/// The books, and the run in which something happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judge<'a> {
+    pub(crate) shared: &'a Shared,
+    books: &'a Books,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn books(self) -> MutexGuard<'a, Pages> {
+        self.books.open()
+    }
+}

@@ -1,0 +1,122 @@
+//! All that the invariants remember, in one place: many look at what others have noted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::foreign::Foreign;
+use super::memory::{Accounts, Looks, Neighbours, Newcomers, Pauses};
+use crate::kubernetes::Kind;
+
+/// What the invariants remember.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// Which process has sent a request.
+    pub(crate) sent_by: BTreeMap<u64, u32>,
+    /// Until when a process may not ask for this on an identity.
+    pub(crate) told_to_wait: BTreeMap<(u32, String, &'static str), Timestamp>,
+    /// Requests whose token was refused.
+    pub(crate) token_refused: BTreeSet<(u32, String, &'static str)>,
+    /// The version that the last list of bindings of a process has shown, where that was an old one, and when.
+    pub(crate) old_list: BTreeMap<u32, (u64, Timestamp)>,
+    /// When somebody else has last changed something about an identity.
+    pub(crate) touched: BTreeMap<String, Timestamp>,
+    /// When somebody else has last removed a credential, by identity and name.
+    pub(crate) removed: BTreeMap<(String, String), Timestamp>,
+    /// What a process has last seen of a credential is from this time, by process and name.
+    pub(crate) seen: BTreeMap<(u32, String), Timestamp>,
+    /// Whose record of a credential that stood was replaced by that of a write to put it back, by UID.
+    pub(crate) repaired: BTreeSet<String>,
+    /// Since when an identity has as many credentials as it may have.
+    pub(crate) full_since: BTreeMap<String, Timestamp>,
+    /// Since when a binding says that it waits for a slot, by UID.
+    pub(crate) limit_since: BTreeMap<String, (Timestamp, u64)>,
+    /// Bindings whose credential was in place, before what they last recorded for a write, by UID.
+    pub(crate) holders: BTreeSet<String>,
+    /// The status of a binding as last written.
+    pub(crate) statuses: BTreeMap<String, Value>,
+    /// When watches were opened last, by process.
+    pub(crate) watches: BTreeMap<(u32, Kind), Vec<Timestamp>>,
+    /// When the operator has last written anything.
+    pub(crate) last_write: Option<Timestamp>,
+    /// Pauses that are not believed to their end.
+    pub(crate) pauses: Pauses,
+    /// What was written to accounts.
+    pub(crate) accounts: Accounts,
+    /// The UIDs of bindings that have left their accounts.
+    pub(crate) orphaned: BTreeSet<String>,
+    /// Statuses that somebody else has written.
+    pub(crate) foreign: Foreign,
+    /// How often bindings were looked at.
+    pub(crate) looks: Looks,
+    /// What bindings wait for and become Ready with.
+    pub(crate) newcomers: Newcomers,
+    /// What crowds take.
+    pub(crate) neighbours: Neighbours,
+}
+
+impl Pages {
+    pub(crate) fn touch(&mut self, identity: &str, now: Timestamp) {
+        self.touched.insert(identity.to_ascii_lowercase(), now);
+    }
+
+    /// Somebody else removes a credential.
+    pub(crate) fn remove(&mut self, identity: &str, name: &str, now: Timestamp) {
+        let key = |text: &str| text.to_ascii_lowercase();
+        self.removed.insert((key(identity), key(name)), now);
+    }
+
+    pub(crate) fn removed(&self, identity: &str, name: &str) -> Option<Timestamp> {
+        let key = |text: &str| text.to_ascii_lowercase();
+        self.removed.get(&(key(identity), key(name))).copied()
+    }
+
+    /// Since when it waits is not told by its status any more.
+    pub(crate) fn forget_waiting(&mut self, uid: &str) {
+        self.limit_since.remove(uid);
+    }
+
+    /// Whether one process has run since then, and Azure has not wished for a pause in what it asks of this identity.
+    pub(crate) fn is_left_to_itself(&self, identity: &str, since: Timestamp) -> bool {
+        let identity = identity.to_ascii_lowercase();
+        let told = self.told_to_wait.iter();
+        let mut told = told.filter(|((_, of, operation), until)| {
+            *operation == "GET" && same_subscription(of, &identity) && **until > since
+        });
+        told.next().is_none() && self.foreign.runs_since(since)
+    }
+
+    pub(crate) fn touched(&self, identity: &str) -> Option<Timestamp> {
+        self.touched.get(&identity.to_ascii_lowercase()).copied()
+    }
+
+    /// Whether it had a credential, and whether it is to have it again.
+    pub(crate) fn note_of_holding(&mut self, uid: &str, before: Option<&Value>, status: &Value) {
+        let credentials = status["credentials"].as_array();
+        let records = |origin: &str| {
+            let mut all = credentials.into_iter().flatten();
+            all.any(|it| it["origin"] == origin)
+        };
+        let first = |status: &Value| {
+            status["credentials"][0]["origin"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        if records("Created") {
+            self.holders.insert(uid.to_owned());
+        } else if !records("Pending") {
+            self.holders.remove(uid);
+        }
+        if first(status) != "Pending" {
+            self.repaired.remove(uid);
+        } else if before.is_some_and(|before| first(before) == "Created") {
+            self.repaired.insert(uid.to_owned());
+        }
+    }
+}
+
+fn same_subscription(one: &str, other: &str) -> bool {
+    one.split('/').nth(2) == other.split('/').nth(2)
+}

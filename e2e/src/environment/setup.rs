@@ -1,0 +1,215 @@
+//! An environment: what it is made of, and how it starts.
+
+use std::path::Path;
+
+use azure_simulator::control::ControlClient;
+use azure_simulator::control::api::{NewIdentity, Role};
+use kube::Client;
+use tokio::sync::{Mutex, OnceCell};
+use uuid::Uuid;
+
+use super::arm::Arm;
+use super::install::{crds, install};
+use super::operator_identity::{OPERATOR_ACTIONS, operators_identity};
+use super::recorder::Records;
+use super::simulator::SimulatorProcess;
+use crate::{
+    ControlPlane, ControlPlaneOptions, OperatorProcess, ServiceAccountKeys, Webhook, WebhookOptions,
+};
+
+/// What differs between environments.
+#[derive(Debug, Clone)]
+pub struct EnvironmentOptions {
+    /// Flags of the operator besides those that say where Azure is.
+    pub operator_flags: Vec<String>,
+    /// Start the operator right away.
+    pub start_operator: bool,
+    /// Install the CustomResourceDefinition right away.
+    pub install_crd: bool,
+    /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
+    /// directory otherwise, and goes with it.
+    pub keep_records: bool,
+    /// Spend as little processor time around the operator as can be: no log of requests.
+    pub for_measurements: bool,
+}
+
+impl Default for EnvironmentOptions {
+    fn default() -> Self {
+        Self {
+            // Short, so that no test waits for what takes minutes in production.
+            operator_flags: vec![
+                "--resync-period=3s".to_owned(),
+                "--propagation-delay=1s".to_owned(),
+                "--write-settle-time=2s".to_owned(),
+            ],
+            start_operator: true,
+            install_crd: true,
+            keep_records: true,
+            for_measurements: false,
+        }
+    }
+}
+
+/// A running environment. All of it is gone when this is dropped, or the process ends.
+#[derive(Debug)]
+pub struct Environment {
+    pub simulator: SimulatorProcess,
+    pub control_plane: ControlPlane,
+    pub records: Records,
+    pub(super) issuer: String,
+    pub(super) operator_identity: NewIdentity,
+    pub(super) operator_flags: Vec<String>,
+    pub(super) operator: Mutex<Option<OperatorProcess>>,
+}
+
+static SHARED: OnceCell<Environment> = OnceCell::const_new();
+
+impl Environment {
+    /// The environment that the tests of one binary share. It ends with their process.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn shared() -> anyhow::Result<&'static Self> {
+        SHARED
+            .get_or_try_init(|| Self::start(EnvironmentOptions::default()))
+            .await
+    }
+
+    /// Starts an environment in which a test starts the operator itself.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn without_operator() -> anyhow::Result<Self> {
+        Self::start(EnvironmentOptions {
+            start_operator: false,
+            ..EnvironmentOptions::default()
+        })
+        .await
+    }
+
+    /// Starts an environment and, unless the options say otherwise, the operator in it.
+    ///
+    /// # Errors
+    /// A part of it does not start: with the end of its log.
+    pub async fn start(options: EnvironmentOptions) -> anyhow::Result<Self> {
+        Self::start_with_progress(options, |_| ()).await
+    }
+
+    /// The same; `begin` is told each step as it begins.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_with_progress(
+        options: EnvironmentOptions,
+        mut begin: impl FnMut(&'static str),
+    ) -> anyhow::Result<Self> {
+        begin("starting the Azure simulator");
+        let log_level = if options.for_measurements {
+            "warn"
+        } else {
+            "info"
+        };
+        let simulator = SimulatorProcess::start(log_level).await?;
+        let control = simulator.control();
+        let keys = ServiceAccountKeys::generate()?;
+        let issuer = control.register_issuer(keys.jwks().clone()).await?;
+        begin("starting etcd, kube-apiserver and kube-controller-manager");
+        let control_plane = ControlPlane::start(ControlPlaneOptions {
+            crds: options.install_crd.then(crds),
+            ..ControlPlaneOptions::with_issuer(&issuer, keys)
+        })
+        .await?;
+        begin("installing azwib: kubectl apply -k config/default");
+        install(&control_plane, options.install_crd).await?;
+        begin("creating the operator's own managed identity in the simulator");
+        let operator_identity = operators_identity(&control, &issuer).await?;
+        let records = if options.keep_records {
+            let records = Records::new()?;
+            records.record(&control_plane, control)?;
+            records
+        } else {
+            Records::at(control_plane.directory().to_owned())
+        };
+        let environment = Self {
+            simulator,
+            control_plane,
+            records,
+            issuer,
+            operator_identity,
+            operator_flags: options.operator_flags,
+            operator: Mutex::new(None),
+        };
+        if options.start_operator {
+            begin("starting the operator as ServiceAccount azwib-system/azwib-operator");
+            environment.start_operator().await?;
+        }
+        Ok(environment)
+    }
+
+    /// The issuer of the cluster's ServiceAccount tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// A new control client of the simulator, for the runtime that this is called on.
+    pub fn control(&self) -> ControlClient {
+        self.simulator.control()
+    }
+
+    /// Azure Resource Manager as another tool uses it, for the runtime that this is called on.
+    ///
+    /// # Errors
+    /// The simulator refuses the sign-in.
+    pub async fn arm(&self) -> anyhow::Result<Arm> {
+        self.simulator.arm_client().await
+    }
+
+    /// A new client of the cluster's administrator, for the runtime that this is called on.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        self.control_plane.client().await
+    }
+
+    /// Starts the azure-workload-identity webhook, which injects the simulator's authority into pods.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_webhook(&self) -> anyhow::Result<Webhook> {
+        let options = WebhookOptions {
+            tenant_id: self.operator_identity.tenant_id.to_string(),
+            authority_host: self.simulator.entra().to_owned(),
+        };
+        Webhook::start(&self.control_plane, options).await
+    }
+
+    /// Gives the operator its role on a scope (ARM id).
+    ///
+    /// # Errors
+    /// The simulator refuses.
+    pub async fn grant_operator(&self, scope: &str) -> anyhow::Result<()> {
+        let role = Role::Custom {
+            actions: OPERATOR_ACTIONS.map(str::to_owned).to_vec(),
+        };
+        self.control()
+            .assign_role(scope, role, self.operator_principal())
+            .await?;
+        Ok(())
+    }
+
+    /// The object id of the operator's identity: what role assignments name.
+    pub fn operator_principal(&self) -> Uuid {
+        self.operator_identity.principal_id
+    }
+
+    /// The client id of the operator's identity: what the simulator's request log names as the caller.
+    pub fn operator_client_id(&self) -> Uuid {
+        self.operator_identity.client_id
+    }
+
+    /// The certificate authority of the simulator's endpoints.
+    pub fn ca(&self) -> &Path {
+        self.simulator.ca()
+    }
+}
