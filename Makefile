@@ -64,9 +64,13 @@ assets: ## Build the local control plane, the webhook and the linter of metrics 
 
 ##@ Check
 
+# The packages whose modules must not import each other in a circle.
+PACKAGES := crds operator e2e e2e/azure-simulator e2e/module-graph e2e/operator-unguarded e2e/simulation
+
 .PHONY: lint
-lint: $(CARGO_DENY) ## Formatting, clippy, dependency rules (deny.toml), go vet. Fails on any warning.
+lint: $(CARGO_DENY) ## Formatting, clippy, circles of modules, dependency rules (deny.toml), go vet. Fails on any warning.
 	$(CARGO) fmt --all -- --check
+	$(CARGO) run --quiet -p module-graph -- $(PACKAGES:%=%/src)
 	$(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
 	$(CARGO_DENY) check bans licenses sources
 	@unformatted="$$(gofmt -l e2e/go)" && test -z "$$unformatted" || { echo "gofmt: $$unformatted" >&2; exit 1; }
