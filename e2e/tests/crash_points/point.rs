@@ -57,6 +57,10 @@ pub(crate) enum Held {
 }
 
 impl Point<'_> {
+    pub(crate) fn is_event(&self) -> bool {
+        matches!(self.call, Call::Kubernetes(_, path) if path.starts_with("events"))
+    }
+
     /// Holds this call, counted from now on.
     pub(crate) async fn hold(
         &self,

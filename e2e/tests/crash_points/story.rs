@@ -15,7 +15,7 @@ use kube::runtime::conditions::is_deleted;
 use kube::runtime::wait::await_condition;
 
 use crate::end_state::EndState;
-use crate::point::{Held, Point, azure};
+use crate::point::{Point, azure};
 use crate::stage::{Case, Mark, Stage, Turn};
 use crate::stories::PUT;
 use crate::toll::{Toll, uncovered};
@@ -180,9 +180,21 @@ async fn killed<S: Story>(
         let shop = &crash.case.shop;
         held.push(crash.point.hold(&stage.proxy, shop, crash.when).await?);
     }
-    try_join_all(crashes.iter().map(|it| story.begin(&it.case))).await?;
+    // The operator gives up an event that is not published soon: where it is killed at one, it goes there last.
+    for at_event in [false, true] {
+        let cases = || {
+            let cases = crashes.iter().zip(&held);
+            cases.filter(|(crash, _)| crash.point.is_event() == at_event)
+        };
+        try_join_all(cases().map(|(crash, _)| story.begin(&crash.case))).await?;
+        for (crash, held) in cases() {
+            held.reached().await.with_context(|| crash.name())?;
+        }
+    }
     for (crash, held) in crashes.iter().zip(&held) {
-        Held::reached(held).await.with_context(|| crash.name())?;
+        held.reached()
+            .await
+            .with_context(|| format!("{}, at the end", crash.name()))?;
     }
     turn.kill().await?;
     for crash in &mut crashes {

@@ -1,7 +1,14 @@
 //! The controller of `WorkloadIdentityBinding`.
 //!
-//! One pass: [`validate`] and [`plan`] are plain functions, [`observe`] reads, [`apply`] writes, and [`status`] is
-//! computed from what was applied. [`next_try`] writes it. [`cleanup`] runs instead when the binding is being deleted. [`controller`] says when.
+//! [`controller`] says when a binding is looked at. [`reconcile`] is one pass over it, in steps:
+//!
+//! ```text
+//! validate -> observe -> plan -> apply (record, ServiceAccount, credential) -> status -> next_try -> write_status
+//!    pure      reads     pure                writes                            pure
+//! ```
+//!
+//! [`cleanup`] runs instead when the binding is being deleted. [`account`] and [`credential`] hold what the steps do to
+//! either, [`index`] finds bindings, and the [`Context`] is what all passes share.
 
 pub mod account;
 pub mod applied;

@@ -191,7 +191,7 @@ async fn pass(
     ctx: &Context,
 ) -> Result<(Desired, Applied), Error> {
     let desired = validate::validate(binding, &ctx.settings.defaults)?;
-    if !ctx.bindings.is_served(binding) && !Bug::AccountLimitIgnored.is_on() {
+    if !ctx.bindings.is_served(binding) {
         let account = desired.service_account;
         return Err(Error::TooManyBindings { account });
     }

@@ -128,8 +128,6 @@ bugs! {
     RepeatsUnpaced,
     /// One namespace may take every worker.
     NoBulkheads,
-    /// Every binding of an account is served, however many there are.
-    AccountLimitIgnored,
 }
 
 impl Bug {

@@ -38,6 +38,9 @@ const QUEUE: usize = 10_000;
 /// Bindings whose events are published at once: a call that hangs must not hold up those of all others.
 const AT_ONCE: usize = 8;
 
+/// How long the publication of an event may take: longer than the API server gives an admission webhook by default (10 s).
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
+
 /// How long the operator goes on publishing when it stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -70,13 +73,17 @@ struct Remembering {
     published: usize,
 }
 
+fn recorder(client: Client, reporter: Reporter) -> EventRecorder {
+    EventRecorder::new(client, reporter).with_timeout(PUBLISHED_WITHIN)
+}
+
 impl Events {
     pub fn new(client: Client, instance: Option<String>) -> Self {
         let reporter = Reporter {
             controller: CONTROLLER.to_owned(),
             instance,
         };
-        let recorder = Arc::new(EventRecorder::new(client.clone(), reporter.clone()));
+        let recorder = Arc::new(recorder(client.clone(), reporter.clone()));
         let (queue, told) = mpsc::channel(QUEUE);
         Self {
             client,
@@ -224,7 +231,7 @@ impl Events {
         let mut remembering = lock(&self.recorder);
         remembering.published += 1;
         if remembering.published > REMEMBERED {
-            let recorder = EventRecorder::new(self.client.clone(), self.reporter.clone());
+            let recorder = recorder(self.client.clone(), self.reporter.clone());
             *remembering = Remembering {
                 recorder: Arc::new(recorder),
                 published: 1,
