@@ -55,7 +55,7 @@ fmt: ## Format Rust and Go sources.
 	gofmt -w e2e/go
 
 .PHONY: crds
-crds: ## Write config/crd/ from the types in crds/.
+crds: ## Write config/crd/ and docs/reference/api.md from the types in crds/.
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen
 
 .PHONY: assets

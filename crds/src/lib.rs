@@ -6,6 +6,8 @@
 mod binding;
 mod crd;
 pub mod names;
+#[cfg(any(test, feature = "crdgen"))]
+mod reference;
 mod schema;
 mod status;
 
@@ -22,6 +24,8 @@ pub use names::{
     InvalidCredentialName, InvalidGuid, InvalidIssuer, InvalidManagedIdentityId, InvalidSubject,
     Issuer, MAX_CREDENTIAL_PROPERTY_CHARS, ManagedIdentityId, Subject,
 };
+#[cfg(any(test, feature = "crdgen"))]
+pub use reference::updated_page;
 pub use schema::MAX_CONDITIONS;
 pub use status::{
     CredentialOrigin, MAX_CREDENTIALS, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,

@@ -1,19 +1,29 @@
-//! Writes the CustomResourceDefinitions into `config/crd/`; with `--check`, tells instead whether that folder is up to date.
+//! Writes what follows from the types in `crds/`: the CustomResourceDefinition and its reference. With `--check`, tells instead
+//! whether they are up to date.
 
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The folder of the generated files, from the root of the repository.
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/crd");
+/// The page whose generated part follows from the definition.
+const REFERENCE: &str = "docs/reference/api.md";
+
+/// A generated file.
+struct Generated {
+    /// From the root of the repository.
+    name: String,
+    content: String,
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let outcome = match arguments.as_slice() {
-        [] => write(Path::new(FOLDER)),
-        [flag] if flag == "--check" => check(Path::new(FOLDER)),
+        [] => generated().and_then(|files| files.iter().try_for_each(write)),
+        [flag] if flag == "--check" => {
+            generated().and_then(|files| files.iter().try_for_each(check))
+        }
         _ => Err("usage: crdgen [--check]".into()),
     };
     match outcome {
@@ -25,21 +35,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn write(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let path = folder.join(azwib_crds::CRD_FILE_NAME);
-    fs::write(&path, azwib_crds::crd_yaml()?)
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    println!("wrote config/crd/{}", azwib_crds::CRD_FILE_NAME);
+fn generated() -> Result<[Generated; 2], Box<dyn Error>> {
+    let page = azwib_crds::updated_page(&read(REFERENCE)?);
+    Ok([
+        Generated {
+            name: format!("config/crd/{}", azwib_crds::CRD_FILE_NAME),
+            content: azwib_crds::crd_yaml()?,
+        },
+        Generated {
+            name: REFERENCE.to_owned(),
+            content: page.ok_or_else(|| format!("{REFERENCE} has no marker comments"))?,
+        },
+    ])
+}
+
+fn write(file: &Generated) -> Result<(), Box<dyn Error>> {
+    fs::write(path(&file.name), &file.content)
+        .map_err(|error| format!("cannot write {}: {error}", file.name))?;
+    println!("wrote {}", file.name);
     Ok(())
 }
 
-fn check(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let path = folder.join(azwib_crds::CRD_FILE_NAME);
-    let name = format!("config/crd/{}", azwib_crds::CRD_FILE_NAME);
-    let current =
-        fs::read_to_string(&path).map_err(|error| format!("cannot read {name}: {error}"))?;
-    if current != azwib_crds::crd_yaml()? {
+fn check(file: &Generated) -> Result<(), Box<dyn Error>> {
+    let name = &file.name;
+    if read(name)? != file.content {
         return Err(format!("{name} differs from the types in crds/; run `make crds`").into());
     }
     Ok(())
+}
+
+fn read(name: &str) -> Result<String, String> {
+    fs::read_to_string(path(name)).map_err(|error| format!("cannot read {name}: {error}"))
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(name)
 }
