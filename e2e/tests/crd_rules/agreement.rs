@@ -80,7 +80,7 @@ fn long(most: usize) -> BoxedStrategy<String> {
         .boxed()
 }
 
-fn group() -> BoxedStrategy<String> {
+pub(super) fn group() -> BoxedStrategy<String> {
     prop_oneof![
         about("rg-größe"),
         about("(rg)_a.b"),
@@ -90,7 +90,7 @@ fn group() -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn identity_name() -> BoxedStrategy<String> {
+pub(super) fn identity_name() -> BoxedStrategy<String> {
     prop_oneof![
         about("orders"),
         long(128),
@@ -100,7 +100,7 @@ fn identity_name() -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn guid() -> BoxedStrategy<String> {
+pub(super) fn guid() -> BoxedStrategy<String> {
     prop_oneof![
         about("0f5D2c1e-9d3a-4b6c-8e7f-1a2b3c4d5e6f"),
         Just("{0f5d2c1e-9d3a-4b6c-8e7f-1a2b3c4d5e6f}".to_owned()),
@@ -111,7 +111,7 @@ fn guid() -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn resource_id() -> BoxedStrategy<String> {
+pub(super) fn resource_id() -> BoxedStrategy<String> {
     let built = |(subscription, group, name): (String, String, String)| {
         format!(
             "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
@@ -137,7 +137,7 @@ fn resource_id() -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn audience() -> BoxedStrategy<String> {
+pub(super) fn audience() -> BoxedStrategy<String> {
     prop_oneof![
         about("api://AzureADTokenExchange"),
         about("日本 a"),
@@ -147,7 +147,7 @@ fn audience() -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn account() -> BoxedStrategy<String> {
+pub(super) fn account() -> BoxedStrategy<String> {
     prop_oneof![
         about("orders.v2"),
         about("a-0"),

@@ -5,8 +5,11 @@ mod agreement;
 mod changes;
 mod creation;
 mod kubectl;
+mod other_group;
+mod released;
 mod status;
 mod stored;
+mod variety;
 
 use std::path::Path;
 

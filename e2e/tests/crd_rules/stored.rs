@@ -8,21 +8,15 @@ use azwib_e2e::wait::until;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
-use kube::{
-    Api,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
-};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use super::{ID, cluster, refusal};
+use super::ID;
+use super::other_group::{Bindings, in_group, install};
 
 /// The definition under another group, so that the one of the other tests stays as it is.
 fn definition(group: &str, before: bool) -> anyhow::Result<CustomResourceDefinition> {
-    let mut crd = crd();
-    crd.metadata.name = Some(format!("{}.{group}", crd.spec.names.plural));
-    group.clone_into(&mut crd.spec.group);
-    crd.spec.names.categories = None;
-    crd.spec.names.short_names = None;
+    let mut crd = in_group(crd(), group);
     if before {
         let version = crd.spec.versions.first_mut().context("no version")?;
         let schema = version.schema.as_mut().context("no schema")?;
@@ -44,27 +38,6 @@ fn field<'a>(
         .with_context(|| format!("no {name}"))
 }
 
-async fn install(crd: &CustomResourceDefinition) -> anyhow::Result<()> {
-    let crds: Api<CustomResourceDefinition> = Api::all(cluster().await?.client().await?);
-    let name = crd.metadata.name.as_deref().unwrap_or_default();
-    let parameters = PatchParams::apply("test").force();
-    crds.patch(name, &parameters, &Patch::Apply(crd)).await?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        &format!("crd/{name}"),
-    ];
-    cluster().await?.kubectl(&wait).await.map(drop)
-}
-
-fn resource(group: &str) -> ApiResource {
-    ApiResource {
-        group: group.to_owned(),
-        api_version: format!("{group}/v1alpha1"),
-        ..super::resource()
-    }
-}
-
 /// Specs that the newtypes do not take, and that the definition before let in.
 fn unreadable() -> [(&'static str, Value); 3] {
     [
@@ -81,54 +54,6 @@ fn unreadable() -> [(&'static str, Value); 3] {
             json!({ "identity": { "name": "orders" }, "credential": { "audience": "a\tb" } }),
         ),
     ]
-}
-
-/// Bindings under a group of their own.
-struct Bindings {
-    api: Api<DynamicObject>,
-    resource: ApiResource,
-}
-
-impl Bindings {
-    async fn of(group: &str) -> anyhow::Result<Self> {
-        let resource = resource(group);
-        let client = cluster().await?.client().await?;
-        let api = Api::namespaced_with(client, "default", &resource);
-        Ok(Self { api, resource })
-    }
-
-    fn object(&self, name: &str, spec: &Value) -> DynamicObject {
-        DynamicObject::new(name, &self.resource).data(json!({ "spec": spec }))
-    }
-
-    async fn create(&self, name: &str, spec: &Value) -> anyhow::Result<()> {
-        let object = self.object(name, spec);
-        self.api.create(&PostParams::default(), &object).await?;
-        Ok(())
-    }
-
-    /// In which words such a binding would be refused.
-    async fn refused(&self, spec: &Value) -> anyhow::Result<Option<String>> {
-        let tried = self.object("tried", spec);
-        refusal(self.api.create(&super::dry_run(), &tried).await)
-    }
-
-    async fn patch(&self, name: &str, patch: Value) -> anyhow::Result<Option<String>> {
-        let parameters = PatchParams::default();
-        refusal(
-            self.api
-                .patch(name, &parameters, &Patch::Merge(patch))
-                .await,
-        )
-    }
-
-    /// As the operator does, once it has looked at a binding.
-    async fn tell(&self, name: &str, generation: i64) -> anyhow::Result<()> {
-        let status = Patch::Merge(json!({ "status": { "observedGeneration": generation } }));
-        let parameters = PatchParams::default();
-        self.api.patch_status(name, &parameters, &status).await?;
-        Ok(())
-    }
 }
 
 #[tokio::test]
