@@ -50,8 +50,8 @@ async fn carry_out(
     applied: &mut Applied,
 ) -> Result<(), Error> {
     use AppliedCredential::InPlace;
+    let ledger = ctx.ledgers.of(&desired.identity);
     let Plan {
-        ledger,
         identity,
         account,
         credential,

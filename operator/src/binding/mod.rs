@@ -3,8 +3,8 @@
 //! [`controller`] says when a binding is looked at. [`reconcile`] is one pass over it, in steps:
 //!
 //! ```text
-//! validate -> observe -> plan -> apply (record, ServiceAccount, credential) -> status -> next_try -> write_status
-//!    pure      reads     pure                writes                            pure
+//! validate -> observe -> plan -> apply (record, ServiceAccount, credential) -> status -> conclude (next_try, write_status)
+//!    pure      reads    pure                  writes                         pure      writes
 //! ```
 //!
 //! [`cleanup`] runs instead when the binding is being deleted. [`account`] and [`credential`] hold what the steps do to
@@ -15,6 +15,7 @@ pub mod applied;
 pub mod apply;
 pub mod calls;
 pub mod cleanup;
+mod conclude;
 mod context;
 pub mod controller;
 pub mod credential;

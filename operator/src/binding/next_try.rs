@@ -1,286 +1,289 @@
-//! The end of a pass: its status is written if it differs, transitions are told, and the next try is picked.
+//! What follows from a pass that did not reach its end: whether its status says so, and when the next try is. Pure.
 
 use std::time::Duration;
 
-use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
-use kube::ResourceExt;
-
-use super::calls::CallFailed;
-use super::cleanup::Stopped;
-use super::context::Context;
-use super::credential::applicants::{credential_reason, gives_way, is_refused};
 use super::error::Error;
-use super::failed::{Failed, Next};
-use super::finalizer;
-use super::status::reason::ConditionType;
-use super::status::{self, Report};
-use super::validate::validate;
-use super::write_status::{store_status, write_status};
 use crate::kubeutil::backoff::{Pace, Standing};
-use crate::runtime::deliberate::Bug;
 
 /// A binding that waits for a turn says so in its status only after this time.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
 
-/// A pass that has done what it could.
-pub(super) struct Pass<'a> {
-    /// As it was when the pass began.
-    pub binding: &'a WorkloadIdentityBinding,
-    /// As it was last written.
-    pub latest: &'a WorkloadIdentityBinding,
-    pub report: Report,
+/// What is known at the end of such a pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts<'a> {
+    /// What stopped it.
+    pub error: &'a Error,
+    /// How long that has stood.
+    pub stood: Duration,
     /// The binding was good when last seen, and could not be looked at.
     pub kept: bool,
-    /// The stored status, if the pass did not believe all of it. It is corrected, whatever else there is to say.
-    pub mistaken: Option<&'a WorkloadIdentityBindingStatus>,
+    /// Its account stands again, of which the status says something else.
+    pub account_stands: bool,
+    /// The status says of this very spec that Azure has refused the credential.
+    pub is_refused: bool,
+    /// The same, and the try was put off for the sake of others.
+    pub stays_refused: bool,
+    /// The pass has recorded a write, and takes the record back.
+    pub withdraws: bool,
+    /// The status says of this very spec that the credential failed.
+    pub is_failing: bool,
+    /// The stored status is not all believed, and has to be put right.
+    pub is_mistaken: bool,
 }
 
-impl<'a> Pass<'a> {
-    /// Sets which status is stored. If the pass believed only a part of it, the stored status is corrected in any case.
-    pub(super) fn of(self, stored: &'a WorkloadIdentityBinding) -> Self {
-        let is_unwritten = self.latest.resource_version() == stored.resource_version();
-        let mistaken = is_unwritten && self.latest.status != stored.status;
-        Self {
-            mistaken: stored.status.as_ref().filter(|_| mistaken),
-            ..self
-        }
-    }
-
-    /// A pass that wrote nothing, because the binding is suspended.
-    pub(super) fn suspended(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
-        let desired = validate(binding, &ctx.settings.defaults).ok();
-        Self {
-            binding,
-            latest: binding,
-            report: status::of_suspended(binding, desired.as_ref()),
-            kept: false,
-            mistaken: None,
-        }
-    }
-
-    /// A pass that this error stopped before anything was applied.
-    pub(super) fn stopped(
-        binding: &'a WorkloadIdentityBinding,
-        error: &Error,
-        ctx: &Context,
-    ) -> Self {
-        Self {
-            binding,
-            latest: binding,
-            report: status::of_error(error, ctx.issuer()),
-            kept: false,
-            mistaken: None,
-        }
-    }
-
-    /// A pass over a good binding that could not be looked at.
-    pub(super) fn kept(binding: &'a WorkloadIdentityBinding) -> Self {
-        Self {
-            binding,
-            latest: binding,
-            report: Report::default(),
-            kept: true,
-            mistaken: None,
-        }
-    }
-
-    /// A cleanup that did not come to its end.
-    pub(super) fn departing(
-        binding: &'a WorkloadIdentityBinding,
-        stopped: &Stopped,
-        ctx: &Context,
-    ) -> Self {
-        let allow_force_detach = ctx.settings.allow_force_detach;
-        let policy = binding.spec.deletion_policy;
-        Self {
-            binding,
-            latest: binding,
-            report: status::of_departing(stopped, policy, ctx.issuer(), allow_force_detach),
-            kept: false,
-            mistaken: None,
-        }
-    }
+/// Whether the status is left as it is. The first rule that has something to say decides.
+pub(super) fn says_nothing(facts: &Facts<'_>) -> bool {
+    let rules = [
+        account_that_stands,
+        answer_of_the_api_server,
+        status_to_put_right,
+        wait_of_a_good_binding,
+        try_put_off_for_others,
+        wait_of_a_refused_binding,
+        wait_for_a_turn,
+        wait_for_azures_pace,
+    ];
+    rules.iter().find_map(|rule| rule(facts)).unwrap_or(false)
 }
 
-/// Whether status speaks of the spec as it is.
-fn is_observed(binding: &WorkloadIdentityBinding) -> bool {
-    let observed = binding.status.as_ref().map(|it| it.observed_generation);
-    observed == binding.metadata.generation
+/// An account that stands again is told, whatever is not said of the credential.
+fn account_that_stands(facts: &Facts<'_>) -> Option<bool> {
+    facts.account_stands.then_some(false)
 }
 
-/// Reports in a smaller status that the API server refuses the full one: it changes `Ready`, and nothing else that
-/// is new. Where that is refused as well, an event and the log are all that is left.
-async fn status_refused(
-    pass: (&WorkloadIdentityBinding, &WorkloadIdentityBinding),
-    failed: CallFailed,
-    ctx: &Context,
-) -> Failed {
-    let (binding, latest) = pass;
-    let uid = binding.uid().unwrap_or_default();
-    let error = Error::Kubernetes(failed);
-    let standing = ctx.unwritten.failed(&uid, error.attempt_key());
-    let retry_in = error.pace().delay(standing);
-    if error.is_refusal_told_after(standing.since) {
-        let moment = ctx.moment(standing.since);
-        let status = status::of_unwritten(latest, &error, &moment);
-        let is_said = latest.status.as_ref() == Some(&status);
-        if !is_said {
-            match write_status(latest, status.clone(), ctx).await {
-                Ok(_) => ctx.events.ready_changed(
-                    binding,
-                    &binding.status.clone().unwrap_or_default().conditions,
-                    &status.conditions,
-                ),
-                Err(_) if standing.is_first(|stood| error.is_refusal_told_after(stood)) => {
-                    ctx.events.refused(&binding.metadata, &error.message());
-                }
-                // An event has reported it already, and each try is logged.
-                Err(_) => {}
-            }
-        }
-    }
-    Failed { error, retry_in }
+/// What the API server has refused is told once it has stood for long enough: it may be restarting.
+fn answer_of_the_api_server(facts: &Facts<'_>) -> Option<bool> {
+    let error = facts.error;
+    error
+        .is_of_api_server()
+        .then(|| !error.is_refusal_told_after(facts.stood))
 }
 
-/// Tells a binding that is cleaned up and that others keep by their finalizers; gives it as it is then. That azwib lets it go
-/// does not depend on what is said of it.
-pub(super) async fn tell_what_it_waits_for(
-    binding: WorkloadIdentityBinding,
-    ctx: &Context,
-) -> WorkloadIdentityBinding {
-    let others: Vec<_> = finalizer::others(&binding.metadata).collect();
-    if others.is_empty() {
-        return binding;
-    }
-    let policy = binding.spec.deletion_policy;
-    let report = status::of_cleaned_up(policy, ctx.issuer(), &others);
-    let status = status::compute(&binding, report, &ctx.moment(Duration::ZERO));
-    match write_status(&binding, status, ctx).await {
-        Ok(written) => written,
-        Err(failed) => {
-            let error = &failed as &dyn std::error::Error;
-            tracing::debug!(error, "what a binding waits for is not told");
-            binding
-        }
-    }
+/// A status that somebody else has written is put right, whatever there is to say.
+fn status_to_put_right(facts: &Facts<'_>) -> Option<bool> {
+    facts.is_mistaken.then_some(false)
 }
 
-/// Writes the status if it differs, tells of transitions, and picks the next try.
-pub(super) async fn conclude(
-    pass: Pass<'_>,
-    error: Option<Error>,
-    ctx: &Context,
-) -> Result<Next, Failed> {
-    let Pass {
-        binding,
-        latest,
-        mut report,
-        kept,
-        mistaken,
-    } = pass;
-    let uid = binding.uid().unwrap_or_default();
-    // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
-    // refused would hold up the line for as long as it waits.
-    let refused = credential_reason(latest).filter(|_| is_refused(latest) && is_observed(latest));
-    let stays_refused = refused.filter(|_| {
-        error
-            .as_ref()
-            .is_some_and(|error| error.leaves_slot_to_others())
-    });
-    let standing = error.as_ref().map(|error| match stays_refused {
-        Some(reason) => ctx.attempts.failed(&uid, reason.as_str()),
-        None => ctx.note_failure(&uid, error),
-    });
-    let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
-    // What one of our own deletions may cure is not stalled while that is under way, nor what an older twin waits for.
-    let may_heal = error
-        .as_ref()
-        .is_some_and(|error| error.heals_with_older() || ctx.is_deletion_pending(binding));
-    let moment = ctx.moment(if may_heal { Duration::ZERO } else { stood });
-    // An account that stands again is told, whatever is not said of the credential.
-    let account_stands = refused.is_some()
-        && error
-            .as_ref()
-            .is_some_and(|error| stays_refused.is_some() || error.is_wait())
-        && report.mends_account(latest);
-    if account_stands {
-        report.leave(ConditionType::CredentialReady);
-    }
-    let status = status::compute(latest, report, &moment);
-    let propagation_left = status::propagation_left(&status.conditions, &moment);
-    // Waits for a turn are short: saying so at once would cost a write for each.
-    let silent = match &error {
-        _ if account_stands => false,
-        Some(error) if error.is_of_api_server() => !error.is_refusal_told_after(stood),
-        Some(error) if error.is_not_now() && kept || error.is_put_off() => true,
-        Some(_) if stays_refused.is_some() => true,
-        Some(error) if error.is_wait() && refused.is_some() => true,
-        Some(error) if error.is_short_wait() => stood < QUIET_WAIT,
-        // Nor does one for Azure's pace say more than what went wrong before it: each try would be told as two failures.
-        Some(error) if error.is_paced() => {
-            let withdraws = latest.status != binding.status;
-            error.pace().delay(Standing::FIRST) < QUIET_WAIT
-                || status::is_failing(latest) && !withdraws
-        }
-        _ => false,
-    };
-    let stored = mistaken.or(latest.status.as_ref());
-    let differs = stored != Some(&status) || Bug::StatusAlwaysWritten.is_on();
-    let silent =
-        silent && (mistaken.is_none() || error.as_ref().is_some_and(Error::is_of_api_server));
-    if !silent && differs {
-        let before = binding.status.clone().unwrap_or_default().conditions;
-        if let Err(failed) = store_status(latest, status.clone(), ctx).await {
-            // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
-            return Err(status_refused((binding, latest), failed, ctx).await);
-        }
-        if gives_way(binding, &status) {
-            // It stands before nobody any more.
-            ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
-        }
-        ctx.events
-            .ready_changed(binding, &before, &status.conditions);
-        ctx.events.identity_replaced(latest, &status);
-    }
-    if !silent {
-        ctx.unwritten.forget(&uid);
-        let desired = validate(binding, &ctx.settings.defaults).ok();
-        ctx.known_good.note(binding, &status, desired.as_ref());
-    }
-    let Some(error) = error else {
-        ctx.succeeded(&uid);
-        let resync = ctx.settings.jittered_resync();
-        return Ok(Some(if propagation_left.is_zero() {
-            resync
-        } else {
-            propagation_left.min(resync)
-        }));
-    };
-    if let (true, Some((_, reason))) = (kept && !error.is_not_now(), error.finding()) {
-        ctx.metrics.unverified(reason);
-        let is_told = |stood| !error.is_of_api_server() || error.is_refusal_told_after(stood);
-        if standing.is_some_and(|standing| standing.is_first(is_told)) {
-            ctx.events.not_looked_at(binding, reason, &error.message());
-        }
-    }
-    let pace = if stays_refused.is_some() {
+/// Nothing was looked at, so nothing is known to have changed.
+fn wait_of_a_good_binding(facts: &Facts<'_>) -> Option<bool> {
+    let waits = facts.error.is_not_now() && facts.kept || facts.error.is_put_off();
+    waits.then_some(true)
+}
+
+/// That others are served changes nothing about why the last try was refused.
+fn try_put_off_for_others(facts: &Facts<'_>) -> Option<bool> {
+    facts.stays_refused.then_some(true)
+}
+
+/// Neither does a wait.
+fn wait_of_a_refused_binding(facts: &Facts<'_>) -> Option<bool> {
+    (facts.error.is_wait() && facts.is_refused).then_some(true)
+}
+
+/// Waits for a turn are short: to say so at once would cost a write for each.
+fn wait_for_a_turn(facts: &Facts<'_>) -> Option<bool> {
+    facts
+        .error
+        .is_short_wait()
+        .then_some(facts.stood < QUIET_WAIT)
+}
+
+/// A wait for Azure's pace does not say more than what went wrong before it: each try would be told as two failures.
+fn wait_for_azures_pace(facts: &Facts<'_>) -> Option<bool> {
+    facts.error.is_paced().then(|| {
+        facts.error.pace().delay(Standing::FIRST) < QUIET_WAIT
+            || facts.is_failing && !facts.withdraws
+    })
+}
+
+/// How a pass with this error is tried again; `stays_refused` as in [`Facts`].
+pub(super) fn pace(error: &Error, stays_refused: bool) -> Pace {
+    if stays_refused {
         Pace::WaitForArrival
     } else {
         error.pace()
-    };
-    let mut delay = pace.delay(standing.unwrap_or(Standing::FIRST));
-    if matches!(pace, Pace::WaitForSlot { .. }) {
-        // However far back it stands, what is known of Azure grows old.
-        delay = delay.min(ctx.settings.jittered_resync());
     }
-    let until_stalled = error
-        .finding()
-        .and_then(|(_, reason)| status::stalls_after(reason, &moment))
-        .map(|threshold| threshold.saturating_sub(moment.stood));
-    let retry_in = [until_stalled, Some(propagation_left), error.settles_in()]
-        .into_iter()
-        .flatten()
-        .filter(|left| !left.is_zero())
-        .fold(delay, Duration::min);
-    Err(Failed { error, retry_in })
+}
+
+/// When the next try is: at this pace, or as soon as one of these times is over.
+pub(super) fn retry_in(
+    pace: Pace,
+    standing: Standing,
+    resync: Duration,
+    sooner: &[Option<Duration>],
+) -> Duration {
+    let delay = pace.delay(standing);
+    let delay = match pace {
+        // However far back it stands, what is known of Azure grows old.
+        Pace::WaitForSlot { .. } => delay.min(resync),
+        _ => delay,
+    };
+    let sooner = sooner.iter().flatten().filter(|left| !left.is_zero());
+    sooner.copied().fold(delay, Duration::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::binding::status::reason::ConditionType;
+    use crate::ledger::NotNow;
+    use crate::ledger::decide::Refusal;
+
+    fn waits(why: NotNow, reading: bool) -> Error {
+        Error::NotNow {
+            step: ConditionType::CredentialReady,
+            reading,
+            why,
+        }
+    }
+
+    fn paced(seconds: u64) -> Error {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        waits(NotNow::Paced { until }, false)
+    }
+
+    fn answered(code: u16) -> Error {
+        kube::Error::Api(Status::failure("no", "").with_code(code).boxed()).into()
+    }
+
+    fn full() -> Error {
+        Error::NoCredential(Refusal::LimitReached {
+            used: 20,
+            limit: 20,
+            before: false,
+            promised: false,
+            ahead: 0,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_rule_that_has_something_to_say_decides_whether_a_status_is_left_as_it_is() {
+        let (turn, full) = (waits(NotNow::UnderWay, false), full());
+        let (refused, undecided) = (answered(403), answered(500));
+        let put_off = waits(
+            NotNow::PutOff {
+                until: Instant::now(),
+            },
+            true,
+        );
+        let (soon, late) = (paced(1), paced(60));
+        let facts = |error| Facts {
+            error,
+            stood: Duration::from_secs(60),
+            kept: false,
+            account_stands: false,
+            is_refused: false,
+            stays_refused: false,
+            withdraws: false,
+            is_failing: false,
+            is_mistaken: false,
+        };
+        let at_once = |error| Facts {
+            stood: Duration::ZERO,
+            ..facts(error)
+        };
+        for (case, facts, expected) in [
+            ("what Azure says is told", facts(&full), false),
+            ("a refusal of the API server", at_once(&refused), false),
+            ("its being away for long", facts(&undecided), false),
+            ("its being away for a moment", at_once(&undecided), true),
+            (
+                "which puts no status right either",
+                Facts {
+                    is_mistaken: true,
+                    ..at_once(&undecided)
+                },
+                true,
+            ),
+            ("a short wait", at_once(&turn), true),
+            ("a long one", facts(&turn), false),
+            (
+                "a short one over a status to put right",
+                Facts {
+                    is_mistaken: true,
+                    ..at_once(&turn)
+                },
+                false,
+            ),
+            (
+                "a good binding waits",
+                Facts {
+                    kept: true,
+                    ..facts(&turn)
+                },
+                true,
+            ),
+            ("it was not looked", facts(&put_off), true),
+            (
+                "put off for others",
+                Facts {
+                    stays_refused: true,
+                    is_refused: true,
+                    ..facts(&full)
+                },
+                true,
+            ),
+            (
+                "a refused one waits",
+                Facts {
+                    is_refused: true,
+                    ..facts(&turn)
+                },
+                true,
+            ),
+            (
+                "but its account stands again",
+                Facts {
+                    is_refused: true,
+                    account_stands: true,
+                    ..facts(&turn)
+                },
+                false,
+            ),
+            ("a short pace", facts(&soon), true),
+            ("a long pace", facts(&late), false),
+            (
+                "a long pace after a failure",
+                Facts {
+                    is_failing: true,
+                    ..facts(&late)
+                },
+                true,
+            ),
+            (
+                "which takes a record back",
+                Facts {
+                    is_failing: true,
+                    withdraws: true,
+                    ..facts(&late)
+                },
+                false,
+            ),
+        ] {
+            assert_eq!(says_nothing(&facts), expected, "{case}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_try_is_no_later_than_what_comes_before_it() {
+        let minute = Duration::from_secs(60);
+        let resync = 15 * minute;
+        let slot = || pace(&full(), false);
+        let retry =
+            |pace, sooner: &[Option<Duration>]| retry_in(pace, Standing::FIRST, resync, sooner);
+        let usual = retry(slot(), &[]);
+        assert_eq!(
+            retry(slot(), &[None, Some(Duration::ZERO)]),
+            usual,
+            "that is over"
+        );
+        let second = Duration::from_secs(1);
+        assert_eq!(retry(slot(), &[Some(second), Some(minute)]), second);
+        let far_back = Pace::WaitForSlot { ahead: 1_000_000 };
+        assert!(retry(far_back, &[]) <= resync);
+        assert!(matches!(pace(&full(), true), Pace::WaitForArrival));
+    }
 }

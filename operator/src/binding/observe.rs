@@ -1,6 +1,7 @@
 //! Reads what is there: the identity and its credentials in Azure, the account and its other bindings in the cluster.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,9 @@ const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);
 
 /// What one pass found.
 pub struct Observed {
-    pub ledger: Arc<Ledger>,
     pub identity: ResolvedIdentity,
+    /// Names of the credentials that others are about to create on the identity.
+    pub promised: BTreeSet<String>,
     /// A listing that failed stops the credential, not the account.
     pub listing: Result<Vec<ListedCredential>, Error>,
     /// The claim of this binding among those on the identity.
@@ -108,7 +110,7 @@ pub async fn observe(
         &ctx.settings.defaults,
     );
     Ok(Observed {
-        ledger,
+        promised: ledger.promised(),
         identity,
         listing,
         applicant,

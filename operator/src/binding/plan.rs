@@ -16,12 +16,10 @@ use super::observe::Observed;
 use super::validate::Desired;
 use crate::azure::ListedCredential;
 use crate::azure::safe_line;
-use crate::ledger::Ledger;
 use crate::ledger::decide::{Applicant, Decision, Refusal, Situation, decide};
 
 /// What one pass is going to do.
 pub struct Plan {
-    pub ledger: Arc<Ledger>,
     pub identity: ResolvedIdentity,
     pub account: AccountStep,
     pub credential: CredentialStep,
@@ -68,7 +66,7 @@ pub enum CredentialStep {
 /// Decides; changes nothing.
 pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> Plan {
     let Observed {
-        ledger,
+        promised,
         identity,
         listing,
         applicant,
@@ -82,14 +80,13 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
         let situation = Situation {
             listing,
             applicants: &applicants,
-            promised: &ledger.promised(),
+            promised: &promised,
             limit: credential_limit,
         };
         decide(&applicant, &situation)
     });
     let works = credential_works && is_good(&credential);
     Plan {
-        ledger,
         account: account_step(
             &account_bindings,
             account.as_ref(),

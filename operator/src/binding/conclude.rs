@@ -1,0 +1,271 @@
+//! The end of a pass: its status is written if it differs, transitions are told, and the next try is picked.
+
+use std::time::Duration;
+
+use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use kube::ResourceExt;
+
+use super::calls::CallFailed;
+use super::cleanup::Stopped;
+use super::context::Context;
+use super::credential::applicants::{credential_reason, gives_way, is_refused};
+use super::error::Error;
+use super::failed::{Failed, Next};
+use super::finalizer;
+use super::next_try::{self, Facts};
+use super::status::reason::ConditionType;
+use super::status::{self, Report};
+use super::validate::validate;
+use super::write_status::{store_status, write_status};
+use crate::kubeutil::backoff::{Pace, Standing};
+use crate::runtime::deliberate::Bug;
+
+/// A pass that has done what it could.
+pub(super) struct Pass<'a> {
+    /// As it was when the pass began.
+    pub binding: &'a WorkloadIdentityBinding,
+    /// As it was last written.
+    pub latest: &'a WorkloadIdentityBinding,
+    pub report: Report,
+    /// The binding was good when last seen, and could not be looked at.
+    pub kept: bool,
+    /// The stored status, if the pass did not believe all of it. It is corrected, whatever else there is to say.
+    pub mistaken: Option<&'a WorkloadIdentityBindingStatus>,
+}
+
+impl<'a> Pass<'a> {
+    /// Sets which status is stored. If the pass believed only a part of it, the stored status is corrected in any case.
+    pub(super) fn of(self, stored: &'a WorkloadIdentityBinding) -> Self {
+        let is_unwritten = self.latest.resource_version() == stored.resource_version();
+        let mistaken = is_unwritten && self.latest.status != stored.status;
+        Self {
+            mistaken: stored.status.as_ref().filter(|_| mistaken),
+            ..self
+        }
+    }
+
+    /// A pass that wrote nothing, because the binding is suspended.
+    pub(super) fn suspended(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
+        let desired = validate(binding, &ctx.settings.defaults).ok();
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_suspended(binding, desired.as_ref()),
+            kept: false,
+            mistaken: None,
+        }
+    }
+
+    /// A pass that this error stopped before anything was applied.
+    pub(super) fn stopped(
+        binding: &'a WorkloadIdentityBinding,
+        error: &Error,
+        ctx: &Context,
+    ) -> Self {
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_error(error, ctx.issuer()),
+            kept: false,
+            mistaken: None,
+        }
+    }
+
+    /// A pass over a good binding that could not be looked at.
+    pub(super) fn kept(binding: &'a WorkloadIdentityBinding) -> Self {
+        Self {
+            binding,
+            latest: binding,
+            report: Report::default(),
+            kept: true,
+            mistaken: None,
+        }
+    }
+
+    /// A cleanup that did not come to its end.
+    pub(super) fn departing(
+        binding: &'a WorkloadIdentityBinding,
+        stopped: &Stopped,
+        ctx: &Context,
+    ) -> Self {
+        let allow_force_detach = ctx.settings.allow_force_detach;
+        let policy = binding.spec.deletion_policy;
+        Self {
+            binding,
+            latest: binding,
+            report: status::of_departing(stopped, policy, ctx.issuer(), allow_force_detach),
+            kept: false,
+            mistaken: None,
+        }
+    }
+}
+
+/// Whether status speaks of the spec as it is.
+fn is_observed(binding: &WorkloadIdentityBinding) -> bool {
+    let observed = binding.status.as_ref().map(|it| it.observed_generation);
+    observed == binding.metadata.generation
+}
+
+/// Reports in a smaller status that the API server refuses the full one: it changes `Ready`, and nothing else that
+/// is new. Where that is refused as well, an event and the log are all that is left.
+async fn status_refused(
+    pass: (&WorkloadIdentityBinding, &WorkloadIdentityBinding),
+    failed: CallFailed,
+    ctx: &Context,
+) -> Failed {
+    let (binding, latest) = pass;
+    let uid = binding.uid().unwrap_or_default();
+    let error = Error::Kubernetes(failed);
+    let standing = ctx.unwritten.failed(&uid, error.attempt_key());
+    let retry_in = error.pace().delay(standing);
+    if error.is_refusal_told_after(standing.since) {
+        let moment = ctx.moment(standing.since);
+        let status = status::of_unwritten(latest, &error, &moment);
+        let is_said = latest.status.as_ref() == Some(&status);
+        if !is_said {
+            match write_status(latest, status.clone(), ctx).await {
+                Ok(_) => ctx.events.ready_changed(
+                    binding,
+                    &binding.status.clone().unwrap_or_default().conditions,
+                    &status.conditions,
+                ),
+                Err(_) if standing.is_first(|stood| error.is_refusal_told_after(stood)) => {
+                    ctx.events.refused(&binding.metadata, &error.message());
+                }
+                // An event has reported it already, and each try is logged.
+                Err(_) => {}
+            }
+        }
+    }
+    Failed { error, retry_in }
+}
+
+/// Tells a binding that is cleaned up and that others keep by their finalizers; gives it as it is then. That azwib lets it go
+/// does not depend on what is said of it.
+pub(super) async fn tell_what_it_waits_for(
+    binding: WorkloadIdentityBinding,
+    ctx: &Context,
+) -> WorkloadIdentityBinding {
+    let others: Vec<_> = finalizer::others(&binding.metadata).collect();
+    if others.is_empty() {
+        return binding;
+    }
+    let policy = binding.spec.deletion_policy;
+    let report = status::of_cleaned_up(policy, ctx.issuer(), &others);
+    let status = status::compute(&binding, report, &ctx.moment(Duration::ZERO));
+    match write_status(&binding, status, ctx).await {
+        Ok(written) => written,
+        Err(failed) => {
+            let error = &failed as &dyn std::error::Error;
+            tracing::debug!(error, "what a binding waits for is not told");
+            binding
+        }
+    }
+}
+
+/// Writes the status if it differs, tells of transitions, and picks the next try.
+pub(super) async fn conclude(
+    pass: Pass<'_>,
+    error: Option<Error>,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    let Pass {
+        binding,
+        latest,
+        mut report,
+        kept,
+        mistaken,
+    } = pass;
+    let uid = binding.uid().unwrap_or_default();
+    // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
+    // refused would hold up the line for as long as it waits.
+    let refused = credential_reason(latest).filter(|_| is_refused(latest) && is_observed(latest));
+    let stays_refused = refused.filter(|_| {
+        error
+            .as_ref()
+            .is_some_and(|error| error.leaves_slot_to_others())
+    });
+    let standing = error.as_ref().map(|error| match stays_refused {
+        Some(reason) => ctx.attempts.failed(&uid, reason.as_str()),
+        None => ctx.note_failure(&uid, error),
+    });
+    let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
+    // What one of our own deletions may cure is not stalled while that is under way, nor what an older twin waits for.
+    let may_heal = error
+        .as_ref()
+        .is_some_and(|error| error.heals_with_older() || ctx.is_deletion_pending(binding));
+    let moment = ctx.moment(if may_heal { Duration::ZERO } else { stood });
+    // An account that stands again is told, whatever is not said of the credential.
+    let account_stands = refused.is_some()
+        && error
+            .as_ref()
+            .is_some_and(|error| stays_refused.is_some() || error.is_wait())
+        && report.mends_account(latest);
+    if account_stands {
+        report.leave(ConditionType::CredentialReady);
+    }
+    let status = status::compute(latest, report, &moment);
+    let propagation_left = status::propagation_left(&status.conditions, &moment);
+    let stored = mistaken.or(latest.status.as_ref());
+    let differs = stored != Some(&status) || Bug::StatusAlwaysWritten.is_on();
+    let silent = error.as_ref().is_some_and(|error| {
+        next_try::says_nothing(&Facts {
+            error,
+            stood,
+            kept,
+            account_stands,
+            is_refused: refused.is_some(),
+            stays_refused: stays_refused.is_some(),
+            withdraws: latest.status != binding.status,
+            is_failing: status::is_failing(latest),
+            is_mistaken: mistaken.is_some(),
+        })
+    });
+    if !silent && differs {
+        let before = binding.status.clone().unwrap_or_default().conditions;
+        if let Err(failed) = store_status(latest, status.clone(), ctx).await {
+            // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
+            return Err(status_refused((binding, latest), failed, ctx).await);
+        }
+        if gives_way(binding, &status) {
+            // It stands before nobody any more.
+            ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
+        }
+        ctx.events
+            .ready_changed(binding, &before, &status.conditions);
+        ctx.events.identity_replaced(latest, &status);
+    }
+    if !silent {
+        ctx.unwritten.forget(&uid);
+        let desired = validate(binding, &ctx.settings.defaults).ok();
+        ctx.known_good.note(binding, &status, desired.as_ref());
+    }
+    let Some(error) = error else {
+        ctx.succeeded(&uid);
+        let resync = ctx.settings.jittered_resync();
+        return Ok(Some(if propagation_left.is_zero() {
+            resync
+        } else {
+            propagation_left.min(resync)
+        }));
+    };
+    if let (true, Some((_, reason))) = (kept && !error.is_not_now(), error.finding()) {
+        ctx.metrics.unverified(reason);
+        let is_told = |stood| !error.is_of_api_server() || error.is_refusal_told_after(stood);
+        if standing.is_some_and(|standing| standing.is_first(is_told)) {
+            ctx.events.not_looked_at(binding, reason, &error.message());
+        }
+    }
+    let until_stalled = error
+        .finding()
+        .and_then(|(_, reason)| status::stalls_after(reason, &moment))
+        .map(|threshold| threshold.saturating_sub(moment.stood));
+    let sooner = [until_stalled, Some(propagation_left), error.settles_in()];
+    let retry_in = next_try::retry_in(
+        next_try::pace(&error, stays_refused.is_some()),
+        standing.unwrap_or(Standing::FIRST),
+        ctx.settings.jittered_resync(),
+        &sooner,
+    );
+    Err(Failed { error, retry_in })
+}
