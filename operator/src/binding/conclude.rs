@@ -17,7 +17,7 @@ use super::status::reason::ConditionType;
 use super::status::{self, Report};
 use super::validate::validate;
 use super::write_status::{store_status, write_status};
-use crate::kubeutil::backoff::{Pace, Standing};
+use crate::kubeutil::backoff::Standing;
 use crate::runtime::deliberate::Bug;
 
 /// A pass that has done what it could.
