@@ -116,6 +116,12 @@ simulation: ## The proof by simulation: SEEDS=n runs (2,000) of the operator's o
 soak: ## As many runs of the simulation as wanted (SEEDS=n, FROM=n), or one with its trace (SEED=n). BUG=NAME: with that bug.
 	$(CARGO) run --quiet $(SIMULATION) --bin soak -- $(if $(BUG),--bug $(BUG)) $(if $(SEED),--seed $(SEED),--counts --seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 
+.PHONY: test-upgrade
+test-upgrade: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/upgrade-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
+test-upgrade: ## An upgrade from the operator of the last release, built once from the commit in CHANGELOG.md (UPGRADE_FROM=COMMIT: from that one).
+	e2e/upgrade/run
+	rm -rf "$$AZWIB_E2E_RECORDS"
+
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.
 	e2e/azure-simulator/clients/python/run

@@ -1,0 +1,196 @@
+//! A new version in the place of a released one: whoever is Ready stays so, and nothing is written to Azure. `make test-upgrade`
+//! builds the released operator and names it here; without it there is nothing to upgrade from.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::pin;
+
+use anyhow::Context;
+use azwib_crds::WorkloadIdentityBinding;
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, condition, repository};
+use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use futures::TryStreamExt;
+use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+/// Names the released operator.
+const BINARY: &str = "AZWIB_UPGRADE_FROM_BIN";
+
+/// Names its definition: a file in `crds/released/`.
+const DEFINITION: &str = "AZWIB_UPGRADE_FROM_CRD";
+
+/// Marks the binding whose change ends the watch.
+const END: &str = "example.com/end";
+
+/// Specs of all kinds, beside the identity: four bindings of each.
+const KINDS: [&str; 5] = [
+    "",
+    ", deletionPolicy: Retain",
+    ", serviceAccount: {creation: WhenCredentialReady, tokenExpirationSeconds: 7200}",
+    ", credential: {audience: example, adoption: Never}",
+    ", serviceAccount: {name: shared, role: Additional}",
+];
+const OF_EACH_KIND: usize = 4;
+
+fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+/// What a binding records: what cleanup, repair and a pod depend on.
+fn records(binding: &WorkloadIdentityBinding) -> serde_json::Value {
+    let status = binding.status.clone().unwrap_or_default();
+    let since = condition(binding, "Ready").map(|ready| ready.last_transition_time.clone());
+    json!({
+        "identity": status.identity,
+        "serviceAccount": status.service_account,
+        "credentials": status.credentials,
+        "readySince": since,
+        "finalizers": binding.finalizers(),
+    })
+}
+
+async fn all_records(shop: &Namespace<'_>) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
+    let bindings = shop.bindings().list(&ListParams::default()).await?;
+    let records = bindings.iter().map(|it| (it.name_any(), records(it)));
+    Ok(records.collect())
+}
+
+/// Twenty bindings, all Ready: an identity has one of each kind.
+async fn twenty_ready(shop: &Namespace<'_>) -> anyhow::Result<Vec<ManagedIdentity>> {
+    let mut identities = Vec::new();
+    for number in 0..OF_EACH_KIND {
+        let identity = shop.identity(&format!("identity-{number}")).await?;
+        for (kind, spec) in KINDS.iter().enumerate() {
+            let spec = format!("identity: {{resourceId: {}}}{spec}", identity.resource_id());
+            shop.bind(&format!("b-{kind}-{number}"), &spec).await?;
+        }
+        identities.push(identity);
+    }
+    wait::until("all bindings to be Ready", PATIENCE, async || {
+        let bindings = shop.bindings().list(&ListParams::default()).await?;
+        let ready = bindings.iter().filter(|it| is_ready(it)).count();
+        Ok((ready == KINDS.len() * OF_EACH_KIND).then_some(()))
+    })
+    .await?;
+    further_passes(shop).await?;
+    Ok(identities)
+}
+
+/// Waits until the operator has looked at every identity twice.
+async fn further_passes(shop: &Namespace<'_>) -> anyhow::Result<()> {
+    for number in 0..OF_EACH_KIND {
+        shop.further_listings(&format!("identity-{number}"), 2)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Every version of every binding after this one, up to the one that is marked.
+async fn versions_until_marked(
+    bindings: Api<WorkloadIdentityBinding>,
+    first: String,
+) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
+    let mut events = pin!(bindings.watch(&WatchParams::default(), &first).await?);
+    let mut seen = Vec::new();
+    while let Some(event) = events.try_next().await? {
+        let WatchEvent::Modified(binding) = event else {
+            anyhow::bail!("a binding came or went: {event:?}");
+        };
+        let is_last = binding.annotations().contains_key(END);
+        seen.push(binding);
+        if is_last {
+            return Ok(seen);
+        }
+    }
+    anyhow::bail!("the watch has ended")
+}
+
+/// The writes of the operator that Azure has seen, whatever came of them.
+async fn azure_writes(env: &Environment) -> anyhow::Result<Vec<String>> {
+    let requests = env.control().requests().await?;
+    let writes = requests.iter().filter(|it| {
+        let is_write = matches!(it.method.as_str(), "PUT" | "PATCH" | "DELETE");
+        it.caller == Some(env.operator_client_id()) && is_write
+    });
+    Ok(writes
+        .map(|it| format!("{} {}", it.method, it.path))
+        .collect())
+}
+
+async fn operator(env: &Environment, binary: Option<PathBuf>) -> anyhow::Result<OperatorProcess> {
+    env.operator_with(env.operator_flags(), BTreeMap::new(), binary)
+        .await
+}
+
+/// The released operator and its definition, where they are named.
+fn released() -> Option<[PathBuf; 2]> {
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+    Some([named(BINARY)?, named(DEFINITION)?])
+}
+
+#[tokio::test]
+async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() -> anyhow::Result<()>
+{
+    let Some([binary, definition]) = released() else {
+        eprintln!(
+            "skipped: {BINARY} and {DEFINITION} name no released version; run `make test-upgrade`"
+        );
+        return Ok(());
+    };
+    let env = Environment::start(EnvironmentOptions {
+        start_operator: false,
+        install_crd: false,
+        ..EnvironmentOptions::default()
+    })
+    .await?;
+    let kubectl = async |arguments: &[&str]| env.control_plane.kubectl(arguments).await;
+    let definition = definition.to_str().context("no text")?;
+    kubectl(&["apply", "-f", definition]).await?;
+    let crd = "crd/workloadidentitybindings.azwib.dev";
+    kubectl(&["wait", "--for=condition=Established", crd]).await?;
+
+    let old = operator(&env, Some(binary)).await?;
+    let shop = env.namespace("upgrade").await?;
+    let identities = twenty_ready(&shop).await?;
+    let before = all_records(&shop).await?;
+    let writes = azure_writes(&env).await?;
+    assert_eq!(writes.len(), KINDS.len() * OF_EACH_KIND, "{writes:?}");
+
+    let first = shop.bindings().list(&ListParams::default()).await?;
+    let first = first.metadata.resource_version.context("no version")?;
+    let watch = tokio::spawn(versions_until_marked(shop.bindings(), first));
+    // As the page on versions says: manifests, the end of the old process, the new one.
+    let manifests = repository().join("config/default");
+    kubectl(&["apply", "-k", manifests.to_str().context("no text")?]).await?;
+    old.terminate().await?;
+    let new = operator(&env, None).await?;
+    new.probe_until("/readyz", 200, "ok").await?;
+    further_passes(&shop).await?;
+
+    let end = json!({ "metadata": { "annotations": { END: "" } } });
+    let parameters = PatchParams::default();
+    shop.bindings()
+        .patch("b-0-0", &parameters, &Patch::Merge(end))
+        .await?;
+    let versions = tokio::time::timeout(PATIENCE, watch).await???;
+    for version in &versions {
+        assert!(is_ready(version), "{version:?}");
+    }
+    assert_eq!(azure_writes(&env).await?, writes);
+    assert_eq!(all_records(&shop).await?, before);
+    assert_eq!(new.exit(), None, "{}", new.log_tail());
+
+    lets_go(&shop, &identities[0]).await
+}
+
+/// The new version removes what the old one made, and keeps what it was to keep.
+async fn lets_go(shop: &Namespace<'_>, identity: &ManagedIdentity) -> anyhow::Result<()> {
+    let there = shop.credentials(identity).await?.len();
+    for (name, left) in [("b-0-0", there - 1), ("b-1-0", there - 1)] {
+        shop.unbind(name).await?;
+        assert_eq!(shop.credentials(identity).await?.len(), left, "{name}");
+    }
+    Ok(())
+}
