@@ -67,11 +67,13 @@ assets: ## Build the local control plane, the webhook and the linter of metrics 
 # The packages whose modules must not import each other in a circle.
 PACKAGES := crds operator e2e e2e/azure-simulator e2e/module-graph e2e/operator-unguarded e2e/simulation
 
+CLIPPY := $(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
+
 .PHONY: lint
 lint: $(CARGO_DENY) ## Formatting, clippy, circles of modules, dependency rules (deny.toml), go vet. Fails on any warning.
 	$(CARGO) fmt --all -- --check
 	$(CARGO) run --quiet -p module-graph -- $(PACKAGES:%=%/src)
-	$(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
+	$(CLIPPY)
 	$(CARGO_DENY) check bans licenses sources
 	@unformatted="$$(gofmt -l e2e/go)" && test -z "$$unformatted" || { echo "gofmt: $$unformatted" >&2; exit 1; }
 	for module in $(GO_MODULES); do (cd $$module && $(GO) vet ./...) || exit 1; done
@@ -104,6 +106,23 @@ test: ## Every test: units, the simulator, end to end on a real API server, Azur
 	rm -rf "$$AZWIB_E2E_RECORDS"
 	$(MAKE) --no-print-directory simulation
 	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
+
+# The quickest end-to-end test in which the operator writes to a real API server and to Azure.
+SMOKE := --test binding
+SMOKE_TEST := creation::
+
+.PHONY: check
+check: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/check-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
+check: ## What to run at each step: formatting, clippy, units, 200 seeds, one end-to-end test.
+	$(CARGO) fmt --all -- --check
+	$(CLIPPY)
+# The smoke test is in this build so that it picks the same features as `make test`.
+	$(CARGO) build --workspace --bins $(SMOKE)
+	$(BINARIES)/assets
+	$(CARGO) test --quiet --workspace --lib --bins $(addprefix --test ,$(call test-names,crds) $(call test-names,operator))
+	$(CARGO) test --quiet --workspace $(SMOKE) -- $(SMOKE_TEST)
+	rm -rf "$$AZWIB_E2E_RECORDS"
+	$(MAKE) --no-print-directory soak SEEDS=200
 
 # Not part of a build of the workspace: its features are none that the shipped operator should have.
 SIMULATION := --profile simulation -p azwib-simulation --features deliberate-bugs

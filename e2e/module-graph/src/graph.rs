@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::package::{Name, Package, Written};
+use crate::package::{Name, Package};
+use crate::paths::Written;
 
 /// How many names for one thing are followed from module to module; more would be a circle of `use`.
 const FOLLOWED: usize = 16;

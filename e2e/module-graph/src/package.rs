@@ -7,13 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use syn::{Attribute, Item, ItemMod, Meta, UseTree};
 
-use crate::paths::paths_in;
+use crate::paths::{Written, paths_in};
 
 /// A module's name below the crate: `["ledger", "turn"]`. The root is empty.
 pub(crate) type Name = Vec<String>;
-
-/// A path as it is written: `["super", "Ledger"]`.
-pub(crate) type Written = Vec<String>;
 
 /// A package by its modules.
 #[derive(Debug, Default)]

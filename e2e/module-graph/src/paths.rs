@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use syn::visit::{self, Visit};
 use syn::{Item, Path, VisRestricted};
 
-use crate::package::Written;
+/// A path as it is written: `["super", "Ledger"]`.
+pub(crate) type Written = Vec<String>;
 
 /// Every path of more than one segment in an item: one of a single segment is of the module itself, or imported.
 pub(crate) fn paths_in(item: &Item) -> BTreeSet<Written> {
