@@ -112,7 +112,9 @@ impl Crowd {
     fn is_settled(self, seen: &Seen) -> bool {
         match self {
             Self::OnFullIdentity(count) => seen.not_for("CredentialLimitReached") + 20 >= count,
-            Self::OnOneAccount(count) => seen.ready() > count,
+            Self::OnOneAccount(count) => {
+                seen.ready() + seen.not_for("ServiceAccountLimitReached") > count
+            }
             Self::OnMissingIdentities(count) => seen.not_for("IdentityNotFound") >= count,
             Self::OfSlowWrites(_) => true,
         }
