@@ -448,6 +448,21 @@ fn propagated(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
     })
 }
 
+/// Whether a binding that cannot be looked at is as its status says: it was good when last seen. One that is not Ready does not
+/// become so by the client id of an identity that was made again since.
+pub fn is_as_last_seen(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    ctx: &Context,
+) -> bool {
+    let good = was_good(binding, desired);
+    let has_its_identity = || {
+        let ledger = ctx.ledgers.of(&desired.identity);
+        recorded_identity(binding).is_some_and(|it| ledger.has_client_id(&it.client_id))
+    };
+    good && (is_ready(binding, good) || has_its_identity())
+}
+
 /// Whether status records exactly what is desired, in a credential that was good when last seen.
 pub fn was_good(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
     binding

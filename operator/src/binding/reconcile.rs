@@ -144,7 +144,7 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
         Err(error) => {
             let good = || {
                 let desired = validate::validate(binding, &ctx.settings.defaults);
-                desired.is_ok_and(|desired| observe::was_good(binding, &desired))
+                desired.is_ok_and(|desired| observe::is_as_last_seen(binding, &desired, ctx))
             };
             if error.is_disturbance() && good() {
                 return conclude(Pass::kept(binding).of(stored), Some(error), ctx).await;
