@@ -12,6 +12,12 @@ pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
     id.is_some_and(|id| id.eq_ignore_ascii_case(identity))
 }
 
+/// The ARM id of the identity that a binding names.
+pub fn identity_id(binding: &WorkloadIdentityBinding) -> &str {
+    let named = binding.spec.identity.resource_id.as_deref();
+    named.unwrap_or_default()
+}
+
 /// Its namespace and its service account.
 pub fn account(binding: &WorkloadIdentityBinding) -> (&str, &str) {
     let namespace = binding.metadata.namespace.as_deref();

@@ -4,7 +4,7 @@ use azure_simulator::core::Azure;
 use azure_simulator::core::state::{FederatedCredential, Identity};
 use azwib_crds::{CredentialAdoption, WorkloadIdentityBinding};
 
-use crate::bindings::{account, age, condition, holds_credential, is_for};
+use crate::bindings::{account, age, condition, holds_credential, identity_id, is_for};
 use crate::names::{ISSUER, our_name, subject};
 use crate::setup::World;
 
@@ -48,12 +48,7 @@ pub(super) fn credential(
     if let Some(refused) = refused {
         return refused;
     }
-    let id = binding
-        .spec
-        .identity
-        .resource_id
-        .as_deref()
-        .unwrap_or_default();
+    let id = identity_id(binding);
     if azure
         .policy_denials()
         .iter()
@@ -74,12 +69,7 @@ pub(super) fn credential(
 
 /// Whether `other` waits for a slot before `binding`.
 fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBinding) -> bool {
-    let id = binding
-        .spec
-        .identity
-        .resource_id
-        .as_deref()
-        .unwrap_or_default();
+    let id = identity_id(binding);
     is_for(other, id)
         && other.metadata.uid != binding.metadata.uid
         && other.metadata.deletion_timestamp.is_none()

@@ -6,7 +6,9 @@ use azwib_crds::WorkloadIdentityBinding;
 
 use super::credential::credential;
 use super::twins::older_twin;
-use crate::bindings::{account, asks_for_the_same, is_ready, records_elsewhere, records_own};
+use crate::bindings::{
+    account, asks_for_the_same, identity_id, is_ready, records_elsewhere, records_own,
+};
 use crate::kubernetes::{Key, Kind};
 use crate::names::{CLIENT, ISSUER, our_name, subject};
 use crate::setup::World;
@@ -27,12 +29,7 @@ pub(super) fn expected(
     binding: &WorkloadIdentityBinding,
 ) -> Vec<&'static str> {
     let azure = lock(&shared.azure);
-    let id = binding
-        .spec
-        .identity
-        .resource_id
-        .as_deref()
-        .unwrap_or_default();
+    let id = identity_id(binding);
     let now = shared.time.now();
     let may = |action| azure.is_permitted(CLIENT, action, id, now);
     // A role gives all of it; a deny assignment may take writes alone.

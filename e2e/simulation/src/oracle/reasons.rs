@@ -4,7 +4,7 @@ use azwib_crds::{ServiceAccountRole, WorkloadIdentityBinding};
 
 use super::expected::{READ, expected};
 use super::twins::older_twin;
-use crate::bindings::{account, condition, records_elsewhere};
+use crate::bindings::{account, condition, identity_id, records_elsewhere};
 use crate::kubernetes::{Key, Kind};
 use crate::names::CLIENT;
 use crate::setup::World;
@@ -48,12 +48,7 @@ pub(super) fn true_reason(shared: &Shared, world: &World, binding: &WorkloadIden
 /// Status and account name the identity as it is now.
 fn names_the_identity(shared: &Shared, binding: &WorkloadIdentityBinding) {
     let azure = lock(&shared.azure);
-    let id = binding
-        .spec
-        .identity
-        .resource_id
-        .as_deref()
-        .unwrap_or_default();
+    let id = identity_id(binding);
     // Who cannot read it keeps what it knew, and who is suspended too.
     if binding.spec.suspend || !azure.is_permitted(CLIENT, READ, id, shared.time.now()) {
         return;

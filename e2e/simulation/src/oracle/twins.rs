@@ -2,7 +2,7 @@
 
 use azwib_crds::WorkloadIdentityBinding;
 
-use crate::bindings::{account, age, is_for};
+use crate::bindings::{account, age, identity_id, is_for};
 
 /// Whether a binding is for this account and identity.
 pub(super) fn belongs(
@@ -22,12 +22,7 @@ pub(super) fn older_twin<'a>(
     binding: &WorkloadIdentityBinding,
 ) -> Option<&'a WorkloadIdentityBinding> {
     let (namespace, account) = account(binding);
-    let id = binding
-        .spec
-        .identity
-        .resource_id
-        .as_deref()
-        .unwrap_or_default();
+    let id = identity_id(binding);
     let older = bindings.iter().filter(|other| {
         other.metadata.uid != binding.metadata.uid
             && other.metadata.deletion_timestamp.is_none()
