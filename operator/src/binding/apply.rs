@@ -214,7 +214,7 @@ fn came_back_as_asked(
     }
 }
 
-/// An additional identity needs none of the annotations: they are the holder's.
+/// An additional identity needs none of the annotations: they are the default binding's.
 fn is_of_concern(field: &Field, desired: &Desired) -> bool {
     !(desired.role == ServiceAccountRole::Additional && matches!(field, Field::Annotation(_)))
 }

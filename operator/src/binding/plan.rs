@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::account::error::ServiceAccountError;
 use super::account::{
     AccountBinding, AccountConfiguration, CLIENT_ID, Drift, ExistingAccount, Field, configuration,
-    holder,
+    default_binding,
 };
 use super::credential::duplicates::{OlderDuplicate, OlderState};
 use super::error::Error;
@@ -163,13 +163,13 @@ fn account_step(
     desired: &Desired,
     credential_works: bool,
 ) -> AccountStep {
-    if let Some(holder) = holder(account_bindings, existing)
+    if let Some(default) = default_binding(account_bindings, existing)
         && desired.role == ServiceAccountRole::Default
-        && holder.client_id != identity.client_id
+        && default.client_id != identity.client_id
     {
         return AccountStep::Stop(ServiceAccountError::NamesAnotherBinding {
-            binding: holder.name.clone(),
-            client_id: holder.client_id.clone(),
+            binding: default.name.clone(),
+            client_id: default.client_id.clone(),
         });
     }
     let configuration = configuration(account_bindings, existing);
@@ -184,7 +184,7 @@ fn account_step(
     };
     if let Some((field, manager)) = configuration.conflict(existing) {
         let given_up = configuration.given_up(existing);
-        // An additional identity needs none of the annotations: their conflict is the holder's.
+        // An additional identity needs none of the annotations: their conflict is the default binding's.
         if desired.role == ServiceAccountRole::Additional {
             return given_up.map_or(AccountStep::InPlace(configuration), |configuration| {
                 let drift = configuration.drift(Some(existing));
@@ -211,19 +211,20 @@ fn account_step(
     }
 }
 
-/// A suspended holder keeps the account as it is, and that may be without the client id that this binding would name.
+/// A suspended default binding keeps the account as it is, and that may be without the client id that this binding would name.
 fn frozen(
     account_bindings: &[AccountBinding],
     existing: &ExistingAccount,
     identity: &ResolvedIdentity,
     desired: &Desired,
 ) -> Option<ServiceAccountError> {
-    let holder = holder(account_bindings, Some(existing)).filter(|holder| holder.suspended)?;
+    let default =
+        default_binding(account_bindings, Some(existing)).filter(|default| default.suspended)?;
     let names_it = existing.annotation(CLIENT_ID) == Some(&identity.client_id);
     (desired.role == ServiceAccountRole::Default && !names_it).then(|| {
         ServiceAccountError::Frozen {
             field: Field::Annotation(CLIENT_ID).to_string(),
-            binding: holder.name.clone(),
+            binding: default.name.clone(),
         }
     })
 }

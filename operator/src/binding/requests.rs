@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use azwib_crds::WorkloadIdentityBinding;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::ledger::Requested;
+use crate::runtime::lock::lock;
 
 /// Annotation whose change asks for fresh reads, once.
 pub(super) const RECONCILE_REQUESTED_AT: &str = "azwib.dev/reconcile-requested-at";
@@ -114,7 +115,7 @@ impl Requests {
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<u64, Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 

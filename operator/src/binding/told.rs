@@ -1,7 +1,8 @@
 //! Remembers what was logged or published about an object, so that a repeated pass says it only once.
 
+use crate::runtime::lock::lock;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// What was told, by UID.
 #[derive(Debug, Default)]
@@ -10,20 +11,20 @@ pub struct Told(Mutex<HashMap<String, BTreeSet<String>>>);
 impl Told {
     /// Whether this was not told of the object with this UID yet; from now on it was.
     pub fn is_news(&self, uid: &str, what: &str) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.0);
         let of_object = told.entry(uid.to_owned()).or_default();
         of_object.insert(what.to_owned())
     }
 
     /// Forgets all objects but these.
     pub fn retain(&self, uids: &HashSet<String>) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.0);
         told.retain(|uid, _| uids.contains(uid));
     }
 
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.0);
         told.remove(uid);
     }
 }

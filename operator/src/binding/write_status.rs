@@ -93,7 +93,7 @@ pub(super) async fn store_status(
     }
 }
 
-/// Has the younger twins of a binding looked at after a status of it that says something new to them.
+/// Has the younger duplicates of a binding looked at after a status of it that says something new to them.
 fn wake_younger(before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding, ctx: &Context) {
     if says(before.status.as_ref()) == says(after.status.as_ref()) {
         return;

@@ -3,13 +3,14 @@
 //! kube-runtime backs off per watch, not per object. One entry a UID; a success forgets it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::runtime::deliberate::Bug;
 use crate::runtime::jitter;
+use crate::runtime::lock::lock;
 
 /// How a failing object is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl Attempts {
 
     fn note(&self, uid: &str, reason: &str, failures: u32) -> Standing {
         let now = Instant::now();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         let before = entries.get(uid).filter(|entry| entry.reason == reason);
         let standing = Standing {
             failures: before
@@ -112,7 +113,7 @@ impl Attempts {
     /// Notes what an earlier process had noted: a reason that has stood for so long, and was not met by this one yet.
     pub fn resume(&self, uid: &str, reason: &str, stood: Duration) {
         let now = Instant::now();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         entries.entry(uid.to_owned()).or_insert_with(|| Entry {
             reason: reason.to_owned(),
             failures: 0,
@@ -124,32 +125,23 @@ impl Attempts {
 
     /// The reason that stands against the object, if any does.
     pub fn reason(&self, uid: &str) -> Option<String> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = lock(&self.entries);
         entries.get(uid).map(|entry| entry.reason.clone())
     }
 
     /// Whether anything stands against the object.
     pub fn knows(&self, uid: &str) -> bool {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(uid)
+        lock(&self.entries).contains_key(uid)
     }
 
     /// Forgets the objects of which this does not hold: those that are gone.
     pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|uid, _| is_there(uid));
+        lock(&self.entries).retain(|uid, _| is_there(uid));
     }
 
     /// Forgets the object: it succeeded, or it is gone.
     pub fn forget(&self, uid: &str) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        lock(&self.entries).remove(uid);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::answers::LONGEST_RETRY_AFTER;
 use super::backoff::{Pace, Standing};
 use super::retry_after::seconds_of_error;
 use crate::runtime::deliberate::Bug;
+use crate::runtime::lock::lock;
 
 /// A watch that ends sooner has brought nothing that a list would not.
 const LASTING: Duration = Duration::from_secs(5);
@@ -211,7 +212,7 @@ impl WatchCourse {
     }
 
     fn courses(&self) -> MutexGuard<'_, BTreeMap<String, Course>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

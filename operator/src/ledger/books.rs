@@ -1,7 +1,7 @@
 //! The ledgers of a process, and the books of each.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use azwib_crds::{CredentialName, ManagedIdentityId};
@@ -18,6 +18,7 @@ use super::slots::Waiting;
 use super::target::Target;
 use super::who::BindingRef;
 use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
+use crate::runtime::lock::lock;
 
 /// What of the operator's configuration the ledgers depend on.
 #[derive(Debug, Clone, Copy)]
@@ -286,9 +287,4 @@ impl Ledger {
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         lock(&self.books)
     }
-}
-
-/// A panic elsewhere while the lock was held leaves these books usable.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

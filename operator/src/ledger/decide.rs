@@ -56,11 +56,11 @@ impl DesiredCredential {
 
 /// What is known of a claim besides what it claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum Precedence {
     /// Its credential was in place when last seen: where it was lost, it comes before all who wait.
-    Holder,
+    HadCredential,
     /// It waits for its first credential.
-    Waiter,
+    Waiting,
     /// Azure refused it for a reason of its own: it is tried again, and holds up nobody meanwhile.
     Refused,
 }
@@ -69,13 +69,13 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applicant {
     pub claim: DesiredCredential,
-    pub standing: Standing,
+    pub standing: Precedence,
     pub rank: Rank,
 }
 
 impl Applicant {
     /// Where it stands among all claims on its identity: who comes first is served first.
-    pub fn place(&self) -> (Standing, &Rank) {
+    pub fn place(&self) -> (Precedence, &Rank) {
         (self.standing, &self.rank)
     }
 
@@ -83,8 +83,8 @@ impl Applicant {
     pub fn writer(&self) -> Writer {
         Writer {
             urgency: match self.standing {
-                Standing::Holder => Urgency::Repair,
-                Standing::Waiter | Standing::Refused => Urgency::Creation,
+                Precedence::HadCredential => Urgency::Repair,
+                Precedence::Waiting | Precedence::Refused => Urgency::Creation,
             },
             rank: self.rank.clone(),
         }
@@ -263,7 +263,7 @@ fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision
         .iter()
         .filter(|other| other.claim.name != applicant.claim.name)
         // Who was refused holds up nobody, the others that were refused neither: they would take turns at it for ever.
-        .filter(|other| other.standing != Standing::Refused)
+        .filter(|other| other.standing != Precedence::Refused)
         .filter(|other| {
             if Bug::NewestFirst.is_on() {
                 return other.rank > applicant.rank;

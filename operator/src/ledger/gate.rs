@@ -10,6 +10,7 @@ use super::fair_queue::{Asker, Look};
 use super::pacing::Pacing;
 use super::target::{Operation, Target};
 use crate::azure::AzureError;
+use crate::runtime::lock::lock;
 
 /// The one gate of a process.
 pub(super) struct Gate {
@@ -145,10 +146,7 @@ impl Gate {
     async fn permit(&self, target: &Target) -> Option<OwnedSemaphorePermit> {
         let group = target.group().to_owned();
         let semaphore = {
-            let mut subscriptions = self
-                .subscriptions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut subscriptions = lock(&self.subscriptions);
             let known = subscriptions
                 .entry(group)
                 .or_insert_with(|| Arc::new(Semaphore::new(self.in_flight)));
@@ -159,7 +157,7 @@ impl Gate {
     }
 
     fn pacing(&self) -> MutexGuard<'_, Pacing> {
-        self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pacing)
     }
 }
 

@@ -4,7 +4,7 @@
 //! a binding that finds a request under way is woken when that ends, and shares its answer.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::not_now::NotNow;
 use super::who::BindingRef;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::kubeutil::backoff::wait_for_arrival;
+use crate::runtime::lock::lock;
 
 /// A read that somebody asked for is made at most once in so long, for all who ask.
 pub(super) const BETWEEN_REQUESTED: Duration = Duration::from_secs(30);
@@ -206,7 +207,7 @@ impl<T> State<T> {
 
 impl<T> SharedRead<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -83,7 +83,7 @@ fn waiter(name: &str, second: i64) -> decide::Applicant {
             audience: Audience::parse("a").unwrap(),
             adoption: CredentialAdoption::IfIdentical,
         },
-        standing: decide::Standing::Waiter,
+        standing: decide::Precedence::Waiting,
         rank: Rank {
             created: Some(Timestamp::from_second(second).unwrap()),
             binding: binding(name),

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod deliberate;
 pub mod jitter;
 pub mod listen;
+pub(crate) mod lock;
 pub mod metrics;
 pub mod probes;
 pub mod serve;

@@ -46,7 +46,7 @@ pub fn origin(existing: Option<&ExistingAccount>) -> ServiceAccountOrigin {
 
 /// The binding whose identity the annotations name: of those with the role Default, the one whose client id the account
 /// already carries under our manager, otherwise the oldest.
-pub fn holder<'a>(
+pub fn default_binding<'a>(
     account_bindings: &'a [AccountBinding],
     existing: Option<&ExistingAccount>,
 ) -> Option<&'a AccountBinding> {
@@ -81,13 +81,13 @@ pub fn configuration(
     existing: Option<&ExistingAccount>,
 ) -> AccountConfiguration {
     let origin = origin(existing);
-    let (annotations, note) = match holder(account_bindings, existing) {
+    let (annotations, note) = match default_binding(account_bindings, existing) {
         None => (retained_annotations(account_bindings, existing), None),
-        // Exactly as they are, whatever the holder's spec says meanwhile.
-        Some(holder) if holder.suspended => {
+        // Exactly as they are, whatever the default binding's spec says meanwhile.
+        Some(default) if default.suspended => {
             (existing.map(carried_annotations).unwrap_or_default(), None)
         }
-        Some(holder) => annotations(holder, origin, existing),
+        Some(default) => annotations(default, origin, existing),
     };
     let created = origin == ServiceAccountOrigin::Created;
     let all_delete = account_bindings
@@ -129,7 +129,7 @@ fn labels(existing: Option<&ExistingAccount>) -> BTreeMap<&'static str, String> 
         .collect()
 }
 
-/// Without a holder an account carries none of our annotations, but for those that a binding with Retain has left: they
+/// Without a default binding an account carries none of our annotations, but for those that a binding with Retain has left: they
 /// name an identity that is none of the claimants'.
 fn retained_annotations(
     account_bindings: &[AccountBinding],
@@ -148,15 +148,15 @@ fn retained_annotations(
 }
 
 fn annotations(
-    holder: &AccountBinding,
+    default: &AccountBinding,
     origin: ServiceAccountOrigin,
     existing: Option<&ExistingAccount>,
 ) -> (BTreeMap<&'static str, String>, Option<String>) {
     let mut annotations = BTreeMap::from([
-        (CLIENT_ID, holder.client_id.clone()),
-        (TENANT_ID, holder.tenant_id.clone()),
+        (CLIENT_ID, default.client_id.clone()),
+        (TENANT_ID, default.tenant_id.clone()),
     ]);
-    let seconds = holder.token_expiration_seconds.to_string();
+    let seconds = default.token_expiration_seconds.to_string();
     let note = foreign_expiration(origin, existing, &seconds);
     if note.is_none() {
         annotations.insert(TOKEN_EXPIRATION, seconds);
@@ -178,7 +178,7 @@ pub fn configuration_after(
     if !remaining.is_empty() {
         let mut configuration = configuration(remaining, Some(existing));
         if leaving.role == ServiceAccountRole::Default
-            && holder(remaining, Some(existing)).is_none()
+            && default_binding(remaining, Some(existing)).is_none()
         {
             configuration.annotations.clear();
         }

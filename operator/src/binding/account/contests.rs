@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::configuration::AccountConfiguration;
 use super::difference::Drift;
 use crate::runtime::deliberate::Bug;
+use crate::runtime::lock::lock;
 
 /// So many repairs of one account within [`WINDOW`] go at once.
 pub const FREE_REPAIRS: usize = 5;
@@ -177,7 +178,7 @@ impl Contests {
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.accounts)
     }
 }
 

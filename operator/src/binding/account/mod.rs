@@ -15,7 +15,7 @@ mod marks;
 pub use bindings::BINDINGS_OF_AN_ACCOUNT;
 pub use bindings::{AccountBinding, account_binding, account_binding_with, account_bindings};
 pub use configuration::{
-    AccountConfiguration, configuration, configuration_after, holder, origin, why_left,
+    AccountConfiguration, configuration, configuration_after, default_binding, origin, why_left,
 };
 pub use difference::{Difference, Drift, Field};
 pub use existing::ExistingAccount;

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::validate::{Defaults, identity_id, service_account_name, validate};
 use crate::kubeutil::conditions::{ConditionStatus, find};
-use crate::ledger::decide::{Applicant, DesiredCredential, Standing};
+use crate::ledger::decide::{Applicant, DesiredCredential, Precedence};
 use crate::ledger::{BindingRef, Rank};
 
 /// An account, by namespace and name.
@@ -75,7 +75,7 @@ pub fn rank(binding: &WorkloadIdentityBinding) -> Rank {
     }
 }
 
-fn standing(binding: &WorkloadIdentityBinding, claim: &DesiredCredential) -> Standing {
+fn standing(binding: &WorkloadIdentityBinding, claim: &DesiredCredential) -> Precedence {
     let held = binding.status.as_ref().is_some_and(|status| {
         status.credentials.iter().any(|credential| {
             credential.name == claim.name.as_str() && credential.origin == CredentialOrigin::Created
@@ -83,11 +83,11 @@ fn standing(binding: &WorkloadIdentityBinding, claim: &DesiredCredential) -> Sta
     });
     // Also one that held a credential and lost it: what Azure refuses keeps no slot from others.
     if is_refused(binding) {
-        Standing::Refused
+        Precedence::Refused
     } else if held {
-        Standing::Holder
+        Precedence::HadCredential
     } else {
-        Standing::Waiter
+        Precedence::Waiting
     }
 }
 
@@ -174,14 +174,14 @@ mod tests {
     #[test]
     fn what_azure_refuses_keeps_no_slot_from_others_whatever_it_held_before() {
         for (origin, reason, expected) in [
-            ("Created", "InPlace", Standing::Holder),
-            ("Created", "Creating", Standing::Holder),
-            ("Created", "AzureUnavailable", Standing::Holder),
-            ("Created", "PolicyDenied", Standing::Refused),
-            ("Pending", "Creating", Standing::Waiter),
-            ("Pending", "CredentialLimitReached", Standing::Waiter),
-            ("Pending", "RequestRefused", Standing::Refused),
-            ("Adopted", "Creating", Standing::Waiter),
+            ("Created", "InPlace", Precedence::HadCredential),
+            ("Created", "Creating", Precedence::HadCredential),
+            ("Created", "AzureUnavailable", Precedence::HadCredential),
+            ("Created", "PolicyDenied", Precedence::Refused),
+            ("Pending", "Creating", Precedence::Waiting),
+            ("Pending", "CredentialLimitReached", Precedence::Waiting),
+            ("Pending", "RequestRefused", Precedence::Refused),
+            ("Adopted", "Creating", Precedence::Waiting),
         ] {
             let found = standing(&binding(origin, reason), &claim());
             assert_eq!(found, expected, "{origin} {reason}");

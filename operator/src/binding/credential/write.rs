@@ -14,7 +14,7 @@ use crate::binding::context::Context;
 use crate::binding::error::Error;
 use crate::binding::status;
 use crate::binding::write_status::write_status;
-use crate::ledger::decide::{Applicant, Decision, Refusal, Situation, Standing, decide};
+use crate::ledger::decide::{Applicant, Decision, Precedence, Refusal, Situation, decide};
 use crate::ledger::{BindingRef, Freshness, Ledger, Look, Operation, Place, ReadError, Turn};
 use crate::runtime::deliberate::Bug;
 
@@ -92,7 +92,7 @@ pub(in crate::binding) async fn take_place(
         Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
         Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
         Decision::Create | Decision::Update => {
-            let look = if claim.applicant.standing == Standing::Refused {
+            let look = if claim.applicant.standing == Precedence::Refused {
                 Look::Repeat
             } else {
                 Look::First
@@ -116,7 +116,7 @@ pub(in crate::binding) fn refused(
     applicant: &Applicant,
 ) -> Error {
     let is_limit = matches!(refusal, Refusal::LimitReached { .. });
-    let is_put_off = applicant.standing == Standing::Refused && refusal.leaves_slot_to_others();
+    let is_put_off = applicant.standing == Precedence::Refused && refusal.leaves_slot_to_others();
     if is_limit && !is_put_off {
         let all_in_use = matches!(refusal, Refusal::LimitReached { before: false, .. });
         ledger.wait_for_slot(applicant, all_in_use);

@@ -8,7 +8,7 @@ mod reason;
 mod unpublished;
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
@@ -28,6 +28,7 @@ use self::unpublished::{Unpublished, code};
 use super::status::reason::{ConditionType, Reason};
 use crate::azure::safe_line;
 use crate::kubeutil::conditions::find;
+use crate::runtime::lock::lock;
 
 /// Name under which events are reported.
 const CONTROLLER: &str = "azwib.dev/workloadidentitybinding";
@@ -304,11 +305,6 @@ impl Told {
             note: note.to_owned(),
         }
     }
-}
-
-/// A panic elsewhere while the lock was held leaves these usable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn metadata<K>(metadata: ObjectMeta) -> PartialObjectMeta<K>

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use k8s_controller::events::PublishError;
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::reason::EventReason;
 use crate::azure::error::safe_line;
+use crate::runtime::lock::lock;
 
 /// The label of an event that the API server has not answered for.
 const NO_ANSWER: &str = "none";
@@ -39,11 +40,7 @@ impl Unpublished {
         let answer = code.map_or_else(|| NO_ANSWER.to_owned(), |code| code.to_string());
         let labels = [("reason", reason.to_owned()), ("responseCode", answer)];
         self.events.get_or_create(&labels).inc();
-        let is_new = self
-            .logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((reason, code));
+        let is_new = lock(&self.logged).insert((reason, code));
         if is_new {
             tracing::warn!(
                 reason,

@@ -1,7 +1,7 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use kube::{Resource, ResourceExt};
@@ -12,10 +12,11 @@ use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
-use crate::binding::credential::applicants::Indexed;
+use crate::binding::credential::applicants::{Indexed, rank};
 use crate::binding::validate::{Defaults, service_account_name};
 use crate::ledger::BindingRef;
-use crate::ledger::decide::{Applicant, Standing};
+use crate::ledger::decide::{Applicant, Precedence};
+use crate::runtime::lock::lock;
 
 /// The store of the watch, and where its bindings stand.
 #[derive(Clone)]
@@ -23,8 +24,6 @@ pub struct Bindings {
     store: Store<Guarded>,
     index: Arc<Mutex<Index>>,
     defaults: Arc<Defaults>,
-    /// So many bindings of one account are served.
-    most_of_account: usize,
 }
 
 impl Bindings {
@@ -34,7 +33,6 @@ impl Bindings {
             store,
             index: Arc::default(),
             defaults: Arc::new(defaults),
-            most_of_account: BINDINGS_OF_AN_ACCOUNT,
         }
     }
 
@@ -105,7 +103,7 @@ impl Bindings {
         let index = self.index();
         let found = index.by_account.get(&account);
         let oldest = found.map(|found| {
-            let oldest = found.iter().take(self.most_of_account);
+            let oldest = found.iter().take(BINDINGS_OF_AN_ACCOUNT);
             oldest.map(|(_, reference)| Arc::clone(reference)).collect()
         });
         drop(index);
@@ -120,10 +118,9 @@ impl Bindings {
         let Some(found) = index.by_account.get(&account) else {
             return true;
         };
-        let age = binding.creation_timestamp().map(|time| time.0);
-        let own = (age, BindingRef::of(binding));
-        let older = found.partition_point(|it| (it.0, &*it.1) < (own.0, &own.1));
-        older < self.most_of_account
+        let own = rank(binding);
+        let older = found.partition_point(|it| (it.0, &*it.1) < (own.created, &own.binding));
+        older < BINDINGS_OF_AN_ACCOUNT
     }
 
     /// The identities that bindings have to do with.
@@ -164,7 +161,7 @@ impl Bindings {
             return false;
         };
         let claims = index.claims.get(identity);
-        claim.standing != Standing::Refused && claims.is_some_and(|claims| claims.has(claim))
+        claim.standing != Precedence::Refused && claims.is_some_and(|claims| claims.has(claim))
     }
 
     /// Whether a binding other than this one is being deleted and has a credential on this identity still on record.
@@ -204,7 +201,7 @@ impl Bindings {
     }
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.index)
     }
 }
 

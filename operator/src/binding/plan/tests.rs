@@ -317,16 +317,16 @@ fn a_credential_that_was_good_works_for_its_account_while_it_cannot_be_looked_at
 
 #[test]
 fn a_suspended_holder_keeps_the_account_without_the_client_id_that_another_would_name() {
-    let holder = AccountBinding {
+    let default = AccountBinding {
         suspended: true,
         ..account_binding("a", Default)
     };
     let same = AccountBinding {
         created: Timestamp::from_second(2).ok(),
-        client_id: holder.client_id.clone(),
+        client_id: default.client_id.clone(),
         ..account_binding("b", Default)
     };
-    let both = [holder, same];
+    let both = [default, same];
     let of = |existing: &ExistingAccount| {
         let desired = desired(Default, Immediate);
         account_step(&both, Some(existing), &identity("a"), &desired, true)

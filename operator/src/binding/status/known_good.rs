@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use azwib_crds::{
     CredentialOrigin, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding,
@@ -22,6 +22,7 @@ use super::said::of_known_good;
 use super::stored::records_good;
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::runtime::lock::lock;
 
 /// The good bindings, by UID.
 #[derive(Debug, Default)]
@@ -82,7 +83,7 @@ impl KnownGood {
     }
 
     fn bindings(&self) -> MutexGuard<'_, HashMap<String, Good>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,12 +4,13 @@
 //! make both go on as fast as the API server can. So only a few a minute are corrected at once, and after that one every 15 seconds.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::runtime::deliberate::Bug;
+use crate::runtime::lock::lock;
 
 /// So many looks at statuses of others within [`WINDOW`] go at once.
 const FREE_LOOKS: usize = 5;
@@ -85,7 +86,7 @@ impl Overwritten {
     }
 
     fn bindings(&self) -> MutexGuard<'_, HashMap<String, Looks>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

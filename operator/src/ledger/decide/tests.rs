@@ -23,7 +23,7 @@ fn claim() -> DesiredCredential {
 }
 
 /// The claim of an account whose binding was created at that second.
-fn applicant(account: &str, second: i64, standing: Standing) -> Applicant {
+fn applicant(account: &str, second: i64, standing: Precedence) -> Applicant {
     Applicant {
         claim: claim_of(account),
         standing,
@@ -38,7 +38,7 @@ fn applicant(account: &str, second: i64, standing: Standing) -> Applicant {
 }
 
 fn waiter(account: &str, second: i64) -> Applicant {
-    applicant(account, second, Standing::Waiter)
+    applicant(account, second, Precedence::Waiting)
 }
 
 fn credential(name: &str, issuer: &str, subject: &str, audience: &str) -> ListedCredential {
@@ -262,7 +262,10 @@ fn of_the_same_age_the_name_decides() {
 
 #[test]
 fn a_holder_whose_credential_was_lost_comes_before_all_who_wait() {
-    let line = [waiter("old", 1), applicant("lost", 9, Standing::Holder)];
+    let line = [
+        waiter("old", 1),
+        applicant("lost", 9, Precedence::HadCredential),
+    ];
     assert_eq!(
         decide_among(&foreign(19), &line, &[], &line[0]),
         full(19, 1)
@@ -274,7 +277,7 @@ fn a_holder_whose_credential_was_lost_comes_before_all_who_wait() {
 #[test]
 fn a_refused_claim_holds_up_nobody() {
     let line = [
-        applicant("refused", 1, Standing::Refused),
+        applicant("refused", 1, Precedence::Refused),
         waiter("young", 2),
     ];
     let young = decide_among(&foreign(19), &line, &[], &line[1]);
@@ -285,7 +288,7 @@ fn a_refused_claim_holds_up_nobody() {
     );
     let tried_again = decide_among(&foreign(18), &line, &[], &line[0]);
     assert_eq!(tried_again, Decision::Create);
-    let line = [1, 2].map(|second| applicant("refused", second, Standing::Refused));
+    let line = [1, 2].map(|second| applicant("refused", second, Precedence::Refused));
     let second = decide_among(&foreign(19), &line, &[], &line[1]);
     assert_eq!(second, Decision::Create, "nor another refused one");
 }
@@ -369,7 +372,11 @@ fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
         let limit = 1 + draw(0, 6);
         let mut line: Vec<_> = (0..60)
             .map(|n| {
-                let standing = [Standing::Holder, Standing::Waiter, Standing::Refused][draw(n, 3)];
+                let standing = [
+                    Precedence::HadCredential,
+                    Precedence::Waiting,
+                    Precedence::Refused,
+                ][draw(n, 3)];
                 Arc::new(applicant(
                     &format!("w{n}"),
                     draw(n + 100, 20) as i64,

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use azwib_crds::{CredentialName, Subject};
 
 use crate::azure::ListedCredential;
-use crate::ledger::decide::{Applicant, Standing};
+use crate::ledger::decide::{Applicant, Precedence};
 use crate::ledger::who::{BindingRef, Rank};
 
-type Place = (Standing, Rank);
+type Place = (Precedence, Rank);
 
 /// Only who finds a slot is woken: each of the others would make a pass to learn that it waits on.
 #[derive(Debug, Default)]

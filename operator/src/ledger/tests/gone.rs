@@ -3,7 +3,7 @@
 use futures::StreamExt;
 
 use super::*;
-use crate::ledger::books;
+use crate::runtime::lock::lock;
 use azwib_crds::ManagedIdentityId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,7 @@ async fn what_is_known_of_an_identity_that_nobody_has_to_do_with_is_forgotten() 
     let (ledgers, _woken) = ledgers(&azure);
     let other = |name: &str| ManagedIdentityId::parse(&ID.replace("/orders", name)).unwrap();
     let held = ledgers.of(&other("/held"));
-    let known = || books::lock(&ledgers.entries).ledgers.len();
+    let known = || lock(&ledgers.entries).ledgers.len();
     for name in ["/needed", "/left"] {
         ledgers.of(&other(name));
     }
@@ -109,12 +109,12 @@ async fn an_hour_of_identities_in_new_subscriptions_leaves_nothing_behind() {
         tokio::time::advance(Duration::from_secs(1)).await;
         if number % 60 == 0 {
             ledgers.prune(|_| false);
-            let known = books::lock(&ledgers.entries).ledgers.len();
+            let known = lock(&ledgers.entries).ledgers.len();
             assert!(known <= 200, "{known} ledgers after {number} s");
         }
     }
     tokio::time::advance(Duration::from_secs(3_600)).await;
     ledgers.prune(|_| false);
-    assert_eq!(books::lock(&ledgers.entries).ledgers.len(), 0);
+    assert_eq!(lock(&ledgers.entries).ledgers.len(), 0);
     assert_eq!(ledgers.shared.gate.remembered(), 0);
 }

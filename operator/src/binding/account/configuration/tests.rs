@@ -182,12 +182,17 @@ fn the_oldest_binding_holds_the_account_unless_it_carries_anothers_client_id_und
         account_binding("b", 2, "client-b"),
         account_binding("a", 1, "client-a"),
     ];
-    assert_eq!(holder(&account_bindings, None).unwrap().name, "a");
+    assert_eq!(default_binding(&account_bindings, None).unwrap().name, "a");
     let carried = account(&OURS.replace("client-a", "client-b"));
-    assert_eq!(holder(&account_bindings, Some(&carried)).unwrap().name, "b");
+    assert_eq!(
+        default_binding(&account_bindings, Some(&carried))
+            .unwrap()
+            .name,
+        "b"
+    );
     let by_somebody_else = account("{annotations: {azure.workload.identity/client-id: client-b}}");
     assert_eq!(
-        holder(&account_bindings, Some(&by_somebody_else))
+        default_binding(&account_bindings, Some(&by_somebody_else))
             .unwrap()
             .name,
         "a"
@@ -196,8 +201,8 @@ fn the_oldest_binding_holds_the_account_unless_it_carries_anothers_client_id_und
         account_binding("z", 1, "client-z"),
         account_binding("a", 1, "client-a"),
     ];
-    assert_eq!(holder(&same_age, None).unwrap().name, "a");
-    assert!(holder(&[], None).is_none());
+    assert_eq!(default_binding(&same_age, None).unwrap().name, "a");
+    assert!(default_binding(&[], None).is_none());
 }
 
 #[test]
@@ -253,7 +258,7 @@ fn an_additional_identity_adds_no_annotations_but_owns_the_account_too() {
         additional("a", 1, "client-a"),
         account_binding("b", 2, "client-b"),
     ];
-    assert_eq!(holder(&account_bindings, None).unwrap().name, "b");
+    assert_eq!(default_binding(&account_bindings, None).unwrap().name, "b");
     let both = configuration(&account_bindings, None);
     assert_eq!(both.annotations[CLIENT_ID], "client-b");
     assert_eq!(both.owner_references.len(), 2);

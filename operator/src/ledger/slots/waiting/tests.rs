@@ -7,7 +7,7 @@ use crate::ledger::decide::DesiredCredential;
 
 const ISSUER: &str = "https://oidc.example/";
 
-fn applicant(account: &str, second: i64, standing: Standing) -> Applicant {
+fn applicant(account: &str, second: i64, standing: Precedence) -> Applicant {
     let issuer = Issuer::parse(ISSUER).unwrap();
     Applicant {
         claim: DesiredCredential {
@@ -28,7 +28,7 @@ fn applicant(account: &str, second: i64, standing: Standing) -> Applicant {
     }
 }
 
-fn waiting(applicants: &[(&str, i64, Standing)]) -> Waiting {
+fn waiting(applicants: &[(&str, i64, Precedence)]) -> Waiting {
     let mut waiting = Waiting::default();
     for (account, second, standing) in applicants {
         waiting.wait(&applicant(account, *second, *standing));
@@ -43,10 +43,10 @@ fn names(called: Vec<BindingRef>) -> Vec<String> {
 #[test]
 fn only_as_many_are_woken_as_find_a_slot_and_in_their_order() {
     let mut waiting = waiting(&[
-        ("refused", 1, Standing::Refused),
-        ("young", 3, Standing::Waiter),
-        ("lost", 9, Standing::Holder),
-        ("old", 2, Standing::Waiter),
+        ("refused", 1, Precedence::Refused),
+        ("young", 3, Precedence::Waiting),
+        ("lost", 9, Precedence::HadCredential),
+        ("old", 2, Precedence::Waiting),
     ]);
     assert_eq!(names(waiting.call(0)), [""; 0]);
     assert_eq!(names(waiting.call(2)), ["lost", "old"]);
@@ -56,23 +56,23 @@ fn only_as_many_are_woken_as_find_a_slot_and_in_their_order() {
 
 #[test]
 fn a_claim_that_waits_again_stands_where_it_stands_now() {
-    let mut waiting = waiting(&[("a", 1, Standing::Waiter), ("b", 2, Standing::Waiter)]);
-    waiting.wait(&applicant("a", 1, Standing::Refused));
+    let mut waiting = waiting(&[("a", 1, Precedence::Waiting), ("b", 2, Precedence::Waiting)]);
+    waiting.wait(&applicant("a", 1, Precedence::Refused));
     assert_eq!(names(waiting.call(9)), ["b", "a"]);
     assert!(waiting.line.is_empty() && waiting.places.is_empty());
 }
 
 #[test]
 fn who_has_left_is_not_woken() {
-    let mut waiting = waiting(&[("a", 1, Standing::Waiter), ("b", 2, Standing::Waiter)]);
-    waiting.leave(&applicant("a", 1, Standing::Waiter).rank.binding);
+    let mut waiting = waiting(&[("a", 1, Precedence::Waiting), ("b", 2, Precedence::Waiting)]);
+    waiting.leave(&applicant("a", 1, Precedence::Waiting).rank.binding);
     assert_eq!(names(waiting.call(1)), ["b"]);
 }
 
 #[test]
 fn who_was_woken_answers_once() {
-    let mut waiting = waiting(&[("a", 1, Standing::Waiter)]);
-    let who = applicant("a", 1, Standing::Waiter).rank.binding;
+    let mut waiting = waiting(&[("a", 1, Precedence::Waiting)]);
+    let who = applicant("a", 1, Precedence::Waiting).rank.binding;
     assert!(!waiting.answered(&who), "it was not woken yet");
     waiting.call(1);
     assert!(waiting.answered(&who));
@@ -82,11 +82,11 @@ fn who_was_woken_answers_once() {
 #[test]
 fn a_claim_that_is_about_what_is_listed_needs_no_slot() {
     let mut waiting = waiting(&[
-        ("a", 1, Standing::Waiter),
-        ("b", 2, Standing::Waiter),
-        ("c", 3, Standing::Waiter),
+        ("a", 1, Precedence::Waiting),
+        ("b", 2, Precedence::Waiting),
+        ("c", 3, Precedence::Waiting),
     ]);
-    let of = |account| applicant(account, 0, Standing::Waiter).claim;
+    let of = |account| applicant(account, 0, Precedence::Waiting).claim;
     let listing = [
         ListedCredential {
             name: of("c").name.as_str().to_uppercase(),
