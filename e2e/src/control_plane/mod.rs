@@ -134,7 +134,9 @@ impl ControlPlane {
         name: &str,
     ) -> anyhow::Result<PathBuf> {
         let token = self.service_account_token(namespace, name, &[]).await?;
-        let path = self.layout.file(&format!("{namespace}.{name}.kubeconfig"));
+        let path = self
+            .layout
+            .file(&format!("{namespace}.{name}.{}.kubeconfig", Uuid::new_v4()));
         self.layout
             .cluster()
             .write_kubeconfig(&path, name, &token)?;
