@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use azwib_crds::{Audience, ClientId, CredentialName, Guid, Issuer, ManagedIdentityId, Subject};
 use futures::stream::BoxStream;
 
-pub(crate) use error::safe_line;
 pub use error::{AzureError, AzureErrorKind, Cause};
+pub(crate) use error::{azure_errors, safe_line};
 #[cfg(test)]
 pub(crate) use retry_after::RetryAfter;
 #[doc(hidden)]

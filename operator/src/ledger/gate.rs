@@ -184,7 +184,7 @@ mod tests {
         let gate = Gate::new(1);
         let id = Target::of(&ManagedIdentityId::parse(ID).unwrap());
         let refused = async {
-            let kind = AzureErrorKind::Throttled { retry_after: None };
+            let kind = AzureErrorKind::Throttled;
             Err::<(), _>(AzureError::local(kind, "slow down"))
         };
         gate.send(&id, Operation::Put, refused).await.unwrap_err();

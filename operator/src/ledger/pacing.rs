@@ -397,7 +397,7 @@ impl Pacing {
         if Bug::RetryAfterIgnored.is_on() {
             return;
         }
-        let throttled = matches!(error.kind(), AzureErrorKind::Throttled { .. });
+        let throttled = matches!(error.kind(), AzureErrorKind::Throttled);
         // Without an answer the next one asks. Any other refusal means that Azure answers again.
         let unanswered = error.kind() == AzureErrorKind::Unavailable;
         self.asked(target, operation, |wait| {

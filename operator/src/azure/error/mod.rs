@@ -11,18 +11,16 @@ mod cause;
 mod kind;
 mod sanitize;
 mod setup;
+mod table;
 
 pub(crate) use answer::Answer;
 pub use cause::Cause;
 pub use kind::AzureErrorKind;
-use kind::kind_of;
+use kind::{Endpoint, kind_of};
 pub use sanitize::safe_line;
 pub(crate) use sanitize::without;
 pub use setup::SetupError;
-
-/// Entra's codes for a fault that passes: transient, directory unavailable, tenant throttled.
-/// Source: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
-const PASSING_SIGN_IN_FAULTS: [&str; 3] = ["AADSTS90024", "AADSTS90033", "AADSTS90055"];
+pub(crate) use table::azure_errors;
 
 /// A failed call to Azure. Its Display is one short line that may be shown to anybody: Azure's code, its message
 /// (cut, without control characters and whatever looks like a token) and the request id for Azure's support.
@@ -58,11 +56,20 @@ impl AzureError {
 
     /// Classes an answer of Resource Manager that is not a success.
     pub(crate) fn from_answer(answer: Answer<'_>) -> Self {
+        Self::classed(&Endpoint::ResourceManager, answer)
+    }
+
+    /// Classes an answer of the token endpoint that is not a success.
+    pub(crate) fn from_sign_in(answer: Answer<'_>) -> Self {
+        Self::classed(&Endpoint::SignIn, answer)
+    }
+
+    fn classed(of: &Endpoint, answer: Answer<'_>) -> Self {
         let clean = |text: &str| safe_line(&without(text, answer.secrets)).into_boxed_str();
         let message = answer.message.map(clean);
         let message = message.or_else(|| answer.instead().map(String::into_boxed_str));
         Self {
-            kind: kind_of(&answer),
+            kind: kind_of(of, &answer),
             status: Some(answer.status),
             code: answer.code.map(clean),
             message: message.filter(|it| !it.is_empty()),
@@ -71,25 +78,6 @@ impl AzureError {
             retry_at: answer.retry_after.map(|it| Instant::now() + it.wait),
             cause: answer.cause(),
             outcome_unknown: false,
-        }
-    }
-
-    /// Classes an answer of the token endpoint that is not a success.
-    pub(crate) fn from_sign_in(answer: Answer<'_>) -> Self {
-        // The instance metadata service answers 404 and 410 while it is busy with an update.
-        let passes = matches!(answer.status, 300..=399 | 404 | 408 | 410 | 429 | 500..)
-            || !answer.is_json
-            || answer
-                .code
-                .is_some_and(|code| PASSING_SIGN_IN_FAULTS.contains(&code));
-        let kind = if passes {
-            AzureErrorKind::SignInUnavailable
-        } else {
-            AzureErrorKind::SignInFailed
-        };
-        Self {
-            kind,
-            ..Self::from_answer(answer)
         }
     }
 
@@ -108,10 +96,7 @@ impl AzureError {
 
     /// A request that was not sent, since Azure has asked for a pause that is not over.
     pub(crate) fn held_back(left: Duration) -> Self {
-        let kind = AzureErrorKind::Throttled {
-            retry_after: Some(left),
-        };
-        Self::local(kind, "azure has asked for a pause").with_retry_after(left)
+        Self::local(AzureErrorKind::Throttled, "azure has asked for a pause").with_retry_after(left)
     }
 
     /// Notes how long Azure asks us to wait.

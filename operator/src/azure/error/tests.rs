@@ -19,7 +19,7 @@ fn not_json(status: u16) -> Answer<'static> {
 
 #[test]
 fn every_answer_of_resource_manager_has_its_kind() {
-    let throttled = Throttled { retry_after: None };
+    let throttled = Throttled;
     let exists = "Issuer and subject combination already exists for this Managed Identity.";
     for (answer, expected) in [
         (

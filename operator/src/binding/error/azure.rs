@@ -1,88 +1,64 @@
 //! What an error of Azure is to a binding: its reason, the next try, Azure's own words and what to do about it.
 
 use super::Reason;
-use crate::azure::{AzureError, AzureErrorKind, Cause};
+use crate::azure::{AzureError, AzureErrorKind, Cause, azure_errors};
 use crate::kubeutil::backoff::Pace;
 use crate::runtime::clock;
 
-/// The reason for an error of Azure; `not_found` for a 404 of the thing that was asked for.
-pub(super) fn reason(error: &AzureError, not_found: Reason) -> Reason {
-    match error.kind() {
-        AzureErrorKind::ParentNotFound | AzureErrorKind::CredentialNotFound => not_found,
-        AzureErrorKind::ConcurrentWrite => Reason::WaitingForTurn,
-        AzureErrorKind::DirectoryNotReady => Reason::Creating,
-        AzureErrorKind::IssuerSubjectExists => Reason::CredentialExists,
-        AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
-            Reason::AzureAuthenticationFailed
+macro_rules! what_is_told {
+    ($(
+        $(#[doc = $doc:literal])+
+        $kind:ident: [$($answers:tt)+], $pace:ident, $reason:ident, $quote:ident $(($ours:literal))?, $advice:literal;
+    )+) => {
+        /// The reason for an error of Azure; `not_found` for a 404 of the thing that was asked for.
+        pub(super) fn reason(error: &AzureError, not_found: Reason) -> Reason {
+            match error.kind() { $(AzureErrorKind::$kind => reason_or!($reason, not_found),)+ }
         }
-        AzureErrorKind::AuthorizationFailed | AzureErrorKind::AccessDenied => {
-            Reason::AuthorizationFailed
+
+        fn quote(kind: AzureErrorKind) -> Quote {
+            match kind { $(AzureErrorKind::$kind => Quote::$quote $(($ours))?,)+ }
         }
-        AzureErrorKind::PolicyDenied => Reason::PolicyDenied,
-        AzureErrorKind::ScopeLocked => Reason::ScopeLocked,
-        AzureErrorKind::RegionNotSupported => Reason::RegionNotSupported,
-        AzureErrorKind::Throttled { .. } => Reason::Throttled,
-        AzureErrorKind::Unavailable | AzureErrorKind::SignInUnavailable => Reason::AzureUnavailable,
-        AzureErrorKind::Conflict => Reason::AzureConflict,
-        AzureErrorKind::Refused => Reason::RequestRefused,
-    }
+
+        fn advice_on_kind(kind: AzureErrorKind) -> &'static str {
+            match kind { $(AzureErrorKind::$kind => $advice,)+ }
+        }
+    };
+}
+
+macro_rules! reason_or {
+    (absent, $not_found:ident) => {
+        $not_found
+    };
+    ($reason:ident, $not_found:ident) => {
+        Reason::$reason
+    };
+}
+
+azure_errors!(what_is_told);
+
+/// What a message quotes of Azure's words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    /// What follows the first sentence is advice of Azure's own, or the time and a trace id.
+    FirstSentence,
+    /// Somebody has made a rule: it says which, and by whom it was made.
+    Everything,
+    /// The first sentence, after words of ours and without any number. It passes by itself: such answers say how many
+    /// requests were too many, or for how many seconds.
+    After(&'static str),
 }
 
 pub(super) fn pace(error: &AzureError) -> Pace {
     // A 503 may say when to come back as well as a 429.
-    if let Some(delay) = error.retry_after() {
-        return Pace::After(delay);
-    }
-    match error.kind() {
-        kind if !kind.waits_for_change() => Pace::Backoff,
-        // Nothing that comes or goes beside it changes these.
-        AzureErrorKind::RegionNotSupported | AzureErrorKind::Refused => Pace::WaitForChange,
-        // A role, an exemption, an identity that comes, a lock that goes: whoever sees to it watches for the effect.
-        _ => Pace::WaitForArrival,
-    }
+    error
+        .retry_after()
+        .map_or_else(|| error.kind().pace(), Pace::After)
 }
 
 /// What to do about it.
 pub(super) fn advice(error: &AzureError) -> &'static str {
-    if let Some(advice) = error.cause().and_then(advice_on_cause) {
-        return advice;
-    }
-    match error.kind() {
-        AzureErrorKind::ParentNotFound => {
-            "create the managed identity, or correct the reference in a new binding"
-        }
-        AzureErrorKind::AuthorizationFailed => {
-            "grant the operator a role with this action there; a new role assignment can take 10 minutes"
-        }
-        AzureErrorKind::AccessDenied => {
-            "no role of the operator helps: whoever made the deny assignment or the rule has to exclude the operator's \
-             identity, or use a managed identity outside of its scope"
-        }
-        AzureErrorKind::Unauthorized | AzureErrorKind::SignInFailed => {
-            "check the operator's own identity: its client id, tenant id and federated identity credential"
-        }
-        AzureErrorKind::PolicyDenied => {
-            "an Azure Policy forbids it: ask for an exemption, or use an identity outside of its scope"
-        }
-        AzureErrorKind::ScopeLocked => "remove the lock on the identity or above",
-        AzureErrorKind::RegionNotSupported => {
-            "use a managed identity in a region that supports federated identity credentials"
-        }
-        AzureErrorKind::Conflict => {
-            "it is tried again; if it stays so, look at what goes on with the identity, its resource group and its \
-             subscription"
-        }
-        AzureErrorKind::Refused => {
-            "correct what Azure names, or report it if the request looks right"
-        }
-        AzureErrorKind::Throttled { .. }
-        | AzureErrorKind::Unavailable
-        | AzureErrorKind::SignInUnavailable
-        | AzureErrorKind::ConcurrentWrite
-        | AzureErrorKind::DirectoryNotReady
-        | AzureErrorKind::CredentialNotFound
-        | AzureErrorKind::IssuerSubjectExists => "it is tried again without you doing anything",
-    }
+    let of_cause = error.cause().and_then(advice_on_cause);
+    of_cause.unwrap_or_else(|| advice_on_kind(error.kind()))
 }
 
 /// What to do where no usable answer came, if there is anything to do.
@@ -127,12 +103,8 @@ fn advice_on_cause(cause: Cause) -> Option<&'static str> {
 /// pass.
 pub(super) fn summary(error: &AzureError) -> String {
     let words = words(error);
-    let ours = match error.kind() {
-        AzureErrorKind::Throttled { .. } => "Azure asks for fewer requests",
-        AzureErrorKind::Unauthorized => "Azure Resource Manager does not take the operator's token",
-        AzureErrorKind::Unavailable => "Azure Resource Manager does not answer as it should",
-        AzureErrorKind::SignInUnavailable => "the sign-in to Azure does not answer as it should",
-        _ => return words.unwrap_or_else(|| "Azure gave no reason".to_owned()),
+    let Quote::After(ours) = quote(error.kind()) else {
+        return words.unwrap_or_else(|| "Azure gave no reason".to_owned());
     };
     let words = words.map_or_else(String::new, |words| format!(" ({words})"));
     format!("{ours}{words}{}", until(error))
@@ -157,15 +129,16 @@ fn until(error: &AzureError) -> String {
 }
 
 fn words(error: &AzureError) -> Option<String> {
+    let quote = quote(error.kind());
     let message = error.message().map(|message| {
-        // What follows the first sentence is advice of its own, or the time and a trace id. But where somebody has made a rule,
-        // it says which, and by whom it was made.
-        let sentence = if names_a_rule(error) {
-            message
-        } else {
-            message.split(". ").next().unwrap_or(message)
+        let sentence = match quote {
+            Quote::Everything => message,
+            _ => message.split(". ").next().unwrap_or(message),
         };
-        steady(sentence.trim_end_matches('.'), passes(error))
+        steady(
+            sentence.trim_end_matches('.'),
+            matches!(quote, Quote::After(_)),
+        )
     });
     match (error.code(), message) {
         (Some(code), Some(message)) if message.starts_with(code) => Some(message),
@@ -177,24 +150,6 @@ fn words(error: &AzureError) -> Option<String> {
         }),
         (None, None) => error.status().map(|status| format!("HTTP status {status}")),
     }
-}
-
-fn names_a_rule(error: &AzureError) -> bool {
-    matches!(
-        error.kind(),
-        AzureErrorKind::PolicyDenied | AzureErrorKind::Refused | AzureErrorKind::Conflict
-    )
-}
-
-/// Whether it passes by itself: such answers say how many requests were too many, or for how many seconds.
-fn passes(error: &AzureError) -> bool {
-    matches!(
-        error.kind(),
-        AzureErrorKind::Throttled { .. }
-            | AzureErrorKind::Unauthorized
-            | AzureErrorKind::Unavailable
-            | AzureErrorKind::SignInUnavailable
-    )
 }
 
 /// The text without the times and the ids of a request in it, which are others in the next try; without any number, where

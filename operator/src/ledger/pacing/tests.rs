@@ -19,7 +19,7 @@ fn in_subscription(subscription: &str, name: &str) -> Target {
 }
 
 fn throttled(seconds: u64) -> AzureError {
-    let kind = AzureErrorKind::Throttled { retry_after: None };
+    let kind = AzureErrorKind::Throttled;
     AzureError::local(kind, "slow down").with_retry_after(Duration::from_secs(seconds))
 }
 

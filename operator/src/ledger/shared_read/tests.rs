@@ -82,7 +82,7 @@ async fn an_answer_grows_old_and_can_be_asked_for_anew() {
 #[tokio::test(start_paused = true)]
 async fn the_time_that_azure_sets_holds_for_everybody() {
     let read = SharedRead::default();
-    let throttled = AzureError::local(AzureErrorKind::Throttled { retry_after: None }, "slow down")
+    let throttled = AzureError::local(AzureErrorKind::Throttled, "slow down")
         .with_retry_after(Duration::from_secs(17));
     ask(&read, "a", Err(throttled.clone()));
     tokio::time::advance(Duration::from_secs(16)).await;

@@ -63,7 +63,7 @@ impl Azure {
             return Err(if lost { down.of_lost_write() } else { down });
         }
         if self.throttles.load(Ordering::SeqCst) {
-            let kind = AzureErrorKind::Throttled { retry_after: None };
+            let kind = AzureErrorKind::Throttled;
             let throttled = AzureError::local(kind, "slow down");
             return Err(throttled.with_retry_after(Duration::from_secs(17)));
         }

@@ -13,19 +13,7 @@ use crate::binding::account::{Difference, Drift, Field};
 
 const CONDITIONS: &str = include_str!("../../../../../docs/reference/conditions.md");
 
-const OF_READS: [AzureErrorKind; 10] = [
-    AzureErrorKind::ParentNotFound,
-    AzureErrorKind::Unauthorized,
-    AzureErrorKind::SignInFailed,
-    AzureErrorKind::SignInUnavailable,
-    AzureErrorKind::AuthorizationFailed,
-    AzureErrorKind::AccessDenied,
-    AzureErrorKind::Throttled { retry_after: None },
-    AzureErrorKind::Unavailable,
-    AzureErrorKind::Conflict,
-    AzureErrorKind::Refused,
-];
-
+/// What no read meets.
 const OF_WRITES: [AzureErrorKind; 6] = [
     AzureErrorKind::ConcurrentWrite,
     AzureErrorKind::IssuerSubjectExists,
@@ -35,25 +23,33 @@ const OF_WRITES: [AzureErrorKind; 6] = [
     AzureErrorKind::RegionNotSupported,
 ];
 
+/// What a read or a write of the identity's credentials meets; that a credential is gone is no failure.
+fn kinds() -> impl Iterator<Item = AzureErrorKind> {
+    let all = AzureErrorKind::ALL.iter().copied();
+    all.filter(|kind| *kind != AzureErrorKind::CredentialNotFound)
+}
+
 fn of_azure() -> Vec<Error> {
     let identity = || "/subscriptions/x".to_owned();
     // The read is made for all bindings of the identity, when the ledger says.
     let again = |kind: AzureErrorKind| kind.waits_for_change().then(Instant::now);
-    let reads = OF_READS.into_iter().flat_map(|kind| {
-        [
-            Error::ReadIdentity {
-                identity: identity(),
-                source: azure(kind),
-                again: again(kind),
-            },
-            Error::ListCredentials {
-                identity: identity(),
-                source: azure(kind),
-                again: again(kind),
-            },
-        ]
-    });
-    let writes = OF_READS.into_iter().chain(OF_WRITES).map(write);
+    let reads = kinds()
+        .filter(|kind| !OF_WRITES.contains(kind))
+        .flat_map(|kind| {
+            [
+                Error::ReadIdentity {
+                    identity: identity(),
+                    source: azure(kind),
+                    again: again(kind),
+                },
+                Error::ListCredentials {
+                    identity: identity(),
+                    source: azure(kind),
+                    again: again(kind),
+                },
+            ]
+        });
+    let writes = kinds().map(write);
     let waits = azure(AzureErrorKind::Unavailable).with_retry_after(Duration::from_secs(7));
     let asked = Error::WriteCredential {
         identity: identity(),

@@ -8,7 +8,7 @@ fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
     for error in [
         Error::from(NotNow::UnderWay),
         write_failed(AzureErrorKind::Unavailable),
-        write_failed(AzureErrorKind::Throttled { retry_after: None }),
+        write_failed(AzureErrorKind::Throttled),
         Error::ServiceAccount(ServiceAccountError::NamespaceTerminating),
     ] {
         let status = failed(error, &stood(100_000));
