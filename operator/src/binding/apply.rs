@@ -10,8 +10,9 @@ use super::account::error::ServiceAccountError;
 use super::account::{AccountConfiguration, Difference, Drift, ExistingAccount, Field};
 use super::applied::{Applied, AppliedAccount, AppliedCredential};
 use super::context::Context;
+use super::credential::duplicates::OlderState;
 use super::credential::write::{AmongApplicants, Taken, put, record, refused, take_place};
-use super::error::Error;
+use super::error::{Error, Failure, Wait};
 use super::plan::{AccountStep, CredentialStep, Plan};
 use super::status;
 use super::validate::Desired;
@@ -63,7 +64,7 @@ async fn carry_out(
     applied.account_waits = account.is_none();
     let waiting = applied
         .account_waits
-        .then_some(Error::from(ServiceAccountError::WaitingForCredential));
+        .then_some(Error::from(Wait::ForCredential));
     // An account that was refused is tried first. Each try would record a write and withdraw that again; and who waited for
     // a slot that it does not take would be called for it again and again.
     if status::account_failed(binding)
@@ -89,11 +90,13 @@ async fn carry_out(
             since,
         }),
         CredentialStep::Stop(error) => {
-            if let Some(older) = error.older_that_is_wrong() {
+            if let Error::Failure(Failure::Duplicate(older)) = &error
+                && let OlderState::Ready { .. } = older.stands
+            {
                 // It says that it is Ready, and has not seen yet what was seen here.
                 ledger.wake([BindingRef {
                     namespace: desired.namespace.clone(),
-                    name: older.to_owned(),
+                    name: older.name.clone(),
                 }]);
             }
             Err(error)

@@ -9,7 +9,7 @@ use super::calls::CallFailed;
 use super::cleanup::Stopped;
 use super::context::Context;
 use super::credential::applicants::{credential_reason, gives_way, is_refused};
-use super::error::Error;
+use super::error::{Error, Failure};
 use super::failed::{Failed, Next};
 use super::finalizer;
 use super::next_try::{self, Facts};
@@ -18,6 +18,7 @@ use super::status::{self, Report};
 use super::validate::validate;
 use super::write_status::{store_status, write_status};
 use crate::kubeutil::backoff::Standing;
+use crate::ledger::NotNow;
 use crate::runtime::deliberate::Bug;
 
 /// A pass that has done what it could.
@@ -115,7 +116,7 @@ async fn status_refused(
 ) -> Failed {
     let (binding, latest) = pass;
     let uid = binding.uid().unwrap_or_default();
-    let error = Error::Kubernetes(failed);
+    let error = Error::from(failed);
     let standing = ctx.unwritten.failed(&uid, error.attempt_key());
     let retry_in = error.pace().delay(standing);
     if error.is_refusal_told_after(standing.since) {
@@ -165,107 +166,128 @@ pub(super) async fn tell_what_it_waits_for(
 
 /// Writes the status if it differs, tells of transitions, and picks the next try.
 pub(super) async fn conclude(
-    pass: Pass<'_>,
+    mut pass: Pass<'_>,
     error: Option<Error>,
     ctx: &Context,
 ) -> Result<Next, Failed> {
-    let Pass {
-        binding,
-        latest,
-        mut report,
-        kept,
-        mistaken,
-    } = pass;
+    let (binding, latest) = (pass.binding, pass.latest);
     let uid = binding.uid().unwrap_or_default();
     // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
     // refused would hold up the line for as long as it waits.
     let refused = credential_reason(latest).filter(|_| is_refused(latest) && is_observed(latest));
-    let stays_refused = refused.filter(|_| {
-        error
-            .as_ref()
-            .is_some_and(|error| error.leaves_slot_to_others())
-    });
+    let stays_refused = refused.filter(|_| error.as_ref().is_some_and(leaves_slot_to_others));
     let standing = error.as_ref().map(|error| match stays_refused {
         Some(reason) => ctx.attempts.failed(&uid, reason.as_str()),
         None => ctx.note_failure(&uid, error),
     });
     let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
-    // What one of our own deletions may cure is not stalled while that is under way, nor what an older twin waits for.
-    let may_heal = error
-        .as_ref()
-        .is_some_and(|error| error.heals_with_older() || ctx.is_deletion_pending(binding));
+    let may_heal = error.as_ref().is_some_and(|it| may_heal(binding, it, ctx));
     let moment = ctx.moment(if may_heal { Duration::ZERO } else { stood });
     // An account that stands again is told, whatever is not said of the credential.
+    let is_delayed = |error: &Error| stays_refused.is_some() || error.is_delay();
     let account_stands = refused.is_some()
-        && error
-            .as_ref()
-            .is_some_and(|error| stays_refused.is_some() || error.is_wait())
-        && report.mends_account(latest);
+        && error.as_ref().is_some_and(is_delayed)
+        && pass.report.mends_account(latest);
     if account_stands {
-        report.leave(ConditionType::CredentialReady);
+        pass.report.leave(ConditionType::CredentialReady);
     }
-    let status = status::compute(latest, report, &moment);
+    let status = status::compute(latest, std::mem::take(&mut pass.report), &moment);
     let propagation_left = status::propagation_left(&status.conditions, &moment);
-    let stored = mistaken.or(latest.status.as_ref());
-    let differs = stored != Some(&status) || Bug::StatusAlwaysWritten.is_on();
     let silent = error.as_ref().is_some_and(|error| {
         next_try::says_nothing(&Facts {
             error,
             stood,
-            kept,
+            kept: pass.kept,
             account_stands,
             is_refused: refused.is_some(),
             stays_refused: stays_refused.is_some(),
             withdraws: latest.status != binding.status,
             is_failing: status::is_failing(latest),
-            is_mistaken: mistaken.is_some(),
+            is_mistaken: pass.mistaken.is_some(),
         })
     });
-    if !silent && differs {
-        let before = binding.status.clone().unwrap_or_default().conditions;
-        if let Err(failed) = store_status(latest, status.clone(), ctx).await {
-            // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
-            return Err(status_refused((binding, latest), failed, ctx).await);
-        }
-        if gives_way(binding, &status) {
-            // It stands before nobody any more.
-            ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
-        }
-        ctx.events
-            .ready_changed(binding, &before, &status.conditions);
-        ctx.events.identity_replaced(latest, &status);
-    }
     if !silent {
-        ctx.unwritten.forget(&uid);
-        let desired = validate(binding, &ctx.settings.defaults).ok();
-        ctx.known_good.note(binding, &status, desired.as_ref());
+        say(&pass, &status, ctx).await?;
     }
     let Some(error) = error else {
         ctx.succeeded(&uid);
         let resync = ctx.settings.jittered_resync();
-        return Ok(Some(if propagation_left.is_zero() {
-            resync
-        } else {
-            propagation_left.min(resync)
-        }));
+        let sooner = Some(propagation_left).filter(|left| !left.is_zero());
+        return Ok(Some(sooner.map_or(resync, |left| left.min(resync))));
     };
-    if let (true, Some((_, reason))) = (kept && !error.is_not_now(), error.finding()) {
-        ctx.metrics.unverified(reason);
-        let is_told = |stood| !error.is_of_api_server() || error.is_refusal_told_after(stood);
-        if standing.is_some_and(|standing| standing.is_first(is_told)) {
-            ctx.events.not_looked_at(binding, reason, &error.message());
-        }
+    let standing = standing.unwrap_or(Standing::FIRST);
+    if pass.kept {
+        tell_that_it_was_not_seen(binding, &error, standing, ctx);
     }
     let until_stalled = error
         .finding()
         .and_then(|(_, reason)| status::stalls_after(reason, &moment))
         .map(|threshold| threshold.saturating_sub(moment.stood));
-    let sooner = [until_stalled, Some(propagation_left), error.settles_in()];
+    let settles_in = error.not_now().and_then(NotNow::settles_in);
     let retry_in = next_try::retry_in(
         next_try::pace(&error, stays_refused.is_some()),
-        standing.unwrap_or(Standing::FIRST),
+        standing,
         ctx.settings.jittered_resync(),
-        &sooner,
+        &[until_stalled, Some(propagation_left), settles_in],
     );
     Err(Failed { error, retry_in })
+}
+
+/// Whether there is a slot, and it is left to another applicant.
+fn leaves_slot_to_others(error: &Error) -> bool {
+    matches!(error, Error::Failure(Failure::NoCredential(refusal)) if refusal.leaves_slot_to_others())
+}
+
+/// What one of our own deletions may cure is not stalled while that is under way, nor what an older twin waits for.
+fn may_heal(binding: &WorkloadIdentityBinding, error: &Error, ctx: &Context) -> bool {
+    let with_older = matches!(error, Error::Failure(Failure::Duplicate(older)) if older.heals());
+    with_older || ctx.is_deletion_pending(binding)
+}
+
+/// Writes the status if it differs from the stored one, and tells of transitions.
+async fn say(
+    pass: &Pass<'_>,
+    status: &WorkloadIdentityBindingStatus,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    let (binding, latest) = (pass.binding, pass.latest);
+    let stored = pass.mistaken.or(latest.status.as_ref());
+    if stored != Some(status) || Bug::StatusAlwaysWritten.is_on() {
+        let before = binding.status.clone().unwrap_or_default().conditions;
+        if let Err(failed) = store_status(latest, status.clone(), ctx).await {
+            // Made again from a fresh read, whatever the pace of what stopped this pass; the count of that stays.
+            return Err(status_refused((binding, latest), failed, ctx).await);
+        }
+        if gives_way(binding, status) {
+            // It stands before nobody any more.
+            ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
+        }
+        ctx.events
+            .ready_changed(binding, &before, &status.conditions);
+        ctx.events.identity_replaced(latest, status);
+    }
+    ctx.unwritten.forget(&binding.uid().unwrap_or_default());
+    let desired = validate(binding, &ctx.settings.defaults).ok();
+    ctx.known_good.note(binding, status, desired.as_ref());
+    Ok(())
+}
+
+/// Counts a good binding that could not be looked at, and tells of it in an event. One that only waits is seen soon.
+fn tell_that_it_was_not_seen(
+    binding: &WorkloadIdentityBinding,
+    error: &Error,
+    standing: Standing,
+    ctx: &Context,
+) {
+    let Error::Failure(failure) = error else {
+        return;
+    };
+    let Some((_, reason)) = failure.finding() else {
+        return;
+    };
+    ctx.metrics.unverified(reason);
+    let is_told = |stood| failure.answer().is_none() || error.is_refusal_told_after(stood);
+    if standing.is_first(is_told) {
+        ctx.events.not_looked_at(binding, reason, &error.message());
+    }
 }

@@ -27,7 +27,7 @@ use super::status::reason::{Persistence, Reason};
 use super::told::Told;
 use super::validate::identity_id;
 use crate::kubeutil::backoff::{Attempts, Standing};
-use crate::ledger::{BindingRef, Ledgers, Look};
+use crate::ledger::{BindingRef, Ledgers, Look, NotNow};
 use crate::runtime::clock::Clock;
 use crate::runtime::deliberate::Bug;
 
@@ -187,14 +187,14 @@ impl Context {
         }
     }
 
-    /// Notes one more failure of this object. A wait is counted by itself, and so is Azure's wish for one: what stood
+    /// Notes one more failure of this object. A delay is counted by itself, and so is Azure's wish for one: what stood
     /// against the object before it stands on. Were it forgotten, its tries would begin anew at their quickest, and a few
     /// claims that Azure refuses would keep their identity throttled for ever.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
-        if error.is_paced() {
+        if let Some(NotNow::Paced { .. }) = error.not_now() {
             return self.waits.waited(uid, error.attempt_key());
         }
-        if error.is_wait() {
+        if error.is_delay() {
             return self.waits.failed(uid, error.attempt_key());
         }
         self.waits.forget(uid);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::Error;
 use crate::kubeutil::backoff::{Pace, Standing};
+use crate::ledger::NotNow;
 
 /// A binding that waits for a turn says so in its status only after this time.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
@@ -39,7 +40,7 @@ pub(super) fn says_nothing(facts: &Facts<'_>) -> bool {
         status_to_put_right,
         wait_of_a_good_binding,
         try_put_off_for_others,
-        wait_of_a_refused_binding,
+        delay_of_a_refused_binding,
         wait_for_a_turn,
         wait_for_azures_pace,
     ];
@@ -53,10 +54,8 @@ fn account_that_stands(facts: &Facts<'_>) -> Option<bool> {
 
 /// What the API server has refused is told once it has stood for long enough: it may be restarting.
 fn answer_of_the_api_server(facts: &Facts<'_>) -> Option<bool> {
-    let error = facts.error;
-    error
-        .is_of_api_server()
-        .then(|| !error.is_refusal_told_after(facts.stood))
+    facts.error.answer()?;
+    Some(!facts.error.is_refusal_told_after(facts.stood))
 }
 
 /// A status that somebody else has written is put right, whatever there is to say.
@@ -66,7 +65,10 @@ fn status_to_put_right(facts: &Facts<'_>) -> Option<bool> {
 
 /// Nothing was looked at, so nothing is known to have changed.
 fn wait_of_a_good_binding(facts: &Facts<'_>) -> Option<bool> {
-    let waits = facts.error.is_not_now() && facts.kept || facts.error.is_put_off();
+    let waits = match facts.error.not_now()? {
+        NotNow::PutOff { .. } => true,
+        NotNow::UnderWay | NotNow::Unsettled { .. } | NotNow::Paced { .. } => facts.kept,
+    };
     waits.then_some(true)
 }
 
@@ -75,25 +77,24 @@ fn try_put_off_for_others(facts: &Facts<'_>) -> Option<bool> {
     facts.stays_refused.then_some(true)
 }
 
-/// Neither does a wait.
-fn wait_of_a_refused_binding(facts: &Facts<'_>) -> Option<bool> {
-    (facts.error.is_wait() && facts.is_refused).then_some(true)
+/// Neither does a delay.
+fn delay_of_a_refused_binding(facts: &Facts<'_>) -> Option<bool> {
+    (facts.error.is_delay() && facts.is_refused).then_some(true)
 }
 
 /// Waits for a turn are short: to say so at once would cost a write for each.
 fn wait_for_a_turn(facts: &Facts<'_>) -> Option<bool> {
-    facts
-        .error
-        .is_short_wait()
-        .then_some(facts.stood < QUIET_WAIT)
+    let waits = facts.error.not_now()? == NotNow::UnderWay;
+    waits.then_some(facts.stood < QUIET_WAIT)
 }
 
 /// A wait for Azure's pace does not say more than what went wrong before it: each try would be told as two failures.
 fn wait_for_azures_pace(facts: &Facts<'_>) -> Option<bool> {
-    facts.error.is_paced().then(|| {
-        facts.error.pace().delay(Standing::FIRST) < QUIET_WAIT
-            || facts.is_failing && !facts.withdraws
-    })
+    let NotNow::Paced { .. } = facts.error.not_now()? else {
+        return None;
+    };
+    let is_short = facts.error.pace().delay(Standing::FIRST) < QUIET_WAIT;
+    Some(is_short || facts.is_failing && !facts.withdraws)
 }
 
 /// How a pass with this error is tried again; `stays_refused` as in [`Facts`].
@@ -128,16 +129,13 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::binding::error::Wait;
     use crate::binding::status::reason::ConditionType;
-    use crate::ledger::NotNow;
     use crate::ledger::decide::Refusal;
 
     fn waits(why: NotNow, reading: bool) -> Error {
-        Error::NotNow {
-            step: ConditionType::CredentialReady,
-            reading,
-            why,
-        }
+        let step = ConditionType::CredentialReady;
+        Error::from(Wait::Ledger { step, reading, why })
     }
 
     fn paced(seconds: u64) -> Error {
@@ -150,7 +148,7 @@ mod tests {
     }
 
     fn full() -> Error {
-        Error::NoCredential(Refusal::LimitReached {
+        Error::from(Refusal::LimitReached {
             used: 20,
             limit: 20,
             before: false,

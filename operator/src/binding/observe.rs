@@ -20,7 +20,7 @@ use super::credential::duplicates::{OlderDuplicate, older_duplicate};
 use super::credential::orphans::orphans;
 use super::credential::record::{acknowledged, content_of, record, recorded_identity, resolved};
 use super::credential::write::LISTING_FOR_WRITES;
-use super::error::Error;
+use super::error::{Error, Failure, Wait};
 use super::index::readable;
 use super::status::believed::without_other_issuers;
 use super::status::reason::{ConditionType, Persistence, Reason};
@@ -148,11 +148,7 @@ pub async fn own_again(
         Err(_) if known.is_some() => return Ok(known),
         // Whoever reads it now wakes this one.
         Err(ReadError::NotNow(why @ NotNow::UnderWay)) => {
-            return Err(Error::NotNow {
-                step: ConditionType::CredentialReady,
-                reading: true,
-                why,
-            });
+            return Err(Wait::for_read(ConditionType::CredentialReady, why).into());
         }
         Err(_) => return Err(changed.into()),
     };
@@ -314,16 +310,15 @@ impl Reader<'_> {
             Err(error) => Err(Unread {
                 identity: None,
                 error: match error {
-                    ReadError::Azure { source, again } => Error::ReadIdentity {
+                    ReadError::Azure { source, again } => Failure::ReadIdentity {
                         identity: self.desired.identity.to_string(),
                         source,
                         again,
-                    },
-                    ReadError::NotNow(why) => Error::NotNow {
-                        step: ConditionType::IdentityResolved,
-                        reading: true,
-                        why,
-                    },
+                    }
+                    .into(),
+                    ReadError::NotNow(why) => {
+                        Wait::for_read(ConditionType::IdentityResolved, why).into()
+                    }
                 },
             }),
         }
@@ -345,11 +340,7 @@ impl Reader<'_> {
             Err(ReadError::NotNow(why)) => {
                 return Err(Unread {
                     identity: Some(identity.clone()),
-                    error: Error::NotNow {
-                        step: ConditionType::CredentialReady,
-                        reading: true,
-                        why,
-                    },
+                    error: Wait::for_read(ConditionType::CredentialReady, why).into(),
                 });
             }
         };
@@ -359,11 +350,12 @@ impl Reader<'_> {
         }
         Err(Unread {
             identity: Some(identity.clone()),
-            error: Error::ListCredentials {
+            error: Failure::ListCredentials {
                 identity: self.desired.identity.to_string(),
                 source,
                 again,
-            },
+            }
+            .into(),
         })
     }
 }

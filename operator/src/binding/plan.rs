@@ -11,7 +11,7 @@ use super::account::{
     default_binding,
 };
 use super::credential::duplicates::{OlderDuplicate, OlderState};
-use super::error::Error;
+use super::error::{Error, Failure};
 use super::observe::Observed;
 use super::validate::Desired;
 use crate::azure::ListedCredential;
@@ -120,7 +120,7 @@ fn credential_step(
     // What an older one does not provide is not even looked at: two that claim the same would take turns in being wrong.
     let older_duplicate = match older_duplicate {
         Some(older) if !matches!(older.stands, OlderState::Ready { .. }) => {
-            return CredentialStep::Stop(Error::Duplicate(older));
+            return CredentialStep::Stop(Failure::Duplicate(older).into());
         }
         other => other,
     };
@@ -145,14 +145,14 @@ fn provided(older: OlderDuplicate, decision: Decision) -> CredentialStep {
     let adopted = match decision {
         Decision::Keep => None,
         Decision::Adopt { name } => Some(name),
-        _ => return CredentialStep::Stop(Error::Duplicate(older)),
+        _ => return CredentialStep::Stop(Failure::Duplicate(older).into()),
     };
     match older {
         OlderDuplicate {
             name: by,
             stands: OlderState::Ready { since },
         } => CredentialStep::Provided { by, since, adopted },
-        other => CredentialStep::Stop(Error::Duplicate(other)),
+        other => CredentialStep::Stop(Failure::Duplicate(other).into()),
     }
 }
 

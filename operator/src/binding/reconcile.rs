@@ -13,7 +13,7 @@ use super::calls::CallFailed;
 use super::cleanup::{self, Cleaned, Stage, Stopped};
 use super::conclude::{Pass, conclude, tell_what_it_waits_for};
 use super::context::Context;
-use super::error::Error;
+use super::error::{Error, Failure};
 use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
 use super::requests::News;
@@ -193,7 +193,7 @@ async fn pass(
     let desired = validate::validate(binding, &ctx.settings.defaults)?;
     if !ctx.bindings.is_served(binding) {
         let account = desired.service_account;
-        return Err(Error::TooManyBindings { account });
+        return Err(Failure::TooManyBindings { account }.into());
     }
     let observed = observe::observe(binding, &desired, ctx).await?;
     let plan = plan::plan(observed, &desired, ctx.settings.credential_limit);

@@ -16,3 +16,13 @@ pub enum NotNow {
     /// Other requests come first, or the same was read a moment ago. Nothing has changed that status could report.
     PutOff { until: Instant },
 }
+
+impl NotNow {
+    /// How long a lost write keeps the turn at the most.
+    pub fn settles_in(self) -> Option<Duration> {
+        match self {
+            Self::Unsettled { settles_in } => Some(settles_in),
+            Self::UnderWay | Self::Paced { .. } | Self::PutOff { .. } => None,
+        }
+    }
+}

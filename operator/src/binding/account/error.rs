@@ -40,8 +40,6 @@ pub enum ServiceAccountError {
         "the API server refused the service account: {0}; have the quota or the rule that it names changed"
     )]
     Refused(String),
-    #[error("the service account is made once its credential works")]
-    WaitingForCredential,
     #[error("the namespace is being deleted, and no service account is made in it any more")]
     NamespaceTerminating,
     #[error(
@@ -62,7 +60,6 @@ impl ServiceAccountError {
             | Self::Altered(_)
             | Self::Contested(_) => Some(Reason::ServiceAccountConflict),
             Self::Refused(_) => Some(Reason::ServiceAccountRefused),
-            Self::WaitingForCredential => Some(Reason::WaitingForCredential),
             Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
             // Somebody else was faster.
             Self::NotTaken(_) if self.answer() == Some(Answer::Race) => None,

@@ -12,7 +12,7 @@ use super::ownership::is_ours;
 use crate::azure::safe_line;
 use crate::binding::context::Context;
 use crate::binding::credential::record::{content_of, in_place_for};
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure};
 use crate::binding::status::believed::{Recorded, whose};
 use crate::ledger::{Ledger, ReadError};
 
@@ -89,12 +89,12 @@ async fn delete_credential(
     let found = match place.credential_to_delete(name, look).await {
         Ok(found) => found,
         Err(ReadError::Azure { source, .. }) => {
-            let error = Error::ReadCredential {
+            let failure = Failure::ReadCredential {
                 identity: ledger.id().to_string(),
                 name: name.clone(),
                 source,
             };
-            return unless_identity_is_gone(error, departing, ledger).await;
+            return unless_identity_is_gone(failure, departing, ledger).await;
         }
         Err(ReadError::NotNow(why)) => return Err(why.into()),
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azwib_crds::CredentialName;
 
 use super::deleted_binding::DeletedBinding;
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure};
 use crate::ledger::{Ledger, Operation, Place, Urgency, Writer};
 use crate::runtime::deliberate::Bug;
 
@@ -34,28 +34,28 @@ pub(super) async fn delete_found(
     match place.turn().await?.delete(name, seen).await {
         Ok(_) => Ok(()),
         Err(source) => {
-            let error = Error::DeleteCredential {
+            let failure = Failure::DeleteCredential {
                 identity: ledger.id().to_string(),
                 name: name.clone(),
                 source,
             };
-            unless_identity_is_gone(error, departing, ledger).await
+            unless_identity_is_gone(failure, departing, ledger).await
         }
     }
 }
 
 /// Ignores a failure if the identity, its group or its subscription is gone: the credential went with it.
 pub(super) async fn unless_identity_is_gone(
-    error: Error,
+    failure: Failure,
     departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
 ) -> Result<(), Error> {
-    if !error.says_identity_is_gone() || Bug::GoneIdentityWedges.is_on() {
-        return Err(error);
+    if !failure.says_identity_is_gone() || Bug::GoneIdentityWedges.is_on() {
+        return Err(failure.into());
     }
     if ledger.is_gone(&departing.rank().binding).await? {
         Ok(())
     } else {
-        Err(error)
+        Err(failure.into())
     }
 }

@@ -8,7 +8,7 @@ use super::hand_over::handed_over;
 use super::ownership::is_ours;
 use crate::binding::Context;
 use crate::binding::account::api::account;
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure};
 use crate::binding::status::reason::ConditionType;
 use crate::binding::validate::identity_id;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
@@ -52,11 +52,12 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
             return Ok(remembered);
         }
         Err(ReadError::Azure { source, .. }) => {
-            return Err(Error::ReadCredential {
+            return Err(Failure::ReadCredential {
                 identity: identity.to_string(),
                 name,
                 source,
-            });
+            }
+            .into());
         }
         Err(ReadError::NotNow(why)) => return Err(why.into()),
     };

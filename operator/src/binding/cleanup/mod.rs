@@ -23,7 +23,8 @@ use kube_runtime::reflector::ObjectRef;
 use self::account::release_account;
 use self::credentials::delete_credentials;
 use self::deleted_binding::{DeletedBinding, asks_to_let_go};
-pub use self::stopped::{Stage, Stopped};
+use self::stopped::can_be_let_go;
+pub use self::stopped::{Stage, Stopped, message_of};
 use super::context::Context;
 use super::error::Error;
 use crate::runtime::deliberate::Bug;
@@ -65,7 +66,8 @@ pub async fn cleanup_departing(departing: &DeletedBinding, ctx: &Context) -> Res
     let mut made = false;
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
-            Err(error) if error.is_azure() && Bug::FailedCleanupLetsGo.is_on() => {}
+            Err(Error::Failure(failure))
+                if failure.azure().is_some() && Bug::FailedCleanupLetsGo.is_on() => {}
             Ok(whether) => made = whether,
             Err(error) => unless_let_go(error, Stage::Credentials, departing, ctx).await?,
         }
@@ -83,7 +85,7 @@ async fn unless_let_go(
     departing: &DeletedBinding,
     ctx: &Context,
 ) -> Result<(), Stopped> {
-    if !error.can_be_let_go() || !let_go(&departing.metadata, ctx).await {
+    if !can_be_let_go(&error) || !let_go(&departing.metadata, ctx).await {
         return Err(stage.stopped(error));
     }
     if !ctx.told.is_news(departing.uid(), stage.let_go()) {

@@ -9,6 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::deleted_binding::DeletedBinding;
+use super::stopped::message_of;
 use super::{cleanup_departing, let_go};
 use crate::binding::calls::Call;
 use crate::binding::error::Error;
@@ -65,7 +66,7 @@ async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error>
     if let Err(error) = &stopped
         && !error.is_progress()
     {
-        let message = error.message_of_departing(ctx.settings.allow_force_detach);
+        let message = message_of(error, ctx.settings.allow_force_detach);
         tell(&bindings, &raw, message, ctx).await?;
     }
     stopped
@@ -83,7 +84,7 @@ async fn clean_up(raw: &DynamicObject, ctx: &Context) -> Result<(), Error> {
                 .await;
             Ok(())
         }
-        Err(unreadable) => Err(Error::Unreadable(unreadable)),
+        Err(unreadable) => Err(unreadable.into()),
     }
 }
 

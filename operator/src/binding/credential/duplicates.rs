@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
 use super::applicants::rank;
-use crate::binding::status::reason::{ConditionType, Reason};
+use crate::binding::status::reason::{ConditionType, Persistence, Reason};
 use crate::binding::validate::{Defaults, identity_id};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::runtime::deliberate::Bug;
@@ -20,6 +20,16 @@ use crate::runtime::deliberate::Bug;
 pub struct OlderDuplicate {
     pub name: String,
     pub stands: OlderState,
+}
+
+impl OlderDuplicate {
+    /// Whether what keeps it from being Ready ends by itself. A suspended one stays so.
+    pub fn heals(&self) -> bool {
+        let OlderState::Unready(reason) = &self.stands else {
+            return false;
+        };
+        reason.is_none_or(|it| it != Reason::Suspended && it.persistence() == Persistence::Heals)
+    }
 }
 
 /// What the older twin means to a younger one.

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::context::Context;
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure};
 use crate::binding::status;
 use crate::binding::write_status::write_status;
 use crate::ledger::decide::{Applicant, Decision, Precedence, Refusal, Situation, decide};
@@ -121,16 +121,17 @@ pub(in crate::binding) fn refused(
         let all_in_use = matches!(refusal, Refusal::LimitReached { before: false, .. });
         ledger.wait_for_slot(applicant, all_in_use);
     }
-    Error::NoCredential(refusal)
+    refusal.into()
 }
 
 fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
     match error {
-        ReadError::Azure { source, again } => Error::ListCredentials {
+        ReadError::Azure { source, again } => Failure::ListCredentials {
             identity: ledger.id().to_string(),
             source,
             again,
-        },
+        }
+        .into(),
         ReadError::NotNow(why) => why.into(),
     }
 }
@@ -216,18 +217,18 @@ async fn explain(
             if let Err(ReadError::Azure { source, again }) =
                 ledger.identity(&who, Freshness::now()).await
             {
-                return Error::ReadIdentity {
+                return Error::from(Failure::ReadIdentity {
                     identity,
                     source,
                     again,
-                };
+                });
             }
         }
         _ => {}
     }
-    Error::WriteCredential {
+    Error::from(Failure::WriteCredential {
         identity,
         name: claim.applicant.claim.name.clone(),
         source,
-    }
+    })
 }

@@ -3,8 +3,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::azure::error::Answer;
-use crate::azure::{Cause, RetryAfter};
-use crate::runtime::clock::Clock;
+use crate::azure::{AzureError, AzureErrorKind, Cause, RetryAfter};
+use crate::binding::credential::duplicates::{OlderDuplicate, OlderState};
+use crate::runtime::clock::{self, Clock};
+use azwib_crds::CredentialName;
 
 mod looks;
 
@@ -13,11 +15,11 @@ fn azure(kind: AzureErrorKind) -> AzureError {
 }
 
 fn write(kind: AzureErrorKind) -> Error {
-    Error::WriteCredential {
+    Error::from(Failure::WriteCredential {
         identity: "/subscriptions/x".to_owned(),
         name: CredentialName::parse("azwib-x").unwrap(),
         source: azure(kind),
-    }
+    })
 }
 
 #[test]
@@ -34,12 +36,16 @@ fn a_younger_twin_stalls_only_with_what_the_older_one_does_not_get_over_by_itsel
         (OlderState::Unready(Some(Reason::PolicyDenied)), false),
         (OlderState::ForAnother("spec.x".to_owned()), false),
     ] {
-        let error = Error::Duplicate(OlderDuplicate {
+        let older = OlderDuplicate {
             name: "a-older".to_owned(),
             stands: stands.clone(),
-        });
-        assert_eq!(error.heals_with_older(), heals, "{stands:?}");
-        assert!(error.message().contains("\"a-older\""));
+        };
+        assert_eq!(older.heals(), heals, "{stands:?}");
+        assert!(
+            Error::from(Failure::Duplicate(older))
+                .message()
+                .contains("\"a-older\"")
+        );
     }
 }
 
@@ -137,11 +143,11 @@ fn every_failed_write_has_its_reason_and_its_pace() {
 #[test]
 fn an_identity_that_is_gone_is_waited_for() {
     let source = azure(AzureErrorKind::ParentNotFound);
-    let error = Error::ReadIdentity {
+    let error = Error::from(Failure::ReadIdentity {
         identity: "/subscriptions/x".to_owned(),
         source,
         again: None,
-    };
+    });
     assert_eq!(
         error.finding(),
         Some((ConditionType::IdentityResolved, Reason::IdentityNotFound))
@@ -155,11 +161,11 @@ fn messages_do_not_change_from_one_try_to_the_next() {
     for kind in [AzureErrorKind::Unavailable, AzureErrorKind::Throttled] {
         let message = |text| {
             let source = AzureError::local(kind, text);
-            Error::ListCredentials {
+            Error::from(Failure::ListCredentials {
                 identity: "/subscriptions/x".to_owned(),
                 source,
                 again: None,
-            }
+            })
             .message()
         };
         assert_eq!(
@@ -172,11 +178,11 @@ fn messages_do_not_change_from_one_try_to_the_next() {
             "AADSTS700024: Client assertion is not within its valid time range. Current time: {time}."
         );
         let source = AzureError::local(AzureErrorKind::SignInFailed, &text);
-        Error::ReadIdentity {
+        Error::from(Failure::ReadIdentity {
             identity: "/subscriptions/x".to_owned(),
             source,
             again: None,
-        }
+        })
         .message()
     };
     assert_eq!(sign_in("10:00"), sign_in("10:01"));
@@ -184,41 +190,19 @@ fn messages_do_not_change_from_one_try_to_the_next() {
 }
 
 #[test]
-fn a_deletion_that_azure_refuses_says_how_to_let_go_and_a_wait_does_not() {
-    let refused = Error::DeleteCredential {
-        identity: "/subscriptions/x".to_owned(),
-        name: CredentialName::parse("azwib-x").unwrap(),
-        source: azure(AzureErrorKind::ScopeLocked),
-    };
-    let message = refused.message_of_departing(false);
-    assert!(message.contains("remove the lock"), "{message}");
-    assert!(
-        message.ends_with("annotate its Namespace with azwib.dev/force-detach=true"),
-        "{message}"
-    );
-    let message = refused.message_of_departing(true);
-    assert!(
-        message.contains("its Namespace or the binding with"),
-        "{message}"
-    );
-    let waiting = Error::from(NotNow::UnderWay);
-    assert_eq!(waiting.message_of_departing(true), waiting.message());
-}
-
-#[test]
-fn what_the_ledger_or_azure_puts_off_is_a_wait_and_what_azure_refuses_is_none() {
-    assert!(Error::from(NotNow::UnderWay).is_wait());
-    assert!(write(AzureErrorKind::Throttled).is_wait());
-    assert!(!write(AzureErrorKind::PolicyDenied).is_wait());
-    assert!(!write(AzureErrorKind::Unavailable).is_wait());
+fn what_the_ledger_or_azure_puts_off_is_a_delay_and_what_azure_refuses_is_none() {
+    assert!(Error::from(NotNow::UnderWay).is_delay());
+    assert!(write(AzureErrorKind::Throttled).is_delay());
+    assert!(!write(AzureErrorKind::PolicyDenied).is_delay());
+    assert!(!write(AzureErrorKind::Unavailable).is_delay());
 }
 
 fn read(source: AzureError) -> Error {
-    Error::ReadIdentity {
+    Error::from(Failure::ReadIdentity {
         identity: "/subscriptions/x/orders".to_owned(),
         source,
         again: None,
-    }
+    })
 }
 
 fn answer(status: u16, code: &'static str, message: &'static str) -> AzureError {

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::account::CLIENT_ID;
+use crate::binding::error::Failure;
 use crate::binding::status::reason::Reason;
 
 const ISSUER: &str = "https://oidc.example/";
@@ -235,7 +236,7 @@ fn what_an_older_twin_does_not_provide_is_not_even_looked_at() {
         OlderState::Unready(None),
     ] {
         let twin = stepped(Some(stands.clone()), Decision::Keep);
-        let CredentialStep::Stop(Error::Duplicate(older)) = twin else {
+        let CredentialStep::Stop(Error::Failure(Failure::Duplicate(older))) = twin else {
             panic!("{twin:?}");
         };
         assert_eq!((older.name.as_str(), older.stands), ("a-older", stands));
@@ -274,23 +275,27 @@ fn what_a_ready_older_twin_provides_is_taken_as_it_stands_and_never_written() {
     };
     for decision in [Decision::Create, Decision::Update, Decision::Refuse(exists)] {
         let step = stepped(ready(), decision);
-        let CredentialStep::Stop(error @ Error::Duplicate(_)) = step else {
+        let CredentialStep::Stop(Error::Failure(Failure::Duplicate(older))) = step else {
             panic!("{step:?}");
         };
-        assert_eq!(error.older_that_is_wrong(), Some("a-older"));
+        assert_eq!(older.name, "a-older");
+        assert!(matches!(older.stands, OlderState::Ready { .. }));
     }
 }
 
 #[test]
 fn nothing_is_decided_without_a_listing() {
-    let unread = Error::ListCredentials {
+    let unread = Error::from(Failure::ListCredentials {
         identity: "/subscriptions/x".to_owned(),
         source: AzureError::local(AzureErrorKind::Unavailable, "away"),
         again: None,
-    };
+    });
     let stopped = credential_step(None, Err(unread), |_| Decision::Create);
     assert!(
-        matches!(stopped, CredentialStep::Stop(Error::ListCredentials { .. })),
+        matches!(
+            stopped,
+            CredentialStep::Stop(Error::Failure(Failure::ListCredentials { .. }))
+        ),
         "{stopped:?}"
     );
 }
@@ -298,11 +303,11 @@ fn nothing_is_decided_without_a_listing() {
 #[test]
 fn a_credential_that_was_good_works_for_its_account_while_it_cannot_be_looked_at() {
     let unread = |kind| {
-        CredentialStep::Stop(Error::ListCredentials {
+        CredentialStep::Stop(Error::from(Failure::ListCredentials {
             identity: "/subscriptions/x".to_owned(),
             source: AzureError::local(kind, "no"),
             again: None,
-        })
+        }))
     };
     for (step, good) in [
         (CredentialStep::Keep, true),

@@ -13,12 +13,11 @@ use super::compute::{compute, of_others};
 use super::reason::{ConditionType, Reason};
 use super::report::{Finding, Moment, Report};
 use super::stored::{is_failing, recorded_credentials, records_good};
-use crate::binding::account::error::ServiceAccountError;
 use crate::binding::applied::{Applied, AppliedCredential};
-use crate::binding::cleanup::{Stage, Stopped};
+use crate::binding::cleanup::{Stage, Stopped, message_of};
 use crate::binding::credential::duplicates::is_provided;
 use crate::binding::credential::record::put_record;
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure, Wait};
 use crate::binding::validate::{Desired, service_account_name};
 use crate::kubeutil::conditions::{ConditionStatus, is_true, transition};
 use crate::runtime::deliberate::Bug;
@@ -106,10 +105,7 @@ pub fn of_applied(
     }
     if *account_waits && !keep {
         // A failure of an account that existed before does not count any more.
-        say(
-            &mut report,
-            &ServiceAccountError::WaitingForCredential.into(),
-        );
+        say(&mut report, &Wait::ForCredential.into());
     }
     match credential {
         AppliedCredential::InPlace(credential) => {
@@ -148,7 +144,9 @@ pub fn of_applied(
             report.unmet(ConditionType::CredentialReady, Reason::Creating, message);
         }
         // What was adopted is gone, or not as it was, or is not to be adopted any more.
-        AppliedCredential::NotReached if matches!(error, Some(Error::NoCredential(_))) => {
+        AppliedCredential::NotReached
+            if matches!(error, Some(Error::Failure(Failure::NoCredential(_)))) =>
+        {
             let mut left = recorded_credentials(binding);
             left.retain(|record| record.origin != CredentialOrigin::Adopted);
             report.credentials = Some(left);
@@ -242,7 +240,7 @@ pub fn of_departing(
     let mut report = before_steps(issuer);
     cleaned_before(*at, policy, &mut report);
     if let Some((condition, reason)) = error.finding() {
-        let message = error.message_of_departing(allow_force_detach);
+        let message = message_of(error, allow_force_detach);
         report.unmet(condition, reason, message.clone());
         // Whatever else is not as it should be, such as an account that went with its namespace: this keeps the binding.
         report.unmet(ConditionType::Ready, reason, message);

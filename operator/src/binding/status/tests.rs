@@ -4,7 +4,7 @@ use crate::binding::account::error::ServiceAccountError;
 use crate::binding::applied::Applied;
 use crate::binding::applied::AppliedCredential;
 use crate::binding::credential::duplicates::{OlderDuplicate, OlderState};
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure};
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::ConditionStatus;
 use crate::kubeutil::conditions::transition;
@@ -39,10 +39,10 @@ fn binding() -> WorkloadIdentityBinding {
 
 /// Of a binding that is older and was not looked at yet.
 fn duplicate_of(older: &str) -> Error {
-    Error::Duplicate(OlderDuplicate {
+    Error::from(Failure::Duplicate(OlderDuplicate {
         name: older.to_owned(),
         stands: OlderState::Unready(None),
-    })
+    }))
 }
 
 fn with(status: WorkloadIdentityBindingStatus) -> WorkloadIdentityBinding {
@@ -135,11 +135,11 @@ fn azure(kind: AzureErrorKind) -> AzureError {
 }
 
 fn write_failed(kind: AzureErrorKind) -> Error {
-    Error::WriteCredential {
+    Error::from(Failure::WriteCredential {
         identity: ID.to_owned(),
         name: azwib_crds::CredentialName::parse("azwib-x").unwrap(),
         source: azure(kind),
-    }
+    })
 }
 
 #[test]
@@ -280,10 +280,12 @@ fn every_condition_and_the_status_carry_the_generation() {
 
 #[test]
 fn a_step_that_was_not_reached_is_unknown_or_keeps_its_value() {
-    let error = || Error::ReadIdentity {
-        identity: ID.to_owned(),
-        source: azure(AzureErrorKind::ParentNotFound),
-        again: None,
+    let error = || {
+        Error::from(Failure::ReadIdentity {
+            identity: ID.to_owned(),
+            source: azure(AzureErrorKind::ParentNotFound),
+            again: None,
+        })
     };
     assert_eq!(
         shown(&failed(error(), &at(0)))[4..],
@@ -326,11 +328,11 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
         AzureErrorKind::AuthorizationFailed,
         AzureErrorKind::SignInFailed,
     ] {
-        let error = Error::ListCredentials {
+        let error = Error::from(Failure::ListCredentials {
             identity: ID.to_owned(),
             source: azure(kind),
             again: None,
-        };
+        });
         assert!(error.is_disturbance(), "{kind:?}");
         let applied = Applied {
             credential: AppliedCredential::NotReached,
@@ -340,11 +342,11 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
         let kept = compute(&ready, of_applied(&ready, &applied, ISSUER, true), &at(900));
         assert_eq!(Some(&kept), ready.status.as_ref(), "{kind:?}");
     }
-    let gone = Error::ReadIdentity {
+    let gone = Error::from(Failure::ReadIdentity {
         identity: ID.to_owned(),
         source: azure(AzureErrorKind::ParentNotFound),
         again: None,
-    };
+    });
     assert!(
         !gone.is_disturbance(),
         "an identity that is gone is no disturbance"
@@ -441,7 +443,7 @@ fn a_write_that_azure_refused_withdraws_its_record_and_a_lost_one_keeps_it() {
 fn messages_say_what_to_do() {
     for (error, what) in [
         (
-            Error::NoCredential(Refusal::LimitReached {
+            Error::from(Refusal::LimitReached {
                 before: false,
                 promised: false,
                 used: 20,
@@ -451,7 +453,7 @@ fn messages_say_what_to_do() {
             "20 of 20",
         ),
         (
-            Error::NoCredential(Refusal::CredentialExists {
+            Error::from(Refusal::CredentialExists {
                 identical: false,
                 name: "by-hand".to_owned(),
             }),
@@ -464,11 +466,11 @@ fn messages_say_what_to_do() {
         ),
         (write_failed(AzureErrorKind::ScopeLocked), "remove the lock"),
         (
-            Error::ReadIdentity {
+            Error::from(Failure::ReadIdentity {
                 identity: ID.to_owned(),
                 source: azure(AzureErrorKind::ParentNotFound),
                 again: None,
-            },
+            }),
             "create the managed identity",
         ),
     ] {

@@ -9,7 +9,12 @@ use kube::core::Status;
 
 use super::*;
 use crate::binding::account::contests::Contested;
+use crate::binding::account::error::ServiceAccountError;
 use crate::binding::account::{Difference, Drift, Field};
+use crate::binding::calls::Call;
+use crate::binding::status::reason::Persistence;
+use crate::binding::validate;
+use crate::ledger::decide::Refusal;
 
 const CONDITIONS: &str = include_str!("../../../../../docs/reference/conditions.md");
 
@@ -37,12 +42,12 @@ fn of_azure() -> Vec<Error> {
         .filter(|kind| !OF_WRITES.contains(kind))
         .flat_map(|kind| {
             [
-                Error::ReadIdentity {
+                Failure::ReadIdentity {
                     identity: identity(),
                     source: azure(kind),
                     again: again(kind),
                 },
-                Error::ListCredentials {
+                Failure::ListCredentials {
                     identity: identity(),
                     source: azure(kind),
                     again: again(kind),
@@ -51,20 +56,21 @@ fn of_azure() -> Vec<Error> {
         });
     let writes = kinds().map(write);
     let waits = azure(AzureErrorKind::Unavailable).with_retry_after(Duration::from_secs(7));
-    let asked = Error::WriteCredential {
+    let asked = Failure::WriteCredential {
         identity: identity(),
         name: CredentialName::parse("azwib-x").unwrap(),
         source: waits,
     };
-    reads.chain(writes).chain([asked]).collect()
+    let reads = reads.map(Error::from);
+    reads.chain(writes).chain([asked.into()]).collect()
 }
 
 fn of_kubernetes() -> Vec<Error> {
     let api = |code| kube::Error::Api(Status::failure("no", "").with_code(code).boxed());
     let calls = [403, 500]
         .into_iter()
-        .map(|code| Error::Kubernetes(Call::WriteStatus.failed(api(code))));
-    let altered = Error::Kubernetes(Call::AddFinalizer.altered("it"));
+        .map(|code| Failure::Kubernetes(Call::WriteStatus.failed(api(code))));
+    let altered = Failure::Kubernetes(Call::AddFinalizer.altered("it"));
     let field = || Field::Annotation("a");
     let account = [
         ServiceAccountError::OwnedByManager {
@@ -93,11 +99,11 @@ fn of_kubernetes() -> Vec<Error> {
         }),
         ServiceAccountError::Refused("no".to_owned()),
         ServiceAccountError::NotTaken(api(500)),
-        ServiceAccountError::WaitingForCredential,
         ServiceAccountError::NamespaceTerminating,
     ];
-    let account = account.into_iter().map(Error::ServiceAccount);
-    calls.chain([altered]).chain(account).collect()
+    let account = account.into_iter().map(Failure::ServiceAccount);
+    let all = calls.chain([altered]).chain(account);
+    all.map(Error::from).collect()
 }
 
 fn of_ourselves() -> Vec<Error> {
@@ -107,51 +113,56 @@ fn of_ourselves() -> Vec<Error> {
     let (recorded, now) = changed();
     let identity = validate::Error::IdentityChanged { recorded, now };
     let audience = azwib_crds::Audience::parse("").unwrap_err();
-    let not_now = |why| Error::NotNow {
-        step: ConditionType::CredentialReady,
-        reading: false,
-        why,
-    };
-    vec![
-        Error::Invalid(issuer),
-        Error::Invalid(identity),
-        Error::Invalid(validate::Error::NoIdentity),
-        Error::Invalid(validate::Error::Audience(audience)),
-        Error::TooManyBindings {
+    let failures = [
+        Failure::Invalid(issuer),
+        Failure::Invalid(identity),
+        Failure::Invalid(validate::Error::NoIdentity),
+        Failure::Invalid(validate::Error::Audience(audience)),
+        Failure::TooManyBindings {
             account: "shared".to_owned(),
         },
-        Error::Duplicate(OlderDuplicate {
+        Failure::Duplicate(OlderDuplicate {
             name: "older".to_owned(),
             stands: OlderState::Unready(None),
         }),
-        Error::NoCredential(Refusal::CredentialExists {
+        Failure::NoCredential(Refusal::CredentialExists {
             name: "by-hand".to_owned(),
             identical: false,
         }),
-        Error::NoCredential(Refusal::LimitReached {
+        Failure::NoCredential(Refusal::LimitReached {
             used: 20,
             limit: 20,
             before: false,
             promised: false,
             ahead: 0,
         }),
-        not_now(NotNow::UnderWay),
-        not_now(NotNow::Unsettled {
+    ];
+    let waits = [
+        NotNow::UnderWay,
+        NotNow::Unsettled {
             settles_in: Duration::from_secs(60),
-        }),
-        not_now(NotNow::Paced {
+        },
+        NotNow::Paced {
             until: Instant::now(),
-        }),
-    ]
+        },
+    ];
+    let waits = waits.into_iter().map(Error::from);
+    let waits = waits.chain([Wait::ForCredential.into()]);
+    failures.into_iter().map(Error::from).chain(waits).collect()
 }
 
 /// When this is looked at again.
 fn look(error: &Error) -> &'static str {
     const ARRIVAL: &str = "after 10 s, 30 s, then every minute";
     match (error, error.pace()) {
-        (Error::ServiceAccount(ServiceAccountError::Contested(_)), _) => "every 15 s",
+        (Error::Failure(Failure::ServiceAccount(ServiceAccountError::Contested(_))), _) => {
+            "every 15 s"
+        }
         // As `ledger/shared_read.rs` has it.
-        (Error::ReadIdentity { .. } | Error::ListCredentials { .. }, Pace::Until(_)) => ARRIVAL,
+        (
+            Error::Failure(Failure::ReadIdentity { .. } | Failure::ListCredentials { .. }),
+            Pace::Until(_),
+        ) => ARRIVAL,
         (_, Pace::Backoff) => "after 1 s, then later each time, up to a minute",
         (_, Pace::WaitForChange) => "after 10 s, 30 s, a minute, then every 5 minutes",
         (_, Pace::WaitForArrival) => ARRIVAL,

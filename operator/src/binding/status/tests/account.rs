@@ -5,7 +5,7 @@ use crate::binding::applied::Applied;
 use crate::binding::applied::AppliedCredential;
 use crate::binding::cleanup::Stage;
 use crate::binding::cleanup::Stopped;
-use crate::binding::error::Error;
+use crate::binding::error::{Error, Failure, Wait};
 use crate::binding::status::reason::ConditionType;
 use crate::kubeutil::conditions::find;
 use azwib_crds::CredentialOrigin;
@@ -21,7 +21,7 @@ fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else
         error: Some(error),
         ..done()
     };
-    let waits = || Error::ServiceAccount(ServiceAccountError::WaitingForCredential);
+    let waits = || Error::from(Wait::ForCredential);
     let in_place = AppliedCredential::InPlace(credential(CredentialOrigin::Created));
     let status = after(&binding(), &waiting(in_place, waits()), &at(0));
     assert_eq!(
@@ -79,15 +79,15 @@ fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
 
 #[test]
 fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespace() {
-    let ended = Error::ServiceAccount(ServiceAccountError::NamespaceTerminating);
+    let ended = Error::from(ServiceAccountError::NamespaceTerminating);
     let terminating = compute(&binding(), of_error(&ended, ISSUER), &at(0));
     assert_eq!(terminating.conditions[0].reason, "NamespaceTerminating");
 
-    let locked = Error::DeleteCredential {
+    let locked = Error::from(Failure::DeleteCredential {
         identity: ID.to_owned(),
         name: azwib_crds::CredentialName::parse("azwib-x").unwrap(),
         source: AzureError::local(AzureErrorKind::ScopeLocked, "locked"),
-    };
+    });
     let stopped = Stopped {
         at: Stage::Credentials,
         error: locked,
@@ -121,10 +121,10 @@ fn an_additional_identity_does_not_claim_to_be_named_by_the_account() {
 
 #[test]
 fn an_account_counts_as_refused_until_the_spec_changes_and_not_while_it_waits() {
-    let account = |error| failed(Error::ServiceAccount(error), &at(0));
-    let refused = account(ServiceAccountError::Refused("quota".to_owned()));
+    let refused = ServiceAccountError::Refused("quota".to_owned());
+    let refused = failed(refused.into(), &at(0));
     assert!(account_failed(&with(refused.clone())));
-    let waits = account(ServiceAccountError::WaitingForCredential);
+    let waits = failed(Wait::ForCredential.into(), &at(0));
     assert!(!account_failed(&with(waits)));
     assert!(!account_failed(&with(after(&binding(), &done(), &at(0)))));
     let mut changed = with(refused);

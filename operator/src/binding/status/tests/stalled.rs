@@ -9,7 +9,7 @@ fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
         Error::from(NotNow::UnderWay),
         write_failed(AzureErrorKind::Unavailable),
         write_failed(AzureErrorKind::Throttled),
-        Error::ServiceAccount(ServiceAccountError::NamespaceTerminating),
+        Error::from(ServiceAccountError::NamespaceTerminating),
     ] {
         let status = failed(error, &stood(100_000));
         assert!(
@@ -23,7 +23,7 @@ fn what_heals_by_itself_is_reconciling_however_long_it_takes() {
 #[test]
 fn what_something_else_can_cure_is_stalled_after_a_while_and_stays_so_over_a_restart() {
     let full = || {
-        Error::NoCredential(Refusal::LimitReached {
+        Error::from(Refusal::LimitReached {
             before: false,
             promised: false,
             used: 20,
