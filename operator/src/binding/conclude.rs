@@ -14,8 +14,8 @@ use super::failed::{Failed, Next};
 use super::finalizer;
 use super::next_try::{self, Facts};
 use super::status::reason::ConditionType;
-use super::status::{self, Report};
-use super::validate::validate;
+use super::status::{self, Moment, Report};
+use super::validate::Desired;
 use super::write_status::{store_status, write_status};
 use crate::kubeutil::backoff::Standing;
 use crate::ledger::NotNow;
@@ -25,6 +25,8 @@ use crate::runtime::deliberate::Bug;
 pub(super) struct Pass<'a> {
     /// As it was when the pass began.
     pub binding: &'a WorkloadIdentityBinding,
+    /// What it asks for; None where that cannot be.
+    pub desired: Option<&'a Desired>,
     /// As it was last written.
     pub latest: &'a WorkloadIdentityBinding,
     pub report: Report,
@@ -45,13 +47,24 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Sets what the binding asks for.
+    pub(super) fn asking_for(self, desired: &'a Desired) -> Self {
+        Self {
+            desired: Some(desired),
+            ..self
+        }
+    }
+
     /// A pass that wrote nothing, because the binding is suspended.
-    pub(super) fn suspended(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
-        let desired = validate(binding, &ctx.settings.defaults).ok();
+    pub(super) fn suspended(
+        binding: &'a WorkloadIdentityBinding,
+        desired: Option<&'a Desired>,
+    ) -> Self {
         Self {
             binding,
+            desired,
             latest: binding,
-            report: status::of_suspended(binding, desired.as_ref()),
+            report: status::of_suspended(binding, desired),
             kept: false,
             mistaken: None,
         }
@@ -65,6 +78,7 @@ impl<'a> Pass<'a> {
     ) -> Self {
         Self {
             binding,
+            desired: None,
             latest: binding,
             report: status::of_error(error, ctx.issuer()),
             kept: false,
@@ -76,6 +90,7 @@ impl<'a> Pass<'a> {
     pub(super) fn kept(binding: &'a WorkloadIdentityBinding) -> Self {
         Self {
             binding,
+            desired: None,
             latest: binding,
             report: Report::default(),
             kept: true,
@@ -93,6 +108,7 @@ impl<'a> Pass<'a> {
         let policy = binding.spec.deletion_policy;
         Self {
             binding,
+            desired: None,
             latest: binding,
             report: status::of_departing(stopped, policy, ctx.issuer(), allow_force_detach),
             kept: false,
@@ -170,30 +186,70 @@ pub(super) async fn conclude(
     error: Option<Error>,
     ctx: &Context,
 ) -> Result<Next, Failed> {
+    let outcome = judge(&mut pass, error.as_ref(), ctx);
+    if !outcome.says_nothing {
+        say(&pass, &outcome.status, ctx).await?;
+    }
+    let uid = pass.binding.uid().unwrap_or_default();
+    let propagation_left = status::propagation_left(&outcome.status.conditions, &outcome.moment);
+    let Some(error) = error else {
+        ctx.succeeded(&uid);
+        let resync = ctx.settings.jittered_resync();
+        let sooner = Some(propagation_left).filter(|left| !left.is_zero());
+        return Ok(Some(sooner.map_or(resync, |left| left.min(resync))));
+    };
+    if pass.kept {
+        tell_that_it_was_not_seen(pass.binding, &error, outcome.standing, ctx);
+    }
+    let until_stalled = error
+        .finding()
+        .and_then(|(_, reason)| status::stalls_after(reason, &outcome.moment))
+        .map(|threshold| threshold.saturating_sub(outcome.moment.stood));
+    let settles_in = error.not_now().and_then(NotNow::settles_in);
+    let retry_in = next_try::retry_in(
+        next_try::pace(&error, outcome.stays_refused),
+        outcome.standing,
+        ctx.settings.jittered_resync(),
+        &[until_stalled, Some(propagation_left), settles_in],
+    );
+    Err(Failed { error, retry_in })
+}
+
+/// What follows from a pass.
+struct Outcome {
+    status: WorkloadIdentityBindingStatus,
+    /// The status is left as it is.
+    says_nothing: bool,
+    /// Azure has refused the credential before, and this try was put off for the sake of others.
+    stays_refused: bool,
+    /// Of what stopped it, if something did.
+    standing: Standing,
+    moment: Moment,
+}
+
+/// Counts what stopped the pass, and decides what follows; nothing is written.
+fn judge(pass: &mut Pass<'_>, error: Option<&Error>, ctx: &Context) -> Outcome {
     let (binding, latest) = (pass.binding, pass.latest);
     let uid = binding.uid().unwrap_or_default();
     // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
     // refused would hold up the line for as long as it waits.
     let refused = credential_reason(latest).filter(|_| is_refused(latest) && is_observed(latest));
-    let stays_refused = refused.filter(|_| error.as_ref().is_some_and(leaves_slot_to_others));
-    let standing = error.as_ref().map(|error| match stays_refused {
+    let stays_refused = refused.filter(|_| error.is_some_and(leaves_slot_to_others));
+    let standing = error.map(|error| match stays_refused {
         Some(reason) => ctx.attempts.failed(&uid, reason.as_str()),
         None => ctx.note_failure(&uid, error),
     });
     let stood = standing.map_or(Duration::ZERO, |standing| standing.since);
-    let may_heal = error.as_ref().is_some_and(|it| may_heal(binding, it, ctx));
+    let may_heal = error.is_some_and(|error| may_heal(binding, error, ctx));
     let moment = ctx.moment(if may_heal { Duration::ZERO } else { stood });
     // An account that stands again is told, whatever is not said of the credential.
     let is_delayed = |error: &Error| stays_refused.is_some() || error.is_delay();
-    let account_stands = refused.is_some()
-        && error.as_ref().is_some_and(is_delayed)
-        && pass.report.mends_account(latest);
+    let account_stands =
+        refused.is_some() && error.is_some_and(is_delayed) && pass.report.mends_account(latest);
     if account_stands {
         pass.report.leave(ConditionType::CredentialReady);
     }
-    let status = status::compute(latest, std::mem::take(&mut pass.report), &moment);
-    let propagation_left = status::propagation_left(&status.conditions, &moment);
-    let silent = error.as_ref().is_some_and(|error| {
+    let says_nothing = error.is_some_and(|error| {
         next_try::says_nothing(&Facts {
             error,
             stood,
@@ -206,31 +262,13 @@ pub(super) async fn conclude(
             is_mistaken: pass.mistaken.is_some(),
         })
     });
-    if !silent {
-        say(&pass, &status, ctx).await?;
+    Outcome {
+        status: status::compute(latest, std::mem::take(&mut pass.report), &moment),
+        says_nothing,
+        stays_refused: stays_refused.is_some(),
+        standing: standing.unwrap_or(Standing::FIRST),
+        moment,
     }
-    let Some(error) = error else {
-        ctx.succeeded(&uid);
-        let resync = ctx.settings.jittered_resync();
-        let sooner = Some(propagation_left).filter(|left| !left.is_zero());
-        return Ok(Some(sooner.map_or(resync, |left| left.min(resync))));
-    };
-    let standing = standing.unwrap_or(Standing::FIRST);
-    if pass.kept {
-        tell_that_it_was_not_seen(binding, &error, standing, ctx);
-    }
-    let until_stalled = error
-        .finding()
-        .and_then(|(_, reason)| status::stalls_after(reason, &moment))
-        .map(|threshold| threshold.saturating_sub(moment.stood));
-    let settles_in = error.not_now().and_then(NotNow::settles_in);
-    let retry_in = next_try::retry_in(
-        next_try::pace(&error, stays_refused.is_some()),
-        standing,
-        ctx.settings.jittered_resync(),
-        &[until_stalled, Some(propagation_left), settles_in],
-    );
-    Err(Failed { error, retry_in })
 }
 
 /// Whether there is a slot, and it is left to another applicant.
@@ -267,8 +305,7 @@ async fn say(
         ctx.events.identity_replaced(latest, status);
     }
     ctx.unwritten.forget(&binding.uid().unwrap_or_default());
-    let desired = validate(binding, &ctx.settings.defaults).ok();
-    ctx.known_good.note(binding, status, desired.as_ref());
+    ctx.known_good.note(binding, status, pass.desired);
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 //! [`controller`] says when a binding is looked at. [`reconcile`] is one pass over it, in steps:
 //!
 //! ```text
-//! validate -> observe -> plan -> apply (record, ServiceAccount, credential) -> status -> conclude (next_try, write_status)
-//!    pure      reads    pure                  writes                         pure      writes
+//! restore -> line_up -> observe -> plan -> apply (record, ServiceAccount, credential) -> status -> conclude
+//!  reads     queues     reads     pure                   writes                        pure      writes
 //! ```
 //!
-//! [`cleanup`] runs instead when the binding is being deleted. [`account`] and [`credential`] hold what the steps do to
-//! either, [`index`] finds bindings, and the [`Context`] is what all passes share.
+//! `restore` calls [`validate`], and `conclude` asks `next_try`: both are pure. [`cleanup`] runs instead when the
+//! binding is being deleted. [`account`] and [`credential`] hold what the steps do to either, [`index`] finds bindings,
+//! and the [`Context`] is what all passes share.
 
 pub mod account;
 pub mod applied;
@@ -26,13 +27,16 @@ pub mod finalizer;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
+mod line_up;
 pub mod metrics;
 mod next_try;
 pub mod observe;
 pub mod plan;
 mod reconcile;
 pub mod requests;
+mod restore;
 mod settings;
+mod spread;
 pub mod status;
 pub mod told;
 pub mod validate;

@@ -17,10 +17,11 @@ use super::error::{Error, Failure};
 use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
 use super::requests::News;
+use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
-use super::validate::{self, Desired};
+use super::validate::{Desired, validate};
 use super::write_status::write_status;
-use super::{observe, plan, status};
+use super::{line_up, observe, plan, status};
 use crate::kubeutil::answers::Answer;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
@@ -90,10 +91,7 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     let news = ctx.requests.see(stored);
     let believed = believed(stored, &ctx.settings.defaults);
     if believed.spec.suspend {
-        // While suspended it is no applicant, so somebody behind it may get its slot.
-        ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
-        let believed = observe::without_missing_account(&believed, ctx).await;
-        return conclude(Pass::suspended(&believed, ctx).of(stored), None, ctx).await;
+        return suspended(&believed, stored, ctx).await;
     }
     let taken_up = match news {
         News::Nothing => None,
@@ -103,57 +101,73 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
         Some(written) => (written, Cow::Borrowed(written)),
         None => (stored, believed),
     };
-    let binding = match observe::own_again(&believed, ctx).await {
-        Ok(None) => match observe::as_known_good(&believed, ctx).await {
-            None => believed,
-            Some(known) => Cow::Owned(known),
-        },
-        Ok(Some(own)) => Cow::Owned(own),
+    let (binding, desired) = match restored(&believed, ctx).await {
+        Ok(restored) => restored,
         Err(error) => {
-            let believed = observe::without_missing_account(&believed, ctx).await;
+            let believed = without_missing_account(&believed, ctx).await;
             let pass = Pass::stopped(&believed, &error, ctx).of(stored);
             return conclude(pass, Some(error), ctx).await;
         }
     };
-    let binding = &*binding;
-    match pass(binding, ctx).await {
-        Ok((desired, applied)) => {
-            let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
-                && observe::was_good(binding, &desired);
-            let report = status::of_applied(binding, &applied, ctx.issuer(), keep);
-            let Applied {
-                recorded,
-                error,
-                account,
-                ..
-            } = applied;
-            let latest = recorded.as_ref().unwrap_or(binding);
-            let latest = match account {
-                Some(_) => Cow::Borrowed(latest),
-                None => observe::without_missing_account(latest, ctx).await,
-            };
-            let pass = Pass {
-                binding,
-                latest: &latest,
-                report,
-                kept: keep,
-                mistaken: None,
-            };
-            conclude(pass.of(stored), error, ctx).await
-        }
+    match pass(&binding, &desired, ctx).await {
+        Ok(applied) => tell(&binding, &desired, applied, stored, ctx).await,
         Err(error) => {
-            let good = || {
-                let desired = validate::validate(binding, &ctx.settings.defaults);
-                desired.is_ok_and(|desired| observe::is_as_last_seen(binding, &desired, ctx))
-            };
-            if error.is_disturbance() && good() {
-                return conclude(Pass::kept(binding).of(stored), Some(error), ctx).await;
+            if error.is_disturbance() && is_as_last_seen(&binding, &desired, ctx) {
+                let pass = Pass::kept(&binding).of(stored).asking_for(&desired);
+                return conclude(pass, Some(error), ctx).await;
             }
-            let binding = observe::without_missing_account(binding, ctx).await;
-            let pass = Pass::stopped(&binding, &error, ctx);
-            conclude(pass.of(stored), Some(error), ctx).await
+            let binding = without_missing_account(&binding, ctx).await;
+            let pass = Pass::stopped(&binding, &error, ctx).of(stored);
+            conclude(pass.asking_for(&desired), Some(error), ctx).await
         }
     }
+}
+
+/// A pass over a suspended binding: nothing is written but its status.
+async fn suspended(
+    believed: &WorkloadIdentityBinding,
+    stored: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    // While suspended it is no applicant, so somebody behind it may get its slot.
+    ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
+    let believed = without_missing_account(believed, ctx).await;
+    let desired = validate(&believed, &ctx.settings.defaults).ok();
+    let pass = Pass::suspended(&believed, desired.as_ref()).of(stored);
+    conclude(pass, None, ctx).await
+}
+
+/// The end of a pass that came to the writes.
+async fn tell(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    applied: Applied,
+    stored: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    let kept = applied.error.as_ref().is_some_and(Error::is_disturbance)
+        && status::was_good(binding.status.as_ref(), desired);
+    let report = status::of_applied(binding, &applied, ctx.issuer(), kept);
+    let Applied {
+        recorded,
+        error,
+        account,
+        ..
+    } = applied;
+    let latest = recorded.as_ref().unwrap_or(binding);
+    let latest = match account {
+        Some(_) => Cow::Borrowed(latest),
+        None => without_missing_account(latest, ctx).await,
+    };
+    let pass = Pass {
+        binding,
+        desired: Some(desired),
+        latest: &latest,
+        report,
+        kept,
+        mistaken: None,
+    };
+    conclude(pass.of(stored), error, ctx).await
 }
 
 /// Removes `Stalled` before a look that somebody asked for: a tool that waits for the result would take it for the result. Its
@@ -186,29 +200,29 @@ async fn take_up(
     Ok(written)
 }
 
+/// The steps, up to the writes.
 async fn pass(
     binding: &WorkloadIdentityBinding,
+    desired: &Desired,
     ctx: &Context,
-) -> Result<(Desired, Applied), Error> {
-    let desired = validate::validate(binding, &ctx.settings.defaults)?;
+) -> Result<Applied, Error> {
     if !ctx.bindings.is_served(binding) {
-        let account = desired.service_account;
+        let account = desired.service_account.clone();
         return Err(Failure::TooManyBindings { account }.into());
     }
-    let observed = observe::observe(binding, &desired, ctx).await?;
-    let plan = plan::plan(observed, &desired, ctx.settings.credential_limit);
-    let applied = apply(plan, binding, &desired, ctx).await;
-    Ok((desired, applied))
+    line_up::behind_earlier_process(binding, desired, ctx);
+    let in_azure = observe::in_azure(binding, desired, ctx).await?;
+    let in_azure = line_up::behind_deletion(binding, desired, in_azure, ctx);
+    let observed = observe::in_cluster(binding, desired, in_azure, ctx).await?;
+    let plan = plan::plan(observed, desired, ctx.settings.credential_limit);
+    Ok(apply(plan, binding, desired, ctx).await)
 }
 
 /// Undoes what the binding made, and lets it go; an error keeps the finalizer and shows in status.
 async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
     let cleaned = match cleanup::cleanup(binding, ctx).await {
         Ok(cleaned) => cleaned,
-        Err(stopped) => {
-            let pass = Pass::departing(binding, &stopped, ctx);
-            return conclude(pass, Some(stopped.error), ctx).await;
-        }
+        Err(stopped) => return stopped_at(binding, stopped, ctx).await,
     };
     let who = BindingRef::of(binding);
     ctx.with_identity(binding, |identity| ctx.ledgers.gone(identity, &who));
@@ -231,13 +245,26 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next
             Ok(None)
         }
         Err(failed) => {
-            let error = Error::from(failed);
             let stopped = Stopped {
                 at: Stage::Finalizer,
-                error,
+                error: failed.into(),
             };
-            let pass = Pass::departing(&read, &stopped, ctx);
-            conclude(pass, Some(stopped.error), ctx).await
+            stopped_at(&read, stopped, ctx).await
         }
     }
+}
+
+/// The end of a cleanup that did not come to its end.
+async fn stopped_at(
+    binding: &WorkloadIdentityBinding,
+    stopped: Stopped,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    let pass = Pass::departing(binding, &stopped, ctx);
+    let desired = validate(binding, &ctx.settings.defaults).ok();
+    let pass = Pass {
+        desired: desired.as_ref(),
+        ..pass
+    };
+    conclude(pass, Some(stopped.error), ctx).await
 }

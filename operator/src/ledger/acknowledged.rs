@@ -9,7 +9,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lost_writes::Effect;
-use crate::azure::ListedCredential;
+use crate::azure::{CredentialContent, ListedCredential};
+
+/// A write that Azure has acknowledged to an earlier process, as a status says.
+#[derive(Debug, Clone)]
+pub struct AcknowledgedEarlier {
+    /// The name of the credential.
+    pub name: String,
+    pub content: CredentialContent,
+    /// How long ago that was.
+    pub ago: Duration,
+}
 
 /// Acknowledged writes, by the name of the credential.
 #[derive(Debug, Default)]

@@ -21,6 +21,7 @@ mod target;
 mod turn;
 mod who;
 
+pub use acknowledged::AcknowledgedEarlier;
 pub use books::{Ledger, LedgerSettings, Ledgers};
 pub use fair_queue::Look;
 pub use not_now::NotNow;

@@ -7,9 +7,10 @@ use azwib_crds::CredentialName;
 use futures::StreamExt;
 use tokio::time::Instant;
 
-use super::acknowledged::Acknowledged;
+use super::acknowledged::{Acknowledged, AcknowledgedEarlier, apply};
 use super::books::Ledger;
 use super::fair_queue::{Asker, Look};
+use super::lost_writes::Effect;
 use super::not_now::NotNow;
 use super::shared_read::{Freshness, Lookup, ReadError, SharedRead};
 use super::target::Operation;
@@ -100,6 +101,48 @@ impl Ledger {
         let read = self.read(&self.listing, who, freshness, Operation::List, request);
         let (credentials, asked) = read.await?;
         Ok(Listing { credentials, asked })
+    }
+
+    /// All credentials of the identity, as [`Self::listing`] gives them, for a binding to which Azure has acknowledged this in an
+    /// earlier process: for the settle time that counts for more than a listing.
+    pub async fn listing_after(
+        self: &Arc<Self>,
+        earlier: Option<AcknowledgedEarlier>,
+        who: &BindingRef,
+        freshness: Freshness,
+    ) -> Result<Listing, ReadError> {
+        if let Some(earlier) = earlier {
+            self.take_note_of_acknowledged(earlier);
+        }
+        self.listing(who, freshness).await
+    }
+
+    /// Takes note of a write that Azure has acknowledged to an earlier process, so long ago as status says: its overlay went
+    /// with it. Status may come from a clock that is ahead; an earlier process wrote before this one started.
+    pub fn take_note_of_acknowledged(&self, earlier: AcknowledgedEarlier) {
+        let AcknowledgedEarlier { name, content, ago } = earlier;
+        let now = Instant::now();
+        let Some(at) = now.checked_sub(ago).map(|at| at.min(self.shared.started)) else {
+            return;
+        };
+        if at + self.shared.settings.write_settle_time <= now {
+            return;
+        }
+        let effect = Effect::Put(content);
+        if self
+            .books()
+            .acknowledged
+            .acknowledged_earlier(&name, effect.clone(), at)
+        {
+            self.amend_listing(at, &name, &effect);
+        }
+    }
+
+    /// Puts a write that was acknowledged at this moment into the last listing, if that may lack it.
+    pub(super) fn amend_listing(&self, at: Instant, name: &str, effect: &Effect) {
+        let seen_later = at + self.shared.settings.write_settle_time;
+        self.listing
+            .amend(seen_later, |listing| apply(listing, name, effect));
     }
 
     /// Whether other orphans than these were told of last.

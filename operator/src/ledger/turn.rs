@@ -8,7 +8,6 @@ use azwib_crds::CredentialName;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::acknowledged::apply;
 use super::books::Ledger;
 use super::decide::Decision;
 use super::fair_queue::{Asker, Look};
@@ -309,32 +308,5 @@ impl Ledger {
         if frees_slot {
             self.wake_without_slot();
         }
-    }
-
-    /// Takes note of a write that Azure has acknowledged to an earlier process, so long ago as status says: its overlay went
-    /// with it. Status may come from a clock that is ahead; an earlier process wrote before this one started.
-    pub fn take_note_of_acknowledged(&self, name: &str, content: CredentialContent, ago: Duration) {
-        let now = Instant::now();
-        let Some(at) = now.checked_sub(ago).map(|at| at.min(self.shared.started)) else {
-            return;
-        };
-        if at + self.shared.settings.write_settle_time <= now {
-            return;
-        }
-        let effect = Effect::Put(content);
-        if self
-            .books()
-            .acknowledged
-            .acknowledged_earlier(name, effect.clone(), at)
-        {
-            self.amend_listing(at, name, &effect);
-        }
-    }
-
-    /// Puts a write that was acknowledged at this moment into the last listing, if that may lack it.
-    fn amend_listing(&self, at: Instant, name: &str, effect: &Effect) {
-        let seen_later = at + self.shared.settings.write_settle_time;
-        self.listing
-            .amend(seen_later, |listing| apply(listing, name, effect));
     }
 }

@@ -14,7 +14,7 @@ use crate::binding::context::Context;
 use crate::binding::credential::record::{content_of, in_place_for};
 use crate::binding::error::{Error, Failure};
 use crate::binding::status::believed::{Recorded, whose};
-use crate::ledger::{Ledger, ReadError};
+use crate::ledger::{AcknowledgedEarlier, Ledger, ReadError};
 
 /// Deletes what the binding has made. Whether it has made anything.
 pub(super) async fn delete_credentials(
@@ -35,12 +35,15 @@ pub(super) async fn delete_credentials(
                 }
                 // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
                 let ledger = ctx.ledgers.of(&identity);
-                let content = content_of(recorded);
                 if recorded.origin == CredentialOrigin::Pending {
-                    ledger.take_note_of_pending(&recorded.name, content);
+                    ledger.take_note_of_pending(&recorded.name, content_of(recorded));
                 } else if let Some(ago) = in_place_for(&departing.conditions, ctx.clock.now()) {
                     // A read made now may still show the state before that write.
-                    ledger.take_note_of_acknowledged(&recorded.name, content, ago);
+                    ledger.take_note_of_acknowledged(AcknowledgedEarlier {
+                        name: recorded.name.clone(),
+                        content: content_of(recorded),
+                        ago,
+                    });
                 }
                 delete_credential(departing, &ledger, &name, recorded, ctx).await?;
             }

@@ -13,6 +13,7 @@ use crate::azure::{CredentialContent, Identity};
 use crate::binding::status::reason::ConditionType;
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::ledger::AcknowledgedEarlier;
 
 /// What status records of the binding's own credential, if it is of this origin.
 pub fn record<'a>(
@@ -32,17 +33,21 @@ pub fn record<'a>(
 
 /// The credential that Azure has acknowledged, as status says, and how long ago; a time in the future (clocks differ)
 /// counts as now. None where the identity was made again since: the credential went with the one before.
-pub fn acknowledged<'a>(
-    binding: &'a WorkloadIdentityBinding,
+pub fn acknowledged(
+    binding: &WorkloadIdentityBinding,
     desired: &Desired,
     identity: &ResolvedIdentity,
     now: Timestamp,
-) -> Option<(&'a RecordedCredential, Duration)> {
+) -> Option<AcknowledgedEarlier> {
     let created = record(binding, desired, CredentialOrigin::Created)?;
     let status = binding.status.as_ref()?;
     let recorded = status.identity.as_ref()?;
     let ago = in_place_for(&status.conditions, now)?;
-    (recorded.client_id == identity.client_id).then_some((created, ago))
+    (recorded.client_id == identity.client_id).then(|| AcknowledgedEarlier {
+        name: created.name.clone(),
+        content: content_of(created),
+        ago,
+    })
 }
 
 /// For how long the credential has been in place, as these conditions say; zero where that is in the future.

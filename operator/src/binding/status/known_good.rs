@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::reason::{ConditionType, Reason};
 use super::said::of_known_good;
-use super::stored::records_good;
+use super::stored::was_good;
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::runtime::lock::lock;
@@ -93,7 +93,7 @@ impl Good {
         // What an older twin provides is that one's.
         if ready.status != ConditionStatus::True.as_str()
             || ready.reason != Reason::Succeeded.as_str()
-            || !records_good(status, desired)
+            || !was_good(Some(status), desired)
         {
             return None;
         }

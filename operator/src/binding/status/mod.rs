@@ -19,7 +19,7 @@ pub use said::{
     of_applied, of_cleaned_up, of_departing, of_error, of_known_good, of_suspended, of_unwritten,
     recording, taken_up,
 };
-pub use stored::{account_failed, is_failing, records_good};
+pub use stored::{account_failed, is_failing, was_good, was_ready};
 pub use verdict::{propagation_left, stalls_after};
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::compute::{compute, of_others};
 use super::reason::{ConditionType, Reason};
 use super::report::{Finding, Moment, Report};
-use super::stored::{is_failing, recorded_credentials, records_good};
+use super::stored::{is_failing, recorded_credentials, was_good};
 use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::cleanup::{Stage, Stopped, message_of};
 use crate::binding::credential::duplicates::is_provided;
@@ -296,18 +296,14 @@ pub fn of_unwritten(
 /// What a pass over a suspended binding has to say: nothing where its credential was good when last seen.
 pub fn of_suspended(binding: &WorkloadIdentityBinding, desired: Option<&Desired>) -> Report {
     let mut report = Report::default();
-    let good = binding
-        .status
-        .as_ref()
-        .zip(desired)
-        .is_some_and(|(status, desired)| {
-            records_good(status, desired)
-                // What another binding looks after is not frozen by this one.
-                && !is_provided(binding)
-                && ConditionType::STEPS
-                    .iter()
-                    .all(|step| is_true(&status.conditions, step.as_str()))
-        });
+    let status = binding.status.as_ref();
+    let is_done = |step: &ConditionType| {
+        status.is_some_and(|status| is_true(&status.conditions, step.as_str()))
+    };
+    let good = desired.is_some_and(|desired| was_good(status, desired))
+        // What another binding looks after is not frozen by this one.
+        && !is_provided(binding)
+        && ConditionType::STEPS.iter().all(is_done);
     if !good {
         let message = "nothing is written for this binding until spec.suspend is false";
         report.unmet(ConditionType::Ready, Reason::Suspended, message);

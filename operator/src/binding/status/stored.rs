@@ -10,9 +10,12 @@ use super::reason::{ConditionType, Reason};
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 
-/// Whether `status` records exactly the desired credential, in place when last seen.
-pub fn records_good(status: &WorkloadIdentityBindingStatus, desired: &Desired) -> bool {
+/// Whether the binding of this status was good when last seen: it records exactly the desired credential, in place.
+pub fn was_good(status: Option<&WorkloadIdentityBindingStatus>, desired: &Desired) -> bool {
     let claim = &desired.claim;
+    let Some(status) = status else {
+        return false;
+    };
     is_true(&status.conditions, ConditionType::CredentialReady.as_str())
         && status.credentials.iter().any(|credential| {
             (credential.origin == CredentialOrigin::Created
@@ -25,6 +28,13 @@ pub fn records_good(status: &WorkloadIdentityBindingStatus, desired: &Desired) -
                 && credential.subject == claim.subject.as_str()
                 && credential.audience == claim.audience.as_str()
         })
+}
+
+/// Whether it was good when last seen, and Ready. It keeps that through whatever does not let us look.
+pub fn was_ready(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
+    let status = binding.status.as_ref();
+    let ready = ConditionType::Ready.as_str();
+    was_good(status, desired) && status.is_some_and(|it| is_true(&it.conditions, ready))
 }
 
 /// Whether status says of this very generation that its credential failed.

@@ -359,10 +359,10 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
     use azwib_crds::Audience;
     let desired = claim_of_orders();
     let good = after(&binding(), &done(), &at(0));
-    assert!(records_good(&good, &desired));
+    assert!(was_good(Some(&good), &desired));
     let mut pending = good.clone();
     pending.credentials[0].origin = CredentialOrigin::Pending;
-    assert!(!records_good(&pending, &desired));
+    assert!(!was_good(Some(&pending), &desired));
     let other_audience = Desired {
         claim: DesiredCredential {
             audience: Audience::parse("api://other").unwrap(),
@@ -370,11 +370,11 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
         },
         ..desired.clone()
     };
-    assert!(!records_good(&good, &other_audience));
+    assert!(!was_good(Some(&good), &other_audience));
     let mut adopted = good.clone();
     adopted.credentials[0].origin = CredentialOrigin::Adopted;
     adopted.credentials[0].name = "by-hand".to_owned();
-    assert!(records_good(&adopted, &desired));
+    assert!(was_good(Some(&adopted), &desired));
     let never = Desired {
         claim: DesiredCredential {
             adoption: CredentialAdoption::Never,
@@ -382,17 +382,17 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
         },
         ..desired.clone()
     };
-    assert!(!records_good(&adopted, &never));
+    assert!(!was_good(Some(&adopted), &never));
     assert!(
-        records_good(&good, &never),
+        was_good(Some(&good), &never),
         "what we made ourselves is not adopted"
     );
     let lost = failed(Error::from(NotNow::UnderWay), &at(0));
-    assert!(!records_good(
-        &WorkloadIdentityBindingStatus {
+    assert!(!was_good(
+        Some(&WorkloadIdentityBindingStatus {
             credentials: good.credentials,
             ..lost
-        },
+        }),
         &desired
     ));
 }

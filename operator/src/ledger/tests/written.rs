@@ -4,6 +4,14 @@ use super::*;
 use crate::azure::ListedCredential;
 use std::time::Duration;
 
+fn earlier(ago: Duration) -> AcknowledgedEarlier {
+    AcknowledgedEarlier {
+        name: name().to_string(),
+        content: content(),
+        ago,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {
     let azure = Azure::new(2, false);
@@ -44,7 +52,7 @@ async fn what_was_acknowledged_to_an_earlier_process_shows_in_listings_that_may_
     }];
     let ago = Duration::from_secs(10);
     assert_eq!(listed(&ledger, "a", fresh()).await, []);
-    ledger.take_note_of_acknowledged(name().as_str(), content(), ago);
+    ledger.take_note_of_acknowledged(earlier(ago));
     assert_eq!(
         listed(&ledger, "a", fresh()).await,
         written,
@@ -67,7 +75,7 @@ async fn whatever_a_clock_says_an_earlier_process_wrote_before_this_one_started(
     let ledger = ledgers.of(&id());
     tokio::time::advance(SETTLE_TIME).await;
     // Status says that it was a moment ago, and goes on saying so.
-    ledger.take_note_of_acknowledged(name().as_str(), content(), Duration::ZERO);
+    ledger.take_note_of_acknowledged(earlier(Duration::ZERO));
     assert_eq!(listed(&ledger, "a", Freshness::now()).await, []);
 }
 

@@ -35,7 +35,7 @@ fn what_status_says_to_be_in_place_was_acknowledged_when_it_came_to_say_so() {
             ..binding.status.clone().unwrap().identity.unwrap()
         };
         let found = acknowledged(&binding, &desired, &identity, now.parse().unwrap());
-        found.map(|(credential, ago)| (content_of(credential).audiences, ago.as_secs()))
+        found.map(|it| (it.content.audiences, it.ago.as_secs()))
     };
     let now = "2026-01-02T03:05:07Z";
     // What was written counts, also where the spec has changed since.

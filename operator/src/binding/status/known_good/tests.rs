@@ -69,7 +69,7 @@ fn a_good_binding_is_as_it_was_whatever_somebody_has_written_over_its_status() {
             };
             let again = known.as_known(&overwritten, &desired).unwrap();
             let again = again.status.unwrap();
-            assert!(records_good(&again, &desired));
+            assert!(was_good(Some(&again), &desired));
             assert_eq!(again.credentials, before.credentials);
             assert_eq!(again.identity, before.identity);
             for type_ in ["Ready", "CredentialReady"] {

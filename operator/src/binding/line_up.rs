@@ -1,0 +1,45 @@
+//! Puts a binding in its place among those who write to its identity: behind what an earlier process may have sent, and behind
+//! a deletion of its credential. What a pass tells the ledger besides, it tells by its reads and writes.
+
+use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
+
+use super::context::Context;
+use super::credential::applicants::applicant;
+use super::credential::record::record;
+use super::observe::InAzure;
+use super::validate::Desired;
+use crate::ledger::NotNow;
+
+/// Before anything is read: an earlier process may have sent what status records as pending, a moment before it ended. A
+/// listing that shows it settles that.
+pub(super) fn behind_earlier_process(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    ctx: &Context,
+) {
+    if let Some(pending) = record(binding, desired, CredentialOrigin::Pending) {
+        let ledger = ctx.ledgers.of(&desired.identity);
+        ledger.take_note_of_pending(&pending.name, desired.claim.content());
+    }
+}
+
+/// Once Azure was read: an older binding of the same account and identity may be on its way out, and its credential with it.
+/// Then this one waits for that, whatever was listed, and is woken after it.
+pub(super) fn behind_deletion(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    in_azure: InAzure,
+    ctx: &Context,
+) -> InAzure {
+    let ledger = ctx.ledgers.of(&desired.identity);
+    let writer = || applicant(binding, desired.claim.clone()).writer();
+    let waits = in_azure.listing.is_ok() && ledger.awaits_deletion(&writer(), &desired.claim.name);
+    if waits {
+        InAzure {
+            listing: Err(NotNow::UnderWay.into()),
+            ..in_azure
+        }
+    } else {
+        in_azure
+    }
+}

@@ -1,0 +1,46 @@
+//! What a new read of Azure means to others than the binding that it was made for.
+
+use azwib_crds::ManagedIdentityId;
+
+use super::context::Context;
+use super::credential::orphans::orphans;
+use super::index::readable;
+use crate::azure::{Identity, ListedCredential};
+use crate::ledger::{BindingRef, Ledger};
+
+/// Has every binding looked at that names the identity by another client id: it was made again.
+pub(super) fn identity_seen(identity: &Identity, ledger: &Ledger, ctx: &Context) {
+    let bindings = ctx.bindings.of_identity(ledger.id());
+    let client_id = identity.client_id.to_string();
+    let named = readable(&bindings).filter(|binding| {
+        let recorded = binding.status.as_ref().and_then(|it| it.identity.as_ref());
+        binding.metadata.deletion_timestamp.is_none()
+            && !binding.spec.suspend
+            && recorded.is_some_and(|it| {
+                it.client_id != client_id
+                    && ManagedIdentityId::parse(&it.resource_id).is_ok_and(|id| id == *ledger.id())
+            })
+    });
+    ledger.wake(named.map(BindingRef::of));
+}
+
+/// Tells, once for each change of them, of credentials that have lost their binding.
+pub(super) fn listing_seen(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
+    let bindings = ctx.bindings.of_identity(ledger.id());
+    let bindings: Vec<_> = readable(&bindings).collect();
+    let unreadable = ctx.bindings.namespaces_with_unreadable();
+    let orphans = orphans(
+        listing,
+        &ctx.settings.defaults.issuer,
+        &bindings,
+        &unreadable,
+    );
+    if ledger.is_news(&orphans) && !orphans.is_empty() {
+        tracing::warn!(
+            identity = %ledger.id(),
+            count = orphans.len(),
+            credentials = orphans.join(", "),
+            "credentials of azwib that no binding has to do with any more, retained ones among them"
+        );
+    }
+}
