@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
 
-use super::files::{Index, References, Written};
+use super::files::{Age, Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
@@ -119,7 +119,7 @@ impl Bindings {
             return true;
         };
         let own = rank(binding);
-        let older = found.partition_point(|it| (it.0, &*it.1) < (own.created, &own.binding));
+        let older = found.partition_point(|it| (it.0, &*it.1) < (Age(own.created), &own.binding));
         older < BINDINGS_OF_AN_ACCOUNT
     }
 

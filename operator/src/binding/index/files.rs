@@ -23,7 +23,11 @@ use crate::runtime::deliberate::Bug;
 pub(super) type References = Vec<Arc<BindingRef>>;
 
 /// Bindings by age, the oldest first.
-pub(super) type ByAge = Vec<(Option<Timestamp>, Arc<BindingRef>)>;
+pub(super) type ByAge = Vec<(Age, Arc<BindingRef>)>;
+
+/// When a binding was created. One that does not say so counts as the oldest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Age(pub(super) Option<Timestamp>);
 
 /// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
 #[derive(Debug, Default)]
@@ -73,7 +77,7 @@ pub(super) struct Filed {
 pub(super) struct Keys {
     pub(super) account: Arc<Account>,
     /// Where it stands among those of its account; None while it is being deleted.
-    pub(super) age: Option<Option<Timestamp>>,
+    pub(super) age: Option<Age>,
     /// What its spec names, what its status has resolved, and where its credentials are.
     pub(super) identities: Vec<Arc<str>>,
 }
@@ -327,7 +331,7 @@ fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
             .metadata
             .deletion_timestamp
             .is_none()
-            .then(|| binding.creation_timestamp().map(|time| time.0)),
+            .then(|| Age(binding.creation_timestamp().map(|time| time.0))),
         identities: identities.into_iter().collect(),
     }
 }

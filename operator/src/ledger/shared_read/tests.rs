@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::ledger::Requested;
 
 fn binding(name: &str) -> BindingRef {
     BindingRef {

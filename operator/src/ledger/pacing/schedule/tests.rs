@@ -3,6 +3,7 @@ use azwib_crds::ManagedIdentityId;
 use super::*;
 use crate::azure::RetryAfter;
 use crate::ledger::fair_queue::Look;
+use crate::ledger::pacing::waits::ASKING;
 
 const ASKER: Asker = Asker {
     namespace: "shop",
