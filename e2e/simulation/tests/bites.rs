@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
-use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, ORPHANS_STAY};
+use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::looks::PACED;
 use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
@@ -46,6 +46,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::DuplicateNeverReady
         | Bug::RefusedFinalizerDropped
         | Bug::ForeignStatusBelieved
+        | Bug::RefusedByAccountForGood
         | Bug::LostRecordHolds => &[TRUE_REASON],
         Bug::SubjectUnchecked
         | Bug::RetainIgnored
@@ -73,6 +74,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::ArrivalSeenLate => &[ARRIVAL_SEEN],
         Bug::RepeatsUnpaced => &[REPEATS_PACED],
         Bug::NoBulkheads => &[BULKHEADS],
+        Bug::AllOfAccountServed => &[OLDEST_SERVED],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }
 }

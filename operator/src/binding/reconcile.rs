@@ -18,6 +18,7 @@ use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
 use super::requests::News;
 use super::status::believed::believed;
+use super::status::reason::Reason;
 use super::validate::{self, Desired};
 use super::write_status::write_status;
 use super::{observe, plan, status};
@@ -191,7 +192,8 @@ async fn pass(
     ctx: &Context,
 ) -> Result<(Desired, Applied), Error> {
     let desired = validate::validate(binding, &ctx.settings.defaults)?;
-    if !ctx.bindings.is_served(binding) {
+    let refused_for_good = Bug::RefusedByAccountForGood.is_on() && says_account_limit(binding);
+    if !ctx.bindings.is_served(binding) || refused_for_good {
         let account = desired.service_account;
         return Err(Error::TooManyBindings { account });
     }
@@ -199,6 +201,13 @@ async fn pass(
     let plan = plan::plan(observed, &desired, ctx.settings.credential_limit);
     let applied = apply(plan, binding, &desired, ctx).await;
     Ok((desired, applied))
+}
+
+/// Whether status says that the account has too many bindings.
+fn says_account_limit(binding: &WorkloadIdentityBinding) -> bool {
+    let conditions = binding.status.iter().flat_map(|it| &it.conditions);
+    let limit = Reason::ServiceAccountLimitReached.as_str();
+    conditions.into_iter().any(|it| it.reason == limit)
 }
 
 /// Undoes what the binding made, and lets it go; an error keeps the finalizer and shows in status.

@@ -128,6 +128,10 @@ bugs! {
     RepeatsUnpaced,
     /// One namespace may take every worker.
     NoBulkheads,
+    /// All bindings of an account are served, however many there are.
+    AllOfAccountServed,
+    /// Whom an account had too many bindings for is not served when one of the others goes.
+    RefusedByAccountForGood,
 }
 
 impl Bug {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::books::Judge;
 use super::stays_ready::stays_ready;
-use super::{newcomers, statuses};
+use super::{accounts, newcomers, statuses};
 use crate::kubernetes::{Call, Key, Kind, Refusal};
 use crate::shared::Shared;
 
@@ -79,6 +79,7 @@ fn status_written(judge: Judge<'_>, key: &Key, object: &Value) {
         return;
     };
     statuses::written(judge, uid, &binding);
+    accounts::status_written(judge, uid, &binding);
     let is_ready = |status: &Value| {
         items(&status["conditions"]).any(|it| it["type"] == "Ready" && it["status"] == "True")
     };

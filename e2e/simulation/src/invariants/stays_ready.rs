@@ -19,8 +19,10 @@ pub const STAYS_READY: &str = "good-stays-ready";
 pub const RENAME_KEEPS_READY: &str = "rename-keeps-ready";
 
 /// What takes Ready away although the credential stands.
-const OTHER_REASONS: [&str; 4] = [
+const OTHER_REASONS: [&str; 5] = [
     "ServiceAccountConflict",
+    // Of those that came within a second the last by name is beyond the limit.
+    "ServiceAccountLimitReached",
     "NamespaceTerminating",
     "ServiceAccountRefused",
     "BindingRefused",

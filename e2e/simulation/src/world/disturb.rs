@@ -75,6 +75,7 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::RecreationAtRestart => coincidence::recreation_at_restart(shared, world).await,
         Step::DeletionsThrottled => coincidence::deletions_throttled(shared, world).await,
         Step::LeftoverRemoved => coincidence::leftover_removed(shared, world).await,
+        Step::CrowdedAccount => coincidence::crowded_account(shared, world).await,
         Step::RenameBinding => coincidence::rename(shared, world).await,
         Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
         Step::EditAccount

@@ -60,6 +60,7 @@ pub(super) enum Step {
     LateIdentity,
     MissingIdentities,
     SlowNamespace,
+    CrowdedAccount,
 }
 
 /// A step of a run in which nothing goes wrong.
@@ -157,6 +158,7 @@ pub(super) fn any_step(shared: &Shared) -> Step {
         LateIdentity,
         MissingIdentities,
         SlowNamespace,
+        CrowdedAccount,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
