@@ -117,10 +117,13 @@ const TO_HAPPEN: &[&str] = &[
     "step FutureTimes",
     "step StatusLostAtDeletion",
     "step RetainedAndUntouched",
+    "step ForeignStatusUnseen",
     "step RestoredWithStatus",
     "step ClonedFromElsewhere",
     // What comes late, and what neighbours take.
     "step NewcomerAfterRecreation",
+    "step RecreatedWhileRefused",
+    "refused while it spreads",
     "step LateIdentity",
     "identity arrived",
     "step MissingIdentities",

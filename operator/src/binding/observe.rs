@@ -74,9 +74,13 @@ pub async fn observe(
         Err(Unread { identity, error }) => match (identity, recorded_identity(binding)) {
             (Some(identity), _) => (identity, Err(error)),
             // A good binding's account is looked after on the word of its status, unless others have seen since that the
-            // identity was made again: each would put its own client id back.
+            // identity was made again: each would put its own client id back. One that is not Ready needs a read.
             (None, Some(recorded))
-                if good && error.is_disturbance() && ledger.has_client_id(&recorded.client_id) =>
+                if good
+                    && error.is_disturbance()
+                    && ledger
+                        .has_client_id(&recorded.client_id)
+                        .unwrap_or(is_ready(binding, good) || Bug::DeadClientIdKept.is_on()) =>
             {
                 (recorded, Err(error))
             }
@@ -306,7 +310,7 @@ impl Reader<'_> {
     async fn identity(&self, freshness: Freshness) -> Result<ResolvedIdentity, Unread> {
         match self.ledger.identity(self.who, freshness).await {
             Ok((identity, asked)) => {
-                if self.ledger.is_first_with_identity(asked) {
+                if self.ledger.is_news_of_identity(&identity, asked) {
                     wake_who_names_another(&identity, self.ledger, self.ctx);
                 }
                 Ok(resolved(self.desired.identity.to_string(), &identity))
@@ -448,8 +452,8 @@ fn propagated(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
     })
 }
 
-/// Whether a binding that cannot be looked at is as its status says: it was good when last seen. One that is not Ready does not
-/// become so by the client id of an identity that was made again since.
+/// Whether a binding that cannot be looked at is as its status says: it was good when last seen. One that is not Ready becomes so
+/// only by a client id that this process has read: the identity may have been made again since.
 pub fn is_as_last_seen(
     binding: &WorkloadIdentityBinding,
     desired: &Desired,
@@ -458,9 +462,10 @@ pub fn is_as_last_seen(
     let good = was_good(binding, desired);
     let has_its_identity = || {
         let ledger = ctx.ledgers.of(&desired.identity);
-        recorded_identity(binding).is_some_and(|it| ledger.has_client_id(&it.client_id))
+        recorded_identity(binding)
+            .is_some_and(|it| ledger.has_client_id(&it.client_id) == Some(true))
     };
-    good && (is_ready(binding, good) || has_its_identity())
+    good && (is_ready(binding, good) || has_its_identity() || Bug::DeadClientIdKept.is_on())
 }
 
 /// Whether status records exactly what is desired, in a credential that was good when last seen.

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::books::Judge;
-use super::stays_ready::stays_ready;
+use super::stays_ready::{STAYS_READY, stays_ready};
 use super::{accounts, newcomers, statuses};
 use crate::kubernetes::{Call, Key, Kind, Refusal};
 use crate::shared::Shared;
@@ -88,7 +88,7 @@ fn status_written(judge: Judge<'_>, key: &Key, object: &Value) {
         newcomers::became_ready(judge, &binding);
     }
     if let Some(before) = before {
-        stays_ready(judge, &before, &binding);
+        stays_ready(judge, &before, &binding, STAYS_READY);
     }
 }
 

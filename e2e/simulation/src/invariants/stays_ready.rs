@@ -28,8 +28,13 @@ const OTHER_REASONS: [&str; 5] = [
     "BindingRefused",
 ];
 
-/// Judges a status that was written after `before`.
-pub(super) fn stays_ready(judge: Judge<'_>, before: &Value, binding: &WorkloadIdentityBinding) {
+/// Judges a status that was written after `before`, by this invariant or, for one that an older binding provides for, its own.
+pub(super) fn stays_ready(
+    judge: Judge<'_>,
+    before: &Value,
+    binding: &WorkloadIdentityBinding,
+    invariant: &'static str,
+) {
     let shared = judge.shared;
     let was = before["conditions"]
         .as_array()
@@ -79,7 +84,7 @@ pub(super) fn stays_ready(judge: Judge<'_>, before: &Value, binding: &WorkloadId
         let invariant = if was["reason"] == "ProvidedByOlderBinding" {
             RENAME_KEEPS_READY
         } else {
-            STAYS_READY
+            invariant
         };
         shared.violated(
             invariant,

@@ -90,6 +90,8 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::RestoredWithStatus => statuses::restored_with_status(shared, world).await,
         Step::ClonedFromElsewhere => statuses::cloned_from_elsewhere(shared, world).await,
         Step::NewcomerAfterRecreation => newcomers::after_recreation(shared, world).await,
+        Step::RecreatedWhileRefused => newcomers::recreated_while_refused(shared, world).await,
+        Step::ForeignStatusUnseen => statuses::foreign_status_unseen(shared, world).await,
         Step::LateIdentity => newcomers::late_identity(shared, world).await,
         Step::MissingIdentities => neighbours::missing_identities(shared, world).await,
         Step::SlowNamespace => neighbours::slow_namespace(shared, world).await,

@@ -61,6 +61,8 @@ pub(super) enum Step {
     MissingIdentities,
     SlowNamespace,
     CrowdedAccount,
+    RecreatedWhileRefused,
+    ForeignStatusUnseen,
 }
 
 /// A step of a run in which nothing goes wrong.
@@ -159,6 +161,9 @@ pub(super) fn any_step(shared: &Shared) -> Step {
         MissingIdentities,
         SlowNamespace,
         CrowdedAccount,
+        RecreatedWhileRefused,
+        ForeignStatusUnseen,
+        ForeignStatusUnseen,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }
