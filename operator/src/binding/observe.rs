@@ -469,7 +469,7 @@ pub fn is_as_last_seen(
 }
 
 /// Whether status records exactly what is desired, in a credential that was good when last seen.
-pub fn was_good(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
+fn was_good(binding: &WorkloadIdentityBinding, desired: &Desired) -> bool {
     binding
         .status
         .as_ref()

@@ -120,7 +120,7 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     match pass(binding, ctx).await {
         Ok((desired, applied)) => {
             let keep = applied.error.as_ref().is_some_and(Error::is_disturbance)
-                && observe::was_good(binding, &desired);
+                && observe::is_as_last_seen(binding, &desired, ctx);
             let report = status::of_applied(binding, &applied, ctx.issuer(), keep);
             let Applied {
                 recorded,

@@ -162,6 +162,7 @@ pub(super) fn any_step(shared: &Shared) -> Step {
         SlowNamespace,
         CrowdedAccount,
         RecreatedWhileRefused,
+        RecreatedWhileRefused,
         ForeignStatusUnseen,
         ForeignStatusUnseen,
     ];
