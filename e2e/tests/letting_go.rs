@@ -247,6 +247,62 @@ async fn a_namespace_that_waits_ends_by_itself_once_azure_deletes() -> anyhow::R
     Ok(())
 }
 
+/// Empties the status of a binding, as somebody with `kubectl replace --subresource=status` does.
+async fn empty_status(shop: &Namespace<'_>) -> anyhow::Result<()> {
+    let status = json!({ "observedGeneration": -1 });
+    let patch = json!([{ "op": "add", "path": "/status", "value": status }]);
+    let patch = Patch::Json::<()>(serde_json::from_value(patch)?);
+    let bindings = shop.bindings();
+    let by_hand = PatchParams::default();
+    let put = bindings.patch_status("orders", &by_hand, &patch).await?;
+    let uid = put.metadata.uid.unwrap_or_default();
+    shop.environment().records.note_foreign_status(&uid, status)
+}
+
+#[tokio::test]
+async fn what_was_found_without_its_record_is_not_left_by_the_next_process() -> anyhow::Result<()> {
+    let (env, _turn) = environment().await?;
+    let first = operator(env, None).await?;
+    let shop = env.namespace("found").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    first.kill().await?;
+    empty_status(&shop).await?;
+    let bindings = shop.bindings();
+    bindings.delete("orders", &DeleteParams::default()).await?;
+    let deletes = shop.requests_to("DELETE", "orders");
+    let undeletable = env.outage(deletes, locked()).await?;
+    let second = operator(env, None).await?;
+    stays(
+        &shop,
+        "ScopeLocked",
+        ["remove the lock on the identity or above", ON_NAMESPACE],
+    )
+    .await?;
+    let name = shop.credential_name("orders")?;
+    let status = bindings.get("orders").await?.status.unwrap();
+    let recorded: Vec<_> = status.credentials.iter().map(|it| &*it.name).collect();
+    assert_eq!(recorded, [&*name]);
+    second.kill().await?;
+
+    // What nobody has ever recorded would be given up where it cannot be read.
+    let reads = shop.requests_to("GET", "orders");
+    let unreadable = env.outage(reads, forbidden()).await?;
+    let third = operator(env, None).await?;
+    let refused = |it: &WorkloadIdentityBinding| {
+        condition(it, "CredentialReady").is_some_and(|it| it.reason == "AuthorizationFailed")
+    };
+    shop.until("orders", "not readable", refused).await?;
+    unreadable.end().await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    undeletable.end().await?;
+    shop.until_gone("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?, []);
+    third.kill().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_annotation_on_a_binding_counts_only_where_the_operator_allows_it() -> anyhow::Result<()>
 {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::names::{ISSUER, OTHER_ISSUER, our_name};
+use crate::setup::BINDINGS_OF_AN_ACCOUNT;
 
 /// Whether a binding is for this identity.
 pub fn is_for(binding: &WorkloadIdentityBinding, identity: &str) -> bool {
@@ -32,6 +33,22 @@ pub fn age(
     let metadata = &binding.metadata;
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
     (created, metadata.namespace.clone(), metadata.name.clone())
+}
+
+/// Whether so many older bindings of the account are there that this one is not served.
+///
+/// Those that came within the same second count for nothing here: they may have come after it.
+pub fn is_beyond_limit(
+    binding: &WorkloadIdentityBinding,
+    bindings: &[WorkloadIdentityBinding],
+) -> bool {
+    let came = |it: &WorkloadIdentityBinding| age(it).0;
+    let older = bindings.iter().filter(|other| {
+        account(other) == account(binding)
+            && other.metadata.deletion_timestamp.is_none()
+            && came(other) < came(binding)
+    });
+    older.count() >= BINDINGS_OF_AN_ACCOUNT
 }
 
 /// Whether two bindings of one account and identity want the same of both.

@@ -24,7 +24,7 @@ use crate::api_server::ApiServer;
 use crate::names::{AUTHORITY, CLIENT, ISSUER, RESOURCE_MANAGER, SECRET, TENANT};
 use crate::network::{Network, REQUEST_TIMEOUT};
 use crate::process::Process;
-use crate::setup::{CONCURRENCY, World};
+use crate::setup::{BINDINGS_OF_AN_ACCOUNT, CONCURRENCY, World};
 use crate::shared::Shared;
 
 /// Runs a process until it is dropped.
@@ -62,7 +62,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         subscription: None,
         resource_group: None,
     };
-    let watches = Watches::new(&watching, defaults.clone());
+    let watches = Watches::serving(BINDINGS_OF_AN_ACCOUNT, &watching, defaults.clone());
     let settings = Settings {
         defaults,
         credential_limit: world.limit,

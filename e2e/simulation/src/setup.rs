@@ -20,6 +20,9 @@ use crate::names::{AUTHORITY, CLIENT, GROUP, IdentityName, RESOURCE_MANAGER, SEC
 /// Passes at once.
 pub const CONCURRENCY: u16 = 8;
 
+/// How many bindings of one account are served. Far fewer than in production: each change costs a look at each of them.
+pub const BINDINGS_OF_AN_ACCOUNT: usize = 5;
+
 const SUBSCRIPTIONS: [Uuid; 2] = [
     uuid!("22222222-2222-4222-8222-222222222221"),
     uuid!("22222222-2222-4222-8222-222222222222"),

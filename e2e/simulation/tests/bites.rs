@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
-use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, ORPHANS_STAY};
+use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
-use azwib_simulation::invariants::looks::PACED;
+use azwib_simulation::invariants::looks::{PACED, READS_PACED};
 use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
 use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
 use azwib_simulation::invariants::pauses::ONE_ASKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
-use azwib_simulation::invariants::statuses::FOREIGN_SEEN;
+use azwib_simulation::invariants::statuses::{FOREIGN_PROVES_NOTHING, FOREIGN_SEEN};
 use azwib_simulation::invariants::watches::WATCHES;
 use azwib_simulation::invariants::{
     IN_ORDER, LIMIT, ONE_WRITE, OURS, RECORDED, RENAME_KEEPS_READY, RETRY_AFTER, STAYS_READY,
@@ -46,6 +46,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::DuplicateNeverReady
         | Bug::RefusedFinalizerDropped
         | Bug::ForeignStatusBelieved
+        | Bug::RefusedByAccountForGood
         | Bug::LostRecordHolds => &[TRUE_REASON],
         Bug::SubjectUnchecked
         | Bug::RetainIgnored
@@ -73,6 +74,10 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::ArrivalSeenLate => &[ARRIVAL_SEEN],
         Bug::RepeatsUnpaced => &[REPEATS_PACED],
         Bug::NoBulkheads => &[BULKHEADS],
+        Bug::WokenByEachRead => &[READS_PACED],
+        Bug::DeadClientIdKept => &[CLIENT_ID_KNOWN],
+        Bug::KnownGoodForgotten => &[FOREIGN_PROVES_NOTHING],
+        Bug::AllOfAccountServed => &[OLDEST_SERVED],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }
 }

@@ -19,6 +19,7 @@ use super::finalizer::{self, Due};
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
+use super::status::reason::Reason;
 use super::validate::{Desired, validate};
 use super::write_status::write_status;
 use super::{line_up, observe, plan, status};
@@ -146,7 +147,7 @@ async fn tell(
     ctx: &Context,
 ) -> Result<Next, Failed> {
     let kept = applied.error.as_ref().is_some_and(Error::is_disturbance)
-        && status::was_good(binding.status.as_ref(), desired);
+        && is_as_last_seen(binding, desired, ctx);
     let report = status::of_applied(binding, &applied, ctx.issuer(), kept);
     let Applied {
         recorded,
@@ -206,7 +207,8 @@ async fn pass(
     desired: &Desired,
     ctx: &Context,
 ) -> Result<Applied, Error> {
-    if !ctx.bindings.is_served(binding) {
+    let refused_for_good = Bug::RefusedByAccountForGood.is_on() && says_account_limit(binding);
+    if !ctx.bindings.is_served(binding) || refused_for_good {
         let account = desired.service_account.clone();
         return Err(Failure::TooManyBindings { account }.into());
     }
@@ -216,6 +218,13 @@ async fn pass(
     let observed = observe::in_cluster(binding, desired, in_azure, ctx).await?;
     let plan = plan::plan(observed, desired, ctx.settings.credential_limit);
     Ok(apply(plan, binding, desired, ctx).await)
+}
+
+/// Whether status says that the account has too many bindings.
+fn says_account_limit(binding: &WorkloadIdentityBinding) -> bool {
+    let conditions = binding.status.iter().flat_map(|it| &it.conditions);
+    let limit = Reason::ServiceAccountLimitReached.as_str();
+    conditions.into_iter().any(|it| it.reason == limit)
 }
 
 /// Undoes what the binding made, and lets it go; an error keeps the finalizer and shows in status.

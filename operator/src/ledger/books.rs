@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use azwib_crds::{CredentialName, ManagedIdentityId};
+use azwib_crds::{ClientId, CredentialName, ManagedIdentityId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -216,8 +216,10 @@ pub(super) struct Books {
     known: BTreeSet<String>,
     /// The orphans that were told of last.
     pub(super) told_of: Vec<String>,
-    /// When the read of the identity and the listing were asked for with which its bindings were looked through last.
-    pub(super) looked_through: (Option<Instant>, Option<Instant>),
+    /// The client id with which its bindings were looked through last, and when that was asked for.
+    pub(super) looked_through: Option<(ClientId, Instant)>,
+    /// When the listing was asked for with which they were looked through last.
+    pub(super) listing_looked_through: Option<Instant>,
     /// A request about a credential has said that the identity is not there, and no read of the identity has answered since.
     pub(super) in_doubt: bool,
 }

@@ -24,6 +24,9 @@ use crate::runtime::jitter;
 /// ends better.
 const AFTER_WHO_ASKS: Duration = Duration::from_secs(15);
 
+/// For so long the bindings of an identity are not looked through again while its client id is the same.
+const LOOKED_THROUGH_FOR: Duration = Duration::from_secs(30);
+
 /// The credentials of an identity, foreign ones included.
 #[derive(Debug, Clone)]
 pub struct Listing {
@@ -64,20 +67,33 @@ impl Ledger {
         }
     }
 
-    /// Whether the identity had this client id when it was read last, as far as this process knows.
-    pub fn has_client_id(&self, client_id: &str) -> bool {
+    /// Whether the identity had this client id when it was read last; None where this process has never read it.
+    pub fn has_client_id(&self, client_id: &str) -> Option<bool> {
         let last = self.identity.last();
-        last.is_none_or(|last| last.client_id.to_string() == client_id)
+        last.map(|last| last.client_id.to_string() == client_id)
     }
 
-    /// Whether nobody has looked through the bindings of the identity with this read of it.
-    pub fn is_first_with_identity(&self, asked: Instant) -> bool {
-        self.books().looked_through.0.replace(asked) != Some(asked)
+    /// Whether the bindings of the identity are to be looked through with this read of it: nobody has done so with this client
+    /// id, or not for a while.
+    ///
+    /// Whoever names another one is woken. It may read the identity once more and have no way to say what it has seen, so that
+    /// each read would wake it again.
+    pub fn is_news_of_identity(&self, identity: &Identity, asked: Instant) -> bool {
+        let last = &mut self.books().looked_through;
+        let is_known = last.as_ref().is_some_and(|(client_id, before)| {
+            let is_recent = asked.duration_since(*before) < LOOKED_THROUGH_FOR;
+            *client_id == identity.client_id
+                && (asked == *before || is_recent && !Bug::WokenByEachRead.is_on())
+        });
+        if !is_known {
+            *last = Some((identity.client_id.clone(), asked));
+        }
+        !is_known
     }
 
     /// Whether nobody has looked through the bindings of the identity with this listing.
     pub fn is_first_with_listing(&self, asked: Instant) -> bool {
-        self.books().looked_through.1.replace(asked) != Some(asked)
+        self.books().listing_looked_through.replace(asked) != Some(asked)
     }
 
     /// All credentials of the identity, foreign ones included; all bindings share one request, also one that fails.

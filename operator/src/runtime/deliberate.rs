@@ -128,6 +128,16 @@ bugs! {
     RepeatsUnpaced,
     /// One namespace may take every worker.
     NoBulkheads,
+    /// All bindings of an account are served, however many there are.
+    AllOfAccountServed,
+    /// Whom an account had too many bindings for is not served when one of the others goes.
+    RefusedByAccountForGood,
+    /// Where the identity cannot be read, a binding becomes Ready with a client id that is none any more.
+    DeadClientIdKept,
+    /// Each read of an identity wakes whoever names another client id.
+    WokenByEachRead,
+    /// Only status says which bindings are good.
+    KnownGoodForgotten,
 }
 
 impl Bug {

@@ -1,9 +1,11 @@
 //! What the operator writes to accounts.
 
+use azwib_crds::WorkloadIdentityBinding;
 use http::Method;
 use jiff::SignedDuration;
 
 use super::books::Judge;
+use crate::bindings::{account, is_beyond_limit, is_ready};
 use crate::caller::Caller;
 use crate::kubernetes::{Call, Kind};
 
@@ -11,6 +13,8 @@ use crate::kubernetes::{Call, Kind};
 pub const FIGHTS_SLOW_DOWN: &str = "fights-slow-down";
 /// A reference that the garbage collector has taken off an account is not put on again.
 pub const ORPHANS_STAY: &str = "orphans-stay-orphans";
+/// Of the bindings of an account the oldest are served; the others make nothing.
+pub const OLDEST_SERVED: &str = "the-oldest-of-an-account-are-served";
 
 /// Five that go at once, one each quarter of a minute after that, and what two processes know of each other: nothing.
 const REPAIRS_A_MINUTE: usize = 12;
@@ -33,11 +37,13 @@ pub(super) fn written(judge: Judge<'_>, process: &Caller, call: &Call<'_>) {
     let metadata = &object["metadata"];
     let now = shared.time.now();
     let whose = format!("{}/{}", key.namespace, key.name);
-    let mut books = judge.books();
     let references = metadata["ownerReferences"].as_array().into_iter().flatten();
-    let orphaned = references
+    let owners: Vec<_> = references
         .filter_map(|reference| reference["uid"].as_str())
-        .any(|uid| books.orphaned.contains(uid));
+        .collect();
+    not_owned_beyond_limit(judge, &whose, &owners);
+    let mut books = judge.books();
+    let orphaned = owners.iter().any(|uid| books.orphaned.contains(*uid));
     let place = (process.number, key.namespace.clone(), key.name.clone());
     let account = books.accounts.entry(place).or_default();
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
@@ -64,4 +70,47 @@ pub(super) fn written(judge: Judge<'_>, process: &Caller, call: &Call<'_>) {
         let what = format!("{whose} refers again to a binding that has left it");
         shared.violated(ORPHANS_STAY, what);
     }
+}
+
+/// Judges who owns an account that was written: whoever is not served has no part in it.
+fn not_owned_beyond_limit(judge: Judge<'_>, whose: &str, owners: &[&str]) {
+    let bindings = judge.shared.cluster.bindings();
+    let owns = |it: &&WorkloadIdentityBinding| {
+        let uid = it.metadata.uid.as_deref().unwrap_or_default();
+        owners.contains(&uid)
+    };
+    let beyond = bindings
+        .iter()
+        .filter(owns)
+        .find(|it| it.metadata.deletion_timestamp.is_none() && is_beyond_limit(it, &bindings));
+    if let Some(binding) = beyond {
+        let name = &binding.metadata.name;
+        let what = format!("{whose} is owned by {name:?}, which is not served");
+        judge.shared.violated(OLDEST_SERVED, what);
+    }
+}
+
+/// Judges a status of a binding: one that is not served is not Ready, and records nothing.
+pub(super) fn status_written(judge: Judge<'_>, uid: &str, binding: &WorkloadIdentityBinding) {
+    let shared = judge.shared;
+    if binding.metadata.deletion_timestamp.is_some()
+        || !is_beyond_limit(binding, &shared.cluster.bindings())
+    {
+        return;
+    }
+    // Somebody else may have written a record, which is kept.
+    let records = holds_record(binding) && !judge.books().foreign.is_touched(uid);
+    if is_ready(binding) || records {
+        let (namespace, account) = account(binding);
+        let what = format!(
+            "{namespace}/{:?} has more older bindings of {account} before it than are served",
+            binding.metadata.name
+        );
+        shared.violated(OLDEST_SERVED, what);
+    }
+}
+
+fn holds_record(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    status.is_some_and(|status| !status.credentials.is_empty())
 }

@@ -4,7 +4,7 @@ use azure_simulator::core::http::{Request, Response, Service};
 
 use super::books::Judge;
 use super::ours::OURS;
-use super::{neighbours, newcomers, ours, pauses, slots};
+use super::{looks, neighbours, newcomers, ours, pauses, slots};
 use crate::caller::Caller;
 use crate::names::short;
 use crate::requests::{Effect, credential_of, identity_of, operation};
@@ -27,6 +27,7 @@ pub(super) fn sent(judge: Judge<'_>, process: &Caller, request: &Request) {
     pauses::sent(judge, process, request);
     neighbours::sent(judge, process, request);
     newcomers::asked(judge, request);
+    looks::reads(judge, process, request);
     let place = (process.number, identity_of(request), operation(request));
     let until = {
         let mut books = judge.books();

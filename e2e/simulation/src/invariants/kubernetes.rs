@@ -5,8 +5,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::books::Judge;
-use super::stays_ready::stays_ready;
-use super::{newcomers, statuses};
+use super::stays_ready::{STAYS_READY, stays_ready};
+use super::{accounts, newcomers, statuses};
 use crate::kubernetes::{Call, Key, Kind, Refusal};
 use crate::shared::Shared;
 
@@ -79,6 +79,7 @@ fn status_written(judge: Judge<'_>, key: &Key, object: &Value) {
         return;
     };
     statuses::written(judge, uid, &binding);
+    accounts::status_written(judge, uid, &binding);
     let is_ready = |status: &Value| {
         items(&status["conditions"]).any(|it| it["type"] == "Ready" && it["status"] == "True")
     };
@@ -87,7 +88,7 @@ fn status_written(judge: Judge<'_>, key: &Key, object: &Value) {
         newcomers::became_ready(judge, &binding);
     }
     if let Some(before) = before {
-        stays_ready(judge, &before, &binding);
+        stays_ready(judge, &before, &binding, STAYS_READY);
     }
 }
 

@@ -9,12 +9,16 @@ use serde_json::Value;
 
 use super::accounts::FIGHTS_SLOW_DOWN;
 use super::books::{BEGINS, Books, Judge};
+use super::stays_ready::stays_ready;
 use crate::bindings::records_own;
 use crate::kubernetes::Key;
 use crate::shared::Shared;
 
 /// A status that the operator did not write is looked at at once.
 pub const FOREIGN_SEEN: &str = "a-foreign-status-is-looked-at";
+
+/// A status that somebody else has put over that of a good binding takes no Ready away.
+pub const FOREIGN_PROVES_NOTHING: &str = "a-foreign-status-takes-no-ready";
 
 /// How long a pass may have to wait for others; any resync comes later.
 const AT_ONCE: Duration = Duration::from_secs(180);
@@ -33,6 +37,11 @@ pub(super) fn written(judge: Judge<'_>, uid: &str, binding: &WorkloadIdentityBin
     let shared = judge.shared;
     let now = shared.time.now();
     let answers = judge.books().foreign.answered(uid, now);
+    judge.books().foreign.written.insert(uid.to_owned(), now);
+    let over = judge.books().foreign.over.remove(uid);
+    if let Some(before) = over {
+        stays_ready(judge, &before, binding, FOREIGN_PROVES_NOTHING);
+    }
     if answers > WRITES_A_MINUTE {
         let what = format!("{uid} has {answers} statuses in a minute against somebody else's");
         shared.violated(FIGHTS_SLOW_DOWN, what);
@@ -51,7 +60,9 @@ pub(super) fn put(books: &Books, shared: &Arc<Shared>, key: &Key, before: &Value
     {
         let pages = &mut books.open();
         pages.note_of_holding(&uid, Some(&before["status"]), status);
-        pages.statuses.remove(&uid);
+        if pages.statuses.remove(&uid).as_ref() == Some(&before["status"]) {
+            pages.foreign.put_over(&uid, &before["status"]);
+        }
         pages.forget_waiting(&uid);
         pages.foreign.mended.remove(&uid);
         pages.foreign.put.insert(uid.clone(), (now, version));

@@ -19,15 +19,22 @@ pub const STAYS_READY: &str = "good-stays-ready";
 pub const RENAME_KEEPS_READY: &str = "rename-keeps-ready";
 
 /// What takes Ready away although the credential stands.
-const OTHER_REASONS: [&str; 4] = [
+const OTHER_REASONS: [&str; 5] = [
     "ServiceAccountConflict",
+    // Of those that came within a second the last by name is beyond the limit.
+    "ServiceAccountLimitReached",
     "NamespaceTerminating",
     "ServiceAccountRefused",
     "BindingRefused",
 ];
 
-/// Judges a status that was written after `before`.
-pub(super) fn stays_ready(judge: Judge<'_>, before: &Value, binding: &WorkloadIdentityBinding) {
+/// Judges a status that was written after `before`, by this invariant or, for one that an older binding provides for, its own.
+pub(super) fn stays_ready(
+    judge: Judge<'_>,
+    before: &Value,
+    binding: &WorkloadIdentityBinding,
+    invariant: &'static str,
+) {
     let shared = judge.shared;
     let was = before["conditions"]
         .as_array()
@@ -77,7 +84,7 @@ pub(super) fn stays_ready(judge: Judge<'_>, before: &Value, binding: &WorkloadId
         let invariant = if was["reason"] == "ProvidedByOlderBinding" {
             RENAME_KEEPS_READY
         } else {
-            STAYS_READY
+            invariant
         };
         shared.violated(
             invariant,

@@ -7,11 +7,11 @@ use azwib_crds::WorkloadIdentityBinding;
 use super::credential::credential;
 use super::twins::older_twin;
 use crate::bindings::{
-    account, asks_for_the_same, identity_id, is_ready, records_elsewhere, records_own,
+    account, age, asks_for_the_same, identity_id, is_ready, records_elsewhere, records_own,
 };
 use crate::kubernetes::{Key, Kind};
 use crate::names::{CLIENT, ISSUER, our_name, subject};
-use crate::setup::World;
+use crate::setup::{BINDINGS_OF_AN_ACCOUNT, World};
 use crate::shared::Shared;
 use crate::trace::lock;
 
@@ -55,7 +55,12 @@ pub(super) fn expected(
         it["metadata"]["name"] == namespace && it["metadata"]["deletionTimestamp"].is_string()
     });
     if going {
-        return vec!["NamespaceTerminating", "IssuerChanged", "Ready"];
+        return vec![
+            "NamespaceTerminating",
+            "IssuerChanged",
+            "ServiceAccountLimitReached",
+            "Ready",
+        ];
     }
     if binding.spec.suspend {
         return vec!["Suspended", "Ready"];
@@ -64,6 +69,10 @@ pub(super) fn expected(
     if records_elsewhere(binding) && !(permitted && identity.is_some_and(|it| has_own(it, binding)))
     {
         return vec!["IssuerChanged"];
+    }
+    let bindings = shared.cluster.bindings();
+    if older_of_account(binding, &bindings) >= BINDINGS_OF_AN_ACCOUNT {
+        return vec!["ServiceAccountLimitReached"];
     }
     if !permitted {
         // Who was good stays so; the others say what they came to.
@@ -79,7 +88,6 @@ pub(super) fn expected(
     let Some(identity) = identity else {
         return vec!["IdentityNotFound"];
     };
-    let bindings = shared.cluster.bindings();
     let mut allowed = account_conflict(shared, &bindings, binding, namespace, account);
     let refused = if may(WRITE) {
         locked(Some(LockLevel::ReadOnly)).then_some("ScopeLocked")
@@ -93,6 +101,19 @@ pub(super) fn expected(
         Some(_) => "DuplicateBinding",
     });
     allowed
+}
+
+/// How many bindings of the account are served before this one.
+fn older_of_account(
+    binding: &WorkloadIdentityBinding,
+    bindings: &[WorkloadIdentityBinding],
+) -> usize {
+    let older = bindings.iter().filter(|other| {
+        account(other) == account(binding)
+            && other.metadata.deletion_timestamp.is_none()
+            && age(other) < age(binding)
+    });
+    older.count()
 }
 
 /// Whether the binding's own credential stands on its identity.

@@ -14,7 +14,7 @@ use crate::bindings::{age, condition, holds_credential, is_ready};
 use crate::disturbances::Fate;
 use crate::kubernetes::{Key, Kind};
 use crate::names::{IdentityName, our_name};
-use crate::setup::World;
+use crate::setup::{BINDINGS_OF_AN_ACCOUNT, World};
 use crate::shared::Shared;
 
 /// Several bindings come, and the first write meets Azure's wish for a pause.
@@ -306,6 +306,40 @@ pub(super) async fn rename(shared: &Shared, world: &World) {
     }
 }
 
+/// More bindings come for one account than are served, and one of the older ones goes.
+pub(super) async fn crowded_account(shared: &Shared, world: &World) {
+    let Some((namespace, account)) = free_accounts(1, shared, world).pop() else {
+        return;
+    };
+    let mut crowd = Vec::new();
+    for _ in 0..BINDINGS_OF_AN_ACCOUNT + 2 {
+        let Some(identity) = shared.pick(&world.identities) else {
+            return;
+        };
+        crowd.extend(create_for(&namespace, &account, &identity, shared, world));
+        shared.sleep(1_000..=5_000).await;
+    }
+    let Some(first_beyond) = crowd.get(BINDINGS_OF_AN_ACCOUNT) else {
+        return;
+    };
+    let refused = shared.cluster.until(first_beyond, PATIENCE, is_not_served);
+    if !refused.await {
+        return;
+    }
+    shared.count("not served");
+    if shared.chance(300) {
+        shared.crash();
+    }
+    shared.sleep(0..=20_000).await;
+    if let Some(older) = shared.pick(&crowd[..BINDINGS_OF_AN_ACCOUNT]) {
+        delete(&older, shared);
+    }
+    let served = |it: &WorkloadIdentityBinding| !is_not_served(it);
+    if shared.cluster.until(first_beyond, PATIENCE, served).await {
+        shared.count("served after all");
+    }
+}
+
 /// A binding goes and comes back under its name, and the next process begins with a list that shows it going.
 pub(super) async fn recreation_at_restart(shared: &Shared, world: &World) {
     let Some((binding, _)) = holder(shared, world).await else {
@@ -337,6 +371,10 @@ fn is_recorded(binding: &WorkloadIdentityBinding) -> bool {
     let status = binding.status.iter();
     let mut credentials = status.flat_map(|status| &status.credentials);
     credentials.any(|it| it.origin == CredentialOrigin::Pending)
+}
+
+fn is_not_served(binding: &WorkloadIdentityBinding) -> bool {
+    condition(binding, "Ready").is_some_and(|it| it.reason == "ServiceAccountLimitReached")
 }
 
 fn knows_of_older(binding: &WorkloadIdentityBinding) -> bool {

@@ -75,6 +75,7 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::RecreationAtRestart => coincidence::recreation_at_restart(shared, world).await,
         Step::DeletionsThrottled => coincidence::deletions_throttled(shared, world).await,
         Step::LeftoverRemoved => coincidence::leftover_removed(shared, world).await,
+        Step::CrowdedAccount => coincidence::crowded_account(shared, world).await,
         Step::RenameBinding => coincidence::rename(shared, world).await,
         Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
         Step::EditAccount
@@ -89,6 +90,8 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::RestoredWithStatus => statuses::restored_with_status(shared, world).await,
         Step::ClonedFromElsewhere => statuses::cloned_from_elsewhere(shared, world).await,
         Step::NewcomerAfterRecreation => newcomers::after_recreation(shared, world).await,
+        Step::RecreatedWhileRefused => newcomers::recreated_while_refused(shared, world).await,
+        Step::ForeignStatusUnseen => statuses::foreign_status_unseen(shared, world).await,
         Step::LateIdentity => newcomers::late_identity(shared, world).await,
         Step::MissingIdentities => neighbours::missing_identities(shared, world).await,
         Step::SlowNamespace => neighbours::slow_namespace(shared, world).await,

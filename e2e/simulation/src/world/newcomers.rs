@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::azure::{now_in_azure, recreate_identity};
+use super::azure::{grant_role, now_in_azure, recreate_identity, revoke_role};
 use super::bindings::create_for;
 use super::candidates::{PATIENCE, free_accounts, holder};
-use crate::bindings::condition;
+use crate::bindings::{condition, is_ready};
+use crate::disturbances::Refused;
 use crate::names::{GROUP, IdentityName};
 use crate::setup::World;
 use crate::shared::Shared;
@@ -22,6 +23,39 @@ pub(super) async fn after_recreation(shared: &Shared, world: &World) {
     shared.sleep(150_000..=280_000).await;
     for (namespace, account) in free_accounts(1, shared, world) {
         create_for(&namespace, &account, &identity, shared, world);
+    }
+}
+
+/// The status of a binding is refused before it has become Ready. Meanwhile its identity is made again, which the operator
+/// reads; and once statuses are taken again, the identity cannot be read.
+pub(super) async fn recreated_while_refused(shared: &Shared, world: &World) {
+    let free = free_accounts(1, shared, world).pop();
+    let (Some(identity), Some((namespace, account))) = (shared.pick(&world.identities), free)
+    else {
+        return;
+    };
+    let Some(binding) = create_for(&namespace, &account, &identity, shared, world) else {
+        return;
+    };
+    // For as long as Azure takes to tell everybody of the credential.
+    let spreads = |it: &_| {
+        let in_place = condition(it, "CredentialReady").is_some_and(|it| it.status == "True");
+        in_place && !is_ready(it)
+    };
+    if !shared.cluster.until(&binding, PATIENCE, spreads).await {
+        return;
+    }
+    shared.count("refused while it spreads");
+    let refused = Duration::from_secs(shared.draw(200..=300));
+    shared.refuse(&namespace, Refused::Statuses, 422, refused);
+    recreate_identity(&identity, shared);
+    // Until then the operator has looked again: no read is believed for longer than half a minute.
+    let read = Duration::from_secs(shared.draw(90..=150));
+    tokio::time::sleep(read).await;
+    revoke_role(&identity, shared);
+    tokio::time::sleep(refused - read + LOOKED_FOR).await;
+    if shared.chance(700) {
+        grant_role(&identity, shared);
     }
 }
 

@@ -157,6 +157,34 @@ pub(super) async fn fight_over_status(shared: &Arc<Shared>, world: &World) {
     }
 }
 
+/// Somebody puts another status over that of a good binding while Azure cannot be looked at.
+pub(super) async fn foreign_status_unseen(shared: &Arc<Shared>, world: &World) {
+    let Some((binding, identity)) = holder(shared, world).await else {
+        return;
+    };
+    revoke_role(&identity, shared);
+    // What was read before is no answer any more to who asks anew.
+    shared.sleep(35_000..=90_000).await;
+    let Some(found) = shared.cluster.binding(&binding.namespace, &binding.name) else {
+        return;
+    };
+    let status = match shared.draw(0..=2) {
+        0 => older(&found, shared),
+        1 => empty(shared),
+        _ => {
+            let kind = shared.draw(3..=7);
+            spoilt(kind, &found, shared, world)
+        }
+    };
+    if let Some(status) = status {
+        put(&binding, status, shared);
+    }
+    shared.sleep(5_000..=60_000).await;
+    if shared.chance(700) {
+        grant_role(&identity, shared);
+    }
+}
+
 /// The conditions of a Ready binding are from a clock that is ahead.
 pub(super) async fn future_times(shared: &Arc<Shared>, world: &World) {
     let Some((binding, _)) = holder(shared, world).await else {

@@ -60,6 +60,9 @@ pub(super) enum Step {
     LateIdentity,
     MissingIdentities,
     SlowNamespace,
+    CrowdedAccount,
+    RecreatedWhileRefused,
+    ForeignStatusUnseen,
 }
 
 /// A step of a run in which nothing goes wrong.
@@ -157,6 +160,11 @@ pub(super) fn any_step(shared: &Shared) -> Step {
         LateIdentity,
         MissingIdentities,
         SlowNamespace,
+        CrowdedAccount,
+        RecreatedWhileRefused,
+        RecreatedWhileRefused,
+        ForeignStatusUnseen,
+        ForeignStatusUnseen,
     ];
     shared.pick(&steps).unwrap_or(CreateBinding)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::{
     Certificate, Client, ClientBuilder, Request,
     header::{CONTENT_TYPE, HeaderMap, LOCATION},
@@ -17,6 +17,7 @@ use reqwest::{
 };
 use serde_json::Value;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use crate::azure::{
     error::{Answer, AzureError, AzureErrorKind, Cause, SetupError, safe_line},
@@ -116,9 +117,9 @@ impl Clients {
         };
         let lost = |error| NoReply::new(&host, error);
         let mut response = client.execute(request).await.map_err(lost)?;
-        let mut body = BytesMut::new();
+        let mut body = Received::default();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
+            if body.0.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(NoReply {
                     message: format!(
                         "the answer of {host} is too long: more than {} kB",
@@ -128,13 +129,36 @@ impl Clients {
                     cause: Cause::Malformed,
                 });
             }
-            body.extend_from_slice(&chunk);
+            body.take(&chunk);
         }
         Ok(Reply {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
-            body: body.freeze(),
+            body: body.into_bytes(),
         })
+    }
+}
+
+/// What was read of an answer. It may bring a token, so all of it is zeroed: the part that is outgrown, and the whole when the
+/// last who reads it is done.
+#[derive(Default)]
+struct Received(Zeroizing<Vec<u8>>);
+
+impl Received {
+    fn take(&mut self, chunk: &[u8]) {
+        let needed = self.0.len() + chunk.len();
+        if needed > self.0.capacity() {
+            // A vector that grows by itself leaves its bytes where they were.
+            let capacity = needed.max(2 * self.0.capacity());
+            let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(chunk);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self.0)
     }
 }
 
@@ -253,6 +277,17 @@ fn unusable_ca(path: &Path) -> SetupError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_read_whole_in_whatever_pieces_it_comes() {
+        for pieces in [1, 7, 64, 5000] {
+            let text: Vec<u8> = (0..5000).map(|it| (it % 251) as u8).collect();
+            let mut received = Received::default();
+            text.chunks(pieces).for_each(|chunk| received.take(chunk));
+            assert_eq!(received.into_bytes(), text, "{pieces}");
+        }
+        assert!(Received::default().into_bytes().is_empty());
+    }
 
     #[test]
     fn local_addresses_are_never_behind_a_proxy() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
 
 use super::deleted_binding::DeletedBinding;
-use super::deletion::{delete_found, deletion_place, unless_identity_is_gone};
+use super::deletion::{Deleted, delete_found, deletion_place, unless_identity_is_gone};
 use super::hand_over::handed_over;
 use super::lost;
 use super::ownership::is_ours;
@@ -16,11 +16,11 @@ use crate::binding::error::{Error, Failure};
 use crate::binding::status::believed::{Recorded, whose};
 use crate::ledger::{AcknowledgedEarlier, Ledger, ReadError};
 
-/// Deletes what the binding has made. Whether it has made anything.
+/// Deletes what the binding has made.
 pub(super) async fn delete_credentials(
     departing: &DeletedBinding,
     ctx: &Context,
-) -> Result<bool, Error> {
+) -> Result<Deleted, Error> {
     let issuer = &ctx.settings.defaults.issuer;
     let mut records_own = false;
     for recorded in &departing.credentials {
@@ -64,7 +64,7 @@ pub(super) async fn delete_credentials(
         }
     }
     if records_own {
-        return Ok(true);
+        return Ok(Deleted::of(true));
     }
     lost::delete(departing, ctx).await
 }

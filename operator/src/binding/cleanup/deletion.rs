@@ -2,12 +2,31 @@
 
 use std::sync::Arc;
 
-use azwib_crds::CredentialName;
+use azwib_crds::{CredentialName, WorkloadIdentityBinding};
 
 use super::deleted_binding::DeletedBinding;
 use crate::binding::error::{Error, Failure};
 use crate::ledger::{Ledger, Operation, Place, Urgency, Writer};
 use crate::runtime::deliberate::Bug;
+
+/// What the deletion of a binding's credentials has come to.
+#[derive(Debug)]
+pub(super) struct Deleted {
+    /// Whether the binding has made anything.
+    pub made: bool,
+    /// The binding as its status was written meanwhile.
+    pub written: Option<Box<WorkloadIdentityBinding>>,
+}
+
+impl Deleted {
+    /// Nothing was written.
+    pub(super) fn of(made: bool) -> Self {
+        Self {
+            made,
+            written: None,
+        }
+    }
+}
 
 /// A place among those who write to the identity. Whoever comes now waits for the deletion.
 pub(super) async fn deletion_place(

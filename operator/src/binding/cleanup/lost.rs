@@ -1,16 +1,23 @@
 //! A credential whose record was lost because somebody else has written the status of its binding: it is looked for by its name.
 
-use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
+use azwib_crds::{
+    CredentialName, CredentialOrigin, RecordedCredential, Subject, WorkloadIdentityBinding,
+};
+use kube::{Api, ResourceExt};
 
 use super::deleted_binding::DeletedBinding;
-use super::deletion::{delete_found, deletion_place};
+use super::deletion::{Deleted, delete_found, deletion_place};
 use super::hand_over::handed_over;
 use super::ownership::is_ours;
 use crate::binding::Context;
 use crate::binding::account::api::account;
+use crate::binding::calls::CallFailed;
+use crate::binding::credential::record::put_record;
 use crate::binding::error::{Error, Failure};
 use crate::binding::status::reason::ConditionType;
 use crate::binding::validate::identity_id;
+use crate::binding::write_status::write_status;
+use crate::kubeutil::answers::Answer;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::ReadError;
 use crate::runtime::deliberate::Bug;
@@ -19,17 +26,18 @@ use crate::runtime::deliberate::Bug;
 /// is known to have been.
 ///
 /// It is looked for once: whatever else that shows, and also where nothing can be seen, the cleanup ends. A reference that
-/// was mistyped must not hold up its namespace.
-pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<bool, Error> {
+/// was mistyped must not hold up its namespace. What is found gets its record back before its deletion is sent: if that
+/// fails, the cleanup goes on by the record, whatever can be seen then.
+pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<Deleted, Error> {
     let remembered = is_remembered(departing, ctx);
     let owns_account = owns_account(departing, ctx).await?;
     if !may_be_lost(departing, remembered, owns_account) || Bug::LostRecordLeft.is_on() {
-        return Ok(remembered);
+        return Ok(Deleted::of(remembered));
     }
     let defaults = &ctx.settings.defaults;
     let reference = departing.identity.as_ref();
     let Some(identity) = reference.and_then(|it| identity_id(it, defaults).ok()) else {
-        return Ok(remembered);
+        return Ok(Deleted::of(remembered));
     };
     let (namespace, service_account) = (departing.namespace(), &departing.service_account);
     let name = CredentialName::derive(&defaults.issuer, namespace, service_account);
@@ -49,7 +57,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
                     .credential_left(&departing.metadata, name.as_str(), &why)
                     .await;
             }
-            return Ok(remembered);
+            return Ok(Deleted::of(remembered));
         }
         Err(ReadError::Azure { source, .. }) => {
             return Err(Failure::ReadCredential {
@@ -64,7 +72,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     let subject = Subject::of_service_account(namespace, service_account);
     let ours = found.filter(|found| is_ours(found, &defaults.issuer, &subject));
     let Some(content) = ours.and_then(|ours| ours.content) else {
-        return Ok(remembered);
+        return Ok(Deleted::of(remembered));
     };
     tracing::warn!(%name, %identity, "a credential is the binding's own, and its status does not record it");
     let record = RecordedCredential {
@@ -75,10 +83,49 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
         audience: content.audiences.into_iter().next().unwrap_or_default(),
         origin: CredentialOrigin::Created,
     };
-    if !handed_over(&record, departing, &identity, ctx).await? {
-        delete_found(departing, &ledger, place, &name, true).await?;
+    if handed_over(&record, departing, &identity, ctx).await? {
+        return Ok(Deleted::of(true));
     }
-    Ok(true)
+    let written = record_found(record, departing, ctx).await?;
+    delete_found(departing, &ledger, place, &name, true).await?;
+    Ok(Deleted {
+        made: true,
+        written: written.map(Box::new),
+    })
+}
+
+/// Puts the record of a credential that was found into the status of its binding, which comes back as it was written.
+///
+/// None where no status is taken, or the binding cannot be read: what was found is deleted all the same.
+async fn record_found(
+    record: RecordedCredential,
+    departing: &DeletedBinding,
+    ctx: &Context,
+) -> Result<Option<WorkloadIdentityBinding>, CallFailed> {
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), departing.namespace());
+    let unwritten = |error: &(dyn std::error::Error + 'static)| {
+        tracing::info!(
+            error,
+            "the record of a credential that was found is not written"
+        );
+        Ok(None)
+    };
+    let fresh = match bindings.get_opt(departing.name()).await {
+        Ok(fresh) => fresh.filter(|it| it.uid() == departing.metadata.uid),
+        Err(error) => return unwritten(&error),
+    };
+    let Some(fresh) = fresh else {
+        return Ok(None);
+    };
+    let mut status = fresh.status.clone().unwrap_or_default();
+    put_record(&mut status.credentials, record);
+    match write_status(&fresh, status, ctx).await {
+        Ok(written) => Ok(Some(written)),
+        // Somebody is faster: what that says is looked at first.
+        Err(failed) if failed.answer() == Answer::Race => Err(failed),
+        Err(failed) => unwritten(&failed),
+    }
 }
 
 /// Whether the account carries the binding as its owner: azwib has put it there, once the identity was resolved. Just after a

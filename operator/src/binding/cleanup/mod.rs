@@ -23,6 +23,7 @@ use kube_runtime::reflector::ObjectRef;
 use self::account::release_account;
 use self::credentials::delete_credentials;
 use self::deleted_binding::{DeletedBinding, asks_to_let_go};
+use self::deletion::Deleted;
 use self::stopped::can_be_let_go;
 pub use self::stopped::{Stage, Stopped, message_of};
 use super::context::Context;
@@ -32,7 +33,7 @@ use crate::runtime::deliberate::Bug;
 /// What came of a cleanup.
 #[derive(Debug)]
 pub enum Cleaned {
-    /// Nothing is left of this binding, as it was read: the finalizer may go.
+    /// Nothing is left of this binding, as it was read or written last: the finalizer may go.
     Up(Box<WorkloadIdentityBinding>),
     /// The binding is not there any more. Another may bear its name, and the finalizer of that one has to stay.
     Gone,
@@ -54,28 +55,33 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
     let read = bindings.get_opt(&binding.name_any()).await;
     match read.map_err(|error| Stage::Credentials.stopped(error))? {
         Some(read) if read.uid() == binding.uid() => {
-            cleanup_departing(&DeletedBinding::from(&read), ctx).await?;
-            Ok(Cleaned::Up(Box::new(read)))
+            let written = cleanup_departing(&DeletedBinding::from(&read), ctx).await?;
+            Ok(Cleaned::Up(written.unwrap_or_else(|| Box::new(read))))
         }
         _ => Ok(Cleaned::Gone),
     }
 }
 
-/// Cleans up after a deleted binding, from the parts of it that are known.
-pub async fn cleanup_departing(departing: &DeletedBinding, ctx: &Context) -> Result<(), Stopped> {
-    let mut made = false;
+/// Cleans up after a deleted binding, from the parts of it that are known. It comes back as its status was written meanwhile,
+/// if it was.
+pub async fn cleanup_departing(
+    departing: &DeletedBinding,
+    ctx: &Context,
+) -> Result<Option<Box<WorkloadIdentityBinding>>, Stopped> {
+    let mut deleted = Deleted::of(false);
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
             Err(Error::Failure(failure))
                 if failure.azure().is_some() && Bug::FailedCleanupLetsGo.is_on() => {}
-            Ok(whether) => made = whether,
+            Ok(done) => deleted = done,
             Err(error) => unless_let_go(error, Stage::Credentials, departing, ctx).await?,
         }
     }
-    match release_account(departing, made, ctx).await {
-        Ok(()) => Ok(()),
-        Err(error) => unless_let_go(error, Stage::Account, departing, ctx).await,
+    let Deleted { made, written } = deleted;
+    if let Err(error) = release_account(departing, made, ctx).await {
+        unless_let_go(error, Stage::Account, departing, ctx).await?;
     }
+    Ok(written)
 }
 
 /// Ignores a failure if somebody who may do so has asked to let the binding go. Otherwise the cleanup stops here.

@@ -76,7 +76,7 @@ async fn clean_up(raw: &DynamicObject, ctx: &Context) -> Result<(), Error> {
     match DeletedBinding::from_raw(raw) {
         Ok(departing) => {
             let cleaned = cleanup_departing(&departing, ctx).await;
-            cleaned.map_err(|stopped| stopped.error)
+            cleaned.map(drop).map_err(|stopped| stopped.error)
         }
         Err(unreadable) if let_go(&raw.metadata, ctx).await => {
             ctx.events

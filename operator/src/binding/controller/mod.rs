@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use self::pass_log::PassLog;
 use self::passes::{Queue, Request};
 use super::Context;
-use super::account::ExistingAccount;
+use super::account::{BINDINGS_OF_AN_ACCOUNT, ExistingAccount};
 use super::index::readable;
 use super::index::{Bindings, Guarded, reference, slim};
 use super::validate::{Defaults, service_account_name};
@@ -49,8 +49,13 @@ pub struct Watches {
 impl Watches {
     /// Watches over the whole cluster; nothing is read until [`run`] polls them.
     pub fn new(client: &kube::Client, defaults: Defaults) -> Self {
+        Self::serving(BINDINGS_OF_AN_ACCOUNT, client, defaults)
+    }
+
+    /// Watches with which so many bindings of one account are served: a simulation has few bindings.
+    pub fn serving(of_an_account: usize, client: &kube::Client, defaults: Defaults) -> Self {
         let (bindings, bindings_writer) = store::<Guarded>();
-        let bindings = Bindings::new(bindings, defaults);
+        let bindings = Bindings::new(bindings, defaults).serving(of_an_account);
         let (accounts, mut accounts_writer) = store::<ExistingAccount>();
         let seen = bindings.clone();
         // Of statuses only those that somebody else has written.

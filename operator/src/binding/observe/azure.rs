@@ -53,11 +53,13 @@ pub async fn in_azure(
     let identity = match (identity, recorded_identity(binding)) {
         (Some(identity), _) => identity,
         // A good binding's account is looked after on the word of its status, unless others have seen since that the
-        // identity was made again: each would put its own client id back.
+        // identity was made again: each would put its own client id back. One that is not Ready needs a read.
         (None, Some(recorded))
             if was_good(binding.status.as_ref(), desired)
                 && error.is_disturbance()
-                && ledger.has_client_id(&recorded.client_id) =>
+                && ledger
+                    .has_client_id(&recorded.client_id)
+                    .unwrap_or(was_ready(binding, desired) || Bug::DeadClientIdKept.is_on()) =>
         {
             recorded
         }

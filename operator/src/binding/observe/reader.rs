@@ -32,7 +32,7 @@ impl Reader<'_> {
     pub(super) async fn identity(&self, freshness: Freshness) -> Result<ResolvedIdentity, Unread> {
         match self.ledger.identity(self.who, freshness).await {
             Ok((identity, asked)) => {
-                if self.ledger.is_first_with_identity(asked) {
+                if self.ledger.is_news_of_identity(&identity, asked) {
                     identity_seen(&identity, self.ledger, self.ctx);
                 }
                 Ok(resolved(self.id.to_string(), &identity))

@@ -22,6 +22,7 @@ use super::said::of_known_good;
 use super::stored::was_good;
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find};
+use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
 /// The good bindings, by UID.
@@ -66,9 +67,11 @@ impl KnownGood {
     ) -> Option<WorkloadIdentityBinding> {
         let uid = binding.uid().unwrap_or_default();
         let good = self.bindings().get(&uid).cloned()?;
-        (good.asked == digest(desired)).then(|| WorkloadIdentityBinding {
-            status: Some(good.status(binding, desired)),
-            ..binding.clone()
+        (good.asked == digest(desired) && !Bug::KnownGoodForgotten.is_on()).then(|| {
+            WorkloadIdentityBinding {
+                status: Some(good.status(binding, desired)),
+                ..binding.clone()
+            }
         })
     }
 

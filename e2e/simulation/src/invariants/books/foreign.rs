@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 /// How long a process that has begun takes to see what there is.
 pub(crate) const BEGINS: i64 = 30;
@@ -23,6 +24,10 @@ pub(crate) struct Foreign {
     pub(crate) looks: BTreeMap<(String, String), Timestamp>,
     /// When the operator has written a status after one of somebody else's, in the last minute, by UID.
     pub(crate) answered: BTreeMap<String, VecDeque<Timestamp>>,
+    /// When the operator has last written a status, by UID.
+    pub(crate) written: BTreeMap<String, Timestamp>,
+    /// The statuses of Ready bindings over which somebody has put another one since this process has written them, by UID.
+    pub(crate) over: BTreeMap<String, Value>,
     /// When the last process began, and when one last died.
     pub(crate) began: Option<Timestamp>,
     pub(crate) died: Option<Timestamp>,
@@ -44,10 +49,19 @@ impl Foreign {
     pub(crate) fn process_began(&mut self, now: Timestamp) {
         self.began = Some(now);
         self.answered.clear();
+        self.over.clear();
     }
 
     pub(crate) fn process_died(&mut self, now: Timestamp) {
         self.died = Some(now);
+    }
+
+    /// Notes that somebody puts another status over this one, which the operator has written.
+    pub(crate) fn put_over(&mut self, uid: &str, status: &Value) {
+        let written = self.written.get(uid).copied();
+        if written >= self.began && self.died.is_none_or(|died| Some(died) < self.began) {
+            self.over.insert(uid.to_owned(), status.clone());
+        }
     }
 
     /// The version at which somebody has written a status whose record has not come back since.

@@ -1,6 +1,6 @@
 //! All that the invariants remember, in one place: many look at what others have noted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -50,6 +50,8 @@ pub(crate) struct Pages {
     pub(crate) foreign: Foreign,
     /// How often bindings were looked at.
     pub(crate) looks: Looks,
+    /// When a process has read an identity, in the last seconds.
+    pub(crate) reads: BTreeMap<(u32, String), VecDeque<Timestamp>>,
     /// What bindings wait for and become Ready with.
     pub(crate) newcomers: Newcomers,
     /// What crowds take.
