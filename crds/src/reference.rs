@@ -1,5 +1,5 @@
-//! `docs/reference/api.md` and `docs/reference/grants.md`: all that a definition says of its resource, for people. Input is the
-//! definition as it is installed, output is Markdown; `crdgen` puts it into the page.
+//! `docs/reference/api.md`: all that the definition says of the resource, for people. Input is the definition as it is installed,
+//! output is Markdown; `crdgen` puts it into the page.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};

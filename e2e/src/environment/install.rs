@@ -17,13 +17,13 @@ pub(super) async fn install(control_plane: &ControlPlane, crd: bool) -> anyhow::
             .await?;
     }
     if crd {
+        let established = "crd/workloadidentitybindings.azwib.dev";
         control_plane
             .kubectl(&[
                 "wait",
                 "--for=condition=Established",
                 "--timeout=30s",
-                "crd",
-                "--all",
+                established,
             ])
             .await?;
     }

@@ -36,6 +36,8 @@ async fn cluster() -> anyhow::Result<&'static ControlPlane> {
             control_plane
                 .kubectl(&["apply", "--warnings-as-errors", "-k", &definitions()])
                 .await?;
+            let grants = serde_json::to_string(&azwib_crds::grant_crd())?;
+            control_plane.apply(&grants).await?;
             control_plane
                 .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
                 .await?;
