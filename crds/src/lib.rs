@@ -5,6 +5,7 @@
 
 mod binding;
 mod crd;
+mod grant;
 pub mod names;
 #[cfg(any(test, feature = "crdgen"))]
 mod reference;
@@ -18,11 +19,17 @@ pub use binding::{
 };
 #[cfg(feature = "crdgen")]
 pub use crd::crd_yaml;
-pub use crd::{CRD_FILE_NAME, crd};
+pub use crd::{binding_crd, crd_file_name, crds, grant_crd};
+pub use grant::{
+    GrantedIdentities, GrantedNamespaces, GrantedServiceAccounts, IdentityGrant, IdentityGrantSpec,
+    IdentityGrantStatus, MAX_CREDENTIALS_PER_IDENTITY, MAX_MATCH_LABELS, MAX_NAMESPACES,
+    MAX_SCOPES, MAX_SERVICE_ACCOUNTS, NamespaceSelector, NoMatchExpression,
+};
 pub use names::{
-    Audience, ClientId, CredentialName, DEFAULT_AUDIENCE, Guid, InvalidAudience, InvalidClientId,
-    InvalidCredentialName, InvalidGuid, InvalidIssuer, InvalidManagedIdentityId, InvalidSubject,
-    Issuer, MAX_CREDENTIAL_PROPERTY_CHARS, ManagedIdentityId, Subject,
+    Audience, AzureScope, ClientId, CredentialName, DEFAULT_AUDIENCE, Guid, InvalidAudience,
+    InvalidAzureScope, InvalidClientId, InvalidCredentialName, InvalidGuid, InvalidIssuer,
+    InvalidManagedIdentityId, InvalidSubject, Issuer, MAX_CREDENTIAL_PROPERTY_CHARS,
+    ManagedIdentityId, Subject,
 };
 #[cfg(any(test, feature = "crdgen"))]
 pub use reference::updated_page;

@@ -1,9 +1,8 @@
 //! `docs/reference/api.md`: all that the definition says of the resource, for people. Input is the definition as it is installed,
 //! output is Markdown; `crdgen` puts it into the page.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};
-
-use crate::crd::crd;
 
 /// Stands before the generated part of the page. What is before it is written by hand.
 const BEGIN: &str = "<!-- generated from the types in crds/: `make crds` writes it, `make check-generated` compares it -->\n\n";
@@ -19,10 +18,10 @@ const READ_ON: [(&str, &str); 1] = [(
 
 /// The page with its generated part as it should be, or `None` where the page has no marker comments.
 #[must_use]
-pub fn updated_page(page: &str) -> Option<String> {
+pub fn updated_page(page: &str, crd: &CustomResourceDefinition) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
-    let definition = serde_json::to_value(crd()).ok()?;
+    let definition = serde_json::to_value(crd).ok()?;
     let generated = markdown(&definition["spec"]);
     Some(format!("{before}{BEGIN}{generated}{END}{after}"))
 }

@@ -3,6 +3,8 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::grant::{MAX_MATCH_LABELS, MAX_NAMESPACES, MAX_SERVICE_ACCOUNTS};
+
 /// Subscriptions are GUIDs.
 pub(crate) const GUID_PATTERN: &str =
     "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
@@ -109,6 +111,93 @@ pub(crate) const ACCOUNT_IMMUTABLE_RULE: &str = "\
 
 /// What the API server says to a change of the account.
 pub(crate) const ACCOUNT_IMMUTABLE_MESSAGE: &str = "serviceAccount.name is immutable; create a new binding (left out, it is the name of the binding)";
+
+/// The form of a grant's scope, in any case. What its names may be is [`SCOPE_NAMES_RULE`].
+pub(crate) const SCOPE_RULE: &str = "self.lowerAscii().matches('^/subscriptions/[^/]*(/resourcegroups/[^/]*(/providers/microsoft[.]managedidentity/userassignedidentities/[^/]*)?)?$')";
+
+/// What the API server says to a text of another form.
+pub(crate) const SCOPE_MESSAGE: &str = "must be the id of a subscription (/subscriptions/<subscription>), of a resource group (/subscriptions/<subscription>/resourceGroups/<group>) or of a user-assigned managed identity (/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>), without a slash at its end; nothing above a subscription can be a scope";
+
+/// The names in a scope are ones that Azure admits.
+pub(crate) const SCOPE_NAMES_RULE: &str = concat!(
+    "self.lowerAscii().matches('^/subscriptions/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(/resourcegroups/[",
+    group_letters!(),
+    ".-]{0,89}[",
+    group_letters!(),
+    "-](/providers/microsoft[.]managedidentity/userassignedidentities/[a-z0-9][a-z0-9_-]{2,127})?)?$')"
+);
+
+/// What the API server says to other names.
+pub(crate) const SCOPE_NAMES_MESSAGE: &str = RESOURCE_ID_NAMES_MESSAGE;
+
+/// No scope is there twice, whatever the case of its letters; CEL folds ASCII.
+pub(crate) const DISTINCT_SCOPES_RULE: &str =
+    "self.all(one, self.exists_one(other, one.scope.lowerAscii() == other.scope.lowerAscii()))";
+
+/// What the API server says to a scope that is there twice.
+pub(crate) const DISTINCT_SCOPES_MESSAGE: &str =
+    "the same scope is there twice (upper and lower case make no difference)";
+
+/// A grant is for some namespaces.
+pub(crate) const NO_NAMESPACES_RULE: &str = "has(self.names) || has(self.selector)";
+
+/// What the API server says to a grant for none.
+pub(crate) const NO_NAMESPACES_MESSAGE: &str = "must have names, a selector or both";
+
+/// A list of texts, each of them once.
+fn set_of(most: usize, of: Schema) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": most,
+        "x-kubernetes-list-type": "set",
+        "items": of,
+    })
+}
+
+/// The names of namespaces: DNS-1123 labels, as Kubernetes wants them.
+pub(crate) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
+    let name = json_schema!({
+        "type": "string",
+        "maxLength": 63,
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    });
+    set_of(MAX_NAMESPACES, name)
+}
+
+/// The names of ServiceAccounts, or beginnings of such names and a `*`.
+pub(crate) fn service_account_names(_: &mut SchemaGenerator) -> Schema {
+    let name = json_schema!({
+        "type": "string",
+        "maxLength": 253,
+        "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*((-*|\.)\*)?$",
+    });
+    set_of(MAX_SERVICE_ACCOUNTS, name)
+}
+
+/// At least one label. A key that is no label's is carried by no namespace.
+pub(crate) fn match_labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": MAX_MATCH_LABELS,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 63,
+            "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+        },
+    })
+}
+
+/// A list that must be empty.
+pub(crate) fn no_match_expressions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 0,
+        "x-kubernetes-list-type": "atomic",
+        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+    })
+}
 
 /// So many conditions a status holds, of all who write there.
 pub const MAX_CONDITIONS: usize = 32;

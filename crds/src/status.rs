@@ -55,7 +55,7 @@ impl Default for WorkloadIdentityBindingStatus {
     }
 }
 
-fn not_observed() -> i64 {
+pub(crate) fn not_observed() -> i64 {
     NOT_OBSERVED
 }
 

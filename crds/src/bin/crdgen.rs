@@ -1,4 +1,4 @@
-//! Writes what follows from the types in `crds/`: the CustomResourceDefinition and its reference. With `--check`, tells instead
+//! Writes what follows from the types in `crds/`: the CustomResourceDefinitions and their references. With `--check`, tells instead
 //! whether they are up to date.
 
 use std::env;
@@ -7,8 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The page whose generated part follows from the definition.
-const REFERENCE: &str = "docs/reference/api.md";
+/// The pages whose generated parts follow from the definitions, in the order of [`azwib_crds::crds`].
+const REFERENCES: [&str; 1] = ["docs/reference/api.md"];
 
 /// A generated file.
 struct Generated {
@@ -35,18 +35,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn generated() -> Result<[Generated; 2], Box<dyn Error>> {
-    let page = azwib_crds::updated_page(&read(REFERENCE)?);
-    Ok([
-        Generated {
-            name: format!("config/crd/{}", azwib_crds::CRD_FILE_NAME),
-            content: azwib_crds::crd_yaml()?,
-        },
-        Generated {
-            name: REFERENCE.to_owned(),
-            content: page.ok_or_else(|| format!("{REFERENCE} has no marker comments"))?,
-        },
-    ])
+fn generated() -> Result<Vec<Generated>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for (crd, reference) in azwib_crds::crds().iter().zip(REFERENCES) {
+        files.push(Generated {
+            name: format!("config/crd/{}", azwib_crds::crd_file_name(crd)),
+            content: azwib_crds::crd_yaml(crd)?,
+        });
+        let page = azwib_crds::updated_page(&read(reference)?, crd);
+        files.push(Generated {
+            name: reference.to_owned(),
+            content: page.ok_or_else(|| format!("{reference} has no marker comments"))?,
+        });
+    }
+    Ok(files)
 }
 
 fn write(file: &Generated) -> Result<(), Box<dyn Error>> {

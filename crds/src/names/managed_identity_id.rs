@@ -153,8 +153,7 @@ impl ManagedIdentityId {
     /// Whether another id is spelled alike but for pairs of one small and one capital letter. Only these does every
     /// service take for the same; of two equal ids that are not spelled alike, Azure may know each by itself.
     pub fn is_spelled_like(&self, other: &Self) -> bool {
-        let capitals = |id: &Self| -> Vec<char> { id.id.chars().map(capital).collect() };
-        self.id == other.id || capitals(self) == capitals(other)
+        self.id == other.id || capitals(&self.id) == capitals(&other.id)
     }
 }
 
@@ -194,6 +193,11 @@ fn fold(id: &str) -> String {
     UniCase::unicode(id).to_folded_case()
 }
 
+/// The id in capital letters, as far as each of them has a single one: equal for ids that every service takes for the same.
+pub(super) fn capitals(id: &str) -> String {
+    id.chars().map(capital).collect()
+}
+
 /// The capital letter of a small one, where that is a single one and no letter of another alphabet: a letter outside of
 /// ASCII stays outside. So .NET compares with `OrdinalIgnoreCase`.
 fn capital(letter: char) -> char {
@@ -204,7 +208,7 @@ fn capital(letter: char) -> char {
     }
 }
 
-fn check_resource_group(group: &str) -> Result<(), InvalidManagedIdentityId> {
+pub(super) fn check_resource_group(group: &str) -> Result<(), InvalidManagedIdentityId> {
     let chars = group.chars().count();
     if !(1..=MAX_RESOURCE_GROUP_CHARS).contains(&chars) {
         return Err(InvalidManagedIdentityId::ResourceGroupLength(chars));

@@ -1,6 +1,7 @@
 //! Names that cannot be built wrong: what goes into a request to Azure has been parsed into one of these before.
 
 mod audience;
+mod azure_scope;
 mod client_id;
 mod credential_name;
 mod credential_property;
@@ -11,6 +12,7 @@ mod subject;
 mod text;
 
 pub use audience::{Audience, DEFAULT_AUDIENCE, InvalidAudience};
+pub use azure_scope::{AzureScope, InvalidAzureScope};
 pub use client_id::{ClientId, InvalidClientId};
 pub use credential_name::{CredentialName, InvalidCredentialName};
 pub use credential_property::MAX_CREDENTIAL_PROPERTY_CHARS;

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::*;
+use crate::binding_crd;
 
 fn definition() -> Value {
-    serde_json::to_value(crd()).unwrap()
+    serde_json::to_value(binding_crd()).unwrap()
 }
 
 fn schema() -> Value {
@@ -177,12 +178,15 @@ fn the_page_leaves_out_no_kind_of_statement_that_the_schema_makes() {
 #[test]
 fn only_what_stands_between_the_marker_comments_is_replaced() {
     let page = format!("# Mine\n\n{BEGIN}old{END}\n\nMine too.\n");
-    let updated = updated_page(&page).unwrap();
+    let updated = updated_page(&page, &binding_crd()).unwrap();
     let generated = markdown(&definition()["spec"]);
     assert_eq!(
         updated,
         format!("# Mine\n\n{BEGIN}{generated}{END}\n\nMine too.\n")
     );
-    assert_eq!(updated_page(&updated).as_deref(), Some(updated.as_str()));
-    assert_eq!(updated_page("# No markers"), None);
+    assert_eq!(
+        updated_page(&updated, &binding_crd()).as_deref(),
+        Some(updated.as_str())
+    );
+    assert_eq!(updated_page("# No markers", &binding_crd()), None);
 }

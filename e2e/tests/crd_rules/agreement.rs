@@ -47,7 +47,7 @@ fn any_character() -> BoxedStrategy<String> {
 }
 
 /// The text as it is, or with some other characters in it, at its ends most of all, or cut, or repeated.
-fn about(text: &str) -> BoxedStrategy<String> {
+pub(super) fn about(text: &str) -> BoxedStrategy<String> {
     let text = text.to_owned();
     let (own, end) = (Just(text.clone()), Just(text.clone()));
     let (cut, cased) = (Just(text.clone()), Just(text.clone()));
@@ -158,7 +158,7 @@ pub(super) fn account() -> BoxedStrategy<String> {
 }
 
 /// Values of a strategy, the same in every run, each once.
-fn values<T: std::fmt::Debug + PartialEq>(strategy: &BoxedStrategy<T>) -> Vec<T> {
+pub(super) fn values<T: std::fmt::Debug + PartialEq>(strategy: &BoxedStrategy<T>) -> Vec<T> {
     let mut runner = TestRunner::deterministic();
     let mut values = Vec::new();
     for _ in 0..VALUES {

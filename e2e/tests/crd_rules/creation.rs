@@ -37,21 +37,23 @@ async fn assert_refused(
 }
 
 #[tokio::test]
-async fn the_definition_is_accepted_without_a_warning() -> anyhow::Result<()> {
-    let file = format!("{}/{}", definitions(), azwib_crds::CRD_FILE_NAME);
-    let output = cluster()
-        .await?
-        .kubectl(&[
-            "apply",
-            "--server-side",
-            "--dry-run=server",
-            "--warnings-as-errors",
-            "--force-conflicts",
-            "-f",
-            &file,
-        ])
-        .await?;
-    assert!(output.contains("serverside-applied"), "{output}");
+async fn the_definitions_are_accepted_without_a_warning() -> anyhow::Result<()> {
+    for crd in azwib_crds::crds() {
+        let file = format!("{}/{}", definitions(), azwib_crds::crd_file_name(&crd));
+        let output = cluster()
+            .await?
+            .kubectl(&[
+                "apply",
+                "--server-side",
+                "--dry-run=server",
+                "--warnings-as-errors",
+                "--force-conflicts",
+                "-f",
+                &file,
+            ])
+            .await?;
+        assert!(output.contains("serverside-applied"), "{output}");
+    }
     Ok(())
 }
 

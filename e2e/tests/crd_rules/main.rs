@@ -4,6 +4,7 @@
 mod agreement;
 mod changes;
 mod creation;
+mod grants;
 mod kubectl;
 mod other_group;
 mod released;
@@ -35,9 +36,10 @@ async fn cluster() -> anyhow::Result<&'static ControlPlane> {
             control_plane
                 .kubectl(&["apply", "--warnings-as-errors", "-k", &definitions()])
                 .await?;
-            let crd = "crd/workloadidentitybindings.azwib.dev";
+            let grants = serde_json::to_string(&azwib_crds::grant_crd())?;
+            control_plane.apply(&grants).await?;
             control_plane
-                .kubectl(&["wait", "--for=condition=Established", crd])
+                .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
                 .await?;
             Ok(control_plane)
         })

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context;
-use azwib_crds::{WorkloadIdentityBinding, crd};
+use azwib_crds::{WorkloadIdentityBinding, binding_crd};
 use azwib_e2e::environment::repository;
 use azwib_e2e::examples;
 use azwib_e2e::wait::until;
@@ -51,7 +51,7 @@ fn schema_of(crd: &CustomResourceDefinition, part: &str) -> anyhow::Result<Value
 
 /// The current definition, and a marker in it.
 fn current(group: &str) -> anyhow::Result<CustomResourceDefinition> {
-    let mut crd = in_group(crd(), group);
+    let mut crd = in_group(binding_crd(), group);
     let version = crd.spec.versions.first_mut().context("no version")?;
     let schema = version.schema.as_mut().context("no schema")?;
     let root = schema.open_api_v3_schema.as_mut().context("no root")?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use azwib_crds::crd;
+use azwib_crds::binding_crd;
 use azwib_e2e::wait::until;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
@@ -16,7 +16,7 @@ use super::other_group::{Bindings, in_group, install};
 
 /// The definition under another group, so that the one of the other tests stays as it is.
 fn definition(group: &str, before: bool) -> anyhow::Result<CustomResourceDefinition> {
-    let mut crd = in_group(crd(), group);
+    let mut crd = in_group(binding_crd(), group);
     if before {
         let version = crd.spec.versions.first_mut().context("no version")?;
         let schema = version.schema.as_mut().context("no schema")?;
