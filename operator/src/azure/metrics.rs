@@ -3,13 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use azure_core_legacy::{Method, Request};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-
-use super::transport::{is_credential, is_listing};
 
 /// Seconds: from 25 ms, doubled up to 51 s. Resource Manager answers in tenths of a second, and a request may take 30 s.
 const FIRST_BUCKET: f64 = 0.025;
@@ -20,6 +17,15 @@ const NO_ANSWER: &str = "none";
 
 type Label = (&'static str, Cow<'static, str>);
 type Seconds = Family<[Label; 2], Histogram, fn() -> Histogram>;
+
+/// What a request is for, in the words of the metrics. Whoever sends requests to Azure says it of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AskedFor {
+    /// The type of the resource, as Azure spells it.
+    pub(crate) resource: &'static str,
+    /// The method, and LIST for the GET of a listing.
+    pub(crate) request_type: &'static str,
+}
 
 /// Counts of requests, by what was asked for and what was answered. Clones count together.
 #[derive(Debug, Clone)]
@@ -64,30 +70,18 @@ impl RequestMetrics {
     /// Counts a request: its status where it succeeded, and otherwise the one that it was answered with, if any.
     pub(crate) fn count(
         &self,
-        request: &Request,
+        asked_for: AskedFor,
         outcome: Result<u16, Option<u16>>,
         took: Duration,
     ) {
-        let path = request.url().path();
-        let resource = if is_listing(path) || is_credential(path) {
-            "federatedIdentityCredentials"
-        } else {
-            "userAssignedIdentities"
-        };
-        let request_type = match request.method() {
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-            _ if is_listing(path) => "LIST",
-            _ => "GET",
-        };
         let (family, status) = match outcome {
             Ok(status) => (&self.successful, Some(status)),
             Err(status) => (&self.failed, status),
         };
         let code = status.map_or(Cow::Borrowed(NO_ANSWER), |code| code.to_string().into());
         let about: [Label; 2] = [
-            ("resource", resource.into()),
-            ("requestType", request_type.into()),
+            ("resource", asked_for.resource.into()),
+            ("requestType", asked_for.request_type.into()),
         ];
         self.seconds
             .get_or_create(&about)

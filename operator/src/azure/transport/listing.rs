@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 const MAX_ID_CHARS: usize = 1024;
 
 /// Whether the path is that of an identity's credentials, the next pages included.
-pub(crate) fn is_listing(path: &str) -> bool {
+pub(super) fn is_listing(path: &str) -> bool {
     path.rsplit('/')
         .next()
         .is_some_and(|last| last.eq_ignore_ascii_case("federatedIdentityCredentials"))
@@ -28,7 +28,7 @@ pub(super) fn keep_what_is_understood(mut listing: Value) -> Option<Value> {
 }
 
 /// Whether the path is that of one credential.
-pub(crate) fn is_credential(path: &str) -> bool {
+pub(super) fn is_credential(path: &str) -> bool {
     path.rsplit_once('/')
         .is_some_and(|(parent, _)| is_listing(parent))
 }

@@ -2,11 +2,11 @@
 
 mod http;
 mod listing;
+mod operation;
 mod resource_manager;
 mod sign_in;
 
 pub use http::{Exchange, NoReply, Reply};
 pub(crate) use http::{Http, HttpOptions};
-pub(crate) use listing::{is_credential, is_listing};
 pub(crate) use resource_manager::ResourceManagerTransport;
 pub(crate) use sign_in::SignInTransport;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core_legacy::{
-    Body, HttpClient, Method, Request, Response, StatusCode,
+    Body, HttpClient, Request, Response, StatusCode,
     error::{Error, ErrorKind},
     headers::{AUTHORIZATION, Headers},
 };
@@ -18,7 +18,8 @@ use url::Url;
 
 use super::{
     http::{Http, Reply},
-    listing::{is_credential, is_listing, keep_what_is_understood, keep_what_is_understood_of_one},
+    listing::{keep_what_is_understood, keep_what_is_understood_of_one},
+    operation::Operation,
 };
 use crate::azure::{
     auth::{Authorization, BearerToken, TokenSource},
@@ -69,28 +70,31 @@ impl ResourceManagerTransport {
 
     async fn send(&self, request: &Request, token: &BearerToken) -> Result<Response, AzureError> {
         let sent = Instant::now();
-        let outcome = self.exchange(request, token).await;
+        let operation = Operation::of(request.method(), request.url().path());
+        let outcome = self.exchange(request, operation, token).await;
         let status = match &outcome {
             Ok(response) => Ok(response.status().into()),
             Err(error) => Err(error.status()),
         };
-        self.requests.count(request, status, sent.elapsed());
+        self.requests
+            .count(operation.asked_for(), status, sent.elapsed());
         outcome
     }
 
     async fn exchange(
         &self,
         request: &Request,
+        operation: Operation,
         token: &BearerToken,
     ) -> Result<Response, AzureError> {
-        let is_write = !matches!(request.method(), Method::Get | Method::Head);
+        let is_write = operation.is_write();
         let sent = to_reqwest(request, token)?;
         let reply = self.http.send(sent).await.map_err(|no_reply| {
             let lost = is_write && !no_reply.never_sent;
             let error = no_reply.into_error(AzureErrorKind::Unavailable);
             if lost { error.of_lost_write() } else { error }
         })?;
-        into_response(request, &reply, token).map_err(|error| match error.kind() {
+        into_response(operation, &reply, token).map_err(|error| match error.kind() {
             AzureErrorKind::Unavailable if is_write => error.of_lost_write(),
             _ => error,
         })
@@ -132,7 +136,7 @@ fn to_reqwest(request: &Request, token: &BearerToken) -> Result<reqwest::Request
 /// A success whose body is what was asked for goes on to the old client; anything else is an error here, before that
 /// client makes one that hides the headers and shows the body.
 fn into_response(
-    request: &Request,
+    operation: Operation,
     reply: &Reply,
     token: &BearerToken,
 ) -> Result<Response, AzureError> {
@@ -148,7 +152,7 @@ fn into_response(
     let status = StatusCode::try_from(reply.status)
         .map_err(|_| unusable("the resource manager answered with an unknown status"))?;
     let body = match json {
-        Some(json) => as_asked_for(request, json)
+        Some(json) => as_asked_for(operation, json)
             .ok_or_else(|| {
                 unusable("the answer of the resource manager is not what was asked for")
             })?
@@ -166,12 +170,14 @@ fn into_response(
 
 /// A GET brings a listing or a resource, a PUT a resource; all resources that azwib knows have properties. A DELETE
 /// brings nothing that anybody reads.
-fn as_asked_for(request: &Request, json: Value) -> Option<Value> {
-    match request.method() {
-        Method::Delete => Some(json),
-        Method::Get if is_listing(request.url().path()) => keep_what_is_understood(json),
-        Method::Get if is_credential(request.url().path()) => keep_what_is_understood_of_one(json),
-        _ => json.get("properties")?.is_object().then_some(json),
+fn as_asked_for(operation: Operation, json: Value) -> Option<Value> {
+    match operation {
+        Operation::DeleteCredential => Some(json),
+        Operation::ListCredentials => keep_what_is_understood(json),
+        Operation::GetCredential => keep_what_is_understood_of_one(json),
+        Operation::GetIdentity | Operation::PutCredential => {
+            json.get("properties")?.is_object().then_some(json)
+        }
     }
 }
 
