@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
-use crate::binding::Context;
+use crate::binding::Operator;
 use crate::binding::calls;
 use crate::binding::controller::kept;
 use crate::binding::controller::{self, Watches};
@@ -71,7 +71,7 @@ pub enum Error {
 pub async fn run(config: Config) -> Result<(), Error> {
     let stop = shutdown::on_signal().map_err(Error::Signals)?;
     let grace = config.azure.request_timeout + GRACE;
-    let issuer = config.settings.defaults.issuer.clone();
+    let issuer = config.settings.defaults.borrow().issuer.clone();
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,
@@ -92,7 +92,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         requests,
     } = Watches::new(&watching, config.settings.defaults.clone());
     let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
-    let context = Arc::new(Context::new(
+    let context = Arc::new(Operator::new(
         client,
         events,
         Arc::clone(&ledgers),
@@ -142,7 +142,7 @@ async fn answer(
 }
 
 /// Has the registry show the passes, and what is true of bindings and identities.
-fn register(context: &Context, registry: &mut Registry) {
+fn register(context: &Operator, registry: &mut Registry) {
     context.metrics.register(registry, &context.settings);
     context.events.register(registry);
     registry.register_collector(Box::new(State {

@@ -12,12 +12,12 @@ use azwib_operator::binding::controller::kept;
 use azwib_operator::binding::controller::passes::{self, Notice};
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::validate::Defaults;
-use azwib_operator::binding::{Context, Failed, Settings};
+use azwib_operator::binding::{Failed, Operator, Settings};
 use azwib_operator::kubeutil::watch_course::WatchCourse;
 use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::{self, Clock};
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tower::Layer;
 
 use crate::api_server::ApiServer;
@@ -62,6 +62,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         subscription: None,
         resource_group: None,
     };
+    let (_, defaults) = watch::channel(defaults);
     let watches = Watches::serving(BINDINGS_OF_AN_ACCOUNT, &watching, defaults.clone());
     let settings = Settings {
         defaults,
@@ -72,7 +73,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         allow_force_detach: true,
         max_concurrent_reconciles: CONCURRENCY,
     };
-    let context = Context::new(
+    let context = Operator::new(
         client.clone(),
         Events::new(client, None),
         Arc::new(Ledgers::new(Arc::new(service), wake, ledger)),

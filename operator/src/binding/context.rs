@@ -1,6 +1,7 @@
-//! What a pass works with.
+//! What a pass works with: what all passes share, and what it has read when it began.
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,14 +26,14 @@ use super::status::known_good::KnownGood;
 use super::status::overwritten::Overwritten;
 use super::status::reason::{Persistence, Reason};
 use super::told::Told;
-use super::validate::identity_id;
+use super::validate::{Defaults, identity_id};
 use crate::kubeutil::backoff::{Attempts, Standing};
 use crate::ledger::{BindingRef, Ledgers, Look, NotNow};
 use crate::runtime::clock::Clock;
 use crate::runtime::deliberate::Bug;
 
 /// Clients, stores and memory that all passes share.
-pub struct Context {
+pub struct Operator {
     pub client: kube::Client,
     pub ledgers: Arc<Ledgers>,
     pub bindings: Bindings,
@@ -60,7 +61,7 @@ pub struct Context {
     pub clock: Clock,
 }
 
-impl Context {
+impl Operator {
     /// For a process that remembers nothing yet. The stores are those of its watches.
     pub fn new(
         client: kube::Client,
@@ -91,20 +92,11 @@ impl Context {
         }
     }
 
-    /// The issuer as configured.
-    pub fn issuer(&self) -> &str {
-        self.settings.defaults.issuer.as_str()
-    }
-
-    /// Does something for the identity that a binding names, where it can be told.
-    pub fn with_identity(
-        &self,
-        binding: &WorkloadIdentityBinding,
-        act: impl FnOnce(&ManagedIdentityId),
-    ) {
-        let identity = identity_id(&binding.spec.identity, &self.settings.defaults);
-        if let Ok(identity) = identity {
-            act(&identity);
+    /// What a pass that begins now works with.
+    pub fn begin_pass(self: &Arc<Self>) -> Context {
+        Context {
+            operator: Arc::clone(self),
+            defaults: self.settings.defaults.borrow().clone(),
         }
     }
 
@@ -200,6 +192,40 @@ impl Context {
         self.waits.forget(uid);
         self.attempts.failed(uid, error.attempt_key())
     }
+}
+
+/// What one pass works with. Its defaults stay as they were when it began: a pass that took its decision for one issuer does
+/// not write for another.
+pub struct Context {
+    operator: Arc<Operator>,
+    pub defaults: Defaults,
+}
+
+impl Deref for Context {
+    type Target = Operator;
+
+    fn deref(&self) -> &Operator {
+        &self.operator
+    }
+}
+
+impl Context {
+    /// The issuer of this pass.
+    pub fn issuer(&self) -> &str {
+        self.defaults.issuer.as_str()
+    }
+
+    /// Does something for the identity that a binding names, where it can be told.
+    pub fn with_identity(
+        &self,
+        binding: &WorkloadIdentityBinding,
+        act: impl FnOnce(&ManagedIdentityId),
+    ) {
+        let identity = identity_id(&binding.spec.identity, &self.defaults);
+        if let Ok(identity) = identity {
+            act(&identity);
+        }
+    }
 
     /// The bindings that name this account, from the watch, with what their statuses can say of them, and with their identities
     /// as they were read last: a status may not say yet that its identity was made again, and whoever went by that would put
@@ -210,7 +236,7 @@ impl Context {
         service_account: &str,
     ) -> Vec<WorkloadIdentityBinding> {
         readable(&self.bindings.of_account(namespace, service_account))
-            .map(|other| believed(other, &self.settings.defaults).into_owned())
+            .map(|other| believed(other, &self.defaults).into_owned())
             .map(|other| self.as_known(other))
             .collect()
     }
@@ -222,7 +248,7 @@ impl Context {
             // It may be that no status is taken. It counts all the same, or each of them would write the account for itself.
             None if Bug::OnlyStatusCounts.is_on() => None,
             None if is_on(&binding.metadata) && !binding.spec.suspend => {
-                identity_id(&binding.spec.identity, &self.settings.defaults).ok()
+                identity_id(&binding.spec.identity, &self.defaults).ok()
             }
             None => None,
         };

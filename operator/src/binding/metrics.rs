@@ -215,7 +215,7 @@ impl State {
             let listing = self.ledgers.last_listing(&identity)?;
             let bindings = self.bindings.of_identity(&identity);
             let bindings: Vec<_> = readable(&bindings).collect();
-            let issuer = &self.settings.defaults.issuer;
+            let issuer = &self.settings.defaults.borrow().issuer.clone();
             let slots = Slots {
                 used: listing.len(),
                 limit: self.settings.credential_limit,

@@ -9,7 +9,7 @@
 //!
 //! `restore` calls [`validate`], and `conclude` asks `next_try`: both are pure. [`cleanup`] runs instead when the
 //! binding is being deleted. [`account`] and [`credential`] hold what the steps do to either, [`index`] finds bindings,
-//! and the [`Context`] is what all passes share.
+//! and the [`Operator`] is what all passes share; a [`Context`] is that with what one pass has read at its beginning.
 
 pub mod account;
 pub mod applied;
@@ -42,7 +42,7 @@ pub mod told;
 pub mod validate;
 mod write_status;
 
-pub use context::Context;
+pub use context::{Context, Operator};
 pub use failed::{Failed, Next};
 pub use finalizer::FINALIZER;
 pub use reconcile::reconcile;

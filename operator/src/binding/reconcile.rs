@@ -90,7 +90,7 @@ fn fought_over(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Durat
 /// Makes what the binding asks for true, and says how far that went.
 async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
     let news = ctx.requests.see(stored);
-    let believed = believed(stored, &ctx.settings.defaults);
+    let believed = believed(stored, &ctx.defaults);
     if believed.spec.suspend {
         return suspended(&believed, stored, ctx).await;
     }
@@ -133,7 +133,7 @@ async fn suspended(
     // While suspended it is no applicant, so somebody behind it may get its slot.
     ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
     let believed = without_missing_account(believed, ctx).await;
-    let desired = validate(&believed, &ctx.settings.defaults).ok();
+    let desired = validate(&believed, &ctx.defaults).ok();
     let pass = Pass::suspended(&believed, desired.as_ref()).of(stored);
     conclude(pass, None, ctx).await
 }
@@ -270,7 +270,7 @@ async fn stopped_at(
     ctx: &Context,
 ) -> Result<Next, Failed> {
     let pass = Pass::departing(binding, &stopped, ctx);
-    let desired = validate(binding, &ctx.settings.defaults).ok();
+    let desired = validate(binding, &ctx.defaults).ok();
     let pass = Pass {
         desired: desired.as_ref(),
         ..pass

@@ -28,7 +28,7 @@ pub(super) async fn restored<'a>(
     binding: &'a WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Result<(Cow<'a, WorkloadIdentityBinding>, Desired), Error> {
-    let desired = match validate(binding, &ctx.settings.defaults) {
+    let desired = match validate(binding, &ctx.defaults) {
         Ok(desired) => desired,
         Err(changed @ InvalidBinding::IssuerChanged { .. }) => {
             let (own, desired) = own_again(binding, changed, ctx).await?;
@@ -53,7 +53,7 @@ async fn own_again(
     changed: InvalidBinding,
     ctx: &Context,
 ) -> Result<(WorkloadIdentityBinding, Desired), Error> {
-    let defaults = &ctx.settings.defaults;
+    let defaults = &ctx.defaults;
     let Some(own) = without_other_issuers(binding, &defaults.issuer) else {
         return Err(changed.into());
     };

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::validate::Defaults;
 use crate::runtime::jitter;
 
 /// What of the operator's configuration the controller depends on.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub defaults: Defaults,
+    /// As they are now. A pass reads them once, when it begins: they may change while the operator runs.
+    pub defaults: watch::Receiver<Defaults>,
     /// Credentials that one identity may have.
     pub credential_limit: usize,
     /// How old what is known of Azure may be.

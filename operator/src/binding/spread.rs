@@ -29,12 +29,7 @@ pub(super) fn listing_seen(listing: &[ListedCredential], ledger: &Ledger, ctx: &
     let bindings = ctx.bindings.of_identity(ledger.id());
     let bindings: Vec<_> = readable(&bindings).collect();
     let unreadable = ctx.bindings.namespaces_with_unreadable();
-    let orphans = orphans(
-        listing,
-        &ctx.settings.defaults.issuer,
-        &bindings,
-        &unreadable,
-    );
+    let orphans = orphans(listing, &ctx.defaults.issuer, &bindings, &unreadable);
     if ledger.is_news(&orphans) && !orphans.is_empty() {
         tracing::warn!(
             identity = %ledger.id(),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use api_server::{Answer, ApiServer, State, Write};
-use operator::CLIENT;
+use operator::{CLIENT, ISSUER};
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
@@ -315,4 +315,19 @@ async fn an_event_that_is_not_taken_is_counted_and_nothing_else() {
         assert!(said(&state, "Ready", "Succeeded").is_some(), "{what}");
         assert!(state.made.len() <= 2, "{what}: {:?}", state.made);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_keeps_the_issuer_that_it_began_with_and_the_next_one_takes_the_new() {
+    // No answer of this server is out of the ordinary.
+    let never = (Write::FinalizerOff, Answer::IsLost);
+    let server = ApiServer::new(binding(Write::Status), None, never);
+    let new = "https://new.example/";
+    operator::run_while_the_issuer_changes(&server, new).await;
+    let state = server.state();
+    let (_, first) = state.statuses.first().unwrap();
+    assert_eq!(first["credentials"][0]["issuer"], ISSUER, "{first}");
+    assert!(said(&state, "Ready", "Succeeded").is_some(), "{state:?}");
+    let (_, changed) = said(&state, "IssuerReady", "IssuerChanged").unwrap();
+    assert!(changed.contains(new), "{changed}");
 }

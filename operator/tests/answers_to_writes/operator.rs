@@ -15,14 +15,14 @@ use azwib_operator::binding::controller::Watches;
 use azwib_operator::binding::controller::passes::Queue;
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::validate::Defaults;
-use azwib_operator::binding::{Context, Settings, reconcile};
+use azwib_operator::binding::{Operator, Settings, reconcile};
 use azwib_operator::ledger::{LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::Clock;
 use futures::{FutureExt, StreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::api_server::ApiServer;
@@ -89,7 +89,7 @@ impl IdentityService for AllIsWell {
     }
 }
 
-fn context(server: &ApiServer) -> (Arc<Context>, Queue) {
+fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults>) {
     let client = server.client();
     let defaults = Defaults {
         issuer: Issuer::parse(ISSUER).expect("valid"),
@@ -102,6 +102,7 @@ fn context(server: &ApiServer) -> (Arc<Context>, Queue) {
         requests_in_flight: 10,
     };
     let (wake, _) = mpsc::unbounded_channel();
+    let (configured, defaults) = watch::channel(defaults);
     let watches = Watches::new(&client, defaults.clone());
     let settings = Settings {
         defaults,
@@ -116,7 +117,7 @@ fn context(server: &ApiServer) -> (Arc<Context>, Queue) {
         time: Timestamp::UNIX_EPOCH,
         at: Instant::now(),
     };
-    let context = Context::new(
+    let operator = Operator::new(
         client.clone(),
         Events::new(client, None),
         Arc::new(Ledgers::new(Arc::new(AllIsWell), wake, ledger)),
@@ -125,14 +126,14 @@ fn context(server: &ApiServer) -> (Arc<Context>, Queue) {
         clock,
     );
     // The stores live as long as what fills them.
-    (Arc::new(context), watches.requests)
+    (Arc::new(operator), watches.requests, configured)
 }
 
 /// Lets the operator look at the binding until it is gone, or for a while. Gives what its metrics say then.
 pub(crate) async fn run(server: &ApiServer) -> String {
-    let (ctx, _stores) = context(server);
+    let (operator, _stores, _) = operator(server);
     let mut registry = Registry::default();
-    ctx.events.register(&mut registry);
+    operator.events.register(&mut registry);
     let began = Instant::now();
     let looks = async {
         while began.elapsed() < LOOKED_AT {
@@ -141,7 +142,10 @@ pub(crate) async fn run(server: &ApiServer) -> String {
             };
             let binding: WorkloadIdentityBinding =
                 serde_json::from_value(binding).expect("a binding");
-            let wait = match reconcile(Arc::new(binding), Arc::clone(&ctx)).boxed().await {
+            let wait = match reconcile(Arc::new(binding), Arc::new(operator.begin_pass()))
+                .boxed()
+                .await
+            {
                 // What comes as an event comes at once.
                 Ok(next) => next.unwrap_or(Duration::from_millis(100)),
                 Err(failed) => failed.retry_in,
@@ -149,8 +153,22 @@ pub(crate) async fn run(server: &ApiServer) -> String {
             sleep(wait).await;
         }
     };
-    ctx.events.published_during(looks).await;
+    operator.events.published_during(looks).await;
     let mut metrics = String::new();
     encode(&mut metrics, &registry).expect("metrics");
     metrics
+}
+
+/// Two passes, one after the other. The issuer is changed when the first one has begun, and before it does anything.
+pub(crate) async fn run_while_the_issuer_changes(server: &ApiServer, to: &str) {
+    let (operator, _stores, configured) = operator(server);
+    let first = operator.begin_pass();
+    configured.send_modify(|defaults| defaults.issuer = Issuer::parse(to).expect("valid"));
+    for pass in [first, operator.begin_pass()] {
+        let binding = server.state().binding.clone();
+        let binding: WorkloadIdentityBinding =
+            serde_json::from_value(binding.expect("it is there")).expect("a binding");
+        // What it comes to is in the status.
+        let _ = reconcile(Arc::new(binding), Arc::new(pass)).boxed().await;
+    }
 }

@@ -21,7 +21,7 @@ pub(super) async fn delete_credentials(
     departing: &DeletedBinding,
     ctx: &Context,
 ) -> Result<Deleted, Error> {
-    let issuer = &ctx.settings.defaults.issuer;
+    let issuer = &ctx.defaults.issuer;
     let mut records_own = false;
     for recorded in &departing.credentials {
         match whose(recorded, &departing.owner(), issuer) {
@@ -102,7 +102,7 @@ async fn delete_credential(
         Err(ReadError::NotNow(why)) => return Err(why.into()),
     };
     let subject = Subject::of_service_account(departing.namespace(), &departing.service_account);
-    let issuer = &ctx.settings.defaults.issuer;
+    let issuer = &ctx.defaults.issuer;
     // That nothing is there does not count: a read may lag behind.
     if found
         .as_ref()

@@ -28,7 +28,7 @@ pub(super) async fn handed_over(
     }
     let uid = departing.metadata.uid.as_deref();
     let mut duplicates = ctx.bindings_of_account(departing.namespace(), &departing.service_account);
-    duplicates.retain(|other| is_living_duplicate(other, uid, identity, &ctx.settings.defaults));
+    duplicates.retain(|other| is_living_duplicate(other, uid, identity, &ctx.defaults));
     duplicates.sort_by_key(rank);
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), departing.namespace());

@@ -34,7 +34,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     if !may_be_lost(departing, remembered, owns_account) || Bug::LostRecordLeft.is_on() {
         return Ok(Deleted::of(remembered));
     }
-    let defaults = &ctx.settings.defaults;
+    let defaults = &ctx.defaults;
     let reference = departing.identity.as_ref();
     let Some(identity) = reference.and_then(|it| identity_id(it, defaults).ok()) else {
         return Ok(Deleted::of(remembered));

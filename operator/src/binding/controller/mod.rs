@@ -18,11 +18,11 @@ use kube_runtime::reflector::{ObjectRef, Store, store};
 use kube_runtime::watcher::Event;
 use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::pass_log::PassLog;
 use self::passes::{Queue, Request};
-use super::Context;
+use super::Operator;
 use super::account::{BINDINGS_OF_AN_ACCOUNT, ExistingAccount};
 use super::index::readable;
 use super::index::{Bindings, Guarded, reference, slim};
@@ -48,12 +48,16 @@ pub struct Watches {
 
 impl Watches {
     /// Watches over the whole cluster; nothing is read until [`run`] polls them.
-    pub fn new(client: &kube::Client, defaults: Defaults) -> Self {
+    pub fn new(client: &kube::Client, defaults: watch::Receiver<Defaults>) -> Self {
         Self::serving(BINDINGS_OF_AN_ACCOUNT, client, defaults)
     }
 
     /// Watches with which so many bindings of one account are served: a simulation has few bindings.
-    pub fn serving(of_an_account: usize, client: &kube::Client, defaults: Defaults) -> Self {
+    pub fn serving(
+        of_an_account: usize,
+        client: &kube::Client,
+        defaults: watch::Receiver<Defaults>,
+    ) -> Self {
         let (bindings, bindings_writer) = store::<Guarded>();
         let bindings = Bindings::new(bindings, defaults).serving(of_an_account);
         let (accounts, mut accounts_writer) = store::<ExistingAccount>();
@@ -183,7 +187,7 @@ fn of_account(
 pub async fn run(
     requests: Queue,
     woken: UnboundedReceiver<BindingRef>,
-    ctx: Arc<Context>,
+    ctx: Arc<Operator>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let mut log = PassLog::default();

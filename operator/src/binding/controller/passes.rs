@@ -15,7 +15,7 @@ use super::schedule::Schedule;
 use crate::binding::cleanup::unreadable;
 use crate::binding::index::Guarded;
 use crate::binding::reconcile::reconcile;
-use crate::binding::{Context, Failed, Next};
+use crate::binding::{Failed, Next, Operator};
 use crate::ledger::BindingRef;
 use futures::stream::BoxStream;
 use kube::ResourceExt;
@@ -47,7 +47,7 @@ pub enum Notice {
 pub async fn run(
     mut requests: Queue,
     mut woken: UnboundedReceiver<BindingRef>,
-    ctx: Arc<Context>,
+    ctx: Arc<Operator>,
     shutdown: impl Future<Output = ()>,
     mut tell: impl FnMut(Notice),
 ) {
@@ -99,7 +99,7 @@ struct Workers {
     schedule: Schedule,
     /// In tasks of their own. They end with this.
     passes: JoinSet<Outcome>,
-    ctx: Arc<Context>,
+    ctx: Arc<Operator>,
 }
 
 impl Workers {
@@ -141,11 +141,15 @@ impl Workers {
 }
 
 /// One pass over a binding of the watch, readable or not, and its end for the ledgers.
-pub async fn guarded_reconcile(binding: Arc<Guarded>, ctx: Arc<Context>) -> Result<Next, Failed> {
+pub async fn guarded_reconcile(
+    binding: Arc<Guarded>,
+    operator: Arc<Operator>,
+) -> Result<Next, Failed> {
     let who = BindingRef {
         namespace: binding.namespace().unwrap_or_default(),
         name: binding.name_any(),
     };
+    let ctx = Arc::new(operator.begin_pass());
     let pass = ctx.metrics.begin();
     let outcome = match &binding.0 {
         Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,

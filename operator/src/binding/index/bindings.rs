@@ -7,6 +7,7 @@ use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
+use tokio::sync::watch;
 
 use super::files::{Age, Index, References, Written};
 use super::found::{Found, Guarded, reference};
@@ -24,18 +25,19 @@ use crate::runtime::lock::lock;
 pub struct Bindings {
     store: Store<Guarded>,
     index: Arc<Mutex<Index>>,
-    defaults: Arc<Defaults>,
+    defaults: watch::Receiver<Defaults>,
     /// How many bindings of one account are served.
     served: usize,
 }
 
 impl Bindings {
-    /// Over the store of a watch; [`Self::follow`] has to see the events of that watch.
-    pub fn new(store: Store<Guarded>, defaults: Defaults) -> Self {
+    /// Over the store of a watch; [`Self::follow`] has to see the events of that watch. A binding is filed with the defaults of
+    /// that moment.
+    pub fn new(store: Store<Guarded>, defaults: watch::Receiver<Defaults>) -> Self {
         Self {
             store,
             index: Arc::default(),
-            defaults: Arc::new(defaults),
+            defaults,
             served: BINDINGS_OF_AN_ACCOUNT,
         }
     }
@@ -60,10 +62,10 @@ impl Bindings {
             Event::Init => index.listed.clear(),
             Event::InitApply(binding) => {
                 index.listed.insert(reference(binding));
-                index.put(binding, &self.defaults);
+                index.put(binding, &self.defaults.borrow());
             }
             Event::InitDone => index.keep_listed(),
-            Event::Apply(binding) => index.put(binding, &self.defaults),
+            Event::Apply(binding) => index.put(binding, &self.defaults.borrow()),
             Event::Delete(binding) => {
                 index.written.remove(&binding.uid().unwrap_or_default());
                 index.remove(&reference(binding));
@@ -79,7 +81,11 @@ impl Bindings {
         let key =
             ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
         let mut index = self.index();
-        index.wrote(&BindingRef::of(after), after, &self.defaults.issuer);
+        index.wrote(
+            &BindingRef::of(after),
+            after,
+            &self.defaults.borrow().issuer,
+        );
         let seen = self.store.get(&key);
         if seen.as_ref().and_then(|it| it.resource_version()) == after.resource_version() {
             // The watch was faster than the answer, and will not show it again.
@@ -98,7 +104,7 @@ impl Bindings {
         let latest = Arc::new(latest);
         index.written.insert(uid, Written { outdated, latest });
         if let Some(latest) = seen.and_then(|seen| index.written_after(seen.meta())) {
-            index.stand(&latest, &self.defaults);
+            index.stand(&latest, &self.defaults.borrow());
         }
     }
 

@@ -65,7 +65,7 @@ pub async fn in_cluster(
         binding,
         &desired.identity,
         &bindings_of_account,
-        &ctx.settings.defaults,
+        &ctx.defaults,
     );
     let good = was_good(binding.status.as_ref(), desired);
     Ok(Observed {

@@ -10,6 +10,8 @@ use azwib_crds::{
     ClientId, InvalidClientId, InvalidIssuer, InvalidManagedIdentityId, Issuer, ManagedIdentityId,
 };
 
+use tokio::sync::watch;
+
 use super::flags::{AuthName, Cli, CloudName};
 use crate::azure::auth::{AuthConfig, Authorization, Secret};
 use crate::azure::cloud::{Cloud, InvalidCloud, KnownCloud};
@@ -153,7 +155,8 @@ fn credential_limit(cli: &Cli) -> Result<usize, Error> {
 
 fn settings(cli: &Cli) -> Result<Settings, Error> {
     Ok(Settings {
-        defaults: defaults(cli)?,
+        // The flags are the only source, so nobody holds the sender.
+        defaults: watch::channel(defaults(cli)?).1,
         credential_limit: credential_limit(cli)?,
         // Azure throttles reads of one identity hard; a shorter period is of use in tests only.
         resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,

@@ -45,7 +45,7 @@ fn without(flag: &str) -> String {
 fn the_minimum_is_an_issuer_and_a_workload_identity() {
     let config = config(&[]).unwrap();
     assert_eq!(
-        config.settings.defaults.issuer.as_str(),
+        config.settings.defaults.borrow().issuer.as_str(),
         "https://oidc.example/"
     );
     assert_eq!(config.settings.resync_period, Duration::from_secs(900));
@@ -200,7 +200,7 @@ fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() {
             assert!(refusal.contains(part), "{part}: {refusal}");
         }
         let allowed = with(issuer, &["--allow-private-issuer"]).unwrap();
-        assert_eq!(allowed.settings.defaults.issuer.as_str(), issuer);
+        assert_eq!(allowed.settings.defaults.borrow().issuer.as_str(), issuer);
     }
     // Entra reads over https, whatever is allowed.
     let refusal = with("http://oidc.example/", &["--allow-private-issuer"]).unwrap_err();

@@ -7,6 +7,7 @@ use crate::binding::index::{Bindings, Guarded};
 use crate::binding::validate::Defaults;
 use crate::ledger::BindingRef;
 use azwib_crds::ManagedIdentityId;
+use tokio::sync::watch;
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
 
@@ -49,7 +50,7 @@ impl Seen {
             subscription: None,
             resource_group: None,
         };
-        Self(Bindings::new(store, defaults), writer)
+        Self(Bindings::new(store, watch::channel(defaults).1), writer)
     }
 
     fn see(&mut self, event: Event<Guarded>) {

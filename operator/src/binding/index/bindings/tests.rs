@@ -16,7 +16,7 @@ fn bindings() -> (Bindings, Writer<Guarded>) {
         subscription: None,
         resource_group: None,
     };
-    (Bindings::new(store, defaults), writer)
+    (Bindings::new(store, watch::channel(defaults).1), writer)
 }
 
 fn binding(name: &str, account: &str, identity: &str, status: &str) -> Guarded {
