@@ -15,7 +15,7 @@ use crate::{
     ApiProxy, ControlPlane,
     bench::process,
     control_plane::write_private,
-    supervisor::{Exit, Process, sibling_binary},
+    supervisor::{Exit, Process, binary_beside},
     wait,
 };
 
@@ -153,7 +153,7 @@ impl OperatorProcess {
         } = options;
         let binary = match binary.or_else(|| std::env::var_os(BINARY_VARIABLE).map(PathBuf::from)) {
             Some(binary) => binary,
-            None => sibling_binary("azwib-operator", "cargo build -p azwib-operator")?,
+            None => binary_beside("azwib-operator", "cargo build -p azwib-operator")?,
         };
         let OperatorAccess {
             kubeconfig,

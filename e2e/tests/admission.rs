@@ -124,14 +124,14 @@ async fn a_stolen_token_cannot_have_the_garbage_collector_delete_somebodys_accou
     let dead = owner("WorkloadIdentityBinding", DEAD);
     let blocking = json!({ "apiVersion": "azwib.dev/v1alpha1", "kind": "WorkloadIdentityBinding", "name": "orders",
                            "uid": DEAD, "controller": true });
-    let claim = json!([{ "manager": "azwib", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+    let ownership = json!([{ "manager": "azwib", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
                          "fieldsV1": { "f:metadata": { "f:labels": { "f:azwib.dev/origin": {} } } } }]);
     for patch in [
         metadata("ownerReferences", json!([dead])),
         metadata("ownerReferences", json!([owner("ConfigMap", DEAD)])),
         metadata("labels", json!({ "azwib.dev/origin": "Created" })),
         metadata("labels", json!({ "app.kubernetes.io/managed-by": "azwib" })),
-        metadata("managedFields", claim),
+        metadata("managedFields", ownership),
         json!({ "metadata": { "ownerReferences": [dead], "labels": { "azwib.dev/origin": "Created" } } }),
     ] {
         let outcome = scene.merge("victim", patch.clone(), false).await;

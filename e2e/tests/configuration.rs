@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use azwib_e2e::environment::repository;
-use azwib_e2e::supervisor::{Command, Exit, Process, Supervisor, sibling_binary};
+use azwib_e2e::supervisor::{Command, Exit, Process, Supervisor, binary_beside};
 use azwib_e2e::wait;
 
 /// Far more than it takes to read flags and files.
@@ -62,7 +62,7 @@ impl Start {
     async fn start(&self) -> anyhow::Result<Process> {
         let flags = self.flags.iter();
         let command = Command {
-            program: sibling_binary("azwib-operator", "cargo build --workspace --bins")?,
+            program: binary_beside("azwib-operator", "cargo build --workspace --bins")?,
             args: flags
                 .map(|(flag, value)| format!("--{flag}={value}"))
                 .collect(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use azwib_e2e::checks::secrets::SecretSearch;
-use azwib_e2e::supervisor::sibling_binary;
+use azwib_e2e::supervisor::binary_beside;
 use azwib_e2e::{Environment, EnvironmentOptions};
 
 /// What a run has logged, and a search for the secrets that passed in it.
@@ -25,7 +25,7 @@ impl Run {
         })
         .await?;
         let binary = match unguarded {
-            Some(_) => Some(sibling_binary(
+            Some(_) => Some(binary_beside(
                 "operator-unguarded",
                 "cargo build --workspace --bins",
             )?),

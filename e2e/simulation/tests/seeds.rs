@@ -99,7 +99,7 @@ const TO_HAPPEN: &[&str] = &[
     "step SlotsTakenAtRestart",
     "step FreshReadsWithoutRole",
     "step IdentityGoneAtDeletion",
-    "step TwinsGoTogether",
+    "step DuplicatesGoTogether",
     "step RenameBinding",
     "renamed",
     "step RecreationAtRestart",

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::arm::{Arm, Owner};
-use crate::supervisor::{Command, Process, Supervisor, sibling_binary};
+use crate::supervisor::{Command, Process, Supervisor, binary_beside};
 use crate::wait::{self, PATIENCE};
 
 /// A running simulator.
@@ -39,7 +39,7 @@ impl SimulatorProcess {
     /// # Errors
     /// It is not built or does not start: with the end of its log.
     pub async fn start(log_level: &str) -> anyhow::Result<Self> {
-        let binary = sibling_binary("azure-simulator", "cargo build --workspace --bins")?;
+        let binary = binary_beside("azure-simulator", "cargo build --workspace --bins")?;
         let supervisor = Supervisor::start()?;
         let (tenant, subscription) = (Uuid::new_v4(), Uuid::nil());
         let owner = Owner {

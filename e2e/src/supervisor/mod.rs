@@ -71,9 +71,9 @@ impl Supervisor {
     /// Starts a supervisor, which makes the environment's temporary directory.
     ///
     /// # Errors
-    /// The binary is not built (see [`sibling_binary`]), or does not start.
+    /// The binary is not built (see [`binary_beside`]), or does not start.
     pub fn start() -> anyhow::Result<Self> {
-        let binary = sibling_binary(BINARY, "cargo build -p azwib-e2e --bins")?;
+        let binary = binary_beside(BINARY, "cargo build -p azwib-e2e --bins")?;
         let mut child = std::process::Command::new(&binary)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -259,7 +259,7 @@ fn follow(
 ///
 /// # Errors
 /// The binary is not there.
-pub fn sibling_binary(name: &str, build_command: &str) -> anyhow::Result<PathBuf> {
+pub fn binary_beside(name: &str, build_command: &str) -> anyhow::Result<PathBuf> {
     let running = std::env::current_exe().context("finding the running binary")?;
     let mut folder = running
         .parent()

@@ -10,6 +10,7 @@ mod contests;
 mod creation;
 mod deletion;
 mod drift;
+mod duplicates;
 mod hand_over;
 mod one_writer;
 mod pairs;
@@ -18,7 +19,6 @@ mod revert;
 mod shared_account;
 mod slots;
 mod suspension;
-mod twins;
 mod unresolved;
 mod when_credential_ready;
 

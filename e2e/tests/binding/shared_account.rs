@@ -29,9 +29,10 @@ pub(crate) async fn bind(
 }
 
 #[tokio::test]
-async fn the_younger_twin_can_go_and_leaves_the_credential_to_the_older() -> anyhow::Result<()> {
+async fn the_younger_duplicate_can_go_and_leaves_the_credential_to_the_older() -> anyhow::Result<()>
+{
     let env = Environment::shared().await?;
-    let shop = env.namespace("younger-twin").await?;
+    let shop = env.namespace("younger-duplicate").await?;
     let orders = shop.identity("orders").await?;
     bind(&shop, OLDER, &orders, "").await?;
     shop.ready(OLDER).await?;
@@ -99,8 +100,8 @@ async fn one_binding_that_retains_keeps_the_account_for_all() -> anyhow::Result<
     Ok(())
 }
 
-/// The older of two twins holds the credential and is deleted while Azure answers nobody.
-async fn older_twin_gone_in_an_outage(
+/// The older of two duplicates holds the credential and is deleted while Azure answers nobody.
+async fn older_duplicate_gone_in_an_outage(
     shop: &Namespace<'_>,
 ) -> anyhow::Result<(ManagedIdentity, Outage)> {
     let orders = shop.identity("orders").await?;
@@ -124,11 +125,11 @@ async fn older_twin_gone_in_an_outage(
 }
 
 #[tokio::test]
-async fn twins_deleted_one_after_the_other_in_an_outage_leave_no_credential() -> anyhow::Result<()>
-{
+async fn duplicates_deleted_one_after_the_other_in_an_outage_leave_no_credential()
+-> anyhow::Result<()> {
     let env = Environment::shared().await?;
-    let shop = env.namespace("twins-outage").await?;
-    let (orders, outage) = older_twin_gone_in_an_outage(&shop).await?;
+    let shop = env.namespace("duplicates-outage").await?;
+    let (orders, outage) = older_duplicate_gone_in_an_outage(&shop).await?;
 
     shop.bindings()
         .delete(YOUNGER, &DeleteParams::default())
@@ -145,11 +146,11 @@ async fn twins_deleted_one_after_the_other_in_an_outage_leave_no_credential() ->
 }
 
 #[tokio::test]
-async fn a_twin_that_takes_over_in_an_outage_has_the_record_at_once_and_cleans_up_in_its_turn()
+async fn a_duplicate_that_takes_over_in_an_outage_has_the_record_at_once_and_cleans_up_in_its_turn()
 -> anyhow::Result<()> {
     let env = Environment::shared().await?;
-    let shop = env.namespace("twin-takes-over").await?;
-    let (orders, outage) = older_twin_gone_in_an_outage(&shop).await?;
+    let shop = env.namespace("duplicate-takes-over").await?;
+    let (orders, outage) = older_duplicate_gone_in_an_outage(&shop).await?;
 
     let younger = shop.bindings().get(YOUNGER).await?;
     let ready = condition(&younger, "Ready").unwrap();
@@ -175,7 +176,7 @@ async fn a_twin_that_takes_over_in_an_outage_has_the_record_at_once_and_cleans_u
 #[tokio::test]
 async fn bindings_whose_statuses_are_refused_agree_on_their_account() -> anyhow::Result<()> {
     let env = Environment::shared().await?;
-    let shop = env.namespace("unwritten-twins").await?;
+    let shop = env.namespace("unwritten-duplicates").await?;
     let orders = shop.identity("orders").await?;
     let arm = env.arm().await?;
     // Who gets no slot comes to the account without a record.

@@ -149,12 +149,12 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "DuplicateBinding",
-        "binding/twins.rs",
+        "binding/duplicates.rs",
         "a_duplicate_that_asks_for_something_else_says_what_and_takes_over",
     ),
     (
         "ProvidedByOlderBinding",
-        "binding/twins.rs",
+        "binding/duplicates.rs",
         "a_new_binding_for_the_same_is_ready_beside_the_old_one_and_stays_so_when_that_goes",
     ),
     (

@@ -31,9 +31,9 @@ pub struct AppliedAccount {
 /// How far the credential is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AppliedCredential {
-    /// It stands as claimed.
+    /// It stands as desired.
     InPlace(RecordedCredential),
-    /// It stands as claimed, since then; an older twin looks after it.
+    /// It stands as desired, since then; an older duplicate looks after it.
     Provided {
         credential: RecordedCredential,
         by: String,

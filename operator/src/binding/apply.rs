@@ -72,19 +72,19 @@ async fn carry_out(
     {
         applied.account = Some(account.apply().await?);
     }
-    let claim = AmongApplicants {
+    let among = AmongApplicants {
         applicant,
         applicants,
         identity,
     };
     let in_place = match credential {
-        CredentialStep::Keep => Ok(InPlace(claim.recorded(CredentialOrigin::Created))),
-        CredentialStep::Adopt { name } => Ok(InPlace(claim.adopted(name))),
+        CredentialStep::Keep => Ok(InPlace(among.recorded(CredentialOrigin::Created))),
+        CredentialStep::Adopt { name } => Ok(InPlace(among.adopted(name))),
         // Recorded as its own: it becomes that when the older duplicate is deleted.
         CredentialStep::Provided { by, since, adopted } => Ok(AppliedCredential::Provided {
             credential: match adopted {
-                None => claim.recorded(CredentialOrigin::Created),
-                Some(name) => claim.adopted(name),
+                None => among.recorded(CredentialOrigin::Created),
+                Some(name) => among.adopted(name),
             },
             by,
             since,
@@ -101,19 +101,19 @@ async fn carry_out(
             }
             Err(error)
         }
-        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &claim.applicant)),
-        CredentialStep::Write => match take_place(&ledger, &claim, ctx).await {
+        CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &among.applicant)),
+        CredentialStep::Write => match take_place(&ledger, &among, ctx).await {
             Ok(Taken::InPlace(credential)) => Ok(InPlace(credential)),
             Err(error) => Err(error),
             Ok(Taken::Place(place)) => {
                 if !Bug::RecordedAfterPut.is_on() {
-                    applied.recorded = Some(record(&claim, binding, ctx).await?);
-                    ledger.recorded(&claim.applicant.claim.name);
+                    applied.recorded = Some(record(&among, binding, ctx).await?);
+                    ledger.recorded(&among.applicant.credential.name);
                 }
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);
                 }
-                put(place.turn().await?, &claim, binding, ctx, applied).await?;
+                put(place.turn().await?, &among, binding, ctx, applied).await?;
                 return waiting.map_or(Ok(()), Err);
             }
         },

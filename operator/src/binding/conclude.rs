@@ -231,7 +231,7 @@ struct Outcome {
 fn judge(pass: &mut Pass<'_>, error: Option<&Error>, ctx: &Context) -> Outcome {
     let (binding, latest) = (pass.binding, pass.latest);
     let uid = binding.uid().unwrap_or_default();
-    // That a try has to wait changes nothing about why the last one was refused; and a claim that were not known to be
+    // That a try has to wait changes nothing about why the last one was refused; and an applicant that were not known to be
     // refused would hold up the line for as long as it waits.
     let refused = credential_reason(latest).filter(|_| is_refused(latest) && is_observed(latest));
     let stays_refused = refused.filter(|_| error.is_some_and(leaves_slot_to_others));
@@ -276,7 +276,7 @@ fn leaves_slot_to_others(error: &Error) -> bool {
     matches!(error, Error::Failure(Failure::NoCredential(refusal)) if refusal.leaves_slot_to_others())
 }
 
-/// What one of our own deletions may cure is not stalled while that is under way, nor what an older twin waits for.
+/// What one of our own deletions may cure is not stalled while that is under way, nor what an older duplicate waits for.
 fn may_heal(binding: &WorkloadIdentityBinding, error: &Error, ctx: &Context) -> bool {
     let with_older = matches!(error, Error::Failure(Failure::Duplicate(older)) if older.heals());
     with_older || ctx.is_deletion_pending(binding)

@@ -181,7 +181,7 @@ impl Operator {
 
     /// Notes one more failure of this object. A delay is counted by itself, and so is Azure's wish for one: what stood
     /// against the object before it stands on. Were it forgotten, its tries would begin anew at their quickest, and a few
-    /// claims that Azure refuses would keep their identity throttled for ever.
+    /// applicants that Azure refuses would keep their identity throttled for ever.
     pub fn note_failure(&self, uid: &str, error: &Error) -> Standing {
         if let Some(NotNow::Paced { .. }) = error.not_now() {
             return self.waits.waited(uid, error.attempt_key());

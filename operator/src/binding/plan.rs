@@ -45,11 +45,11 @@ pub enum AccountStep {
 /// What is done about the credential.
 #[derive(Debug)]
 pub enum CredentialStep {
-    /// It stands as claimed.
+    /// It stands as desired.
     Keep,
-    /// It stands as claimed under this name, and was there before.
+    /// It stands as desired under this name, and was there before.
     Adopt { name: String },
-    /// It stands as claimed, since then; an older twin looks after it.
+    /// It stands as desired, since then; an older duplicate looks after it.
     Provided {
         by: String,
         since: Time,
@@ -57,7 +57,7 @@ pub enum CredentialStep {
     },
     /// It is written, in the identity's turn.
     Write,
-    /// It cannot have what it claims now.
+    /// It cannot have what it asks for now.
     Refuse(Refusal),
     /// Nothing is written, for this reason.
     Stop(Error),
@@ -101,7 +101,7 @@ pub fn plan(observed: Observed, desired: &Desired, credential_limit: usize) -> P
     }
 }
 
-/// Whether the credential stands as claimed, or did when last seen and cannot be looked at now.
+/// Whether the credential stands as desired, or did when last seen and cannot be looked at now.
 fn is_good(credential: &CredentialStep) -> bool {
     match credential {
         CredentialStep::Keep | CredentialStep::Adopt { .. } | CredentialStep::Provided { .. } => {
@@ -117,7 +117,7 @@ fn credential_step(
     listing: Result<Vec<ListedCredential>, Error>,
     decide: impl FnOnce(&[ListedCredential]) -> Decision,
 ) -> CredentialStep {
-    // What an older one does not provide is not even looked at: two that claim the same would take turns in being wrong.
+    // What an older one does not provide is not even looked at: two that ask for the same would take turns in being wrong.
     let older_duplicate = match older_duplicate {
         Some(older) if !matches!(older.stands, OlderState::Ready { .. }) => {
             return CredentialStep::Stop(Failure::Duplicate(older).into());
@@ -140,7 +140,7 @@ fn credential_step(
     }
 }
 
-/// What an older twin provides that is Ready; nothing is written beside it.
+/// What an older duplicate provides that is Ready; nothing is written beside it.
 fn provided(older: OlderDuplicate, decision: Decision) -> CredentialStep {
     let adopted = match decision {
         Decision::Keep => None,

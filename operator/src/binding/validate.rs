@@ -29,7 +29,7 @@ pub struct Desired {
     pub service_account: String,
     pub role: ServiceAccountRole,
     pub creation: ServiceAccountCreation,
-    pub claim: DesiredCredential,
+    pub credential: DesiredCredential,
 }
 
 /// Why a spec asks for something that cannot be.
@@ -102,7 +102,7 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
     let identity = identity_id(&binding.spec.identity, defaults)?;
     let audience = Audience::parse(&binding.spec.credential.audience).map_err(Error::Audience)?;
     unchanged(binding, &identity, &defaults.issuer)?;
-    let claim = DesiredCredential {
+    let credential = DesiredCredential {
         name: CredentialName::derive(&defaults.issuer, &namespace, &service_account),
         issuer: defaults.issuer.clone(),
         subject: Subject::of_service_account(&namespace, &service_account),
@@ -115,7 +115,7 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
         service_account,
         role: binding.spec.service_account.role,
         creation: binding.spec.service_account.creation,
-        claim,
+        credential,
     })
 }
 
@@ -224,15 +224,15 @@ mod tests {
         assert_eq!(desired.identity.to_string(), ID);
         assert_eq!(desired.service_account, "orders");
         assert_eq!(
-            desired.claim.subject.as_str(),
+            desired.credential.subject.as_str(),
             "system:serviceaccount:shop:orders"
         );
         assert_eq!(
-            desired.claim.name.as_str(),
+            desired.credential.name.as_str(),
             "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81"
         );
         assert_eq!(
-            desired.claim.audience.as_str(),
+            desired.credential.audience.as_str(),
             "api://AzureADTokenExchange"
         );
     }

@@ -1,4 +1,4 @@
-//! What should happen to the credential of each claim on an identity: plain functions of its listing and its claims.
+//! What should happen to the credential of each applicant on an identity: plain functions of its listing and its applicants.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ pub const CREDENTIAL_LIMIT: usize = 20;
 /// How many applicants before one are counted at most. Further back the number makes no difference.
 pub const FAR_BACK: usize = 15;
 
-/// How many claims from the front of the line a decision is made from, where an identity may have `limit` credentials.
+/// How many applicants from the front of the line a decision is made from, where an identity may have `limit` credentials.
 ///
-/// None further back changes it. Passed over are the claim itself, those that what is listed decides about (a credential
+/// None further back changes it. Passed over are the applicant itself, those that what is listed decides about (a credential
 /// does that for two at the most, by its name and by its subject) and those that are promised a slot; and where more are
 /// listed than the limit allows, none is counted.
 pub fn front_of_line(limit: usize) -> usize {
@@ -54,7 +54,7 @@ impl DesiredCredential {
     }
 }
 
-/// What is known of a claim besides what it claims.
+/// What is known of an applicant besides what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precedence {
     /// Its credential was in place when last seen: where it was lost, it comes before all who wait.
@@ -65,21 +65,21 @@ pub enum Precedence {
     Refused,
 }
 
-/// One of the claims on an identity.
+/// A binding that applies for a credential on an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applicant {
-    pub claim: DesiredCredential,
+    pub credential: DesiredCredential,
     pub standing: Precedence,
     pub rank: Rank,
 }
 
 impl Applicant {
-    /// Where it stands among all claims on its identity: who comes first is served first.
+    /// Where it stands among all applicants on its identity: who comes first is served first.
     pub fn place(&self) -> (Precedence, &Rank) {
         (self.standing, &self.rank)
     }
 
-    /// The one who wants to write for this claim.
+    /// The one who wants to write for this applicant.
     pub fn writer(&self) -> Writer {
         Writer {
             urgency: match self.standing {
@@ -91,12 +91,12 @@ impl Applicant {
     }
 }
 
-/// All that a decision is made from, apart from the claim itself.
+/// All that a decision is made from, apart from the applicant itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     /// What stands on the identity, foreign credentials included.
     pub listing: &'a [ListedCredential],
-    /// The claims on the identity, as many as stand at the [front of the line](front_of_line); the one that is decided
+    /// The applicants on the identity, as many as stand at the [front of the line](front_of_line); the one that is decided
     /// about may be among them.
     pub applicants: &'a [Arc<Applicant>],
     /// Names of the credentials that are about to be created: their slots are taken.
@@ -105,22 +105,22 @@ pub struct Situation<'a> {
     pub limit: usize,
 }
 
-/// The decision about one claim.
+/// The decision about one applicant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The credential stands exactly as claimed.
+    /// The credential stands exactly as desired.
     Keep,
     /// Exactly this stands under another name, and the binding takes it as it is.
     Adopt { name: String },
-    /// The name is free, and so is a slot that nobody before this claim waits for.
+    /// The name is free, and so is a slot that nobody before this applicant waits for.
     Create,
-    /// The name is ours, but the content is not what is claimed.
+    /// The name is ours, but the content is not what is desired.
     Update,
     /// Nothing is written.
     Refuse(Refusal),
 }
 
-/// Why a claim gets no credential for now.
+/// Why an applicant gets no credential for now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another credential has the same issuer and subject, which Azure allows once per identity.
@@ -130,10 +130,10 @@ pub enum Refusal {
     )]
     CredentialExists {
         name: String,
-        /// Its audience is the claimed one too.
+        /// Its audience is the desired one too.
         identical: bool,
     },
-    /// All slots are taken, or promised to claims that have waited longer; foreign credentials count.
+    /// All slots are taken, or promised to applicants that have waited longer; foreign credentials count.
     #[error(
         "{} of {limit} federated identity credentials of the identity are used{}: remove one, or use another managed \
          identity",
@@ -143,17 +143,17 @@ pub enum Refusal {
     LimitReached {
         used: usize,
         limit: usize,
-        /// Whether a free slot is for somebody else who stands before this claim.
+        /// Whether a free slot is for somebody else who stands before this applicant.
         before: bool,
         /// Whether one that is counted is free yet: somebody else is about to take it.
         promised: bool,
-        /// How many claims stand before this one, up to [`FAR_BACK`].
+        /// How many applicants stand before this one, up to [`FAR_BACK`].
         ahead: usize,
     },
 }
 
 impl Refusal {
-    /// Whether there is a slot, and it is left to another claim.
+    /// Whether there is a slot, and it is left to another applicant.
     pub fn leaves_slot_to_others(&self) -> bool {
         let Self::LimitReached {
             before, promised, ..
@@ -183,51 +183,55 @@ fn or_kept(before: bool) -> &'static str {
     }
 }
 
-/// Decides about the claim of `applicant`.
+/// Decides about the credential of `applicant`.
 pub fn decide(applicant: &Applicant, situation: &Situation<'_>) -> Decision {
-    decide_by_content(&applicant.claim, situation.listing)
+    decide_by_content(&applicant.credential, situation.listing)
         .unwrap_or_else(|| decide_by_slots(applicant, situation))
 }
 
-/// Whether the claim is met by what is listed, whatever else there is.
-pub fn is_met(claim: &DesiredCredential, listing: &[ListedCredential]) -> bool {
+/// Whether what is desired is listed, whatever else there is.
+pub fn is_met(desired: &DesiredCredential, listing: &[ListedCredential]) -> bool {
     matches!(
-        decide_by_content(claim, listing),
+        decide_by_content(desired, listing),
         Some(Decision::Keep | Decision::Adopt { .. })
     )
 }
 
-/// Whether what is listed decides about the claim, whoever else waits for a slot.
-pub fn is_decided(claim: &DesiredCredential, listing: &[ListedCredential]) -> bool {
-    decide_by_content(claim, listing).is_some()
+/// Whether what is listed decides about the desired credential, whoever else waits for a slot.
+pub fn is_decided(desired: &DesiredCredential, listing: &[ListedCredential]) -> bool {
+    decide_by_content(desired, listing).is_some()
 }
 
-/// What can be decided without counting; None for a claim that needs a slot.
-fn decide_by_content(claim: &DesiredCredential, listing: &[ListedCredential]) -> Option<Decision> {
+/// What can be decided without counting; None for one that needs a slot.
+fn decide_by_content(
+    desired: &DesiredCredential,
+    listing: &[ListedCredential],
+) -> Option<Decision> {
     let mut ours = listing
         .iter()
-        .filter(|it| bears(it, &claim.name))
+        .filter(|it| bears(it, &desired.name))
         .peekable();
     let has_ours = ours.peek().is_some();
-    if ours.any(|credential| is_as_claimed(credential, claim)) {
+    if ours.any(|credential| is_as_desired(credential, desired)) {
         if Bug::WritesWhatStands.is_on() {
             return Some(Decision::Update);
         }
         return Some(Decision::Keep);
     }
-    let mut others = listing.iter().filter(|it| !bears(it, &claim.name));
+    let mut others = listing.iter().filter(|it| !bears(it, &desired.name));
     let rival = others.find_map(|credential| {
         let content = credential.content.as_ref()?;
-        claim
+        desired
             .is_for_whom(content)
-            .then_some((&credential.name, claim.is_exactly(content)))
+            .then_some((&credential.name, desired.is_exactly(content)))
     });
     if let Some((name, identical)) = rival {
         let name = name.clone();
         // With one of ours on the identity besides, adopting would leave that one behind.
         let adopts = identical
             && !has_ours
-            && (claim.adoption == CredentialAdoption::IfIdentical || Bug::AdoptsUnderNever.is_on());
+            && (desired.adoption == CredentialAdoption::IfIdentical
+                || Bug::AdoptsUnderNever.is_on());
         return Some(if adopts {
             Decision::Adopt { name }
         } else {
@@ -237,7 +241,7 @@ fn decide_by_content(claim: &DesiredCredential, listing: &[ListedCredential]) ->
     has_ours.then_some(Decision::Update)
 }
 
-/// Creates, where a slot is left after all who stand before this claim have had theirs.
+/// Creates, where a slot is left after all who stand before this applicant have had theirs.
 fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision {
     let Situation {
         listing,
@@ -250,7 +254,7 @@ fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision
             .iter()
             .any(|credential| credential.name.eq_ignore_ascii_case(name))
     };
-    let own = applicant.claim.name.as_str();
+    let own = applicant.credential.name.as_str();
     let promised_to_others = promised
         .iter()
         .filter(|name| *name != own && !listed(name))
@@ -261,7 +265,7 @@ fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision
     let used = listing.iter().filter(counted).count() + promised_to_others;
     let before = applicants
         .iter()
-        .filter(|other| other.claim.name != applicant.claim.name)
+        .filter(|other| other.credential.name != applicant.credential.name)
         // Who was refused holds up nobody, the others that were refused neither: they would take turns at it for ever.
         .filter(|other| other.standing != Precedence::Refused)
         .filter(|other| {
@@ -270,8 +274,8 @@ fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision
             }
             other.place() < applicant.place()
         })
-        .filter(|other| !promised.contains(other.claim.name.as_str()))
-        .filter(|other| !is_decided(&other.claim, listing))
+        .filter(|other| !promised.contains(other.credential.name.as_str()))
+        .filter(|other| !is_decided(&other.credential, listing))
         // More than that make no difference.
         .take(limit.saturating_sub(used).max(FAR_BACK))
         .count();
@@ -287,14 +291,14 @@ fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision
     })
 }
 
-fn is_as_claimed(credential: &ListedCredential, claim: &DesiredCredential) -> bool {
+fn is_as_desired(credential: &ListedCredential, desired: &DesiredCredential) -> bool {
     let Some(found) = &credential.content else {
         return false;
     };
     if Bug::AudienceUnchecked.is_on() {
-        return claim.is_for_whom(found);
+        return desired.is_for_whom(found);
     }
-    claim.is_exactly(found) || Bug::ContentUnchecked.is_on()
+    desired.is_exactly(found) || Bug::ContentUnchecked.is_on()
 }
 
 fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {

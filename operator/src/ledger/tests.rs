@@ -72,11 +72,11 @@ fn writer(name: &str) -> Writer {
     }
 }
 
-/// The claim of a binding that was created at that second and waits for a slot.
+/// The applicant of a binding that was created at that second and waits for a slot.
 fn waiter(name: &str, second: i64) -> decide::Applicant {
     let issuer = Issuer::parse("https://oidc.example/").unwrap();
     decide::Applicant {
-        claim: decide::DesiredCredential {
+        credential: decide::DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", name),
             issuer,
             subject: Subject::of_service_account("shop", name),
@@ -331,18 +331,18 @@ async fn a_credential_is_read_only_when_its_deletion_may_go_as_well() {
 }
 
 #[tokio::test]
-async fn who_claims_what_is_about_to_be_deleted_comes_after_the_deletion() {
+async fn who_applies_for_what_is_about_to_be_deleted_comes_after_the_deletion() {
     let azure = Azure::new(1, false);
     let (ledgers, mut woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     let deletion = place(&ledger, "old").await.unwrap();
-    let twin = writer("new");
-    assert!(!ledger.awaits_deletion(&twin, &name()));
+    let other = writer("new");
+    assert!(!ledger.awaits_deletion(&other, &name()));
     deletion.announce_deletion(&name());
-    assert!(ledger.awaits_deletion(&twin, &name()));
+    assert!(ledger.awaits_deletion(&other, &name()));
     assert!(ledger.promised().is_empty(), "it takes no slot");
     let turn = deletion.turn().await.map_err(|_| "no turn").unwrap();
     turn.delete(&name(), true).await.unwrap();
     assert_eq!(woken.recv().await, Some(binding("new")));
-    assert!(!ledger.awaits_deletion(&twin, &name()));
+    assert!(!ledger.awaits_deletion(&other, &name()));
 }

@@ -28,7 +28,7 @@ impl BindingRef {
     }
 }
 
-/// Where a claim stands in the line for a slot: by the creation of its binding, then by namespace and name, so that the
+/// Where an applicant stands in the line for a slot: by the creation of its binding, then by namespace and name, so that the
 /// order is the same after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {

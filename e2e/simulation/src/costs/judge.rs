@@ -64,17 +64,17 @@ impl Judged<'_> {
         let own = |step| life.steps_in(&self.period).filter(|it| *it == step).count() as u64;
         // What was begun before is carried on in the quiet time, and the last thing that happened takes effect in it.
         let quiet = u64::from(self.period.quiet);
-        let claims = own(Stage::Comes) + own(Stage::Changes) + changes + quiet;
-        let neighbours = self.steps_of_neighbours(life) + self.departures_around(life);
+        let changes_of_its_own = own(Stage::Comes) + own(Stage::Changes) + changes + quiet;
+        let of_others = self.steps_of_others(life) + self.departures_around(life);
         let waited = u64::from(self.waited.contains(&format!("{namespace}/{name}")));
-        let happened = faults + neighbours + waited + quiet;
-        let most = STATUSES * claims + own(Stage::Leaves) + OF_FAULT * happened;
+        let happened = faults + of_others + waited + quiet;
+        let most = STATUSES * changes_of_its_own + own(Stage::Leaves) + OF_FAULT * happened;
         if spent > most {
             self.shared.violated(
                 COSTS,
                 format!(
-                    "{spent} statuses for {namespace}/{name}{}, with {claims} claims, {faults} faults and {neighbours} \
-                     changes of neighbours: at most {most}",
+                    "{spent} statuses for {namespace}/{name}{}, with {changes_of_its_own} changes of its own, {faults} faults and {of_others} \
+                     changes of others: at most {most}",
                     self.when()
                 ),
             );
@@ -85,7 +85,7 @@ impl Judged<'_> {
         self.log.iter().filter(|it| is_one(it)).count() as u64
     }
 
-    fn steps_of_neighbours(&self, life: &Life) -> u64 {
+    fn steps_of_others(&self, life: &Life) -> u64 {
         self.lives
             .iter()
             .filter(|it| it.uid != life.uid)
@@ -221,7 +221,7 @@ fn calm(shared: &Shared, lives: &[Life], log: &[Entry], waited: &BTreeSet<String
             ..
         } = life;
         let whose = format!("{namespace}/{name}");
-        // Waiting for somebody else is said, as often as that changes: the neighbours are counted above.
+        // Waiting for somebody else is said, as often as that changes: the others are counted above.
         let statuses = if waited.contains(&whose) {
             usize::MAX
         } else {

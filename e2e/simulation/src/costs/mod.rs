@@ -20,9 +20,9 @@
 //! token are shared. A refused write concerns the binding, or the bindings of the account. Requests are held against the
 //! faults of requests about that very credential, those that throttle, what others do, restarts and refused writes.
 //!
-//! For the statuses, a neighbour that comes, changes or goes (a binding of the same account, or of the same identity,
+//! For the statuses, another binding that comes, changes or goes (a binding of the same account, or of the same identity,
 //! whose slots they share) counts like a fault: who waits says so, and that it is over. The same holds for an account or
-//! a namespace that goes, and once for whoever has to wait for a neighbour.
+//! a namespace that goes, and once for whoever has to wait for another.
 //!
 //! The quiet time is judged by itself, so that faults of before it excuse nothing that goes on for ever: with what is left
 //! to be done when it begins, and one fault, since the last thing that happened before takes effect in it.

@@ -38,7 +38,7 @@ pub(super) fn overtaken(
     let uid = first.metadata.uid.as_deref().unwrap_or_default();
     let is_repair = {
         let books = judge.books();
-        books.holders.contains(uid) || books.repaired.contains(uid)
+        books.with_credential.contains(uid) || books.repaired.contains(uid)
     };
     if is_repair {
         return;
@@ -96,10 +96,10 @@ fn is_next_of_its_account(shared: &Shared, binding: &WorkloadIdentityBinding) ->
             .is_some_and(|it| it.status == "True" || it.reason == "WaitingForCredential")
     };
     let others = shared.cluster.bindings();
-    let twin = others.iter().any(|other| {
+    let has_older_duplicate = others.iter().any(|other| {
         other.metadata.namespace == binding.metadata.namespace
             && other.spec.service_account.name == binding.spec.service_account.name
             && other.metadata.uid != binding.metadata.uid
     });
-    !twin && step("IdentityResolved") && step("ServiceAccountReady")
+    !has_older_duplicate && step("IdentityResolved") && step("ServiceAccountReady")
 }

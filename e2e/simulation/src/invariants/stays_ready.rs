@@ -55,7 +55,8 @@ pub(super) fn stays_ready(
         return;
     };
     if OTHER_REASONS.contains(&now.reason.as_str())
-        || now.reason == "DuplicateBinding" && has_other_or_unready_twin(shared, before, binding)
+        || now.reason == "DuplicateBinding"
+            && has_other_or_unready_duplicate(shared, before, binding)
     {
         return;
     }
@@ -98,7 +99,7 @@ pub(super) fn stays_ready(
 
 /// Whether at some time since this status an older binding of the account and identity asked for something else, or was not
 /// Ready.
-fn has_other_or_unready_twin(
+fn has_other_or_unready_duplicate(
     shared: &Shared,
     before: &Value,
     binding: &WorkloadIdentityBinding,
@@ -116,11 +117,11 @@ fn has_other_or_unready_twin(
             }
             continue;
         }
-        let is_older_twin = account(&other) == account(binding)
+        let is_older_duplicate = account(&other) == account(binding)
             && other.spec.identity == binding.spec.identity
             && age(&other) < age(binding);
         let provides = is_ready(&other) && asks_for_the_same(&other, binding);
-        if is_older_twin {
+        if is_older_duplicate {
             let name = other.metadata.uid.unwrap_or_default();
             seen.entry(name)
                 .or_insert_with(Vec::new)

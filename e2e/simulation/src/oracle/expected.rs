@@ -5,7 +5,7 @@ use azure_simulator::core::state::Identity;
 use azwib_crds::WorkloadIdentityBinding;
 
 use super::credential::credential;
-use super::twins::older_twin;
+use super::duplicates::older_duplicate;
 use crate::bindings::{
     account, age, asks_for_the_same, identity_id, is_ready, records_elsewhere, records_own,
 };
@@ -95,7 +95,7 @@ pub(super) fn expected(
         Some("AuthorizationFailed")
     };
     let credential = credential(&azure, identity, binding, world, &bindings, refused);
-    allowed.push(match older_twin(&bindings, binding) {
+    allowed.push(match older_duplicate(&bindings, binding) {
         None => credential,
         Some(older) if provides(older, binding) && credential == "Ready" => "Ready",
         Some(_) => "DuplicateBinding",
@@ -173,7 +173,7 @@ fn is_kept_by_hand(shared: &Shared, namespace: &str, account: &str) -> bool {
     !is_ours && fields[1]["manager"] == "kubectl-edit"
 }
 
-/// Whether an older twin has all that this binding asks for. What it says itself is judged by itself.
+/// Whether an older duplicate has all that this binding asks for. What it says itself is judged by itself.
 fn provides(older: &WorkloadIdentityBinding, binding: &WorkloadIdentityBinding) -> bool {
     is_ready(older) && asks_for_the_same(older, binding)
 }

@@ -2,7 +2,7 @@
 
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
-use super::twins::belongs;
+use super::duplicates::belongs;
 use crate::bindings::account;
 use crate::costs::Costs;
 use crate::invariants::Books;

@@ -2,8 +2,8 @@
 
 use azwib_crds::{ServiceAccountRole, WorkloadIdentityBinding};
 
+use super::duplicates::older_duplicate;
 use super::expected::{READ, expected};
-use super::twins::older_twin;
 use crate::bindings::{account, condition, identity_id, records_elsewhere};
 use crate::kubernetes::{Key, Kind};
 use crate::names::CLIENT;
@@ -131,7 +131,7 @@ fn steps_are_done(shared: &Shared, binding: &WorkloadIdentityBinding) {
 /// A binding that is Ready says whether that is an older one's doing, and names it.
 fn names_its_provider(shared: &Shared, binding: &WorkloadIdentityBinding) {
     let bindings = shared.cluster.bindings();
-    let older = older_twin(&bindings, binding);
+    let older = older_duplicate(&bindings, binding);
     let older = older.and_then(|older| older.metadata.name.as_deref());
     let Some(ready) = condition(binding, "Ready") else {
         return;
@@ -146,7 +146,7 @@ fn names_its_provider(shared: &Shared, binding: &WorkloadIdentityBinding) {
     shared.count(format!("end {}", ready.reason));
     if !is_true {
         let (name, reason) = (&binding.metadata.name, &ready.reason);
-        let what = format!("{name:?} is Ready for {reason}, and its older twin is {older:?}");
+        let what = format!("{name:?} is Ready for {reason}, and its older duplicate is {older:?}");
         shared.violated(TRUE_REASON, what);
     }
 }

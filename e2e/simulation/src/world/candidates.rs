@@ -67,7 +67,10 @@ pub(super) fn bindings_on(
 }
 
 /// A binding whose credential stands and goes with it: one that there is, or a new one.
-pub(super) async fn holder(shared: &Shared, world: &World) -> Option<(Key, IdentityName)> {
+pub(super) async fn one_with_credential(
+    shared: &Shared,
+    world: &World,
+) -> Option<(Key, IdentityName)> {
     let identity = shared.pick(&world.identities)?;
     let mut there = bindings_on(&identity, shared);
     there.retain(|it| {

@@ -9,7 +9,7 @@ use super::azure::{
     revoke_role, write,
 };
 use super::bindings::{ask_for_fresh_reads, create, create_for};
-use super::candidates::{PATIENCE, bindings_on, delete, free_accounts, holder, key};
+use super::candidates::{PATIENCE, bindings_on, delete, free_accounts, key, one_with_credential};
 use crate::bindings::{age, condition, holds_credential, is_ready};
 use crate::disturbances::Fate;
 use crate::kubernetes::{Key, Kind};
@@ -84,7 +84,7 @@ pub(super) async fn deletion_at_write(shared: &Shared, world: &World) {
 
 /// Somebody changes a credential, and its binding goes before that is noticed.
 pub(super) async fn change_at_deletion(shared: &Shared, world: &World) {
-    let Some((binding, identity)) = holder(shared, world).await else {
+    let Some((binding, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     let account = account_of(&binding, shared);
@@ -195,7 +195,7 @@ pub(super) async fn deletions_throttled(shared: &Shared, world: &World) {
 
 /// Somebody takes the free slots, and after a while the process ends and a binding wants one.
 pub(super) async fn slots_taken_at_restart(shared: &Shared, world: &World) {
-    let Some((_, identity)) = holder(shared, world).await else {
+    let Some((_, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     fill(&identity, shared, world);
@@ -210,7 +210,7 @@ pub(super) async fn slots_taken_at_restart(shared: &Shared, world: &World) {
 
 /// The operator loses its role, and somebody asks for fresh reads of bindings that are Ready.
 pub(super) async fn fresh_reads_without_role(shared: &Shared, world: &World) {
-    let Some((_, identity)) = holder(shared, world).await else {
+    let Some((_, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     revoke_role(&identity, shared);
@@ -227,7 +227,7 @@ pub(super) async fn fresh_reads_without_role(shared: &Shared, world: &World) {
 
 /// An identity goes, and bindings of it go in the same moment.
 pub(super) async fn identity_gone_at_deletion(shared: &Shared, world: &World) {
-    let Some((binding, identity)) = holder(shared, world).await else {
+    let Some((binding, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     let identity_first = shared.chance(500);
@@ -248,8 +248,8 @@ pub(super) async fn identity_gone_at_deletion(shared: &Shared, world: &World) {
 }
 
 /// Two bindings for the same go, and the watch may show of the first alone that it does.
-pub(super) async fn twins_go_together(shared: &Shared, world: &World) {
-    let Some((older, identity)) = holder(shared, world).await else {
+pub(super) async fn duplicates_go_together(shared: &Shared, world: &World) {
+    let Some((older, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     let account = account_of(&older, shared);
@@ -272,7 +272,7 @@ pub(super) async fn twins_go_together(shared: &Shared, world: &World) {
 /// A binding is renamed: another one that asks for the same comes, and once that is Ready the old one goes, as tools do it
 /// that prune last.
 pub(super) async fn rename(shared: &Shared, world: &World) {
-    let Some((old, _)) = holder(shared, world).await else {
+    let Some((old, _)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(before) = shared.cluster.binding(&old.namespace, &old.name) else {
@@ -342,7 +342,7 @@ pub(super) async fn crowded_account(shared: &Shared, world: &World) {
 
 /// A binding goes and comes back under its name, and the next process begins with a list that shows it going.
 pub(super) async fn recreation_at_restart(shared: &Shared, world: &World) {
-    let Some((binding, _)) = holder(shared, world).await else {
+    let Some((binding, _)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(before) = shared.cluster.binding(&binding.namespace, &binding.name) else {

@@ -77,7 +77,7 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::LeftoverRemoved => coincidence::leftover_removed(shared, world).await,
         Step::CrowdedAccount => coincidence::crowded_account(shared, world).await,
         Step::RenameBinding => coincidence::rename(shared, world).await,
-        Step::TwinsGoTogether => coincidence::twins_go_together(shared, world).await,
+        Step::DuplicatesGoTogether => coincidence::duplicates_go_together(shared, world).await,
         Step::EditAccount
         | Step::FightOverAccount
         | Step::OrphanedDeletion

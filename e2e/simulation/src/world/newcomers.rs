@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::azure::{grant_role, now_in_azure, recreate_identity, revoke_role};
 use super::bindings::create_for;
-use super::candidates::{PATIENCE, free_accounts, holder};
+use super::candidates::{PATIENCE, free_accounts, one_with_credential};
 use crate::bindings::{condition, is_ready};
 use crate::disturbances::Refused;
 use crate::names::{GROUP, IdentityName};
@@ -16,7 +16,7 @@ const LOOKED_FOR: Duration = Duration::from_secs(100);
 
 /// An identity is made again, and a while later, before any resync, a binding comes that never was Ready on it.
 pub(super) async fn after_recreation(shared: &Shared, world: &World) {
-    let Some((_, identity)) = holder(shared, world).await else {
+    let Some((_, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     recreate_identity(&identity, shared);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::azure::{credential, grant_role, revoke_role, write};
 use super::bindings::create_for;
-use super::candidates::{PATIENCE, delete, free_accounts, holder, key};
+use super::candidates::{PATIENCE, delete, free_accounts, key, one_with_credential};
 use crate::bindings::account;
 use crate::kubernetes::{Key, Kind};
 use crate::names::{AUDIENCES, IdentityName, OTHER_ISSUER, subject};
@@ -133,7 +133,7 @@ fn put(binding: &Key, status: Value, shared: &Arc<Shared>) -> bool {
 
 /// Somebody answers each status that the operator writes with an older or an empty one.
 pub(super) async fn fight_over_status(shared: &Arc<Shared>, world: &World) {
-    let Some((binding, _)) = holder(shared, world).await else {
+    let Some((binding, _)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(found) = shared.cluster.binding(&binding.namespace, &binding.name) else {
@@ -187,7 +187,7 @@ pub(super) async fn foreign_status_unseen(shared: &Arc<Shared>, world: &World) {
 
 /// The conditions of a Ready binding are from a clock that is ahead.
 pub(super) async fn future_times(shared: &Arc<Shared>, world: &World) {
-    let Some((binding, _)) = holder(shared, world).await else {
+    let Some((binding, _)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(found) = shared.cluster.get(&binding) else {
@@ -209,7 +209,7 @@ pub(super) async fn future_times(shared: &Arc<Shared>, world: &World) {
 
 /// A binding whose record somebody has overwritten goes before that is noticed.
 pub(super) async fn status_lost_at_deletion(shared: &Arc<Shared>, world: &World) {
-    let Some((binding, _)) = holder(shared, world).await else {
+    let Some((binding, _)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(found) = shared.cluster.binding(&binding.namespace, &binding.name) else {
@@ -236,7 +236,7 @@ pub(super) async fn status_lost_at_deletion(shared: &Arc<Shared>, world: &World)
 
 /// A credential is left by `Retain`, and a binding for the same comes and goes that never makes anything.
 pub(super) async fn retained_and_untouched(shared: &Arc<Shared>, world: &World) {
-    let Some((binding, identity)) = holder(shared, world).await else {
+    let Some((binding, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(before) = shared.cluster.binding(&binding.namespace, &binding.name) else {
@@ -270,7 +270,7 @@ pub(super) async fn retained_and_untouched(shared: &Arc<Shared>, world: &World) 
 
 /// A binding goes, and a backup brings it back with the status that it had.
 pub(super) async fn restored_with_status(shared: &Arc<Shared>, world: &World) {
-    let Some((binding, _)) = holder(shared, world).await else {
+    let Some((binding, _)) = one_with_credential(shared, world).await else {
         return;
     };
     let Some(before) = shared.cluster.get(&binding) else {

@@ -46,7 +46,7 @@ pub fn account_binding(binding: &WorkloadIdentityBinding) -> Option<AccountBindi
     Some(account_binding_with(binding, identity))
 }
 
-/// This binding as a claimant with that identity.
+/// This binding as one of its account, with that identity.
 pub fn account_binding_with(
     binding: &WorkloadIdentityBinding,
     identity: &ResolvedIdentity,
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_counts_with_what_was_just_read_and_its_siblings_with_what_they_recorded() {
+    fn a_binding_counts_with_what_was_just_read_and_the_others_with_what_they_recorded() {
         let a = binding("a", 1, "");
         let bindings_of_account = [a.clone(), binding("b", 2, ""), binding("c", 3, DELETED)];
         let read = ResolvedIdentity {

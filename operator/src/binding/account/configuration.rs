@@ -130,7 +130,7 @@ fn labels(existing: Option<&ExistingAccount>) -> BTreeMap<&'static str, String> 
 }
 
 /// Without a default binding an account carries none of our annotations, but for those that a binding with Retain has left: they
-/// name an identity that is none of the claimants'.
+/// name an identity that is none of those bindings'.
 fn retained_annotations(
     account_bindings: &[AccountBinding],
     existing: Option<&ExistingAccount>,

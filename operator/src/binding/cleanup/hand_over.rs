@@ -32,11 +32,11 @@ pub(super) async fn handed_over(
     duplicates.sort_by_key(rank);
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), departing.namespace());
-    for twin in duplicates {
+    for duplicate in duplicates {
         // The watch may lag behind, and what is being deleted or has no finalizer may be gone before it cleans up.
-        let fresh = bindings.get_opt(&twin.name_any()).await?;
+        let fresh = bindings.get_opt(&duplicate.name_any()).await?;
         let Some(fresh) = fresh.filter(|fresh| {
-            fresh.uid() == twin.uid()
+            fresh.uid() == duplicate.uid()
                 && fresh.metadata.deletion_timestamp.is_none()
                 && finalizer::is_on(&fresh.metadata)
         }) else {

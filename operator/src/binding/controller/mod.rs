@@ -72,7 +72,7 @@ impl Watches {
             .combine(move |binding: &Guarded| {
                 Some(u64::from(seen.statuses_of_others(&reference(binding))))
             });
-        let neighbours = bindings.clone();
+        let of_the_account = bindings.clone();
         let indexed = bindings.clone();
         let (sync, synced) = oneshot::channel();
         let mut sync = Some(sync);
@@ -99,7 +99,7 @@ impl Watches {
         let of_bindings = trigger_with(
             touched(of_bindings, bindings.store().clone())
                 .predicate_filter(changed, Default::default()),
-            move |binding: Guarded| with_bindings_of_account(&binding, &neighbours),
+            move |binding: Guarded| with_bindings_of_account(&binding, &of_the_account),
         );
         let named_by = bindings.clone();
         let metadata = Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone());
@@ -138,14 +138,14 @@ fn with_bindings_of_account(binding: &Guarded, bindings: &Bindings) -> Vec<Reque
     let own = ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
     // One that is not served means nothing to the others.
     let served = binding.0.as_ref().ok().filter(|it| bindings.is_served(it));
-    let neighbours = served.map(|binding| {
+    let of_the_account = served.map(|binding| {
         of_account(
             &binding.namespace().unwrap_or_default(),
             &service_account_name(binding),
             bindings,
         )
     });
-    let others = neighbours
+    let others = of_the_account
         .into_iter()
         .flatten()
         .filter(|other| *other != own)

@@ -1,4 +1,4 @@
-//! The claims on an identity: which bindings ask for a credential on it, and where each stands.
+//! The applicants on an identity: which bindings ask for a credential on it, and where each stands.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub type Account = (String, String);
 /// What the index keeps of a binding for the other bindings of its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Indexed {
-    /// It is not being deleted. Of those with the same account only the oldest claims.
+    /// It is not being deleted. Of those with the same account only the oldest applies.
     Live {
         identity: Arc<str>,
         account: Arc<Account>,
         rank: Rank,
-        /// What it claims, if it is the oldest; None while it is not so far, or is suspended.
-        claim: Option<Arc<Applicant>>,
+        /// It as an applicant, if it is the oldest; None while it is not so far, or is suspended.
+        applicant: Option<Arc<Applicant>>,
     },
     /// It is being deleted, and has credentials on these identities still on record.
     DeletedBinding { identities: Vec<Arc<str>> },
@@ -34,7 +34,7 @@ pub enum Indexed {
 
 /// What a binding means to the others on its identity, as its status says.
 ///
-/// It makes a claim when every step before its credential is done, it is neither suspended nor being deleted, and no older
+/// It is an applicant when every step before its credential is done, it is neither suspended nor being deleted, and no older
 /// binding has the same account and identity. That the identity is resolved is not asked of its status: whoever asks has
 /// just read it, and a status that has not caught up must not cost an older binding its place in the line.
 pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Indexed> {
@@ -48,22 +48,24 @@ pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option
     }
     let identity = identity_id(&binding.spec.identity, defaults).ok()?;
     let desired = applies(binding).then(|| validate(binding, defaults).ok());
-    let claim = desired.flatten().map(|it| applicant(binding, it.claim));
+    let applicant = desired
+        .flatten()
+        .map(|it| applicant(binding, it.credential));
     let namespace = binding.namespace().unwrap_or_default();
     Some(Indexed::Live {
         identity: Arc::from(identity.key()),
         account: Arc::new((namespace, service_account_name(binding))),
         rank: rank(binding),
-        claim: claim.map(Arc::new),
+        applicant: applicant.map(Arc::new),
     })
 }
 
-/// The claim of a binding, and where it stands.
-pub fn applicant(binding: &WorkloadIdentityBinding, claim: DesiredCredential) -> Applicant {
+/// What a binding applies for, and where it stands.
+pub fn applicant(binding: &WorkloadIdentityBinding, desired: DesiredCredential) -> Applicant {
     Applicant {
-        standing: standing(binding, &claim),
+        standing: standing(binding, &desired),
         rank: rank(binding),
-        claim,
+        credential: desired,
     }
 }
 
@@ -75,10 +77,11 @@ pub fn rank(binding: &WorkloadIdentityBinding) -> Rank {
     }
 }
 
-fn standing(binding: &WorkloadIdentityBinding, claim: &DesiredCredential) -> Precedence {
+fn standing(binding: &WorkloadIdentityBinding, desired: &DesiredCredential) -> Precedence {
     let held = binding.status.as_ref().is_some_and(|status| {
         status.credentials.iter().any(|credential| {
-            credential.name == claim.name.as_str() && credential.origin == CredentialOrigin::Created
+            credential.name == desired.name.as_str()
+                && credential.origin == CredentialOrigin::Created
         })
     });
     // Also one that held a credential and lost it: what Azure refuses keeps no slot from others.
@@ -149,7 +152,7 @@ mod tests {
 
     const ISSUER: &str = "https://oidc.example/";
 
-    fn claim() -> DesiredCredential {
+    fn desired() -> DesiredCredential {
         let issuer = Issuer::parse(ISSUER).unwrap();
         DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", "orders"),
@@ -161,7 +164,7 @@ mod tests {
     }
 
     fn binding(origin: &str, reason: &str) -> WorkloadIdentityBinding {
-        let name = claim().name;
+        let name = desired().name;
         serde_yaml_ng::from_str(&format!(
             "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: orders, namespace: shop}}, \
              spec: {{identity: {{name: orders}}}}, status: {{observedGeneration: 1, credentials: [{{name: {name}, \
@@ -183,7 +186,7 @@ mod tests {
             ("Pending", "RequestRefused", Precedence::Refused),
             ("Adopted", "Creating", Precedence::Waiting),
         ] {
-            let found = standing(&binding(origin, reason), &claim());
+            let found = standing(&binding(origin, reason), &desired());
             assert_eq!(found, expected, "{origin} {reason}");
         }
     }

@@ -1,4 +1,4 @@
-//! Bindings of the same account for the same identity: the oldest alone makes the claim, and it goes on to the next.
+//! Bindings of the same account for the same identity: the oldest alone is an applicant, and the next one takes over from it.
 //!
 //! A younger one that asks for the same has what it asks for as long as the oldest is Ready.
 
@@ -15,7 +15,7 @@ use crate::binding::validate::{Defaults, identity_id};
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::runtime::deliberate::Bug;
 
-/// The oldest of the older bindings with the same account and identity, which alone makes the claim.
+/// The oldest of the older bindings with the same account and identity, which alone is an applicant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OlderDuplicate {
     pub name: String,
@@ -32,7 +32,7 @@ impl OlderDuplicate {
     }
 }
 
-/// What the older twin means to a younger one.
+/// What the older duplicate means to a younger one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OlderState {
     /// It asks for something else: for this field, with both values.
@@ -43,7 +43,7 @@ pub enum OlderState {
     Ready { since: Time },
 }
 
-/// The older twin of a binding, if it has one.
+/// The older duplicate of a binding, if it has one.
 pub fn older_duplicate(
     binding: &WorkloadIdentityBinding,
     identity: &ManagedIdentityId,
@@ -96,7 +96,7 @@ fn is_met(condition: &Condition) -> bool {
     condition.status == ConditionStatus::True.as_str()
 }
 
-/// Whether status says that an older twin provides what the binding asks for.
+/// Whether status says that an older duplicate provides what the binding asks for.
 pub fn is_provided(binding: &WorkloadIdentityBinding) -> bool {
     provided_since(binding).is_some()
 }

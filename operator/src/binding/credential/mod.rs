@@ -1,4 +1,4 @@
-//! The federated identity credential of a binding: who claims it, what is on record, and its write.
+//! The federated identity credential of a binding: who applies for it, what is on record, and its write.
 
 pub mod applicants;
 pub mod duplicates;

@@ -27,7 +27,7 @@ pub fn record<'a>(
         .credentials
         .iter()
         .find(|credential| {
-            credential.origin == origin && credential.name == desired.claim.name.as_str()
+            credential.origin == origin && credential.name == desired.credential.name.as_str()
         })
 }
 

@@ -21,7 +21,7 @@ use crate::runtime::deliberate::Bug;
 /// A listing that a write is decided on is no older than this.
 pub const LISTING_FOR_WRITES: Duration = Duration::from_secs(30);
 
-/// The claim that is made on an identity, among the others on it.
+/// An applicant on an identity, among the others on it.
 pub(in crate::binding) struct AmongApplicants {
     pub(in crate::binding) applicant: Applicant,
     pub(in crate::binding) applicants: Vec<Arc<Applicant>>,
@@ -30,13 +30,13 @@ pub(in crate::binding) struct AmongApplicants {
 
 impl AmongApplicants {
     pub(in crate::binding) fn recorded(&self, origin: CredentialOrigin) -> RecordedCredential {
-        let claim = &self.applicant.claim;
+        let desired = &self.applicant.credential;
         RecordedCredential {
-            name: claim.name.to_string(),
+            name: desired.name.to_string(),
             resource_id: self.identity.resource_id.clone(),
-            issuer: claim.issuer.to_string(),
-            subject: claim.subject.to_string(),
-            audience: claim.audience.to_string(),
+            issuer: desired.issuer.to_string(),
+            subject: desired.subject.to_string(),
+            audience: desired.audience.to_string(),
             origin,
         }
     }
@@ -67,7 +67,7 @@ impl AmongApplicants {
 /// What came of the wish to write.
 pub(in crate::binding) enum Taken {
     Place(Place),
-    /// The credential meanwhile stands as claimed.
+    /// The credential meanwhile stands as desired.
     InPlace(RecordedCredential),
 }
 
@@ -75,24 +75,24 @@ pub(in crate::binding) enum Taken {
 /// outdated since: one that is under way has its slot.
 pub(in crate::binding) async fn take_place(
     ledger: &Arc<Ledger>,
-    claim: &AmongApplicants,
+    among: &AmongApplicants,
     ctx: &Context,
 ) -> Result<Taken, Error> {
-    let writer = claim.applicant.writer();
+    let writer = among.applicant.writer();
     let mut place = ledger.place(&writer, Operation::Put).await?;
     let listing = ledger
         .listing(writer.binding(), Freshness::within(LISTING_FOR_WRITES))
         .await
         .map_err(|error| unlisted(error, ledger))?;
-    let name = &claim.applicant.claim.name;
+    let name = &among.applicant.credential.name;
     let decision = place.decide(name, |promised| {
-        claim.decide(&listing.credentials, promised, ctx)
+        among.decide(&listing.credentials, promised, ctx)
     });
     match decision {
-        Decision::Keep => Ok(Taken::InPlace(claim.recorded(CredentialOrigin::Created))),
-        Decision::Adopt { name } => Ok(Taken::InPlace(claim.adopted(name))),
+        Decision::Keep => Ok(Taken::InPlace(among.recorded(CredentialOrigin::Created))),
+        Decision::Adopt { name } => Ok(Taken::InPlace(among.adopted(name))),
         Decision::Create | Decision::Update => {
-            let look = if claim.applicant.standing == Precedence::Refused {
+            let look = if among.applicant.standing == Precedence::Refused {
                 Look::Repeat
             } else {
                 Look::First
@@ -102,13 +102,13 @@ pub(in crate::binding) async fn take_place(
         }
         Decision::Refuse(refusal) => {
             drop(place);
-            Err(refused(refusal, ledger, &claim.applicant))
+            Err(refused(refusal, ledger, &among.applicant))
         }
     }
 }
 
-/// Why a claim gets nothing; where that is for want of a slot, the binding is woken when there may be one. Not so where
-/// Azure has refused the claim for a reason of its own and there is a slot: it is tried at its own pace. Applicants that are
+/// Why an applicant gets nothing; where that is for want of a slot, the binding is woken when there may be one. Not so where
+/// Azure has refused the credential for a reason of its own and there is a slot: it is tried at its own pace. Applicants that are
 /// refused would wake one another for ever, and keep their identity throttled.
 pub(in crate::binding) fn refused(
     refusal: Refusal,
@@ -141,14 +141,14 @@ fn unlisted(error: ReadError, ledger: &Ledger) -> Error {
 /// It fails for a binding that has changed or is gone, so a stale view of the cluster cannot make a credential; and
 /// whatever happens afterwards, cleanup knows what to look for. It is sent even where it changes nothing.
 pub(in crate::binding) async fn record(
-    claim: &AmongApplicants,
+    among: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Result<WorkloadIdentityBinding, Error> {
     let status = status::recording(
         binding,
-        &claim.identity,
-        claim.recorded(CredentialOrigin::Pending),
+        &among.identity,
+        among.recorded(CredentialOrigin::Pending),
         ctx.issuer(),
         &ctx.moment(Duration::ZERO),
     );
@@ -162,23 +162,23 @@ pub(in crate::binding) async fn record(
 
 pub(in crate::binding) async fn put(
     turn: Turn,
-    claimed: &AmongApplicants,
+    among: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
     applied: &mut Applied,
 ) -> Result<(), Error> {
-    let (ledger, claim) = (Arc::clone(turn.ledger()), &claimed.applicant.claim);
-    match turn.put(&claim.name, &claim.content()).await {
+    let (ledger, desired) = (Arc::clone(turn.ledger()), &among.applicant.credential);
+    match turn.put(&desired.name, &desired.content()).await {
         Ok(_) => {
             applied.credential =
-                AppliedCredential::InPlace(claimed.recorded(CredentialOrigin::Created));
+                AppliedCredential::InPlace(among.recorded(CredentialOrigin::Created));
             Ok(())
         }
         Err(source) => {
             if source.outcome_unknown() && !Bug::RecordWithdrawn.is_on() {
                 applied.credential = AppliedCredential::Unknown;
             }
-            Err(explain(source, &ledger, claimed, binding, ctx).await)
+            Err(explain(source, &ledger, among, binding, ctx).await)
         }
     }
 }
@@ -187,11 +187,11 @@ pub(in crate::binding) async fn put(
 async fn explain(
     source: AzureError,
     ledger: &Arc<Ledger>,
-    claim: &AmongApplicants,
+    among: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Error {
-    let identity = claim.identity.resource_id.clone();
+    let identity = among.identity.resource_id.clone();
     let who = BindingRef::of(binding);
     match source.kind() {
         AzureErrorKind::Refused
@@ -201,9 +201,9 @@ async fn explain(
             match ledger.listing(&who, Freshness::now()).await {
                 Ok(listing) => {
                     if let Decision::Refuse(refusal) =
-                        claim.decide(&listing.credentials, &ledger.promised(), ctx)
+                        among.decide(&listing.credentials, &ledger.promised(), ctx)
                     {
-                        return refused(refusal, ledger, &claim.applicant);
+                        return refused(refusal, ledger, &among.applicant);
                     }
                 }
                 // The listing cannot be made now, and Azure's pace might never let it be made: another try would meet the same. So what
@@ -228,7 +228,7 @@ async fn explain(
     }
     Error::from(Failure::WriteCredential {
         identity,
-        name: claim.applicant.claim.name.clone(),
+        name: among.applicant.credential.name.clone(),
         source,
     })
 }

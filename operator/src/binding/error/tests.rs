@@ -23,7 +23,7 @@ fn write(kind: AzureErrorKind) -> Error {
 }
 
 #[test]
-fn a_younger_twin_stalls_only_with_what_the_older_one_does_not_get_over_by_itself() {
+fn a_younger_duplicate_stalls_only_with_what_the_older_one_does_not_get_over_by_itself() {
     for (stands, heals) in [
         (OlderState::Unready(None), true),
         (OlderState::Unready(Some(Reason::Propagating)), true),

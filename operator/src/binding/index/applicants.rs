@@ -1,6 +1,6 @@
-//! The claims on one identity, in the order in which they are served.
+//! The applicants on one identity, in the order in which they are served.
 //!
-//! They are kept as its bindings change: a change moves one claim, and no pass has to look at all of them.
+//! They are kept as its bindings change: a change moves one applicant, and no pass has to look at all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use crate::binding::credential::applicants::Account;
 use crate::ledger::decide::Applicant;
 use crate::ledger::{BindingRef, Rank};
 
-/// What the bindings of one identity claim.
+/// Who applies for a credential on one identity.
 #[derive(Debug, Default)]
 pub(super) struct Applicants {
-    /// The live ones by their account, oldest first, and what each would claim.
+    /// The live ones by their account, oldest first, and each as an applicant.
     accounts: BTreeMap<Arc<Account>, BTreeMap<Rank, Option<Arc<Applicant>>>>,
     line: BTreeSet<InLine>,
     departing: BTreeSet<Arc<BindingRef>>,
 }
 
-/// A claim, in the order of its place.
+/// An applicant, in the order of its place.
 #[derive(Debug)]
 struct InLine(Arc<Applicant>);
 
@@ -50,12 +50,12 @@ impl Applicants {
     /// The first of the line, at most so many.
     pub(super) fn front(&self, most: usize) -> Vec<Arc<Applicant>> {
         let front = self.line.iter().take(most);
-        front.map(|claim| Arc::clone(&claim.0)).collect()
+        front.map(|applicant| Arc::clone(&applicant.0)).collect()
     }
 
-    /// Whether this claim is in the line, and not that of an older binding of its account.
-    pub(super) fn has(&self, claim: &Arc<Applicant>) -> bool {
-        self.line.contains(&InLine(Arc::clone(claim)))
+    /// Whether this applicant is in the line, and not behind an older binding of its account.
+    pub(super) fn has(&self, applicant: &Arc<Applicant>) -> bool {
+        self.line.contains(&InLine(Arc::clone(applicant)))
     }
 
     /// Whether a binding other than this one is being deleted and has a credential on the identity still on record.
@@ -76,11 +76,11 @@ impl Applicants {
         &mut self,
         account: &Arc<Account>,
         rank: &Rank,
-        claim: Option<&Arc<Applicant>>,
+        applicant: Option<&Arc<Applicant>>,
     ) {
         let bindings = self.accounts.entry(Arc::clone(account)).or_default();
         let before = of_oldest(bindings);
-        bindings.insert(rank.clone(), claim.cloned());
+        bindings.insert(rank.clone(), applicant.cloned());
         let after = of_oldest(bindings);
         self.exchange(before, after);
     }
@@ -109,7 +109,7 @@ impl Applicants {
     }
 }
 
-/// The claim of the oldest: while that makes none, no younger one of the same account does.
+/// The oldest as an applicant: while that is none, no younger one of the same account is.
 fn of_oldest(bindings: &BTreeMap<Rank, Option<Arc<Applicant>>>) -> Option<Arc<Applicant>> {
     bindings.first_key_value()?.1.clone()
 }

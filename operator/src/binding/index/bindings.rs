@@ -168,11 +168,13 @@ impl Bindings {
         self.get(found)
     }
 
-    /// The claims at the front of this identity's line, at most so many.
+    /// The applicants at the front of this identity's line, at most so many.
     pub fn front_of_line(&self, identity: &ManagedIdentityId, most: usize) -> Vec<Arc<Applicant>> {
         let index = self.index();
-        let claims = index.claims.get(identity.key());
-        claims.map(|claims| claims.front(most)).unwrap_or_default()
+        let applicants = index.applicants.get(identity.key());
+        applicants
+            .map(|applicants| applicants.front(most))
+            .unwrap_or_default()
     }
 
     /// Whether this binding stands in the line of its identity, before others.
@@ -180,21 +182,22 @@ impl Bindings {
         let index = self.index();
         let Some(Indexed::Live {
             identity,
-            claim: Some(claim),
+            applicant: Some(applicant),
             ..
         }) = index.stakes.get(who)
         else {
             return false;
         };
-        let claims = index.claims.get(identity);
-        claim.standing != Precedence::Refused && claims.is_some_and(|claims| claims.has(claim))
+        let applicants = index.applicants.get(identity);
+        applicant.standing != Precedence::Refused
+            && applicants.is_some_and(|applicants| applicants.has(applicant))
     }
 
     /// Whether a binding other than this one is being deleted and has a credential on this identity still on record.
     pub fn is_deletion_pending(&self, identity: &ManagedIdentityId, except: &BindingRef) -> bool {
         let index = self.index();
-        let claims = index.claims.get(identity.key());
-        claims.is_some_and(|claims| claims.is_departed_from(except))
+        let applicants = index.applicants.get(identity.key());
+        applicants.is_some_and(|applicants| applicants.is_departed_from(except))
     }
 
     /// The namespaces in which a binding cannot be read.

@@ -37,7 +37,7 @@ pub(super) struct Index {
     pub(super) by_identity: HashMap<Arc<str>, References>,
     /// What each binding means to the others on its identity.
     pub(super) stakes: HashMap<Arc<BindingRef>, Indexed>,
-    pub(super) claims: HashMap<Arc<str>, Applicants>,
+    pub(super) applicants: HashMap<Arc<str>, Applicants>,
     /// Our last writes that the watch has not shown yet, by UID.
     pub(super) written: HashMap<String, Written>,
     /// Our writes of a status that have no answer yet.
@@ -46,7 +46,7 @@ pub(super) struct Index {
     pub(super) unreadable: BTreeSet<BindingRef>,
     /// Those of a list that is under way: what it does not name is gone once it is done.
     pub(super) listed: BTreeSet<BindingRef>,
-    /// How many claims were made of bindings: a pass makes none.
+    /// How many applicants were made of bindings: a pass makes none.
     #[cfg(test)]
     pub(super) applicants_built: usize,
 }
@@ -176,15 +176,15 @@ impl Index {
                 identity,
                 account,
                 rank,
-                claim,
+                applicant,
             } => {
-                let claims = self.claims.entry(Arc::clone(identity)).or_default();
-                claims.put(account, rank, claim.as_ref());
+                let applicants = self.applicants.entry(Arc::clone(identity)).or_default();
+                applicants.put(account, rank, applicant.as_ref());
             }
             Indexed::DeletedBinding { identities } => {
                 for identity in identities {
-                    let claims = self.claims.entry(Arc::clone(identity)).or_default();
-                    claims.depart(&reference);
+                    let applicants = self.applicants.entry(Arc::clone(identity)).or_default();
+                    applicants.depart(&reference);
                 }
             }
         }
@@ -201,15 +201,15 @@ impl Index {
             Indexed::DeletedBinding { identities } => identities,
         };
         for identity in identities {
-            let Some(claims) = self.claims.get_mut(identity) else {
+            let Some(applicants) = self.applicants.get_mut(identity) else {
                 continue;
             };
             match &indexed {
-                Indexed::Live { account, rank, .. } => claims.take(account, rank),
-                Indexed::DeletedBinding { .. } => claims.have_departed(reference),
+                Indexed::Live { account, rank, .. } => applicants.take(account, rank),
+                Indexed::DeletedBinding { .. } => applicants.have_departed(reference),
             }
-            if claims.is_empty() {
-                self.claims.remove(identity);
+            if applicants.is_empty() {
+                self.applicants.remove(identity);
             }
         }
     }

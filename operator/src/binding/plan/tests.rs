@@ -18,7 +18,7 @@ fn desired(role: ServiceAccountRole, creation: ServiceAccountCreation) -> Desire
         service_account: "orders".to_owned(),
         role,
         creation,
-        claim: crate::ledger::decide::DesiredCredential {
+        credential: crate::ledger::decide::DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", "orders"),
             issuer,
             subject: Subject::of_service_account("shop", "orders"),
@@ -228,23 +228,23 @@ fn the_credential_is_kept_adopted_written_or_refused() {
 }
 
 #[test]
-fn what_an_older_twin_does_not_provide_is_not_even_looked_at() {
-    // Two that claim the same would take turns in being wrong: the younger one leaves even what is there alone.
+fn what_an_older_duplicate_does_not_provide_is_not_even_looked_at() {
+    // Two that ask for the same would take turns in being wrong: the younger one leaves even what is there alone.
     for stands in [
         OlderState::ForAnother("spec.x is 1 there and 2 here".to_owned()),
         OlderState::Unready(Some(Reason::PolicyDenied)),
         OlderState::Unready(None),
     ] {
-        let twin = stepped(Some(stands.clone()), Decision::Keep);
-        let CredentialStep::Stop(Error::Failure(Failure::Duplicate(older))) = twin else {
-            panic!("{twin:?}");
+        let duplicate = stepped(Some(stands.clone()), Decision::Keep);
+        let CredentialStep::Stop(Error::Failure(Failure::Duplicate(older))) = duplicate else {
+            panic!("{duplicate:?}");
         };
         assert_eq!((older.name.as_str(), older.stands), ("a-older", stands));
     }
 }
 
 #[test]
-fn what_a_ready_older_twin_provides_is_taken_as_it_stands_and_never_written() {
+fn what_a_ready_older_duplicate_provides_is_taken_as_it_stands_and_never_written() {
     let since = Time(Timestamp::from_second(7).unwrap());
     let ready = || {
         Some(OlderState::Ready {

@@ -205,12 +205,12 @@ fn believed_status(
             .retain(|it| !ConditionType::is_ours(&it.type_));
     }
     believed.conditions.retain(|condition| {
-        let claims = |step: &ConditionType| {
+        let says = |step: &ConditionType| {
             condition.type_ == step.as_str() && condition.status == ConditionStatus::True.as_str()
         };
         // Done by another cluster, perhaps, unless this one has written since; or said of a credential that nothing tells of.
-        !(other_issuer && !own && DONE_ELSEWHERE.iter().any(claims)
-            || !in_place && claims(&ConditionType::CredentialReady))
+        !(other_issuer && !own && DONE_ELSEWHERE.iter().any(says)
+            || !in_place && says(&ConditionType::CredentialReady))
     });
     believed
 }

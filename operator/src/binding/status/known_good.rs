@@ -93,7 +93,7 @@ impl KnownGood {
 impl Good {
     fn of(status: &WorkloadIdentityBindingStatus, desired: &Desired) -> Option<Self> {
         let ready = find(&status.conditions, ConditionType::Ready.as_str())?;
-        // What an older twin provides is that one's.
+        // What an older duplicate provides is that one's.
         if ready.status != ConditionStatus::True.as_str()
             || ready.reason != Reason::Succeeded.as_str()
             || !was_good(Some(status), desired)
@@ -102,7 +102,7 @@ impl Good {
         }
         let in_place = find(&status.conditions, ConditionType::CredentialReady.as_str())?;
         let identity = status.identity.as_ref()?;
-        let own = desired.claim.name.as_str();
+        let own = desired.credential.name.as_str();
         let is_own = status.credentials.iter().any(|it| it.name == own);
         let adopted = status.credentials.first().filter(|_| !is_own);
         Some(Self {
@@ -122,17 +122,17 @@ impl Good {
         desired: &Desired,
     ) -> WorkloadIdentityBindingStatus {
         let resource_id = desired.identity.to_string();
-        let claim = &desired.claim;
+        let wanted = &desired.credential;
         let (name, origin) = match &self.adopted {
-            None => (claim.name.to_string(), CredentialOrigin::Created),
+            None => (wanted.name.to_string(), CredentialOrigin::Created),
             Some(name) => (name.to_string(), CredentialOrigin::Adopted),
         };
         let credential = RecordedCredential {
             name,
             resource_id: resource_id.clone(),
-            issuer: claim.issuer.to_string(),
-            subject: claim.subject.to_string(),
-            audience: claim.audience.to_string(),
+            issuer: wanted.issuer.to_string(),
+            subject: wanted.subject.to_string(),
+            audience: wanted.audience.to_string(),
             origin,
         };
         let identity = ResolvedIdentity {
@@ -155,12 +155,18 @@ fn digest(desired: &Desired) -> u64 {
         service_account,
         role,
         creation: _,
-        claim,
+        credential: wanted,
     } = desired;
     let mut hasher = DefaultHasher::new();
     (identity, namespace, service_account).hash(&mut hasher);
-    (&claim.name, &claim.issuer, &claim.subject, &claim.audience).hash(&mut hasher);
-    format!("{role:?} {:?}", claim.adoption).hash(&mut hasher);
+    (
+        &wanted.name,
+        &wanted.issuer,
+        &wanted.subject,
+        &wanted.audience,
+    )
+        .hash(&mut hasher);
+    format!("{role:?} {:?}", wanted.adoption).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -19,14 +19,14 @@ pub fn was_good(status: Option<&WorkloadIdentityBindingStatus>, desired: &Desire
     is_true(&status.conditions, ConditionType::CredentialReady.as_str())
         && status.credentials.iter().any(|credential| {
             (credential.origin == CredentialOrigin::Created
-                && credential.name == claim.name.as_str()
+                && credential.name == wanted.name.as_str()
                 || credential.origin == CredentialOrigin::Adopted
-                    && claim.adoption == CredentialAdoption::IfIdentical)
+                    && wanted.adoption == CredentialAdoption::IfIdentical)
                 && ManagedIdentityId::parse(&credential.resource_id)
                     .is_ok_and(|identity| identity == desired.identity)
-                && credential.issuer == claim.issuer.as_str()
-                && credential.subject == claim.subject.as_str()
-                && credential.audience == claim.audience.as_str()
+                && credential.issuer == wanted.issuer.as_str()
+                && credential.subject == wanted.subject.as_str()
+                && credential.audience == wanted.audience.as_str()
         })
 }
 

@@ -363,7 +363,7 @@ fn messages_say_what_to_do() {
     }
 }
 
-fn claim_of_orders() -> Desired {
+fn desired_by_orders() -> Desired {
     crate::binding::validate::validate(
         &binding(),
         &crate::binding::validate::Defaults {

@@ -7,7 +7,7 @@ const SUBJECT: &str = "system:serviceaccount:shop:orders";
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 const LIMIT: usize = 20;
 
-fn claim_of(account: &str) -> DesiredCredential {
+fn desired_of(account: &str) -> DesiredCredential {
     let issuer = Issuer::parse(ISSUER).unwrap();
     DesiredCredential {
         name: CredentialName::derive(&issuer, "shop", account),
@@ -18,14 +18,14 @@ fn claim_of(account: &str) -> DesiredCredential {
     }
 }
 
-fn claim() -> DesiredCredential {
-    claim_of("orders")
+fn desired() -> DesiredCredential {
+    desired_of("orders")
 }
 
-/// The claim of an account whose binding was created at that second.
+/// The applicant of an account whose binding was created at that second.
 fn applicant(account: &str, second: i64, standing: Precedence) -> Applicant {
     Applicant {
-        claim: claim_of(account),
+        credential: desired_of(account),
         standing,
         rank: Rank {
             created: Some(Timestamp::from_second(second).unwrap()),
@@ -53,15 +53,15 @@ fn credential(name: &str, issuer: &str, subject: &str, audience: &str) -> Listed
 }
 
 fn ours(issuer: &str, subject: &str, audience: &str) -> ListedCredential {
-    credential(claim().name.as_str(), issuer, subject, audience)
+    credential(desired().name.as_str(), issuer, subject, audience)
 }
 
 fn in_place(account: &str) -> ListedCredential {
-    let claim = claim_of(account);
+    let desired = desired_of(account);
     credential(
-        claim.name.as_str(),
+        desired.name.as_str(),
         ISSUER,
-        claim.subject.as_str(),
+        desired.subject.as_str(),
         AUDIENCE,
     )
 }
@@ -94,7 +94,7 @@ fn decide_among(
 ) -> Decision {
     let promised = promised
         .iter()
-        .map(|account| claim_of(account).name.to_string())
+        .map(|account| desired_of(account).name.to_string())
         .collect();
     let applicants: Vec<_> = applicants.iter().cloned().map(Arc::new).collect();
     let situation = Situation {
@@ -106,9 +106,13 @@ fn decide_among(
     decide(who, &situation)
 }
 
-fn decide_alone(listing: &[ListedCredential], claim: DesiredCredential, limit: usize) -> Decision {
+fn decide_alone(
+    listing: &[ListedCredential],
+    desired: DesiredCredential,
+    limit: usize,
+) -> Decision {
     let applicant = Applicant {
-        claim,
+        credential: desired,
         ..waiter("orders", 0)
     };
     let situation = Situation {
@@ -131,18 +135,18 @@ fn full(used: usize, ahead: usize) -> Decision {
 }
 
 #[test]
-fn a_credential_that_stands_as_claimed_is_kept_even_on_a_full_identity() {
+fn a_credential_that_stands_as_desired_is_kept_even_on_a_full_identity() {
     let mut listing = foreign(19);
     listing.push(ours(ISSUER, SUBJECT, AUDIENCE));
-    assert_eq!(decide_alone(&listing, claim(), LIMIT), Decision::Keep);
+    assert_eq!(decide_alone(&listing, desired(), LIMIT), Decision::Keep);
     listing.extend(foreign(5));
-    assert_eq!(decide_alone(&listing, claim(), LIMIT), Decision::Keep);
+    assert_eq!(decide_alone(&listing, desired(), LIMIT), Decision::Keep);
 }
 
 #[test]
 fn a_free_name_and_a_free_slot_make_a_creation() {
     for listing in [vec![], foreign(19)] {
-        assert_eq!(decide_alone(&listing, claim(), LIMIT), Decision::Create);
+        assert_eq!(decide_alone(&listing, desired(), LIMIT), Decision::Create);
     }
 }
 
@@ -152,11 +156,11 @@ fn other_content_under_our_name_is_put_back_even_on_a_full_identity() {
         ours("https://oidc.example", SUBJECT, AUDIENCE),
         ours(ISSUER, "system:serviceaccount:shop:other", AUDIENCE),
         ours(ISSUER, SUBJECT, "api://other"),
-        flexible(claim().name.as_str()),
+        flexible(desired().name.as_str()),
     ] {
         let mut listing = foreign(19);
         listing.push(changed.clone());
-        let decision = decide_alone(&listing, claim(), LIMIT);
+        let decision = decide_alone(&listing, desired(), LIMIT);
         assert_eq!(decision, Decision::Update, "{changed:?}");
     }
 }
@@ -168,17 +172,17 @@ fn what_is_identical_under_another_name_is_adopted_even_on_a_full_identity() {
     let adopt = Decision::Adopt {
         name: "by-hand".to_owned(),
     };
-    assert_eq!(decide_alone(&listing, claim(), LIMIT), adopt);
+    assert_eq!(decide_alone(&listing, desired(), LIMIT), adopt);
 }
 
 #[test]
 fn nothing_is_adopted_where_the_binding_says_never() {
-    let claim = DesiredCredential {
+    let desired = DesiredCredential {
         adoption: CredentialAdoption::Never,
-        ..claim()
+        ..desired()
     };
     let listing = [credential("by-hand", ISSUER, SUBJECT, AUDIENCE)];
-    let Decision::Refuse(refusal) = decide_alone(&listing, claim, LIMIT) else {
+    let Decision::Refuse(refusal) = decide_alone(&listing, desired, LIMIT) else {
         panic!("adopted");
     };
     let message = refusal.to_string();
@@ -197,7 +201,7 @@ fn another_audience_under_another_name_is_refused() {
     };
     assert!(!refusal.to_string().contains("IfIdentical"));
     assert_eq!(
-        decide_alone(&listing, claim(), LIMIT),
+        decide_alone(&listing, desired(), LIMIT),
         Decision::Refuse(refusal)
     );
 }
@@ -209,7 +213,7 @@ fn nothing_is_adopted_beside_a_credential_of_our_own() {
         credential("by-hand", ISSUER, SUBJECT, AUDIENCE),
     ];
     assert!(matches!(
-        decide_alone(&listing, claim(), LIMIT),
+        decide_alone(&listing, desired(), LIMIT),
         Decision::Refuse(Refusal::CredentialExists { .. })
     ));
 }
@@ -218,14 +222,14 @@ fn nothing_is_adopted_beside_a_credential_of_our_own() {
 fn issuer_and_subject_are_compared_to_the_letter() {
     let other_case = "system:serviceaccount:shop:Orders";
     let listing = [credential("by-hand", ISSUER, other_case, AUDIENCE)];
-    assert_eq!(decide_alone(&listing, claim(), LIMIT), Decision::Create);
+    assert_eq!(decide_alone(&listing, desired(), LIMIT), Decision::Create);
 }
 
 #[test]
 fn the_twenty_first_is_refused_and_flexible_credentials_count() {
     let mut listing = foreign(19);
     listing.push(flexible("flexible"));
-    assert_eq!(decide_alone(&listing, claim(), LIMIT), full(20, 0));
+    assert_eq!(decide_alone(&listing, desired(), LIMIT), full(20, 0));
     let lowered = Refusal::LimitReached {
         used: 3,
         limit: 3,
@@ -234,7 +238,7 @@ fn the_twenty_first_is_refused_and_flexible_credentials_count() {
         ahead: 0,
     };
     assert_eq!(
-        decide_alone(&foreign(3), claim(), 3),
+        decide_alone(&foreign(3), desired(), 3),
         Decision::Refuse(lowered)
     );
 }
@@ -275,7 +279,7 @@ fn a_holder_whose_credential_was_lost_comes_before_all_who_wait() {
 }
 
 #[test]
-fn a_refused_claim_holds_up_nobody() {
+fn a_refused_applicant_holds_up_nobody() {
     let line = [
         applicant("refused", 1, Precedence::Refused),
         waiter("young", 2),
@@ -297,7 +301,7 @@ fn a_refused_claim_holds_up_nobody() {
 fn those_who_need_no_slot_stand_before_nobody() {
     let mut listing = foreign(17);
     listing.push(in_place("held"));
-    let adoptable = claim_of("adopts");
+    let adoptable = desired_of("adopts");
     let subject = adoptable.subject.as_str();
     listing.push(credential("by-hand", ISSUER, subject, AUDIENCE));
     let line = [waiter("held", 1), waiter("adopts", 2), waiter("new", 3)];
@@ -328,7 +332,7 @@ fn a_promised_slot_is_taken_and_is_counted_once() {
     assert_eq!(
         decide_among(&foreign(19), &line, &["a"], &line[0]),
         Decision::Create,
-        "a claim's own promise does not stand against it"
+        "an applicant's own promise does not stand against it"
     );
     let mut written = foreign(18);
     written.push(in_place("a"));
@@ -355,7 +359,11 @@ fn no_order_of_looking_gives_more_slots_than_there_are() {
         let mut by_rank: Vec<_> = line.iter().collect();
         by_rank.sort_by_key(|who| &who.rank);
         for (place, who) in by_rank.into_iter().enumerate() {
-            assert_eq!(is_met(&who.claim, &listing), place < free, "{free} free");
+            assert_eq!(
+                is_met(&who.credential, &listing),
+                place < free,
+                "{free} free"
+            );
         }
     }
 }
@@ -388,17 +396,17 @@ fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
         let mut listing = foreign(draw(1, 3));
         for n in 0..draw(2, 2 * limit) {
             let account = format!("w{}", draw(n + 200, 60));
-            let subject = claim_of(&account).subject;
+            let subject = desired_of(&account).subject;
             listing.push(match draw(n + 300, 3) {
                 0 => in_place(&account),
                 1 => credential(&format!("by-hand-{n}"), ISSUER, subject.as_str(), AUDIENCE),
-                _ => flexible(claim_of(&account).name.as_str()),
+                _ => flexible(desired_of(&account).name.as_str()),
             });
         }
         let promised: Vec<_> = (0..draw(3, 3))
             .map(|n| format!("w{}", draw(n + 400, 60)))
             .collect();
-        let promised = promised.iter().map(|it| claim_of(it).name.to_string());
+        let promised = promised.iter().map(|it| desired_of(it).name.to_string());
         let promised = promised.collect();
         let situation = |applicants: &[Arc<Applicant>], who: &Applicant| {
             decide(
@@ -419,7 +427,7 @@ fn what_stands_behind_the_front_of_the_line_changes_no_decision() {
 }
 
 #[test]
-fn how_far_back_a_claim_stands_is_told_up_to_where_it_matters() {
+fn how_far_back_an_applicant_stands_is_told_up_to_where_it_matters() {
     let line: Vec<_> = (0..30).map(|n| waiter(&format!("w{n}"), n)).collect();
     for (place, who) in line.iter().enumerate() {
         let decision = decide_among(&foreign(LIMIT), &line, &[], who);

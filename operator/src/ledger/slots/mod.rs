@@ -29,7 +29,7 @@ impl Ledger {
         going
     }
 
-    /// Notes that this claim finds no slot: its binding is woken when there may be one for it. Where all were in use, and one
+    /// Notes that this applicant finds no slot: its binding is woken when there may be one for it. Where all were in use, and one
     /// has been freed since that was looked at, that is now.
     pub fn wait_for_slot(self: &Arc<Self>, applicant: &Applicant, all_in_use: bool) {
         self.books().without_slot.wait(applicant);
@@ -55,7 +55,7 @@ impl Ledger {
         self.offer(called);
     }
 
-    /// Wakes who finds a slot by this listing, or what its claim is about.
+    /// Wakes who finds a slot by this listing, or what it applies for.
     pub(super) fn wake_by(self: &Arc<Self>, listing: &[ListedCredential]) {
         let free = self.free(listing);
         let mut books = self.books();
@@ -65,8 +65,8 @@ impl Ledger {
         self.offer(called);
     }
 
-    /// The pass that an offer has brought about is over. Where the claim was given up in it, the offer goes to the next; a
-    /// claim that stands has taken it, or keeps all who stand behind it from it. Who waits again has found none, whatever its
+    /// The pass that an offer has brought about is over. Where the binding is no applicant any more, the offer goes to the next; an
+    /// applicant that stays has taken it, or keeps all who stand behind it from it. Who waits again has found none, whatever its
     /// status says: that may be refused.
     pub(super) fn offer_passed(self: &Arc<Self>, who: &BindingRef, still_applies: bool) {
         let mut books = self.books();

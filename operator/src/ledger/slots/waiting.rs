@@ -1,4 +1,4 @@
-//! The claims that wait for a slot, in the order in which they are served. Pure.
+//! The applicants that wait for a slot, in the order in which they are served. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,7 +19,7 @@ pub(in crate::ledger) struct Waiting {
     called: BTreeSet<BindingRef>,
 }
 
-/// What a claim is about.
+/// What an applicant asks for.
 #[derive(Debug)]
 struct About {
     name: CredentialName,
@@ -27,14 +27,14 @@ struct About {
 }
 
 impl Waiting {
-    /// A claim finds no slot.
+    /// An applicant finds no slot.
     pub(super) fn wait(&mut self, applicant: &Applicant) {
         let who = applicant.rank.binding.clone();
         self.leave(&who);
         let place = (applicant.standing, applicant.rank.clone());
         let about = About {
-            name: applicant.claim.name.clone(),
-            subject: applicant.claim.subject.clone(),
+            name: applicant.credential.name.clone(),
+            subject: applicant.credential.subject.clone(),
         };
         self.line.insert(place.clone(), about);
         self.places.insert(who, place);
@@ -58,7 +58,7 @@ impl Waiting {
         self.have_called(called)
     }
 
-    /// Whose claim is about a credential that is listed, by its name or its subject: that needs no slot. They do not wait any
+    /// Who asks for a credential that is listed, by its name or its subject: that needs no slot. They do not wait any
     /// more.
     pub(super) fn decided_by(&mut self, listing: &[ListedCredential]) -> Vec<BindingRef> {
         if self.line.is_empty() {

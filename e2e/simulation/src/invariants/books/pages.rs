@@ -33,7 +33,7 @@ pub(crate) struct Pages {
     /// Since when a binding says that it waits for a slot, by UID.
     pub(crate) limit_since: BTreeMap<String, (Timestamp, u64)>,
     /// Bindings whose credential was in place, before what they last recorded for a write, by UID.
-    pub(crate) holders: BTreeSet<String>,
+    pub(crate) with_credential: BTreeSet<String>,
     /// The status of a binding as last written.
     pub(crate) statuses: BTreeMap<String, Value>,
     /// When watches were opened last, by process.
@@ -107,9 +107,9 @@ impl Pages {
                 .to_owned()
         };
         if records("Created") {
-            self.holders.insert(uid.to_owned());
+            self.with_credential.insert(uid.to_owned());
         } else if !records("Pending") {
-            self.holders.remove(uid);
+            self.with_credential.remove(uid);
         }
         if first(status) != "Pending" {
             self.repaired.remove(uid);

@@ -38,7 +38,7 @@ fn is_ready(stands: &OlderState) -> bool {
 }
 
 #[test]
-fn the_oldest_of_those_with_the_same_identity_makes_the_claim() {
+fn the_oldest_of_those_with_the_same_identity_is_the_applicant() {
     let (a, b, c) = (
         binding("a", 2, ""),
         binding("b", 2, ""),
@@ -62,17 +62,17 @@ fn the_oldest_of_those_with_the_same_identity_makes_the_claim() {
 }
 
 #[test]
-fn neither_a_deleted_binding_nor_one_of_another_identity_is_a_twin() {
+fn neither_a_deleted_binding_nor_one_of_another_identity_is_a_duplicate() {
     let orders = id("orders");
-    let twin = |other: &WorkloadIdentityBinding, identity: &ManagedIdentityId| {
+    let is_duplicate = |other: &WorkloadIdentityBinding, identity: &ManagedIdentityId| {
         is_living_duplicate(other, Some("uid-b"), identity, &defaults())
     };
-    assert!(twin(&binding("a", 1, ""), &orders));
-    assert!(!twin(&binding("a", 1, DELETED), &orders));
-    assert!(!twin(&binding("a", 1, ""), &id("stock")));
-    assert!(!twin(&binding("b", 1, ""), &orders), "it is itself");
+    assert!(is_duplicate(&binding("a", 1, ""), &orders));
+    assert!(!is_duplicate(&binding("a", 1, DELETED), &orders));
+    assert!(!is_duplicate(&binding("a", 1, ""), &id("stock")));
+    assert!(!is_duplicate(&binding("b", 1, ""), &orders), "it is itself");
     // Azure compares ids without case.
-    assert!(twin(&binding("a", 1, ""), &id("ORDERS")));
+    assert!(is_duplicate(&binding("a", 1, ""), &id("ORDERS")));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn what_reaches_account_or_credential_has_to_be_the_same_and_nothing_else() {
 }
 
 #[test]
-fn an_older_twin_that_is_not_ready_is_named_with_its_reason() {
+fn an_older_duplicate_that_is_not_ready_is_named_with_its_reason() {
     let younger = binding("b", 2, "");
     let refused = says(
         binding("a", 1, ""),
@@ -179,14 +179,14 @@ fn a_spec_that_was_not_looked_at_gives_nothing_and_takes_nothing_away() {
 }
 
 #[test]
-fn a_twin_that_is_provided_itself_provides() {
+fn a_duplicate_that_is_provided_itself_provides() {
     // The oldest of three is gone, and the next one has not said so yet.
     let next = provided(binding("a", 1, ""));
     assert!(is_ready(&stands(&next, &binding("b", 2, ""))));
 }
 
 #[test]
-fn younger_twins_are_told_what_matters_to_them() {
+fn younger_duplicates_are_told_what_matters_to_them() {
     let told = |before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding| {
         super::says(before.status.as_ref()) != super::says(after.status.as_ref())
     };

@@ -16,7 +16,7 @@ fn recorded(origin: &str, ready: &str) -> (WorkloadIdentityBinding, Desired) {
     let status = binding.status.as_mut().unwrap();
     status.credentials = serde_yaml_ng::from_str(&format!(
         "[{{name: {}, resourceId: r, issuer: i, subject: s, audience: before, origin: {origin}}}]",
-        desired.claim.name
+        desired.credential.name
     ))
     .unwrap();
     status.conditions = serde_yaml_ng::from_str(&format!(

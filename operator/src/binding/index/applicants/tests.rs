@@ -81,7 +81,7 @@ fn who(name: &str) -> BindingRef {
 }
 
 #[test]
-fn claims_stand_in_the_order_in_which_they_are_served() {
+fn applicants_stand_in_the_order_in_which_they_are_served() {
     let mut seen = Seen::new();
     seen.put("refused", "a", 1, "refused");
     seen.put("young", "b", 9, "");
@@ -102,7 +102,7 @@ fn claims_stand_in_the_order_in_which_they_are_served() {
 }
 
 #[test]
-fn of_an_account_only_the_oldest_claims_even_where_it_is_not_so_far() {
+fn of_an_account_only_the_oldest_applies_even_where_it_is_not_so_far() {
     let mut seen = Seen::new();
     seen.put("younger", "a", 2, "");
     assert_eq!(seen.line(9), ["younger"]);
@@ -129,11 +129,11 @@ fn a_deletion_is_pending_while_another_binding_that_goes_has_a_record() {
     seen.see(Event::Delete(binding("goes", "a", 1, "deleted")));
     assert!(!seen.0.is_deletion_pending(&id(), &who("other")));
     let index = seen.0.index();
-    assert!(index.claims.is_empty() && index.stakes.is_empty());
+    assert!(index.applicants.is_empty() && index.stakes.is_empty());
 }
 
 #[test]
-fn a_write_of_ours_moves_a_claim_before_the_watch_shows_it() {
+fn a_write_of_ours_moves_an_applicant_before_the_watch_shows_it() {
     let mut seen = Seen::new();
     seen.put("a", "a", 1, "");
     seen.put("b", "b", 2, "");
@@ -150,9 +150,9 @@ fn a_write_of_ours_moves_a_claim_before_the_watch_shows_it() {
     );
 }
 
-/// The work of a pass and of a change: how many claims it handles.
+/// The work of a pass and of a change: how many applicants it handles.
 #[test]
-fn two_thousand_claims_on_one_identity_cost_a_pass_no_more_than_sixty() {
+fn two_thousand_applicants_on_one_identity_cost_a_pass_no_more_than_sixty() {
     let mut seen = Seen::new();
     for number in 0..2_000 {
         seen.put(

@@ -14,7 +14,7 @@ fn good(origin: &str, name: Option<&str>) -> (WorkloadIdentityBinding, Desired) 
     binding.spec.credential.adoption = azwib_crds::CredentialAdoption::IfIdentical;
     binding.status = None;
     let desired = validate(&binding, &defaults()).unwrap();
-    let claim = &desired.claim;
+    let wanted = &desired.credential;
     let id = desired.identity.to_string();
     let condition = |type_: &str, reason: &str, time: &str| {
         json!({
@@ -27,8 +27,8 @@ fn good(origin: &str, name: Option<&str>) -> (WorkloadIdentityBinding, Desired) 
         "identity": { "resourceId": id, "clientId": CLIENT, "principalId": CLIENT, "tenantId": CLIENT },
         "serviceAccount": { "name": "orders", "origin": "Created" },
         "credentials": [{
-            "name": name.unwrap_or(claim.name.as_str()), "resourceId": id, "issuer": claim.issuer.as_str(),
-            "subject": claim.subject.as_str(), "audience": claim.audience.as_str(), "origin": origin,
+            "name": name.unwrap_or(wanted.name.as_str()), "resourceId": id, "issuer": wanted.issuer.as_str(),
+            "subject": wanted.subject.as_str(), "audience": wanted.audience.as_str(), "origin": origin,
         }],
         "conditions": [
             condition("Ready", "Succeeded", "2026-01-02T03:06:00Z"),
@@ -99,7 +99,7 @@ fn nothing_is_known_of_who_was_not_ready_asks_for_something_else_or_is_another()
         known.as_known(&binding, &desired)
     };
     let audience = azwib_crds::Audience::parse("api://other").unwrap();
-    assert!(other(&|it| it.claim.audience = audience.clone()).is_none());
+    assert!(other(&|it| it.credential.audience = audience.clone()).is_none());
     assert!(other(&|it| it.identity = crate::binding::fixtures::id("other")).is_none());
     let mut made_again = binding.clone();
     made_again.metadata.uid = Some("another".to_owned());

@@ -102,7 +102,7 @@ fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespac
 }
 
 #[test]
-fn an_additional_identity_does_not_claim_to_be_named_by_the_account() {
+fn an_additional_identity_does_not_say_it_is_named_by_the_account() {
     let said = |role| {
         let mut binding = binding();
         binding.spec.service_account.role = role;

@@ -10,7 +10,7 @@ const ISSUER: &str = "https://oidc.example/";
 fn applicant(account: &str, second: i64, standing: Precedence) -> Applicant {
     let issuer = Issuer::parse(ISSUER).unwrap();
     Applicant {
-        claim: DesiredCredential {
+        credential: DesiredCredential {
             name: CredentialName::derive(&issuer, "shop", account),
             issuer,
             subject: Subject::of_service_account("shop", account),
@@ -55,7 +55,7 @@ fn only_as_many_are_woken_as_find_a_slot_and_in_their_order() {
 }
 
 #[test]
-fn a_claim_that_waits_again_stands_where_it_stands_now() {
+fn an_applicant_that_waits_again_stands_where_it_stands_now() {
     let mut waiting = waiting(&[("a", 1, Precedence::Waiting), ("b", 2, Precedence::Waiting)]);
     waiting.wait(&applicant("a", 1, Precedence::Refused));
     assert_eq!(names(waiting.call(9)), ["b", "a"]);
@@ -80,13 +80,13 @@ fn who_was_woken_answers_once() {
 }
 
 #[test]
-fn a_claim_that_is_about_what_is_listed_needs_no_slot() {
+fn an_applicant_for_what_is_listed_needs_no_slot() {
     let mut waiting = waiting(&[
         ("a", 1, Precedence::Waiting),
         ("b", 2, Precedence::Waiting),
         ("c", 3, Precedence::Waiting),
     ]);
-    let of = |account| applicant(account, 0, Precedence::Waiting).claim;
+    let of = |account| applicant(account, 0, Precedence::Waiting).credential;
     let listing = [
         ListedCredential {
             name: of("c").name.as_str().to_uppercase(),

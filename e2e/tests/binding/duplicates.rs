@@ -188,7 +188,7 @@ async fn what_the_older_changes_for_itself_takes_nothing_from_the_younger() -> a
 }
 
 #[tokio::test]
-async fn a_younger_twin_follows_the_older_and_names_what_stops_it() -> anyhow::Result<()> {
+async fn a_younger_duplicate_follows_the_older_and_names_what_stops_it() -> anyhow::Result<()> {
     let env = Environment::shared().await?;
     let shop = env.namespace("follows").await?;
     let orders = shop.identity("orders").await?;
@@ -235,7 +235,7 @@ async fn a_younger_twin_follows_the_older_and_names_what_stops_it() -> anyhow::R
 #[tokio::test]
 async fn a_suspended_duplicate_is_suspended() -> anyhow::Result<()> {
     let env = Environment::shared().await?;
-    let shop = env.namespace("suspended-twin").await?;
+    let shop = env.namespace("suspended-duplicate").await?;
     let orders = shop.identity("orders").await?;
     bind(&shop, OLD, &orders, "").await?;
     shop.ready(OLD).await?;

@@ -17,7 +17,7 @@ pub(super) fn belongs(
 }
 
 /// The oldest of those with the same account and identity that are older.
-pub(super) fn older_twin<'a>(
+pub(super) fn older_duplicate<'a>(
     bindings: &'a [WorkloadIdentityBinding],
     binding: &WorkloadIdentityBinding,
 ) -> Option<&'a WorkloadIdentityBinding> {
