@@ -116,7 +116,7 @@ async fn has_looked_in_vain(
     let names: BTreeSet<_> = bindings.iter().map(ResourceExt::name_any).collect();
     wait::until("a failed pass over every binding", PATIENCE, async || {
         let log = operator.log()?;
-        let failed = |line: &&str| line.contains("the binding is not as it should be");
+        let failed = |line: &&str| line.contains("the pass over the binding failed");
         let lines: Vec<_> = log.lines().filter(failed).collect();
         let of = |name: &String| lines.iter().any(|line| line.contains(name.as_str()));
         Ok(names.iter().all(of).then_some(()))

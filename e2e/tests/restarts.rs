@@ -139,7 +139,7 @@ async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_
             "the credential that this binding records was made for the issuer {}, but the operator runs with \
              --issuer={new_issuer}: nothing is changed; restore the issuer if it was this cluster's. If the status came from \
              another cluster (a clone, a backup), or the issuer is to stay, delete the binding and create it again: what it \
-             records is left in Azure as it is, since another cluster may live by it",
+             records is left in Azure as it is, since another cluster may use it",
             env.issuer()
         )
     );
@@ -172,7 +172,7 @@ async fn another_issuer_moves_no_credential_and_the_old_one_finds_everything_in_
     assert_eq!(shop.credentials(&orders).await?, left);
     let told = shop.event("CredentialLeft").await?;
     assert!(told.contains(env.issuer()), "{told}");
-    assert!(told.contains("another cluster may live by it"), "{told}");
+    assert!(told.contains("another cluster may use it"), "{told}");
     Ok(())
 }
 

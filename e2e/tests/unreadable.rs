@@ -211,7 +211,7 @@ async fn records_that_cannot_be_read_keep_the_binding_until_it_is_let_go() -> an
     raw_bindings(&shop)
         .delete("orders", &DeleteParams::default())
         .await?;
-    let unknown = "status.credentials of the binding cannot be read, so what it left in Azure is not known: mend it; ";
+    let unknown = "status.credentials of the binding cannot be read, so what it left in Azure is not known: correct that field; ";
     let kept = is_told(&shop, unknown, LET_GO).await?;
     assert_eq!(kept.finalizers(), ["azwib.dev/cleanup"]);
 

@@ -61,9 +61,9 @@ pub enum Error {
     },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    #[error("the controller has ended by itself; its log says why")]
+    #[error("the controller ended although nothing told it to stop; the log says why")]
     ControllerEnded,
-    #[error("what was under way did not end within {0:?}")]
+    #[error("the work under way did not end within {0:?}")]
     Unfinished(Duration),
 }
 

@@ -294,7 +294,7 @@ async fn what_a_policy_makes_of_an_account_as_its_binding_goes_is_told_and_holds
             "put-back",
             true,
             annotate(CLIENT_ID, another),
-            format!("its annotation {CLIENT_ID} was taken off, and \"{another}\" is there"),
+            format!("its annotation {CLIENT_ID} was removed, and came back as \"{another}\""),
         ),
         (
             "disowned",

@@ -175,7 +175,7 @@ async fn the_limit_can_be_lowered_and_a_retained_credential_is_told_of() -> anyh
         let log = operator.log()?;
         let told = log
             .lines()
-            .any(|line| line.contains("no binding has to do with") && line.contains(&retained));
+            .any(|line| line.contains("no binding refers to them") && line.contains(&retained));
         Ok(told.then_some(()))
     })
     .await?;

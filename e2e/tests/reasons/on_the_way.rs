@@ -44,7 +44,7 @@ async fn each_step_on_the_way_is_told() -> anyhow::Result<()> {
     );
     assert_eq!(
         propagating.message,
-        "the credential is in place; Microsoft Entra is given time to learn of it"
+        "the credential is in place, and is given time to propagate in Microsoft Entra"
     );
     let reconciling = condition(&versions[0], "Reconciling").unwrap();
     assert_eq!(reconciling.reason, "Propagating");

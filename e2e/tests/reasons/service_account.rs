@@ -44,7 +44,7 @@ async fn a_quota_without_room_for_an_account_is_named() -> anyhow::Result<()> {
     until_accounts_are_refused(&shop, "used: count/serviceaccounts=1").await?;
 
     shop.bind_to("orders", &orders).await?;
-    let message = "the API server refused the service account: serviceaccounts \"orders\" is forbidden: exceeded quota: \
+    let message = "the API server refused to write the service account: serviceaccounts \"orders\" is forbidden: exceeded quota: \
                    accounts, requested: count/serviceaccounts=1, used: count/serviceaccounts=1, limited: \
                    count/serviceaccounts=1; have the quota or the rule that it names changed";
     let step = "ServiceAccountReady";

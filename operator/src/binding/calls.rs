@@ -72,12 +72,12 @@ impl Call {
             Self::RemoveFinalizer => "everything is cleaned up, and the API server does not let azwib take its finalizer \
                                       off the binding"
                 .to_owned(),
-            Self::WriteStatus => "the API server does not take the status of the binding".to_owned(),
+            Self::WriteStatus => "the API server does not accept the status of the binding".to_owned(),
             Self::HandOver { to } => format!(
-                "the credential goes over to the binding \"{to}\", and the API server does not take the status of that one"
+                "the credential is handed over to the binding \"{to}\", but the API server does not accept that binding's status"
             ),
             Self::Read => {
-                "the API server does not give azwib what it has to read for the binding".to_owned()
+                "the API server does not let azwib read what it needs for the binding".to_owned()
             }
         }
     }
@@ -146,7 +146,7 @@ fn advice(answer: Answer) -> &'static str {
     match answer {
         Answer::Refused => "have the rule that it names changed",
         _ => {
-            "it is tried again: if it stays so, have the API server, or the webhook that it names, put right"
+            "it is tried again: if it stays so, repair the API server, or the webhook that it names"
         }
     }
 }

@@ -63,7 +63,7 @@ async fn put_on_finalizer(
             tracing::warn!(
                 binding = binding.name_any(),
                 namespace = binding.namespace().unwrap_or_default(),
-                "somebody takes the finalizer off the binding again and again: it is put on every quarter of a minute"
+                "somebody removes the finalizer of the binding again and again: azwib now puts it back every 15 seconds only"
             );
         }
         return Ok(Some(wait));
@@ -81,7 +81,7 @@ fn fought_over(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Durat
         tracing::warn!(
             binding = binding.name_any(),
             namespace = binding.namespace().unwrap_or_default(),
-            "somebody else writes the status of the binding again and again: it is put right every quarter of a minute"
+            "somebody else writes the status of the binding again and again: azwib now corrects it every 15 seconds only"
         );
     }
     Some(wait)

@@ -35,7 +35,7 @@ pub(super) fn listing_seen(listing: &[ListedCredential], ledger: &Ledger, ctx: &
             identity = %ledger.id(),
             count = orphans.len(),
             credentials = orphans.join(", "),
-            "credentials of azwib that no binding has to do with any more, retained ones among them"
+            "orphaned credentials: azwib made them, and no binding refers to them any more; retained ones are among them"
         );
     }
 }

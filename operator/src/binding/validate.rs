@@ -69,7 +69,7 @@ pub enum Error {
         "the credential that this binding records was made for the issuer {recorded}, but the operator runs with \
          --issuer={now}: nothing is changed; restore the issuer if it was this cluster's. If the status came from another \
          cluster (a clone, a backup), or the issuer is to stay, delete the binding and create it again: what it records is \
-         left in Azure as it is, since another cluster may live by it"
+         left in Azure as it is, since another cluster may use it"
     )]
     IssuerChanged { recorded: String, now: String },
     #[error("spec.credential.audience: {0}")]

@@ -67,7 +67,7 @@ fn note_what_gives_way(
         binding = binding.name_any(),
         namespace = binding.namespace().unwrap_or_default(),
         conditions = types.join(", "),
-        "the status has no room for these conditions of other writers beside those of azwib"
+        "the status has no room for these conditions of other writers; they are dropped"
     );
 }
 

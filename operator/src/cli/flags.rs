@@ -14,7 +14,7 @@ pub struct Cli {
     #[arg(long, env = "AZWIB_ISSUER", value_name = "URL")]
     pub issuer: String,
 
-    /// Take an issuer that nobody on the internet reaches, for a cloud of your own that does
+    /// Allow an issuer that cannot be reached from the internet, for a cloud of your own that can reach it
     #[arg(long, env = "AZWIB_ALLOW_PRIVATE_ISSUER")]
     pub allow_private_issuer: bool,
 
@@ -22,7 +22,7 @@ pub struct Cli {
     #[arg(long, env = "AZWIB_CLOUD", value_enum, default_value_t = CloudName::Public)]
     pub cloud: CloudName,
 
-    /// Where tokens are asked for, with --cloud=custom
+    /// Address of the token endpoint (Microsoft Entra), with --cloud=custom
     #[arg(long, env = "AZURE_AUTHORITY_HOST", value_name = "URL")]
     pub authority_host: Option<String>,
 
@@ -66,7 +66,7 @@ pub struct Cli {
     #[arg(long, env = "AZWIB_DEFAULT_RESOURCE_GROUP", value_name = "NAME")]
     pub default_resource_group: Option<String>,
 
-    /// How often what stands in Azure is compared with what should
+    /// How often the credentials in Azure are compared with what they should be
     #[arg(
         long,
         env = "AZWIB_RESYNC_PERIOD",
@@ -102,7 +102,7 @@ pub struct Cli {
     )]
     pub request_timeout: String,
 
-    /// How long a write whose answer was lost keeps others off its identity, unless a read shows what became of it
+    /// How long a write whose answer was lost keeps other writes off its identity, unless a read shows whether it took effect
     #[arg(
         long,
         env = "AZWIB_WRITE_SETTLE_TIME",

@@ -167,10 +167,10 @@ impl Refusal {
 
 fn what_to_do(identical: bool) -> &'static str {
     if identical {
-        "allow its adoption (spec.credential.adoption: IfIdentical), delete it, or leave this service account to whoever \
-         made it"
+        "allow its adoption (spec.credential.adoption: IfIdentical), delete that credential, or delete this \
+         binding"
     } else {
-        "delete it, or leave this service account to whoever made it"
+        "delete that credential, or delete this binding"
     }
 }
 

@@ -52,7 +52,7 @@ macro_rules! azure_errors {
 
         /// Resource Manager does not take our token, nor a second, fresh one.
         Unauthorized: [status(401, 401)], WaitForArrival, AzureAuthenticationFailed,
-            After("Azure Resource Manager does not take the operator's token"),
+            After("Azure Resource Manager does not accept the operator's token"),
             "check the operator's own identity: its client id, tenant id and federated identity credential";
 
         /// The operator has no role that allows this.
@@ -98,7 +98,7 @@ macro_rules! azure_errors {
             "no role of the operator helps: whoever made the deny assignment or the rule has to exclude the operator's \
              identity, or use a managed identity outside of its scope";
 
-        /// Something else that goes on in Azure is in the way, such as the deletion of the resource group.
+        /// Another operation in Azure is in the way, such as the deletion of the resource group.
         Conflict: [
             // `Conflict`, `ResourceGroupBeingDeleted` and their like; 412 and 423 say the same of a state that passes.
             other(409, 409),

@@ -226,7 +226,7 @@ pub fn why_left(
         return Some(why.to_owned());
     }
     if is_orphaned || configuration.owner_references.is_empty() {
-        let why = "its owner reference was taken off, as `kubectl delete --cascade=orphan` does";
+        let why = "its owner reference was removed, as `kubectl delete --cascade=orphan` does";
         return Some(why.to_owned());
     }
     existing

@@ -34,7 +34,7 @@ impl fmt::Display for Field {
         match self {
             Self::Annotation(key) => write!(f, "its annotation {key}"),
             Self::Owner(binding) => write!(f, "its owner reference to the binding \"{binding}\""),
-            Self::Labels => f.write_str("its labels or whose they are"),
+            Self::Labels => f.write_str("its labels or their owner"),
             Self::Account => f.write_str("the account itself"),
         }
     }
@@ -46,9 +46,9 @@ impl Difference {
         let Self { field, asked, .. } = self;
         let found = self.found();
         if asked.is_empty() {
-            format!("{field} was taken off, and {found} is there")
+            format!("{field} was removed, and came back as {found}")
         } else {
-            format!("of {field} \"{asked}\" was asked for, and {found} is there")
+            format!("{field} should be \"{asked}\", and is {found}")
         }
     }
 

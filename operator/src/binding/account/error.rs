@@ -17,11 +17,11 @@ pub enum ServiceAccountError {
     NamesAnotherBinding { binding: String, client_id: String },
     #[error(
         "the service account's {field} belongs to another field manager ({message}): remove the annotation there, or \
-         keep the account out of this binding"
+         use another service account in a new binding"
     )]
     OwnedByManager { field: String, message: String },
     #[error(
-        "of the service account, {field} belongs to the binding \"{binding}\", which is suspended: it is left as it is, \
+        "the service account belongs to the binding \"{binding}\", which is suspended: {field} is left as it is, \
          without this binding's client id; resume that binding, delete it, or use another service account"
     )]
     Frozen { field: String, binding: String },
@@ -31,20 +31,20 @@ pub enum ServiceAccountError {
     )]
     Altered(Difference),
     #[error(
-        "{} changes the service account again and again, {} first: azwib puts it back every 15 seconds only, as long as that \
-         goes on. Let one of the two have it: end what changes it, or delete this binding",
+        "{} changes the service account again and again, beginning with {}: azwib puts it back every 15 seconds only, as long as that \
+         goes on. Stop what changes it, or delete this binding",
         manager(.0.drift.by.as_deref()), .0.drift.field
     )]
     Contested(Contested),
     #[error(
-        "the API server refused the service account: {0}; have the quota or the rule that it names changed"
+        "the API server refused to write the service account: {0}; have the quota or the rule that it names changed"
     )]
     Refused(String),
     #[error("the namespace is being deleted, and no service account is made in it any more")]
     NamespaceTerminating,
     #[error(
-        "the API server has not taken the service account: {}; it is tried again: if it stays so, have the API server, or \
-         the webhook that it names, put right",
+        "the API server did not accept the service account: {}; it is tried again: if it stays so, repair the API server, or \
+         the webhook that it names",
         words(.0)
     )]
     NotTaken(#[source] kube::Error),

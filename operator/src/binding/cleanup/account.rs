@@ -112,7 +112,7 @@ async fn tell_what_was_altered(
     tracing::warn!(
         account,
         altered = told,
-        "an account came back changed as its binding goes"
+        "a policy or webhook changed what azwib wrote to the account of a deleted binding"
     );
     ctx.events
         .account_altered(&departing.metadata, account, &told)

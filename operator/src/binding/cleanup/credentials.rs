@@ -54,8 +54,8 @@ pub(super) async fn delete_credentials(
             }
             Recorded::OfOtherIssuer => {
                 let why = format!(
-                    "it was made for the issuer {}, and this operator runs with --issuer={issuer}; another cluster may live \
-                     by it. If none does, delete it by hand",
+                    "it was made for the issuer {}, and this operator runs with --issuer={issuer}; another cluster may use \
+                     it. If none does, delete it by hand",
                     recorded.issuer
                 );
                 leave(departing, recorded, &why, ctx).await;

@@ -52,7 +52,9 @@ pub fn how_to_let_go(on_binding: bool) -> String {
 
 /// A part of the raw object that cleanup needs and that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{field} of the binding cannot be read, so what it left in Azure is not known: mend it")]
+#[error(
+    "{field} of the binding cannot be read, so what it left in Azure is not known: correct that field"
+)]
 pub struct Unreadable {
     field: &'static str,
     source: serde_json::Error,

@@ -49,7 +49,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
         Err(ReadError::Azure { source, .. }) if !Bug::LostRecordHolds.is_on() => {
             tracing::info!(
                 %name, %identity, error = &source as &dyn std::error::Error,
-                "a credential that nothing records cannot be looked for"
+                "cannot look for a credential that no record names"
             );
             if remembered || owns_account && says_nothing(departing) {
                 let why = format!("its record was lost, and it cannot be read: {source}");
@@ -74,7 +74,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     let Some(content) = ours.and_then(|ours| ours.content) else {
         return Ok(Deleted::of(remembered));
     };
-    tracing::warn!(%name, %identity, "a credential is the binding's own, and its status does not record it");
+    tracing::warn!(%name, %identity, "found a credential of the binding that its status does not record");
     let record = RecordedCredential {
         name: name.to_string(),
         resource_id: identity.to_string(),

@@ -101,7 +101,7 @@ async fn unless_let_go(
         binding = departing.name(),
         namespace = departing.namespace(),
         error = &error as &dyn std::error::Error,
-        "the binding is let go; what it made may be left"
+        "the binding is let go as asked; what it made may be left behind"
     );
     let events = &ctx.events;
     events.detached(&departing.metadata, &error.message()).await;
@@ -123,7 +123,7 @@ pub async fn let_go(metadata: &ObjectMeta, ctx: &Context) -> bool {
             tracing::warn!(
                 namespace = name,
                 error = &error as &dyn std::error::Error,
-                "whether the bindings of the namespace are to be let go cannot be read"
+                "cannot read whether the namespace asks to let its bindings go"
             );
             false
         }

@@ -34,14 +34,14 @@ impl PassLog {
                     %binding,
                     retry_in = %format_args!("{:.1?}", failed.retry_in),
                     error = %failed.error,
-                    "still not as it should be"
+                    "the pass failed again as before"
                 );
             }
             Notice::Passed(binding, Err(failed)) => tracing::warn!(
                 %binding,
                 retry_in = %format_args!("{:.1?}", failed.retry_in),
                 error = &failed.error as &dyn std::error::Error,
-                "the binding is not as it should be"
+                "the pass over the binding failed"
             ),
             Notice::Gone(binding) => {
                 self.stopped.remove(&binding);
@@ -52,12 +52,12 @@ impl PassLog {
                 if self.interrupted == shown {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
-                        "a watch was interrupted again; it is taken up again"
+                        "a watch was interrupted again; it is started again"
                     );
                 } else {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "a watch was interrupted; it is taken up again"
+                        "a watch was interrupted; it is started again"
                     );
                 }
                 self.interrupted = shown;

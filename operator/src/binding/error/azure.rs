@@ -120,7 +120,7 @@ fn until(error: &AzureError) -> String {
         .is_some_and(|wait| wait >= WAIT_TO_TELL_OF);
     match error.retry_at().filter(|_| told) {
         Some(at) if error.asks_for_too_long() => format!(
-            "; it asks for a longer pause than the operator believes, and is asked again at {}",
+            "; it asks for a pause of more than 15 minutes, and is asked again at {}",
             clock::minute_of(at)
         ),
         Some(at) => format!("; it is asked again at {}", clock::minute_of(at)),

@@ -92,6 +92,6 @@ fn why_not_now(why: &NotNow) -> Cow<'static, str> {
             clock::minute_of(*until)
         )
         .into(),
-        NotNow::PutOff { .. } => "others come first, or the same was looked at a moment ago".into(),
+        NotNow::PutOff { .. } => "other requests come first, or the same was read a moment ago".into(),
     }
 }

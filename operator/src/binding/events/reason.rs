@@ -60,17 +60,17 @@ impl EventReason {
                  are running have to be restarted."
             }
             Self::CredentialLeft => {
-                "The binding went, and a credential that it recorded stays: it is not provably ours, or another issuer's."
+                "The binding was deleted, and a credential that it recorded stays in Azure: it is not provably ours, or another issuer's."
             }
             Self::AccountLeft => {
-                "The binding went, the last of its ServiceAccount, and the account stays: the note says why."
+                "The last binding of a ServiceAccount was deleted, and the account stays: the note says why."
             }
             Self::AccountAltered => {
-                "The binding went, and its ServiceAccount is not as azwib wrote it then: an admission policy or a webhook changes \
+                "The binding was deleted, and its ServiceAccount is not as azwib wrote it then: an admission policy or a webhook changes \
                  that. The note has the values."
             }
             Self::ForceDetached => {
-                "The binding was let go as asked although its cleanup failed: what it made may be left, as the note says."
+                "The binding was let go, as asked, although its cleanup failed: what it made may be left behind, as the note says."
             }
         }
     }

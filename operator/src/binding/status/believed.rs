@@ -63,17 +63,21 @@ pub fn whose(record: &RecordedCredential, owner: &Owner<'_>, issuer: &Issuer) ->
     };
     if !owner.identity.is_none_or(|it| can_mean(it, &identity)) {
         return Recorded::Foreign(
-            "its recorded resource id is not of the identity that this binding names",
+            "its recorded resource id is not that of the identity that this binding names",
         );
     }
     let name = CredentialName::derive(&recorded_issuer, owner.namespace, owner.service_account);
     let is_derived = record.name == name.as_str();
     if !is_derived && record.origin != CredentialOrigin::Adopted {
-        return Recorded::Foreign("its recorded name is not the one that this binding gives");
+        return Recorded::Foreign(
+            "its recorded name is not the one that azwib derives for this binding",
+        );
     }
     let subject = Subject::of_service_account(owner.namespace, owner.service_account);
     if !is_derived && record.subject != subject.as_str() {
-        return Recorded::Foreign("its recorded subject is not the one that this binding gives");
+        return Recorded::Foreign(
+            "its recorded subject is not that of this binding's service account",
+        );
     }
     if recorded_issuer != *issuer && !Bug::OtherIssuerDeleted.is_on() {
         return Recorded::OfOtherIssuer;

@@ -140,17 +140,17 @@ macro_rules! reasons {
 reasons! {
     /// Everything is in place, and the credential had its propagation time.
     Succeeded => Heals, Normal, Else;
-    /// An older binding with the same ServiceAccount and identity asks for the same and is Ready; this one takes over when that one goes.
+    /// An older binding with the same ServiceAccount and identity asks for the same and is Ready; this one takes over when the older one is deleted.
     ProvidedByOlderBinding => Heals, Normal, Else;
     /// The step has not been reached yet.
     Pending => Heals, Normal, Else;
     /// The binding is suspended: nothing is written for it.
     Suspended => Heals, Normal, Else;
-    /// The binding is being deleted, and nothing that azwib made for it is left here.
+    /// The binding is being deleted, and this step is undone: nothing that azwib made for it is left.
     CleanedUp => Heals, Normal, Else;
     /// The API server refuses what azwib has to write to the binding itself (its finalizer, its status), an admission policy changes it, or the API server refuses what azwib has to read for it.
     BindingRefused => CurableElsewhere, Warning, ApiServerRefuses;
-    /// The credential is in place; Microsoft Entra is given time to learn of it.
+    /// The credential is in place, and is given time to propagate in Microsoft Entra.
     Propagating => Heals, Normal, Else;
     /// The spec cannot be parsed, or it asks for something that cannot exist.
     InvalidSpec => NeedsPerson, Warning, Else;
@@ -158,7 +158,7 @@ reasons! {
     GrantsNotRequired => Heals, Warning, StepDone;
     /// The issuer is the one that the operator was configured with; it is not verified.
     IssuerConfigured => Heals, Warning, StepDone;
-    /// The recorded credential was made for another issuer: by another cluster, or by this one before. It stays as it is.
+    /// The recorded credential was made for another issuer: by another cluster, or by this one before its issuer changed. It stays as it is.
     IssuerChanged => NeedsPerson, Warning, Else;
     /// Azure knows the managed identity, and its client id was read.
     Resolved => Heals, Warning, StepDone;
@@ -206,7 +206,7 @@ reasons! {
     PolicyDenied => NeedsPerson, Warning, AzureRefuses;
     /// A lock on the identity, its group or its subscription forbids the write.
     ScopeLocked => NeedsPerson, Warning, AzureRefuses;
-    /// Something else that goes on in Azure is in the way, such as the deletion of the resource group.
+    /// Another operation in Azure is in the way, such as the deletion of the resource group.
     AzureConflict => CurableElsewhere, Warning, AzureRefuses;
     /// Azure refused the request for a reason of its own.
     RequestRefused => NeedsPerson, Warning, AzureRefuses;

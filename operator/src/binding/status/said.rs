@@ -65,7 +65,7 @@ pub fn taken_up(
         ConditionType::Reconciling.as_str(),
         ConditionStatus::True,
         reason.as_str(),
-        format!("it is looked at once more; so far: {}", stalled.message),
+        format!("azwib is looking again; so far: {}", stalled.message),
         status.observed_generation,
         moment.now,
     );
@@ -253,7 +253,7 @@ pub fn of_cleaned_up(policy: DeletionPolicy, issuer: &str, finalizers: &[&str]) 
     let mut report = before_steps(issuer);
     cleaned_before(Stage::Finalizer, policy, &mut report);
     let message = format!(
-        "azwib is done with the binding, which goes once others take off their finalizers: {}",
+        "azwib has cleaned up; the binding is gone once others have removed their finalizers: {}",
         finalizers.join(", ")
     );
     report.unmet(ConditionType::Ready, Reason::CleanedUp, message);

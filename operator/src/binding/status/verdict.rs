@@ -50,7 +50,7 @@ impl Verdict {
         }
         if !has_propagated(previous) && !propagation_left(steps, moment).is_zero() {
             let message =
-                "the credential is in place; Microsoft Entra is given time to learn of it";
+                "the credential is in place, and is given time to propagate in Microsoft Entra";
             return Self {
                 status: ConditionStatus::False,
                 reason: Reason::Propagating.to_string(),

@@ -24,11 +24,11 @@ pub enum Unreachable {
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Localhost => "is each machine's own",
+            Self::Localhost => "means the local machine",
             Self::OfCluster => "is known inside of the cluster only",
             Self::PrivateName => "is below a domain that is known in private networks only",
             Self::SingleLabel => "has no domain",
-            Self::PrivateAddress => "is an address that the internet does not lead to",
+            Self::PrivateAddress => "is an address that cannot be reached from the internet",
         })
     }
 }
