@@ -55,14 +55,19 @@ fn edit(key: &Key, shared: &Shared) {
     shared.cluster.edit_account(key, annotation, value);
 }
 
-/// Somebody does so in a loop.
+/// Somebody does so in a loop, or in bursts with a pause so long that azwib takes it for over.
 async fn fight(shared: &Shared) {
     let Some(key) = some_account(shared) else {
         return;
     };
+    let in_bursts = shared.chance(500);
     for _ in 0..shared.draw(30..=120) {
         edit(&key, shared);
-        shared.sleep(50..=300).await;
+        if in_bursts && shared.chance(100) {
+            shared.sleep(31_000..=33_000).await;
+        } else {
+            shared.sleep(50..=300).await;
+        }
     }
 }
 

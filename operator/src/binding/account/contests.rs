@@ -1,7 +1,8 @@
 //! Contests over accounts: somebody changes again and again what azwib puts back.
 //!
 //! A few repairs in a minute are drift and go at once. More of them are a contest: from then on one goes every quarter of a minute, and
-//! the bindings of the account say so, until an account has stood undisturbed for that long.
+//! the bindings of the account say so, until an account has stood undisturbed for that long. Who begins again within the minute is in a
+//! contest at once: edits that come in bursts are no reason for as many repairs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -171,7 +172,6 @@ impl Contests {
         let until = account.written + PAUSE;
         if until <= Instant::now() {
             account.contest = None;
-            account.forget_all_but_the_last();
         }
         let drift = account.contest.clone()?;
         Some(Contested { drift, until })
@@ -205,12 +205,6 @@ impl Account {
                 && (self.writes.first_key_value())
                     .is_some_and(|(_, write)| now.duration_since(write.at) >= WINDOW)
         {
-            self.writes.pop_first();
-        }
-    }
-
-    fn forget_all_but_the_last(&mut self) {
-        while self.writes.len() > 1 {
             self.writes.pop_first();
         }
     }

@@ -89,9 +89,28 @@ async fn a_contest_is_over_once_the_account_has_stood_for_a_while() {
     assert!(world.contests.stands(ORDERS).is_some());
     advance(PAUSE).await;
     assert_eq!(world.contests.stands(ORDERS), None);
+    advance(WINDOW).await;
     assert_eq!(world.admit("a"), Admission::Free);
     world.write("a");
     assert_eq!(world.contests.stands(ORDERS), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn edits_that_come_in_bursts_get_no_more_repairs_in_a_minute() {
+    let mut world = World::contested();
+    let mut repairs = FREE_REPAIRS;
+    // Three pauses, each long enough for the contest to be over, and a burst after each.
+    for _ in 0..3 {
+        advance(PAUSE).await;
+        assert_eq!(world.contests.stands(ORDERS), None);
+        for _ in 0..FREE_REPAIRS {
+            if let Admission::Free | Admission::InContest(_) = world.admit("a") {
+                world.write("a");
+                repairs += 1;
+            }
+        }
+    }
+    assert_eq!(repairs, FREE_REPAIRS + 3);
 }
 
 #[tokio::test(start_paused = true)]
