@@ -217,6 +217,8 @@ fn why_duplicate(older: &OlderDuplicate) -> String {
                 "{head}, but asks for something else ({difference}): make the two the same, or delete one of them"
             );
         }
+        // What ends by itself would be another message with each of its steps.
+        OlderState::Unready(Some(_)) if older.heals() => "is not Ready yet".to_owned(),
         OlderState::Unready(Some(reason)) => format!("is not Ready ({reason})"),
         OlderState::Unready(None) => "was not looked at yet".to_owned(),
         OlderState::Ready { .. } => "its credential is not in place".to_owned(),

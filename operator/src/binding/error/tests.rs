@@ -50,6 +50,25 @@ fn a_younger_duplicate_stalls_only_with_what_the_older_one_does_not_get_over_by_
 }
 
 #[test]
+fn what_a_younger_duplicate_says_stays_the_same_while_the_older_one_is_on_its_way() {
+    let message = |reason| {
+        Error::from(Failure::Duplicate(OlderDuplicate {
+            name: "a-older".to_owned(),
+            stands: OlderState::Unready(Some(reason)),
+        }))
+        .message()
+    };
+    for reason in [
+        Reason::Throttled,
+        Reason::WaitingForTurn,
+        Reason::Propagating,
+    ] {
+        assert_eq!(message(reason), message(Reason::Creating));
+    }
+    assert!(message(Reason::PolicyDenied).contains("is not Ready (PolicyDenied)"));
+}
+
+#[test]
 fn every_failed_write_has_its_reason_and_its_pace() {
     let throttled = AzureErrorKind::Throttled;
     for (kind, reason, pace) in [
