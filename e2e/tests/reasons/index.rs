@@ -84,7 +84,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "AzureUnavailable",
-        "azure_outage.rs",
+        "azure_outage/out_of_reach.rs",
         "a_binding_made_while_azure_is_down_says_so_and_becomes_ready_afterwards",
     ),
     (
