@@ -19,7 +19,7 @@ pub(super) fn behind_earlier_process(
 ) {
     if let Some(pending) = record(binding, desired, CredentialOrigin::Pending) {
         let ledger = ctx.ledgers.of(&desired.identity);
-        ledger.take_note_of_pending(&pending.name, desired.claim.content());
+        ledger.take_note_of_pending(&pending.name, desired.credential.content());
     }
 }
 
@@ -32,8 +32,8 @@ pub(super) fn behind_deletion(
     ctx: &Context,
 ) -> InAzure {
     let ledger = ctx.ledgers.of(&desired.identity);
-    let writer = || applicant(binding, desired.claim.clone()).writer();
-    let waits = in_azure.listing.is_ok() && ledger.awaits_deletion(&writer(), &desired.claim.name);
+    let writer = || applicant(binding, desired.credential.clone()).writer();
+    let waits = in_azure.listing.is_ok() && ledger.awaits_deletion(&writer(), &desired.credential.name);
     if waits {
         InAzure {
             listing: Err(NotNow::UnderWay.into()),

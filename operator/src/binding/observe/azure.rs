@@ -107,7 +107,7 @@ async fn read(
     let identity = reader.identity(identity.of_known_failure(failed)).await?;
     let earlier = acknowledged(binding, desired, &identity, ctx.clock.now());
     let listing = reader.listing(&identity, resync, earlier).await?;
-    if is_met(&desired.claim, &listing.credentials) {
+    if is_met(&desired.credential, &listing.credentials) {
         return Ok((identity, listing.credentials));
     }
     if !was_good(binding.status.as_ref(), desired) {

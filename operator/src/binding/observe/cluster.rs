@@ -52,7 +52,7 @@ pub async fn in_cluster(
     // Who else wants a slot matters to a claim that needs one.
     let met = listing
         .as_ref()
-        .is_ok_and(|listing| is_met(&desired.claim, listing));
+        .is_ok_and(|listing| is_met(&desired.credential, listing));
     let applicants = if met {
         vec![]
     } else {
@@ -72,7 +72,7 @@ pub async fn in_cluster(
         promised: ledger.promised(),
         identity,
         listing,
-        applicant: applicant(binding, desired.claim.clone()),
+        applicant: applicant(binding, desired.credential.clone()),
         applicants,
         account,
         account_bindings,

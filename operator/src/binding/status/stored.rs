@@ -12,7 +12,7 @@ use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 
 /// Whether the binding of this status was good when last seen: it records exactly the desired credential, in place.
 pub fn was_good(status: Option<&WorkloadIdentityBindingStatus>, desired: &Desired) -> bool {
-    let claim = &desired.claim;
+    let wanted = &desired.credential;
     let Some(status) = status else {
         return false;
     };

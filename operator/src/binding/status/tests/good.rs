@@ -93,7 +93,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
     let other_audience = Desired {
         claim: DesiredCredential {
             audience: Audience::parse("api://other").unwrap(),
-            ..desired.claim.clone()
+            ..desired.credential.clone()
         },
         ..desired.clone()
     };
@@ -105,7 +105,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
     let never = Desired {
         claim: DesiredCredential {
             adoption: CredentialAdoption::Never,
-            ..desired.claim.clone()
+            ..desired.credential.clone()
         },
         ..desired.clone()
     };
