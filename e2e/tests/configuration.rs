@@ -109,38 +109,16 @@ async fn the_values_that_the_tests_below_spoil_are_good() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// One for each stage that can refuse a value. The unit tests of the configuration have the others.
 #[tokio::test]
 async fn a_value_that_cannot_be_is_refused_by_the_name_of_its_flag() -> anyhow::Result<()> {
     for (flag, value, what_to_do) in [
-        ("issuer", "http://oidc.example/", "https"),
-        ("cloud", "germany", "usgovernment"),
-        ("authority-host", "login.example", "--authority-host"),
-        (
-            "resource-manager-endpoint",
-            "http://arm.example",
-            "--resource-manager-endpoint",
-        ),
-        ("auth", "password", "workload-identity"),
-        ("azure-client-id", "orders", "--azure-client-id"),
-        ("azure-tenant-id", "../common", "--azure-tenant-id"),
-        ("resync-period", "often", "15m"),
-        ("propagation-delay", "2h", "out of range"),
-        ("credential-limit", "21", "give 1 to 20"),
-        (
-            "max-concurrent-reconciles",
-            "many",
-            "--max-concurrent-reconciles",
-        ),
-        ("health-probe-bind-address", "localhost", ":8081"),
-        ("metrics-bind-address", "true", "--metrics-bind-address"),
-        (
-            "default-subscription",
-            "production",
-            "--default-subscription",
-        ),
-        ("log-level", "azwib=loud", "azwib_operator=debug"),
-        ("log-format", "xml", "json"),
         ("no-such-flag", "1", "--help"),
+        ("cloud", "germany", "usgovernment"),
+        ("credential-limit", "21", "give 1 to 20"),
+        ("issuer", "https://localhost:6443", "az aks show"),
+        ("azure-tenant-id", "../common", "--azure-tenant-id"),
+        ("log-level", "azwib=loud", "azwib_operator=debug"),
     ] {
         let mut start = Start::new()?;
         start.flags.insert(flag, value.to_owned());
@@ -155,41 +133,11 @@ async fn a_value_that_cannot_be_is_refused_by_the_name_of_its_flag() -> anyhow::
 async fn a_flag_that_is_missing_is_named() -> anyhow::Result<()> {
     for (flag, variable) in [
         ("issuer", "--issuer"),
-        ("authority-host", "AZURE_AUTHORITY_HOST"),
-        (
-            "resource-manager-endpoint",
-            "AZWIB_RESOURCE_MANAGER_ENDPOINT",
-        ),
-        (
-            "resource-manager-audience",
-            "AZWIB_RESOURCE_MANAGER_AUDIENCE",
-        ),
         ("azure-client-id", "AZURE_CLIENT_ID"),
-        ("azure-tenant-id", "AZURE_TENANT_ID"),
-        ("azure-federated-token-file", "AZURE_FEDERATED_TOKEN_FILE"),
     ] {
         let mut start = Start::new()?;
         start.flags.remove(flag);
         start.is_refused(&[&format!("--{flag}"), variable]).await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() -> anyhow::Result<()>
-{
-    for issuer in [
-        "https://kubernetes.default.svc.cluster.local",
-        "https://localhost:6443",
-        "https://oidc.corp.internal/",
-        "https://192.168.1.1/",
-        "https://[fe80::1]/",
-        "https://oidc/",
-        "http://oidc.example/",
-    ] {
-        let mut start = Start::new()?;
-        start.flags.insert("issuer", issuer.to_owned());
-        start.is_refused(&["--issuer", "az aks show"]).await?;
     }
     Ok(())
 }

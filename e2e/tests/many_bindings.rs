@@ -1,5 +1,4 @@
-//! Fifty Ready bindings through an outage in which the operator starts anew: none of them loses Ready, and nothing is
-//! written.
+//! Fifty Ready bindings through outages in which the operator starts anew: none of them loses Ready, and nothing is written.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,17 +7,13 @@ use std::fmt::Write;
 use azure_simulator::control::api::{Matcher, Service};
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::{Namespace, PATIENCE, condition};
-use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, wait};
+use azwib_e2e::{Environment, OperatorProcess, wait};
 use futures::future::try_join_all;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use tokio::sync::Mutex;
 
 const IDENTITIES: usize = 5;
 const BINDINGS_OF_EACH: usize = 10;
-
-/// Environments of this size one at a time: each loads the machine.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// What must not change: the version of every binding and every account, and the writes that Azure has seen.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,14 +94,6 @@ async fn operator(env: &Environment) -> anyhow::Result<OperatorProcess> {
         .await
 }
 
-async fn environment() -> anyhow::Result<Environment> {
-    Environment::start(EnvironmentOptions {
-        start_operator: false,
-        ..EnvironmentOptions::default()
-    })
-    .await
-}
-
 /// Waits until this operator has looked at every binding and could not.
 async fn has_looked_in_vain(
     operator: &OperatorProcess,
@@ -124,61 +111,41 @@ async fn has_looked_in_vain(
     .await
 }
 
-#[tokio::test]
-async fn an_outage_of_azure_over_a_restart_takes_ready_from_none_and_writes_nothing()
--> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
-    let env = environment().await?;
-    let first = operator(&env).await?;
-    let shop = env.namespace("many-azure").await?;
-    let before = fifty_ready(&shop).await?;
-
+async fn azure_is_down(
+    shop: &Namespace<'_>,
+    first: OperatorProcess,
+) -> anyhow::Result<OperatorProcess> {
     let outage = shop.outage(service_unavailable()).await?;
     first.kill().await?;
-    let second = operator(&env).await?;
-    has_looked_in_vain(&second, &shop).await?;
-    assert_eq!(state(&shop).await?, before);
-
+    let second = operator(shop.environment()).await?;
+    has_looked_in_vain(&second, shop).await?;
     outage.end().await?;
-    further_passes(&shop).await?;
-    assert_eq!(state(&shop).await?, before);
-    assert_eq!(second.exit(), None, "{}", second.log_tail());
-    Ok(())
+    Ok(second)
 }
 
-#[tokio::test]
-async fn a_sign_in_that_is_down_over_a_restart_takes_ready_from_none_and_writes_nothing()
--> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
-    let env = environment().await?;
-    let first = operator(&env).await?;
-    let shop = env.namespace("many-entra").await?;
-    let before = fifty_ready(&shop).await?;
-
+async fn sign_in_is_down(
+    shop: &Namespace<'_>,
+    first: OperatorProcess,
+) -> anyhow::Result<OperatorProcess> {
     first.kill().await?;
     let entra = Matcher {
         service: Some(Service::Entra),
         method: Some("POST".to_owned()),
         ..Matcher::default()
     };
+    let env = shop.environment();
     let outage = env.outage(entra, service_unavailable()).await?;
-    let second = operator(&env).await?;
-    has_looked_in_vain(&second, &shop).await?;
+    let second = operator(env).await?;
+    has_looked_in_vain(&second, shop).await?;
     outage.end().await?;
-    further_passes(&shop).await?;
-    assert_eq!(state(&shop).await?, before);
-    Ok(())
+    Ok(second)
 }
 
-#[tokio::test]
-async fn an_outage_of_the_api_server_over_a_restart_takes_ready_from_none_and_writes_nothing()
--> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
-    let env = environment().await?;
-    let first = operator(&env).await?;
-    let shop = env.namespace("many-api-server").await?;
-    let before = fifty_ready(&shop).await?;
-
+async fn api_server_is_down(
+    shop: &Namespace<'_>,
+    first: OperatorProcess,
+) -> anyhow::Result<OperatorProcess> {
+    let env = shop.environment();
     let access = env.operator_access().await?;
     env.control_plane.stop_api_server().await?;
     first.logs("a watch was interrupted").await?;
@@ -191,10 +158,29 @@ async fn an_outage_of_the_api_server_over_a_restart_takes_ready_from_none_and_wr
         .logs("the API server does not answer as it should")
         .await?;
     env.control_plane.start_api_server().await?;
-
     second.probe_until("/readyz", 200, "ok").await?;
-    further_passes(&shop).await?;
-    assert_eq!(state(&shop).await?, before);
-    assert_eq!(second.exit(), None, "{}", second.log_tail());
-    Ok(())
+    Ok(second)
+}
+
+/// One outage after the other, over the same bindings: none of them may leave a trace.
+#[tokio::test]
+async fn an_outage_over_a_restart_takes_ready_from_none_and_writes_nothing() -> anyhow::Result<()> {
+    let env = Environment::without_operator().await?;
+    let first = operator(&env).await?;
+    let shop = env.namespace("many").await?;
+    let before = fifty_ready(&shop).await?;
+    let unchanged = async |after: &str, operator: &OperatorProcess| {
+        assert_eq!(state(&shop).await?, before, "{after}");
+        further_passes(&shop).await?;
+        assert_eq!(state(&shop).await?, before, "further passes after {after}");
+        assert_eq!(operator.exit(), None, "{}", operator.log_tail());
+        anyhow::Ok(())
+    };
+
+    let second = azure_is_down(&shop, first).await?;
+    unchanged("an outage of Azure", &second).await?;
+    let third = sign_in_is_down(&shop, second).await?;
+    unchanged("an outage of the sign-in", &third).await?;
+    let fourth = api_server_is_down(&shop, third).await?;
+    unchanged("an outage of the API server", &fourth).await
 }

@@ -13,8 +13,7 @@ mod story;
 mod toll;
 
 use self::stories::{
-    AnotherAudience, AnotherExpiration, Creation, DeletedAfterTheCrash, Deletion,
-    DeletionWithAdoptedAccount, DriftInAzure, TakeOver,
+    Creation, DeletedAfterTheCrash, Deletion, DeletionWithAdoptedAccount, DriftInAzure, TakeOver,
 };
 use self::story::ends_the_same_wherever_the_operator_is_killed;
 
@@ -27,17 +26,6 @@ async fn a_binding_is_made_true_wherever_the_operator_is_killed() -> anyhow::Res
 async fn a_binding_that_is_deleted_after_a_crash_leaves_nothing_wherever_the_operator_was_killed()
 -> anyhow::Result<()> {
     ends_the_same_wherever_the_operator_is_killed(DeletedAfterTheCrash).await
-}
-
-#[tokio::test]
-async fn another_audience_reaches_azure_wherever_the_operator_is_killed() -> anyhow::Result<()> {
-    ends_the_same_wherever_the_operator_is_killed(AnotherAudience).await
-}
-
-#[tokio::test]
-async fn another_token_expiration_reaches_the_account_wherever_the_operator_is_killed()
--> anyhow::Result<()> {
-    ends_the_same_wherever_the_operator_is_killed(AnotherExpiration).await
 }
 
 #[tokio::test]

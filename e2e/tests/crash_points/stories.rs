@@ -78,57 +78,6 @@ impl Story for DeletedAfterTheCrash {
     }
 }
 
-/// The credential is to have another audience.
-pub(crate) struct AnotherAudience;
-
-impl Story for AnotherAudience {
-    const NAME: &'static str = "audience";
-    // What was read a moment ago will do for a new spec.
-    const PERHAPS: &'static [Point<'static>] = &[azure(GET_IDENTITY, 1), azure(LIST, 1)];
-    const POINTS: &'static [Point<'static>] = &[
-        kubernetes("PUT", STATUS, 1),
-        azure(PUT, 1),
-        kubernetes("PUT", STATUS, 2),
-        // The same as when it was made: a series.
-        kubernetes("PATCH", "events/*", 1),
-        kubernetes("PUT", STATUS, 3),
-        kubernetes("PATCH", "events/*", 2),
-    ];
-    const END: End = End::Ready;
-
-    async fn prepare(&self, case: &Case, arm: &Arm) -> anyhow::Result<()> {
-        bind_and_wait(case, arm).await
-    }
-
-    async fn begin(&self, case: &Case) -> anyhow::Result<()> {
-        case.merge(json!({ "spec": { "credential": { "audience": "api://orders" } } }))
-            .await
-    }
-}
-
-/// Pods are to get tokens of another lifetime.
-pub(crate) struct AnotherExpiration;
-
-impl Story for AnotherExpiration {
-    const NAME: &'static str = "expiration";
-    // What was read a moment ago will do for a new spec.
-    const PERHAPS: &'static [Point<'static>] = &[azure(GET_IDENTITY, 1), azure(LIST, 1)];
-    const POINTS: &'static [Point<'static>] = &[
-        kubernetes("PATCH", ACCOUNT, 1),
-        kubernetes("PUT", STATUS, 1),
-    ];
-    const END: End = End::Ready;
-
-    async fn prepare(&self, case: &Case, arm: &Arm) -> anyhow::Result<()> {
-        bind_and_wait(case, arm).await
-    }
-
-    async fn begin(&self, case: &Case) -> anyhow::Result<()> {
-        case.merge(json!({ "spec": { "serviceAccount": { "tokenExpirationSeconds": 7200 } } }))
-            .await
-    }
-}
-
 /// Somebody has changed the credential in Azure.
 pub(crate) struct DriftInAzure;
 

@@ -2,16 +2,9 @@
 
 use azwib_crds::CredentialOrigin;
 use azwib_e2e::Environment;
-use azwib_e2e::environment::{ManagedIdentity, Namespace, condition};
-use serde_json::json;
+use azwib_e2e::environment::condition;
 
 use crate::{AUDIENCE, fill, put_by_hand, remove};
-
-async fn never(shop: &Namespace<'_>, identity: &ManagedIdentity) -> anyhow::Result<()> {
-    let id = identity.resource_id();
-    let spec = format!("identity: {{resourceId: {id}}}, credential: {{adoption: Never}}");
-    shop.bind("orders", &spec).await
-}
 
 #[tokio::test]
 async fn an_identical_credential_is_adopted_and_outlives_the_binding() -> anyhow::Result<()> {
@@ -93,30 +86,5 @@ async fn an_adopted_credential_that_is_changed_is_not_put_back() -> anyhow::Resu
         [],
         "it is not ours to record"
     );
-    Ok(())
-}
-
-#[tokio::test]
-async fn nothing_is_adopted_where_the_binding_says_never() -> anyhow::Result<()> {
-    let env = Environment::shared().await?;
-    let shop = env.namespace("adopt-never").await?;
-    let orders = shop.identity("orders").await?;
-    put_by_hand(&shop, &orders, "orders", AUDIENCE).await?;
-    let before = shop.credentials(&orders).await?;
-    never(&shop, &orders).await?;
-    let exists = shop
-        .failing("orders", "CredentialReady", "CredentialExists")
-        .await?;
-    assert!(
-        exists.message.contains("\"by-hand\"") && exists.message.contains("IfIdentical"),
-        "{}",
-        exists.message
-    );
-    assert_eq!(shop.credentials(&orders).await?, before);
-
-    shop.change("orders", json!({"credential": {"adoption": "IfIdentical"}}))
-        .await?;
-    shop.ready("orders").await?;
-    assert_eq!(shop.operator_writes("orders").await?, 0);
     Ok(())
 }

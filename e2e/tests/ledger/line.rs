@@ -51,6 +51,12 @@ async fn freed_slots_go_to_those_who_have_waited_longest_also_after_a_restart() 
     let names = ["c", "b", "a"];
     bind_in_order(&shop, &orders, &names).await?;
     all_wait(&shop, &names).await?;
+    let waiting = shop.bindings().get("c").await?;
+    let full = condition(&waiting, "CredentialReady").unwrap();
+    assert!(full.message.contains("20 of 20"), "{}", full.message);
+    assert!(condition(&waiting, "Reconciling").is_some());
+    assert_eq!(waiting.status.unwrap().credentials, []);
+    assert_eq!(shop.operator_writes("orders").await?, 0);
 
     remove(&shop, &orders, "foreign-0").await?;
     shop.ready("c").await?;
