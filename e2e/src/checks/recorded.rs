@@ -70,6 +70,45 @@ pub fn every_status_keeps_the_contract(environments: &[Records]) -> anyhow::Resu
     Ok(())
 }
 
+/// Every reason of the reference was in a condition of some binding.
+///
+/// # Errors
+/// No test has brought one about.
+pub fn every_reason_was_seen(environments: &[Records]) -> anyhow::Result<()> {
+    let reference = repository().join("docs/reference/conditions.md");
+    let listed = listed_reasons(&fs::read_to_string(reference)?)?;
+    let mut missing = listed;
+    for records in environments {
+        for seen in records.bindings()? {
+            let conditions = seen.status["conditions"].as_array();
+            let reasons = conditions.into_iter().flatten();
+            for reason in reasons.filter_map(|it| it["reason"].as_str()) {
+                missing.remove(reason);
+            }
+        }
+    }
+    let missing: Vec<_> = missing.into_iter().collect();
+    ensure!(
+        missing.is_empty(),
+        "reasons that no test has brought about: {}",
+        missing.join(", ")
+    );
+    Ok(())
+}
+
+/// The reasons in the first column of the table of reasons.
+fn listed_reasons(reference: &str) -> anyhow::Result<BTreeSet<String>> {
+    let table = reference.split_once("## Reasons").context("no reasons")?.1;
+    let table = table.split_once("<!-- end of").context("no end")?.0;
+    let rows = table.lines();
+    let listed: BTreeSet<_> = rows
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    ensure!(!listed.is_empty(), "no reason is listed");
+    Ok(listed)
+}
+
 /// What the operator used of the API server, over all environments, is what config/rbac gives it, both ways.
 ///
 /// # Errors
@@ -197,6 +236,22 @@ mod tests {
         write(json!({ "observedGeneration": 1 }));
         let seen = records.bindings().unwrap();
         assert!(!breaches(&seen).is_empty());
+    }
+
+    #[test]
+    fn a_reason_that_no_binding_showed_is_named() {
+        let error = every_reason_was_seen(&[]).unwrap_err().to_string();
+        assert!(error.contains("Succeeded, "), "{error}");
+        let (folder, records) = records(&[], &[]);
+        let condition = json!({ "type": "Ready", "reason": "Succeeded" });
+        let seen = json!({
+            "namespace": "shop", "name": "orders", "uid": "1", "generation": 1, "terminating": false,
+            "status": { "conditions": [condition] },
+        });
+        fs::write(folder.path().join("bindings.jsonl"), format!("{seen}\n")).unwrap();
+        let error = every_reason_was_seen(&[records]).unwrap_err().to_string();
+        assert!(error.contains("Propagating"), "{error}");
+        assert!(!error.contains("Succeeded"), "{error}");
     }
 
     /// Records of these requests, and of no binding.

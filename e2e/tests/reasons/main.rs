@@ -1,10 +1,9 @@
 //! Reasons that a binding's status shows, each brought about as it comes about in the field, with its message.
 //!
-//! [`index`] says which test of this package shows which reason.
+//! That each reason of the reference was seen by some test is checked once all are through (`after_all`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod credential_refused;
-mod index;
 mod on_the_way;
 mod refusals;
 mod service_account;
