@@ -10,7 +10,7 @@ use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
-use azwib_simulation::invariants::looks::{PACED, READS_PACED};
+use azwib_simulation::invariants::looks::PACED;
 use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
 use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
 use azwib_simulation::invariants::pauses::ONE_ASKS;
@@ -74,7 +74,6 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::ArrivalSeenLate => &[ARRIVAL_SEEN],
         Bug::RepeatsUnpaced => &[REPEATS_PACED],
         Bug::NoBulkheads => &[BULKHEADS],
-        Bug::WokenByEachRead => &[READS_PACED],
         Bug::DeadClientIdKept => &[CLIENT_ID_KNOWN],
         Bug::KnownGoodForgotten => &[FOREIGN_PROVES_NOTHING],
         Bug::AllOfAccountServed => &[OLDEST_SERVED],

@@ -134,8 +134,6 @@ bugs! {
     RefusedByAccountForGood,
     /// Where the identity cannot be read, a binding becomes Ready with a client id that is none any more.
     DeadClientIdKept,
-    /// Each read of an identity wakes whoever names another client id.
-    WokenByEachRead,
     /// Only status says which bindings are good.
     KnownGoodForgotten,
 }
