@@ -33,7 +33,8 @@ pub(super) fn behind_deletion(
 ) -> InAzure {
     let ledger = ctx.ledgers.of(&desired.identity);
     let writer = || applicant(binding, desired.credential.clone()).writer();
-    let waits = in_azure.listing.is_ok() && ledger.awaits_deletion(&writer(), &desired.credential.name);
+    let waits =
+        in_azure.listing.is_ok() && ledger.awaits_deletion(&writer(), &desired.credential.name);
     if waits {
         InAzure {
             listing: Err(NotNow::UnderWay.into()),

@@ -74,7 +74,10 @@ async fn own_again(
             };
         }
     };
-    let (name, wanted) = (desired.credential.name.as_str(), desired.credential.content());
+    let (name, wanted) = (
+        desired.credential.name.as_str(),
+        desired.credential.content(),
+    );
     let stands = listing.credentials.iter().any(|credential| {
         credential.name.eq_ignore_ascii_case(name)
             && credential.content.as_ref().is_some_and(|content| {

@@ -159,7 +159,7 @@ pub(super) async fn fight_over_status(shared: &Arc<Shared>, world: &World) {
 
 /// Somebody puts another status over that of a good binding while Azure cannot be looked at.
 pub(super) async fn foreign_status_unseen(shared: &Arc<Shared>, world: &World) {
-    let Some((binding, identity)) = holder(shared, world).await else {
+    let Some((binding, identity)) = one_with_credential(shared, world).await else {
         return;
     };
     revoke_role(&identity, shared);

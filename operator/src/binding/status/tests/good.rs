@@ -84,14 +84,14 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
 fn only_what_status_records_to_the_letter_counts_as_good() {
     use crate::ledger::decide::DesiredCredential;
     use azwib_crds::Audience;
-    let desired = claim_of_orders();
+    let desired = desired_by_orders();
     let good = after(&binding(), &done(), &at(0));
     assert!(was_good(Some(&good), &desired));
     let mut pending = good.clone();
     pending.credentials[0].origin = CredentialOrigin::Pending;
     assert!(!was_good(Some(&pending), &desired));
     let other_audience = Desired {
-        claim: DesiredCredential {
+        credential: DesiredCredential {
             audience: Audience::parse("api://other").unwrap(),
             ..desired.credential.clone()
         },
@@ -103,7 +103,7 @@ fn only_what_status_records_to_the_letter_counts_as_good() {
     adopted.credentials[0].name = "by-hand".to_owned();
     assert!(was_good(Some(&adopted), &desired));
     let never = Desired {
-        claim: DesiredCredential {
+        credential: DesiredCredential {
             adoption: CredentialAdoption::Never,
             ..desired.credential.clone()
         },

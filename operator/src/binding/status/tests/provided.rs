@@ -74,5 +74,5 @@ fn a_suspended_binding_that_relied_on_another_is_suspended() {
 #[test]
 fn it_is_good_like_one_of_its_own() {
     let status = after(&binding(), &provided(-60), &at(0));
-    assert!(was_good(Some(&status), &claim_of_orders()));
+    assert!(was_good(Some(&status), &desired_by_orders()));
 }
