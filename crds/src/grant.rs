@@ -17,26 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{
-    DISTINCT_SCOPES_MESSAGE, DISTINCT_SCOPES_RULE, NO_NAMESPACES_MESSAGE, NO_NAMESPACES_RULE,
-    SCOPE_MESSAGE, SCOPE_NAMES_MESSAGE, SCOPE_NAMES_RULE, SCOPE_RULE,
+    DISTINCT_SCOPES_MESSAGE, DISTINCT_SCOPES_RULE, MAX_CREDENTIALS_PER_IDENTITY, MAX_SCOPES,
+    NO_NAMESPACES_MESSAGE, NO_NAMESPACES_RULE, SCOPE_MESSAGE, SCOPE_NAMES_MESSAGE,
+    SCOPE_NAMES_RULE, SCOPE_RULE,
 };
 use crate::status::{NOT_OBSERVED, not_observed};
-
-/// So many identities, groups and subscriptions a grant names.
-pub const MAX_SCOPES: usize = 64;
-
-/// So many namespaces a grant names.
-pub const MAX_NAMESPACES: usize = 256;
-
-/// So many labels a grant asks of a namespace.
-pub const MAX_MATCH_LABELS: usize = 16;
-
-/// So many names of ServiceAccounts, or prefixes of names, a grant has.
-pub const MAX_SERVICE_ACCOUNTS: usize = 64;
-
-/// The most that `maxCredentialsPerIdentity` can be: Azure holds no more federated identity credentials on an identity. Source:
-/// Microsoft, "Important considerations and restrictions for federated identity credentials".
-pub const MAX_CREDENTIALS_PER_IDENTITY: i32 = 20;
 
 /// The desired state of an IdentityGrant: which bindings may use which Azure identities.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -22,8 +22,7 @@ pub use crd::crd_yaml;
 pub use crd::{binding_crd, crd_file_name, crds, grant_crd};
 pub use grant::{
     GrantedIdentities, GrantedNamespaces, GrantedServiceAccounts, IdentityGrant, IdentityGrantSpec,
-    IdentityGrantStatus, MAX_CREDENTIALS_PER_IDENTITY, MAX_MATCH_LABELS, MAX_NAMESPACES,
-    MAX_SCOPES, MAX_SERVICE_ACCOUNTS, NamespaceSelector, NoMatchExpression,
+    IdentityGrantStatus, NamespaceSelector, NoMatchExpression,
 };
 pub use names::{
     Audience, AzureScope, ClientId, CredentialName, DEFAULT_AUDIENCE, Guid, InvalidAudience,
@@ -33,7 +32,10 @@ pub use names::{
 };
 #[cfg(any(test, feature = "crdgen"))]
 pub use reference::updated_page;
-pub use schema::MAX_CONDITIONS;
+pub use schema::{
+    MAX_CONDITIONS, MAX_CREDENTIALS_PER_IDENTITY, MAX_MATCH_LABELS, MAX_NAMESPACES, MAX_SCOPES,
+    MAX_SERVICE_ACCOUNTS,
+};
 pub use status::{
     CredentialOrigin, MAX_CREDENTIALS, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,
     ServiceAccountStatus, WorkloadIdentityBindingStatus,

@@ -3,8 +3,6 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::grant::{MAX_MATCH_LABELS, MAX_NAMESPACES, MAX_SERVICE_ACCOUNTS};
-
 /// Subscriptions are GUIDs.
 pub(crate) const GUID_PATTERN: &str =
     "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
@@ -143,6 +141,22 @@ pub(crate) const NO_NAMESPACES_RULE: &str = "has(self.names) || has(self.selecto
 
 /// What the API server says to a grant for none.
 pub(crate) const NO_NAMESPACES_MESSAGE: &str = "must have names, a selector or both";
+
+/// So many identities, groups and subscriptions a grant names.
+pub const MAX_SCOPES: usize = 64;
+
+/// So many namespaces a grant names.
+pub const MAX_NAMESPACES: usize = 256;
+
+/// So many labels a grant asks of a namespace.
+pub const MAX_MATCH_LABELS: usize = 16;
+
+/// So many names of ServiceAccounts, or prefixes of names, a grant has.
+pub const MAX_SERVICE_ACCOUNTS: usize = 64;
+
+/// The most that `maxCredentialsPerIdentity` can be: Azure holds no more federated identity credentials on an identity. Source:
+/// Microsoft, "Important considerations and restrictions for federated identity credentials".
+pub const MAX_CREDENTIALS_PER_IDENTITY: i32 = 20;
 
 /// A list of texts, each of them once.
 fn set_of(most: usize, of: Schema) -> Schema {
