@@ -156,7 +156,14 @@ impl Judged<'_> {
                 Stage::IsGone => 0,
             })
             .sum();
-        let carried_on = if self.period.quiet { 3 + OF_FAULT } else { 0 };
+        // A look and a deletion for each that was leaving when the quiet time began.
+        let leaving = owners().filter(|life| life.is_leaving_at(self.period.began));
+        let leaving = 2 * leaving.count() as u64;
+        let carried_on = if self.period.quiet {
+            leaving.max(3) + OF_FAULT
+        } else {
+            0
+        };
         let changes = self.count(|it| changes(&it.what, identity));
         let faults = self.count(|it| match &it.what {
             What::Fault(concerns) => match concerns {

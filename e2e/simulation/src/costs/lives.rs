@@ -47,6 +47,12 @@ impl Life {
         self.namespace == other.namespace && self.account == other.account
     }
 
+    /// Whether it was being deleted at this version, and not gone.
+    pub(super) fn is_leaving_at(&self, at: u64) -> bool {
+        let had = |stage: Stage| self.steps.iter().any(|it| it.0 <= at && it.1 == stage);
+        had(Stage::Leaves) && !had(Stage::IsGone)
+    }
+
     pub(super) fn steps_in(&self, period: &Period) -> impl Iterator<Item = Stage> {
         let steps = self.steps.iter();
         steps

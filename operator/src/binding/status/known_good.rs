@@ -17,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use uuid::Uuid;
 
-use super::reason::{ConditionType, Reason};
+use super::reason::ConditionType;
 use super::said::of_known_good;
 use super::stored::was_good;
 use crate::binding::validate::Desired;
@@ -93,11 +93,8 @@ impl KnownGood {
 impl Good {
     fn of(status: &WorkloadIdentityBindingStatus, desired: &Desired) -> Option<Self> {
         let ready = find(&status.conditions, ConditionType::Ready.as_str())?;
-        // What an older duplicate provides is that one's.
-        if ready.status != ConditionStatus::True.as_str()
-            || ready.reason != Reason::Succeeded.as_str()
-            || !was_good(Some(status), desired)
-        {
+        // Whose credential an older duplicate provides is as good.
+        if ready.status != ConditionStatus::True.as_str() || !was_good(Some(status), desired) {
             return None;
         }
         let in_place = find(&status.conditions, ConditionType::CredentialReady.as_str())?;

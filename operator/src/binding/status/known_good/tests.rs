@@ -105,10 +105,16 @@ fn nothing_is_known_of_who_was_not_ready_asks_for_something_else_or_is_another()
     made_again.metadata.uid = Some("another".to_owned());
     assert!(known.as_known(&made_again, &desired).is_none());
 
+    let provided = with(&|it| it.conditions[0].reason = "ProvidedByOlderBinding".to_owned());
+    assert!(
+        noted(&provided, &desired)
+            .as_known(&binding, &desired)
+            .is_some()
+    );
+
     // The last pass decides.
     for worse in [
         with(&|it| it.conditions[0].status = "False".to_owned()),
-        with(&|it| it.conditions[0].reason = "ProvidedByOlderBinding".to_owned()),
         with(&|it| it.credentials[0].origin = CredentialOrigin::Pending),
         with(&|it| it.identity = None),
     ] {
