@@ -300,7 +300,7 @@ async fn what_a_policy_makes_of_an_account_as_its_binding_goes_is_told_and_holds
             "disowned",
             false,
             without_owners,
-            "of its owner reference to the binding \"orders\"".to_owned(),
+            "its owner reference to the binding \"orders\" should be \"".to_owned(),
         ),
     ] {
         let shop = env.namespace(purpose).await?;

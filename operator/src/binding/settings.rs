@@ -10,7 +10,8 @@ use crate::runtime::jitter;
 /// What of the operator's configuration the controller depends on.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// As they are now. A pass reads them once, when it begins: they may change while the operator runs.
+    /// As they are now. A pass reads them once, when it begins, so that they may change while the operator runs. Today they come from
+    /// flags, and nothing changes them.
     pub defaults: watch::Receiver<Defaults>,
     /// Credentials that one identity may have.
     pub credential_limit: usize,

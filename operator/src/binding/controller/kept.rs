@@ -320,7 +320,11 @@ fn of_schema(schema: &Value) -> Shape {
                 known: properties
                     .map(|(name, schema)| (name.clone().into(), of_schema(schema)))
                     .collect(),
-                others: None,
+                others: schema.get("additionalProperties").map(|schema| Others {
+                    shape: Box::new(of_schema(schema)),
+                    at_most: bound("maxProperties").unwrap_or(0).max(ITEMS),
+                    named: |_| true,
+                }),
             })
         }
         Some("array") => {

@@ -10,6 +10,30 @@ use crate::kubeutil::cut::cut;
 const BINDINGS: &str = "/apis/azwib.dev/v1alpha1/workloadidentitybindings";
 const ACCOUNTS: &str = "/api/v1/serviceaccounts";
 
+#[test]
+fn of_a_map_in_a_schema_every_entry_is_kept_within_its_bounds() {
+    let schema = json!({ "type": "object", "properties": {
+        "labels": { "type": "object", "maxProperties": 40,
+            "additionalProperties": { "type": "string", "maxLength": 63 } },
+        "name": { "type": "string", "maxLength": 63 },
+    }});
+    let shape: &'static Shape = Box::leak(Box::new(of_schema(&schema)));
+    let object = |labels: usize| {
+        let labels = (0..labels).map(|at| (format!("example.com/{at:02}"), json!("v")));
+        json!({ "labels": labels.collect::<serde_json::Map<_, _>>(), "name": "orders" })
+    };
+    let cut = |object: &Value| -> Value {
+        serde_json::from_slice(&cut(shape, object.to_string().as_bytes())).unwrap()
+    };
+    assert_eq!(cut(&object(40)), object(40));
+    let many = cut(&object(5000));
+    assert!(
+        many["labels"].as_object().unwrap().len() < 200,
+        "{}",
+        size(&many)
+    );
+}
+
 fn kept(path: &str, answer: &Value) -> Value {
     let kept = cut(shape(path), answer.to_string().as_bytes());
     serde_json::from_slice(&kept).unwrap()
