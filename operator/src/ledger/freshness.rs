@@ -7,6 +7,9 @@ use tokio::time::Instant;
 /// A read that somebody asked for is made at most once in so long, for all who ask.
 pub(super) const BETWEEN_REQUESTED: Duration = Duration::from_secs(30);
 
+/// Who waited for an answer takes it for so long, however new it is wanted to be: a pass may come late where many are due.
+const FOR_WHO_WAITED: Duration = Duration::from_secs(30);
+
 /// A binding that was never looked at does not take an older failure than this for its answer.
 const FAILURE_FOR_NEWCOMERS: Duration = Duration::from_secs(5);
 
@@ -90,6 +93,18 @@ impl Freshness {
 
     pub(super) fn allows(self, asked: Instant) -> bool {
         asked.elapsed() < self.max_age && self.newer_than.is_none_or(|moment| asked > moment)
+    }
+
+    pub(super) fn allows_to_who_waited(self, asked: Instant) -> bool {
+        self.and_longer(FOR_WHO_WAITED).allows(asked)
+    }
+
+    /// The same, but for so long at least.
+    fn and_longer(self, age: Duration) -> Self {
+        Self {
+            max_age: self.max_age.max(age),
+            ..self
+        }
     }
 
     pub(super) fn allows_failure(self, answered: Instant) -> bool {

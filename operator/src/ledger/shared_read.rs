@@ -212,12 +212,15 @@ fn next_requested(last: Option<Instant>) -> Option<Instant> {
 
 impl<T> Read<T> {
     /// Whether it serves `who`, apart from what somebody has asked for. A failure serves who waited for it, and for a while
-    /// everybody.
+    /// everybody. A success serves who waited for it also where that one comes late: otherwise many bindings of one identity
+    /// would each ask anew and find each other asking, for ever.
     fn serves(&mut self, who: &BindingRef, freshness: Freshness) -> bool {
         let waited = self.shared_with.remove(who);
         let age = self.answered.elapsed();
         match &self.answer {
-            Ok(_) => freshness.allows(self.asked),
+            Ok(_) => {
+                freshness.allows(self.asked) || waited && freshness.allows_to_who_waited(self.asked)
+            }
             Err(error) if error.retry_after().is_some_and(|delay| age < delay) => true,
             Err(_) => {
                 waited || (Instant::now() < self.again && freshness.allows_failure(self.answered))

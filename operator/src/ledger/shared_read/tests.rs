@@ -52,6 +52,40 @@ async fn who_finds_a_request_under_way_does_not_wait_and_is_woken_with_its_answe
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waited_for_an_answer_takes_it_also_where_its_turn_comes_late() {
+    let brief = Freshness::within(Duration::from_secs(3));
+    let answered = || {
+        let read = SharedRead::default();
+        let Lookup::Ask(asking) = read.look(&binding("a"), brief) else {
+            panic!("nobody is asking");
+        };
+        let later = Instant::now();
+        assert!(matches!(read.look(&binding("b"), brief), Lookup::UnderWay));
+        asking.answer(&Ok(1));
+        (read, later)
+    };
+    for (after, freshness, expected) in [
+        (2, brief, Some(Ok(1))),
+        (20, brief, Some(Ok(1))),
+        (31, brief, None),
+    ] {
+        let (read, _) = answered();
+        tokio::time::advance(Duration::from_secs(after)).await;
+        assert_eq!(found(&read, "b", freshness), expected, "after {after} s");
+    }
+    let (read, _) = answered();
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert_eq!(found(&read, "c", brief), None, "it has not waited");
+    let (read, later) = answered();
+    let newer = brief.and_newer_than(Some(later + Duration::from_secs(1)));
+    assert_eq!(
+        found(&read, "b", newer),
+        None,
+        "something has happened since"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_was_cancelled_leaves_nothing_behind() {
     let read = SharedRead::default();
     let cancelled = read.look(&binding("a"), fresh());
