@@ -1,5 +1,7 @@
 //! A credential whose record was lost because somebody else has written the status of its binding: it is looked for by its name.
 
+use std::time::Duration;
+
 use azwib_crds::{
     CredentialName, CredentialOrigin, RecordedCredential, Subject, WorkloadIdentityBinding,
 };
@@ -15,6 +17,7 @@ use crate::binding::calls::CallFailed;
 use crate::binding::credential::record::put_record;
 use crate::binding::error::{Error, Failure};
 use crate::binding::status::reason::ConditionType;
+use crate::binding::status::{Report, compute};
 use crate::binding::validate::identity_id;
 use crate::binding::write_status::write_status;
 use crate::kubeutil::answers::Answer;
@@ -118,8 +121,15 @@ async fn record_found(
     let Some(fresh) = fresh else {
         return Ok(None);
     };
-    let mut status = fresh.status.clone().unwrap_or_default();
-    put_record(&mut status.credentials, record);
+    let records = fresh.status.as_ref().map(|status| &status.credentials);
+    let mut credentials = records.cloned().unwrap_or_default();
+    put_record(&mut credentials, record);
+    // Somebody else may have emptied the status: what it does not say is not reached yet.
+    let report = Report {
+        credentials: Some(credentials),
+        ..Report::default()
+    };
+    let status = compute(&fresh, report, &ctx.moment(Duration::ZERO));
     match write_status(&fresh, status, ctx).await {
         Ok(written) => Ok(Some(written)),
         // Somebody is faster: what that says is looked at first.
