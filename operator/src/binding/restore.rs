@@ -136,7 +136,7 @@ pub(super) async fn without_missing_account<'a>(
 }
 
 /// Whether a binding that cannot be looked at is as its status says: it was good when last seen. One that is not Ready becomes so
-/// only by a client id that this process has read: the identity may have been made again since.
+/// only by a client id that was read a moment ago: the identity may have been made again since.
 pub(super) fn is_as_last_seen(
     binding: &WorkloadIdentityBinding,
     desired: &Desired,
@@ -144,8 +144,7 @@ pub(super) fn is_as_last_seen(
 ) -> bool {
     let has_its_identity = || {
         let ledger = ctx.ledgers.of(&desired.identity);
-        recorded_identity(binding)
-            .is_some_and(|it| ledger.has_client_id(&it.client_id) == Some(true))
+        recorded_identity(binding).is_some_and(|it| ledger.has_client_id_now(&it.client_id))
     };
     was_good(binding.status.as_ref(), desired)
         && (was_ready(binding, desired) || has_its_identity() || Bug::DeadClientIdKept.is_on())

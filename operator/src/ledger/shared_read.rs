@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -181,6 +182,18 @@ impl<T: Clone> SharedRead<T> {
         let state = self.state();
         let answer = state.last.as_ref()?.answer.as_ref().ok()?;
         Some(look(answer))
+    }
+
+    /// Looks at the last answer, if it was not a failure and was asked for within this time.
+    pub(super) fn peek_within<R>(
+        &self,
+        max_age: Duration,
+        look: impl FnOnce(&T) -> R,
+    ) -> Option<R> {
+        let state = self.state();
+        let last = state.last.as_ref();
+        let answer = last.filter(|it| it.asked.elapsed() < max_age)?;
+        answer.answer.as_ref().ok().map(look)
     }
 
     /// Forgets the last answer.

@@ -43,7 +43,11 @@ pub(super) fn written(judge: Judge<'_>, process: &Caller, call: &Call<'_>) {
         .collect();
     not_owned_beyond_limit(judge, &whose, &owners);
     let mut books = judge.books();
-    let orphaned = owners.iter().any(|uid| books.orphaned.contains(*uid));
+    // A write that was under way when the reference was taken off cannot know of it.
+    let orphaned = owners.iter().any(|uid| {
+        let at = books.orphaned.get(*uid);
+        at.is_some_and(|at| now.duration_since(*at) > SignedDuration::from_secs(1))
+    });
     let place = (process.number, key.namespace.clone(), key.name.clone());
     let account = books.accounts.entry(place).or_default();
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();

@@ -21,7 +21,7 @@ pub const READS_PACED: &str = "reads-of-an-identity-are-paced";
 
 /// One each half of a minute is shared by all, a binding that misses its credential reads once more, and so does each that
 /// somebody has changed; tries after a fault come on top.
-const READS: usize = 24;
+const READS: usize = 40;
 const WITHIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// An identity is about to be read.

@@ -103,8 +103,8 @@ impl Witness for Books {
         newcomers::came(self.judge(shared), identity, since);
     }
 
-    fn dependents_orphaned(&self, _: &Shared, uid: String) {
-        self.open().orphaned.insert(uid);
+    fn dependents_orphaned(&self, shared: &Shared, uid: String) {
+        self.open().orphaned.insert(uid, shared.time.now());
     }
 
     fn status_put(&self, shared: &Arc<Shared>, binding: &Key, before: &Value, status: &Value) {

@@ -46,8 +46,8 @@ pub(crate) struct Pages {
     pub(crate) pauses: Pauses,
     /// What was written to accounts.
     pub(crate) accounts: Accounts,
-    /// The UIDs of bindings that have left their accounts.
-    pub(crate) orphaned: BTreeSet<String>,
+    /// The UIDs of bindings that have left their accounts, and when.
+    pub(crate) orphaned: BTreeMap<String, Timestamp>,
     /// Statuses that somebody else has written.
     pub(crate) foreign: Foreign,
     /// How often bindings were looked at.
