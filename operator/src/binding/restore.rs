@@ -11,6 +11,7 @@ use super::account::api::account;
 use super::context::Context;
 use super::credential::record::recorded_identity;
 use super::error::{Error, Wait};
+use super::observe::IDENTITY_FOR_NEWCOMERS;
 use super::status::believed::without_other_issuers;
 use super::status::reason::ConditionType;
 use super::status::{was_good, was_ready};
@@ -144,7 +145,8 @@ pub(super) fn is_as_last_seen(
 ) -> bool {
     let has_its_identity = || {
         let ledger = ctx.ledgers.of(&desired.identity);
-        recorded_identity(binding).is_some_and(|it| ledger.has_client_id_now(&it.client_id))
+        recorded_identity(binding)
+            .is_some_and(|it| ledger.had_client_id_within(IDENTITY_FOR_NEWCOMERS, &it.client_id))
     };
     was_good(binding.status.as_ref(), desired)
         && (was_ready(binding, desired) || has_its_identity() || Bug::DeadClientIdKept.is_on())

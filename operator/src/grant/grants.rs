@@ -57,16 +57,6 @@ impl Grants {
         Some(grant)
     }
 
-    /// The grant of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Grant>> {
-        self.by_name.get(name)
-    }
-
-    /// All of them, by name.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Grant>> {
-        self.by_name.values()
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_name.len()

@@ -96,15 +96,8 @@ impl Freshness {
     }
 
     pub(super) fn allows_to_who_waited(self, asked: Instant) -> bool {
-        self.and_longer(FOR_WHO_WAITED).allows(asked)
-    }
-
-    /// The same, but for so long at least.
-    fn and_longer(self, age: Duration) -> Self {
-        Self {
-            max_age: self.max_age.max(age),
-            ..self
-        }
+        let max_age = self.max_age.max(FOR_WHO_WAITED);
+        Self { max_age, ..self }.allows(asked)
     }
 
     pub(super) fn allows_failure(self, answered: Instant) -> bool {

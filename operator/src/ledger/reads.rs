@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::acknowledged::{Acknowledged, AcknowledgedEarlier, apply};
 use super::books::Ledger;
 use super::fair_queue::{Asker, Look};
-use super::freshness::{BETWEEN_REQUESTED, Freshness};
+use super::freshness::Freshness;
 use super::lost_writes::Effect;
 use super::not_now::NotNow;
 use super::shared_read::{Lookup, ReadError, SharedRead};
@@ -73,11 +73,10 @@ impl Ledger {
         last.map(|last| last.client_id.to_string() == client_id)
     }
 
-    /// Whether the identity was read a moment ago, and had this client id: as new as it has to be for who was never Ready.
-    pub fn has_client_id_now(&self, client_id: &str) -> bool {
+    /// Whether the identity had this client id when it was read last, and was read within this time.
+    pub fn had_client_id_within(&self, max_age: Duration, client_id: &str) -> bool {
         let has = |identity: &Identity| identity.client_id.to_string() == client_id;
-        let seen = self.identity.peek_within(BETWEEN_REQUESTED, has);
-        seen.unwrap_or_default()
+        self.identity.peek_within(max_age, has).unwrap_or_default()
     }
 
     /// Whether the bindings of the identity are to be looked through with this read of it: nobody has done so with this client

@@ -41,10 +41,8 @@ pub(super) fn overtaken(
         books.with_credential.contains(uid) || books.repaired.contains(uid)
     };
     if is_repair {
-        let now = shared.time.now();
-        let repairs = &mut judge.books().repairs_served;
-        repairs.push_back((identity.to_owned(), now));
-        repairs.retain(|(_, at)| now.duration_since(*at) <= OUTDATED);
+        let repair = (identity.to_owned(), shared.time.now());
+        judge.books().repairs_served.push(repair);
         return;
     }
     let mut waiting = Vec::new();
@@ -70,11 +68,14 @@ pub(super) fn overtaken(
     }
     // Where there is room for all of them, who comes first does not matter. When it was decided there was also the room that
     // somebody who comes before all of them has taken since.
-    let taken = judge.books();
-    let taken = taken.repairs_served.iter().filter(|(of, at)| {
-        of.eq_ignore_ascii_case(identity) && now.duration_since(*at) <= OUTDATED
-    });
-    let taken = taken.count();
+    let taken = {
+        let repairs = &mut judge.books().repairs_served;
+        repairs.retain(|(_, at)| now.duration_since(*at) <= OUTDATED);
+        let of_identity = repairs
+            .iter()
+            .filter(|(of, _)| of.eq_ignore_ascii_case(identity));
+        of_identity.count()
+    };
     if waiting.len() > free + taken {
         let served = &first.metadata.name;
         let what = format!("{waiting:?} wait, and the younger {served:?} is served");

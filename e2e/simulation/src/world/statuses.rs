@@ -157,6 +157,20 @@ pub(super) async fn fight_over_status(shared: &Arc<Shared>, world: &World) {
     }
 }
 
+/// Another status for a binding: an older one, an empty one, or with any other kind its own with something in it spoilt.
+fn another(
+    kind: u64,
+    found: &WorkloadIdentityBinding,
+    shared: &Shared,
+    world: &World,
+) -> Option<Value> {
+    match kind {
+        0 => older(found, shared),
+        1 => empty(shared),
+        _ => spoilt(shared.draw(3..=7), found, shared, world),
+    }
+}
+
 /// Somebody puts another status over that of a good binding while Azure cannot be looked at.
 pub(super) async fn foreign_status_unseen(shared: &Arc<Shared>, world: &World) {
     let Some((binding, identity)) = one_with_credential(shared, world).await else {
@@ -168,15 +182,8 @@ pub(super) async fn foreign_status_unseen(shared: &Arc<Shared>, world: &World) {
     let Some(found) = shared.cluster.binding(&binding.namespace, &binding.name) else {
         return;
     };
-    let status = match shared.draw(0..=2) {
-        0 => older(&found, shared),
-        1 => empty(shared),
-        _ => {
-            let kind = shared.draw(3..=7);
-            spoilt(kind, &found, shared, world)
-        }
-    };
-    if let Some(status) = status {
+    let kind = shared.draw(0..=2);
+    if let Some(status) = another(kind, &found, shared, world) {
         put(&binding, status, shared);
     }
     shared.sleep(5_000..=60_000).await;
@@ -219,15 +226,8 @@ pub(super) async fn status_lost_at_deletion(shared: &Arc<Shared>, world: &World)
         let stall = shared.draw(1..=10);
         shared.stall_watches(Duration::from_secs(stall));
     }
-    let status = match shared.draw(0..=3) {
-        0 => older(&found, shared),
-        1 => empty(shared),
-        _ => {
-            let kind = shared.draw(3..=7);
-            spoilt(kind, &found, shared, world)
-        }
-    };
-    if let Some(status) = status {
+    let kind = shared.draw(0..=3);
+    if let Some(status) = another(kind, &found, shared, world) {
         put(&binding, status, shared);
     }
     shared.sleep(0..=5).await;

@@ -22,7 +22,7 @@ use crate::runtime::deliberate::Bug;
 
 /// A binding that was never Ready on an identity uses no older read of it: the identity may have been made again since, and its client id
 /// would be a dead one. One read still serves all bindings that come together.
-const IDENTITY_FOR_NEWCOMERS: Duration = Duration::from_secs(30);
+pub const IDENTITY_FOR_NEWCOMERS: Duration = Duration::from_secs(30);
 
 /// A listing that shows no free slot is believed this long: while a binding waits for a slot, a new listing is made every minute.
 const LISTING_WITHOUT_SLOT: Duration = Duration::from_secs(55);

@@ -5,5 +5,5 @@ mod azure;
 mod cluster;
 mod reader;
 
-pub use azure::{InAzure, in_azure};
+pub use azure::{IDENTITY_FOR_NEWCOMERS, InAzure, in_azure};
 pub use cluster::{Observed, in_cluster};

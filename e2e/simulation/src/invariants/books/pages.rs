@@ -29,7 +29,7 @@ pub(crate) struct Pages {
     /// Whose record of a credential that stood was replaced by that of a write to put it back, by UID.
     pub(crate) repaired: BTreeSet<String>,
     /// On which identities somebody who had a credential before has got it again of late, and when.
-    pub(crate) repairs_served: VecDeque<(String, Timestamp)>,
+    pub(crate) repairs_served: Vec<(String, Timestamp)>,
     /// Since when an identity has as many credentials as it may have.
     pub(crate) full_since: BTreeMap<String, Timestamp>,
     /// Since when a binding says that it waits for a slot, by UID.
