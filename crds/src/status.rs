@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ManagedIdentityId;
+
 /// The `observedGeneration` of a status that no controller has written yet. kstatus takes a missing status for a finished
 /// one, so the schema starts with a generation that no object has.
 pub(crate) const NOT_OBSERVED: i64 = -1;
@@ -63,18 +65,31 @@ pub(crate) fn not_observed() -> i64 {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ResolvedIdentity {
-    /// The Azure resource id of the identity.
+    /// The Azure resource id of the identity; every managed identity has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    pub resource_id: String,
+    pub resource_id: Option<String>,
     /// The client id (application id) that workloads sign in with.
     #[schemars(length(max = 36))]
     pub client_id: String,
     /// The object id of the identity's service principal: what role assignments name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
-    pub principal_id: String,
+    pub principal_id: Option<String>,
     /// The id of the tenant that the identity belongs to.
     #[schemars(length(max = 36))]
     pub tenant_id: String,
+}
+
+impl ResolvedIdentity {
+    /// The managed identity that was resolved; `None` where its resource id is missing or cannot be read.
+    pub fn managed_identity(&self) -> Option<ManagedIdentityId> {
+        parsed(self.resource_id.as_deref())
+    }
+}
+
+fn parsed(resource_id: Option<&str>) -> Option<ManagedIdentityId> {
+    ManagedIdentityId::parse(resource_id?).ok()
 }
 
 /// The ServiceAccount of a binding as it is.
@@ -104,9 +119,14 @@ pub struct RecordedCredential {
     /// The name of the credential on the identity.
     #[schemars(length(max = 120))]
     pub name: String,
-    /// The Azure resource id of the identity that carries the credential.
+    /// The Azure resource id of the managed identity that carries the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    pub resource_id: String,
+    pub resource_id: Option<String>,
+    /// The id that the service gave the credential, where it has one of its own besides its name. Managed identities have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 120))]
+    pub id: Option<String>,
     /// The issuer that tokens must come from.
     #[schemars(length(max = 600))]
     pub issuer: String,
@@ -118,6 +138,13 @@ pub struct RecordedCredential {
     pub audience: String,
     /// How far azwib is with this credential.
     pub origin: CredentialOrigin,
+}
+
+impl RecordedCredential {
+    /// The managed identity that carries the credential; `None` where its resource id is missing or cannot be read.
+    pub fn managed_identity(&self) -> Option<ManagedIdentityId> {
+        parsed(self.resource_id.as_deref())
+    }
 }
 
 /// Where a recorded credential comes from.

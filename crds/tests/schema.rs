@@ -321,4 +321,12 @@ fn a_full_object_is_written_back_as_it_was_read() {
     });
     let binding: WorkloadIdentityBinding = serde_json::from_value(object.clone()).unwrap();
     assert_eq!(serde_json::to_value(binding).unwrap(), object);
+    // A later version records application identities, which have neither; what it stores is read, and kept as it is.
+    let mut of_application = object;
+    of_application["status"]["identity"] = json!({"clientId": "c", "tenantId": "t"});
+    let credential = &mut of_application["status"]["credentials"][0];
+    credential.as_object_mut().unwrap().remove("resourceId");
+    credential["id"] = json!("00000000-0000-0000-0000-000000000001");
+    let binding: WorkloadIdentityBinding = serde_json::from_value(of_application.clone()).unwrap();
+    assert_eq!(serde_json::to_value(binding).unwrap(), of_application);
 }

@@ -86,7 +86,12 @@ pub fn records_own(binding: &WorkloadIdentityBinding) -> bool {
     let name = our_name(namespace, account);
     let credentials = binding.status.iter().flat_map(|status| &status.credentials);
     credentials.into_iter().any(|it| {
-        Some(&it.name) == name.as_ref() && it.issuer == ISSUER && is_for(binding, &it.resource_id)
+        Some(&it.name) == name.as_ref()
+            && it.issuer == ISSUER
+            && it
+                .resource_id
+                .as_deref()
+                .is_some_and(|id| is_for(binding, id))
     })
 }
 

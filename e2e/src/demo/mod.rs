@@ -157,7 +157,8 @@ impl Demo {
         let access = token.exchange(SCOPE, environment.ca()).await?.granted()?;
         let claims = access.claims()?;
         ensure!(
-            claims["appid"] == identity.client_id && claims["oid"] == identity.principal_id,
+            claims["appid"] == identity.client_id
+                && claims["oid"].as_str() == identity.principal_id.as_deref(),
             "the token is of another identity: {claims}"
         );
         Ok(Self {

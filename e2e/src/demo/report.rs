@@ -23,7 +23,10 @@ impl Demo {
             .and_then(|spec| spec.service_account_name.as_deref())
             .unwrap_or_default();
         let variables = &token.environment;
-        let (client_id, principal_id) = (&identity.client_id, &identity.principal_id);
+        let (client_id, principal_id) = (
+            &identity.client_id,
+            identity.principal_id.as_deref().unwrap_or_default(),
+        );
         let (authority, tenant) = (
             variables.authority_host.trim_end_matches('/'),
             &variables.tenant_id,
@@ -61,7 +64,7 @@ OK: the pod acts as {}.
             token.expiration_seconds,
             access.token_type,
             access.expires_in,
-            identity.resource_id,
+            identity.resource_id.as_deref().unwrap_or_default(),
         )
     }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
 use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
 
@@ -115,7 +115,7 @@ impl Operator {
         let status = binding.status.as_ref();
         let Some(identity) = status
             .and_then(|status| status.identity.as_ref())
-            .and_then(|identity| ManagedIdentityId::parse(&identity.resource_id).ok())
+            .and_then(ResolvedIdentity::managed_identity)
         else {
             return false;
         };
@@ -244,7 +244,7 @@ impl Context {
     fn as_known(&self, mut binding: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
         let recorded = binding.status.as_ref().and_then(|it| it.identity.as_ref());
         let id = match recorded {
-            Some(recorded) => ManagedIdentityId::parse(&recorded.resource_id).ok(),
+            Some(recorded) => recorded.managed_identity(),
             // It may be that no status is taken. It counts all the same, or each of them would write the account for itself.
             None if Bug::OnlyStatusCounts.is_on() => None,
             None if is_on(&binding.metadata) && !binding.spec.suspend => {
@@ -255,7 +255,8 @@ impl Context {
         if let Some(id) = id
             && let Some(known) = self.ledgers.last_identity(&id)
         {
-            let resource_id = recorded.map_or_else(|| id.to_string(), |it| it.resource_id.clone());
+            let recorded = recorded.and_then(|it| it.resource_id.clone());
+            let resource_id = recorded.unwrap_or_else(|| id.to_string());
             let status = binding.status.get_or_insert_default();
             status.identity = Some(resolved(resource_id, &known));
         }

@@ -1,7 +1,5 @@
 //! What a new read of Azure means to others than the binding that it was made for.
 
-use azwib_crds::ManagedIdentityId;
-
 use super::context::Context;
 use super::credential::orphans::orphans;
 use super::index::readable;
@@ -17,8 +15,7 @@ pub(super) fn identity_seen(identity: &Identity, ledger: &Ledger, ctx: &Context)
         binding.metadata.deletion_timestamp.is_none()
             && !binding.spec.suspend
             && recorded.is_some_and(|it| {
-                it.client_id != client_id
-                    && ManagedIdentityId::parse(&it.resource_id).is_ok_and(|id| id == *ledger.id())
+                it.client_id != client_id && it.managed_identity().as_ref() == Some(ledger.id())
             })
     });
     ledger.wake(named.map(BindingRef::of));

@@ -169,11 +169,10 @@ fn unchanged(
         return Ok(());
     };
     if let Some(recorded) = &status.identity
-        && !ManagedIdentityId::parse(&recorded.resource_id)
-            .is_ok_and(|recorded| recorded == *identity)
+        && recorded.managed_identity().as_ref() != Some(identity)
     {
         return Err(Error::IdentityChanged {
-            recorded: recorded.resource_id.clone(),
+            recorded: recorded.resource_id.clone().unwrap_or_default(),
             now: identity.to_string(),
         });
     }

@@ -83,7 +83,8 @@ mod tests {
     fn recorded(origin: CredentialOrigin) -> RecordedCredential {
         RecordedCredential {
             name: "azwib-shop-orders".to_owned(),
-            resource_id: "/subscriptions/s".to_owned(),
+            resource_id: Some("/subscriptions/s".to_owned()),
+            id: None,
             issuer: "https://oidc.example/".to_owned(),
             subject: "system:serviceaccount:shop:orders".to_owned(),
             audience: "a".to_owned(),

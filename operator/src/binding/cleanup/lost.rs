@@ -80,7 +80,8 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     tracing::warn!(%name, %identity, "found a credential of the binding that its status does not record");
     let record = RecordedCredential {
         name: name.to_string(),
-        resource_id: identity.to_string(),
+        resource_id: Some(identity.to_string()),
+        id: None,
         issuer: content.issuer,
         subject: content.subject,
         audience: content.audiences.into_iter().next().unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use azwib_crds::{
-    CredentialOrigin, ManagedIdentityId, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialOrigin, RecordedCredential, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 use kube::ResourceExt;
 
@@ -40,7 +40,7 @@ pub enum Indexed {
 pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Indexed> {
     if binding.metadata.deletion_timestamp.is_some() {
         let recorded = binding.status.iter().flat_map(|it| &it.credentials);
-        let ids = recorded.filter_map(|it| ManagedIdentityId::parse(&it.resource_id).ok());
+        let ids = recorded.filter_map(RecordedCredential::managed_identity);
         let identities: BTreeSet<Arc<str>> = ids.map(|id| Arc::from(id.key())).collect();
         return Some(Indexed::DeletedBinding {
             identities: identities.into_iter().collect(),

@@ -85,9 +85,9 @@ pub fn put_record(records: &mut Vec<RecordedCredential>, record: RecordedCredent
 /// What status records of an identity as Azure has answered it.
 pub fn resolved(resource_id: String, identity: &Identity) -> ResolvedIdentity {
     ResolvedIdentity {
-        resource_id,
+        resource_id: Some(resource_id),
         client_id: identity.client_id.to_string(),
-        principal_id: identity.principal_id.to_string(),
+        principal_id: Some(identity.principal_id.to_string()),
         tenant_id: identity.tenant_id.to_string(),
     }
 }

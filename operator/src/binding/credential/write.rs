@@ -34,6 +34,7 @@ impl AmongApplicants {
         RecordedCredential {
             name: desired.name.to_string(),
             resource_id: self.identity.resource_id.clone(),
+            id: None,
             issuer: desired.issuer.to_string(),
             subject: desired.subject.to_string(),
             audience: desired.audience.to_string(),
@@ -191,7 +192,7 @@ async fn explain(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
 ) -> Error {
-    let identity = among.identity.resource_id.clone();
+    let identity = ledger.id().to_string();
     let who = BindingRef::of(binding);
     match source.kind() {
         AzureErrorKind::Refused

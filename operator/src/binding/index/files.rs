@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use azwib_crds::{Issuer, ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::{Issuer, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -312,10 +312,9 @@ fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
         .into_iter()
         .flat_map(|status| status.credentials.iter());
     let in_status = resolved
-        .map(|identity| &identity.resource_id)
+        .and_then(ResolvedIdentity::managed_identity)
         .into_iter()
-        .chain(recorded.map(|credential| &credential.resource_id))
-        .filter_map(|id| ManagedIdentityId::parse(id).ok());
+        .chain(recorded.filter_map(RecordedCredential::managed_identity));
     let identities: BTreeSet<_> = identity_id(&binding.spec.identity, defaults)
         .ok()
         .into_iter()

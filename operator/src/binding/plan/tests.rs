@@ -44,9 +44,9 @@ fn account_binding(name: &str, role: ServiceAccountRole) -> AccountBinding {
 
 fn identity(name: &str) -> ResolvedIdentity {
     ResolvedIdentity {
-        resource_id: format!("/subscriptions/{name}"),
+        resource_id: Some(format!("/subscriptions/{name}")),
         client_id: format!("client-{name}"),
-        principal_id: "principal".to_owned(),
+        principal_id: Some("principal".to_owned()),
         tenant_id: "tenant".to_owned(),
     }
 }

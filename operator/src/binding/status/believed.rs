@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use azwib_crds::{
     CredentialName, CredentialOrigin, IdentityReference, Issuer, ManagedIdentityId,
-    RecordedCredential, Subject, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    RecordedCredential, ResolvedIdentity, Subject, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
 };
 use kube::ResourceExt;
 
@@ -58,8 +59,8 @@ pub fn whose(record: &RecordedCredential, owner: &Owner<'_>, issuer: &Issuer) ->
     let Ok(recorded_issuer) = Issuer::parse(&record.issuer) else {
         return Recorded::Foreign("its recorded issuer cannot be read");
     };
-    let Ok(identity) = ManagedIdentityId::parse(&record.resource_id) else {
-        return Recorded::Foreign("its recorded resource id cannot be read");
+    let Some(identity) = record.managed_identity() else {
+        return Recorded::Foreign("its recorded resource id is missing or cannot be read");
     };
     if !owner.identity.is_none_or(|it| can_mean(it, &identity)) {
         return Recorded::Foreign(
@@ -224,12 +225,12 @@ pub fn is_of_another(
     binding: &WorkloadIdentityBinding,
     status: &WorkloadIdentityBindingStatus,
 ) -> bool {
-    let can_be = |resource_id: &str| {
-        ManagedIdentityId::parse(resource_id)
-            .is_ok_and(|identity| can_mean(&binding.spec.identity, &identity))
+    let can_be = |identity: &ResolvedIdentity| {
+        let identity = identity.managed_identity();
+        identity.is_some_and(|it| can_mean(&binding.spec.identity, &it))
     };
     let (identity, account) = (status.identity.as_ref(), status.service_account.as_ref());
-    identity.is_some_and(|it| !can_be(&it.resource_id))
+    identity.is_some_and(|it| !can_be(it))
         || account.is_some_and(|it| it.name != service_account_name(binding))
 }
 

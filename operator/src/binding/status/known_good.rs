@@ -35,6 +35,7 @@ struct Good {
     /// OlderState for what the binding asked for.
     asked: u64,
     client_id: Uuid,
+    /// Every managed identity has one.
     principal_id: Uuid,
     tenant_id: Uuid,
     /// The name of a credential that was adopted.
@@ -105,7 +106,7 @@ impl Good {
         Some(Self {
             asked: digest(desired),
             client_id: identity.client_id.parse().ok()?,
-            principal_id: identity.principal_id.parse().ok()?,
+            principal_id: identity.principal_id.as_ref()?.parse().ok()?,
             tenant_id: identity.tenant_id.parse().ok()?,
             adopted: adopted.map(|it| it.name.clone().into()),
             in_place_since: in_place.last_transition_time.0,
@@ -126,16 +127,17 @@ impl Good {
         };
         let credential = RecordedCredential {
             name,
-            resource_id: resource_id.clone(),
+            resource_id: Some(resource_id.clone()),
+            id: None,
             issuer: wanted.issuer.to_string(),
             subject: wanted.subject.to_string(),
             audience: wanted.audience.to_string(),
             origin,
         };
         let identity = ResolvedIdentity {
-            resource_id,
+            resource_id: Some(resource_id),
             client_id: self.client_id.to_string(),
-            principal_id: self.principal_id.to_string(),
+            principal_id: Some(self.principal_id.to_string()),
             tenant_id: self.tenant_id.to_string(),
         };
         let times = (self.in_place_since, self.ready_since);

@@ -1,8 +1,8 @@
 //! What the status that is stored says of a binding. Pure.
 
 use azwib_crds::{
-    CredentialAdoption, CredentialOrigin, ManagedIdentityId, RecordedCredential,
-    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialAdoption, CredentialOrigin, RecordedCredential, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -22,8 +22,7 @@ pub fn was_good(status: Option<&WorkloadIdentityBindingStatus>, desired: &Desire
                 && credential.name == wanted.name.as_str()
                 || credential.origin == CredentialOrigin::Adopted
                     && wanted.adoption == CredentialAdoption::IfIdentical)
-                && ManagedIdentityId::parse(&credential.resource_id)
-                    .is_ok_and(|identity| identity == desired.identity)
+                && credential.managed_identity().as_ref() == Some(&desired.identity)
                 && credential.issuer == wanted.issuer.as_str()
                 && credential.subject == wanted.subject.as_str()
                 && credential.audience == wanted.audience.as_str()

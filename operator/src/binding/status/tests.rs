@@ -73,9 +73,9 @@ fn stood(seconds: u64) -> Moment {
 
 fn identity() -> ResolvedIdentity {
     ResolvedIdentity {
-        resource_id: ID.to_owned(),
+        resource_id: Some(ID.to_owned()),
         client_id: "client".to_owned(),
-        principal_id: "principal".to_owned(),
+        principal_id: Some("principal".to_owned()),
         tenant_id: "tenant".to_owned(),
     }
 }
@@ -83,7 +83,8 @@ fn identity() -> ResolvedIdentity {
 fn credential(origin: CredentialOrigin) -> RecordedCredential {
     RecordedCredential {
         name: "azwib-shop-orders-99bb76e015ed7c8774a80011f8ebdf81".to_owned(),
-        resource_id: ID.to_owned(),
+        resource_id: Some(ID.to_owned()),
+        id: None,
         issuer: ISSUER.to_owned(),
         subject: "system:serviceaccount:shop:orders".to_owned(),
         audience: "api://AzureADTokenExchange".to_owned(),

@@ -14,7 +14,7 @@ fn departing(suspended: bool, resolved: Option<bool>) -> DeletedBinding {
         .take()
         .filter(|_| resolved == Some(true))
         .map(|identity| ResolvedIdentity {
-            resource_id: id,
+            resource_id: Some(id),
             ..identity
         });
     if let Some(resolved) = resolved {

@@ -63,7 +63,8 @@ fn what_status_says_to_be_in_place_was_acknowledged_when_it_came_to_say_so() {
 fn a_record_gets_in_however_many_others_have_put_there() {
     let record = |name: &str, issuer: &str, origin| RecordedCredential {
         name: name.to_owned(),
-        resource_id: "r".to_owned(),
+        resource_id: Some("r".to_owned()),
+        id: None,
         issuer: issuer.to_owned(),
         subject: "s".to_owned(),
         audience: "a".to_owned(),

@@ -12,7 +12,8 @@ const OTHER_ISSUER: &str = "https://other.example/";
 fn record(change: impl FnOnce(&mut RecordedCredential)) -> RecordedCredential {
     let mut record = RecordedCredential {
         name: OURS.to_owned(),
-        resource_id: id("orders").to_string(),
+        resource_id: Some(id("orders").to_string()),
+        id: None,
         issuer: ISSUER.to_owned(),
         subject: SUBJECT.to_owned(),
         audience: "api://AzureADTokenExchange".to_owned(),
@@ -96,7 +97,7 @@ fn whose_a_recorded_credential_is_follows_from_the_binding_and_not_from_the_reco
         ),
         (
             "an id in another spelling",
-            record(|it| it.resource_id = it.resource_id.to_uppercase()),
+            record(|it| it.resource_id = it.resource_id.as_ref().map(|it| it.to_uppercase())),
             "own",
         ),
         (
@@ -124,12 +125,13 @@ fn whose_a_recorded_credential_is_follows_from_the_binding_and_not_from_the_reco
         ),
         (
             "another identity",
-            record(|it| it.resource_id = other_id),
+            record(|it| it.resource_id = Some(other_id)),
             "foreign",
         ),
+        ("no id", record(|it| it.resource_id = None), "foreign"),
         (
-            "no id",
-            record(|it| it.resource_id = "r".to_owned()),
+            "an id that is none",
+            record(|it| it.resource_id = Some("r".to_owned())),
             "foreign",
         ),
         (
@@ -215,7 +217,7 @@ fn nothing_is_believed_of_a_status_of_another_identity_or_account_but_records_of
         .identity
         .as_mut()
         .unwrap();
-    resolved.resource_id = id("other").to_string();
+    resolved.resource_id = Some(id("other").to_string());
     let mut of_account = binding(vec![record(|_| {})]);
     let account = of_account
         .status
