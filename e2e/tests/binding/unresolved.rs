@@ -144,7 +144,7 @@ async fn a_resource_group_of_any_alphabet_is_one_in_either_case() -> anyhow::Res
         shop.bind(name, &format!("identity: {{resourceId: {id}}}"))
             .await?;
         let identity = shop.ready(name).await?.status.unwrap().identity.unwrap();
-        assert_eq!(identity.resource_id, Some(id), "shown as given");
+        assert_eq!(identity.resource_id, Some(id.clone()), "shown as given");
         client_ids.push(identity.client_id);
         // What means the same is no change.
         let written_out = serde_json::json!({

@@ -78,7 +78,7 @@ const ALL: [&str; 7] = [
 #[test]
 fn whose_a_recorded_credential_is_follows_from_the_binding_and_not_from_the_record() {
     let other_id = id("other").to_string();
-    let cases: [(&str, RecordedCredential, &str); 12] = [
+    let cases: [(&str, RecordedCredential, &str); 13] = [
         ("created", record(|_| {}), "own"),
         (
             "pending",
