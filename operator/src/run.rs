@@ -24,6 +24,7 @@ use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
 use crate::binding::metrics::State;
 use crate::cli::config::Config;
+use crate::grant::Authority;
 use crate::kubeutil::backoff::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::WatchCourse;
@@ -85,18 +86,23 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let (client, watching) = kubernetes_clients(&course).await?;
     let (wake, woken) = mpsc::unbounded_channel();
     let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake, config.ledger));
+    let grants = Arc::new(Authority::new(config.grants, course.clone()));
     let Watches {
         bindings,
         accounts,
         synced,
         requests,
-    } = Watches::new(&watching, config.settings.defaults.clone());
+    } = Watches::new(
+        &watching,
+        config.settings.defaults.clone(),
+        Arc::clone(&grants),
+    );
     let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
     let context = Arc::new(Operator::new(
         client,
         events,
         Arc::clone(&ledgers),
-        (bindings, accounts),
+        (bindings, accounts, grants),
         config.settings,
         Clock::Wall,
     ));

@@ -56,6 +56,12 @@ impl Subject {
         Ok(Self(text.to_owned()))
     }
 
+    /// Namespace and name of the ServiceAccount, where it is the subject of one.
+    pub fn service_account(&self) -> Option<(&str, &str)> {
+        let account = self.0.strip_prefix("system:serviceaccount:")?;
+        account.split_once(':')
+    }
+
     /// The subject as it is sent to Azure.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -56,7 +56,7 @@ enum Target {
 
 fn target(path: &str) -> Option<Target> {
     let parts: Vec<_> = path.trim_matches('/').split('/').collect();
-    let kinds = [Kind::Binding, Kind::Account, Kind::Namespace];
+    let kinds = [Kind::Binding, Kind::Account, Kind::Grant, Kind::Namespace];
     let kind = |resource: &str| kinds.into_iter().find(|kind| kind.resource() == resource);
     let rest = match parts.as_slice() {
         ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
@@ -118,6 +118,7 @@ impl ApiServer {
         let items = self.cluster.at_version(kind, version);
         let (api_version, name) = kind.type_();
         self.process.arrive("LIST", head.uri.path()).await;
+        self.process.shown(kind, version);
         Ok(whole(
             StatusCode::OK,
             &json!({
@@ -247,6 +248,7 @@ impl ApiServer {
                         continue;
                     }
                     process.lag().await;
+                    process.shown(kind, version);
                     let lines: String = changes.iter().map(line).collect();
                     let frame = http_body::Frame::data(Bytes::from(lines));
                     return Some((Ok(frame), (version, changed)));

@@ -21,6 +21,7 @@ pub mod bindings;
 pub mod caller;
 pub mod costs;
 pub mod disturbances;
+mod grants;
 pub mod invariants;
 pub mod kubernetes;
 pub mod names;

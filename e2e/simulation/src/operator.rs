@@ -13,6 +13,7 @@ use azwib_operator::binding::controller::passes::{self, Notice};
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Failed, Operator, Settings};
+use azwib_operator::grant::Authority;
 use azwib_operator::kubeutil::watch_course::WatchCourse;
 use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::{self, Clock};
@@ -34,7 +35,8 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         process: process.clone(),
     };
     let server = kept::layer().layer(server);
-    let watching = Client::new(WatchCourse::default().layer(server.clone()), "default");
+    let course = WatchCourse::default();
+    let watching = Client::new(course.layer(server.clone()), "default");
     let client = Client::new(server, "default");
     let clock = Clock::Tokio {
         time: process.shared.time.epoch,
@@ -63,12 +65,19 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         resource_group: None,
     };
     let (_, defaults) = watch::channel(defaults);
-    let watches = Watches::serving(BINDINGS_OF_AN_ACCOUNT, &watching, defaults.clone());
+    let grants = Arc::new(Authority::new(world.grants, course));
+    let watches = Watches::serving(
+        BINDINGS_OF_AN_ACCOUNT,
+        &watching,
+        defaults.clone(),
+        Arc::clone(&grants),
+    );
     let settings = Settings {
         defaults,
         credential_limit: world.limit,
         resync_period: world.resync_period,
         propagation_delay: world.propagation_delay,
+        revocation_grace: world.revocation_grace,
         stalled_after: Duration::from_secs(300),
         allow_force_detach: true,
         max_concurrent_reconciles: CONCURRENCY,
@@ -77,7 +86,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         client.clone(),
         Events::new(client, None),
         Arc::new(Ledgers::new(Arc::new(service), wake, ledger)),
-        (watches.bindings, watches.accounts),
+        (watches.bindings, watches.accounts, grants),
         settings,
         clock,
     );

@@ -113,6 +113,12 @@ impl Process {
         self.stay_if_dead().await;
     }
 
+    /// The process is shown this kind as it was at a version.
+    pub fn shown(&self, kind: Kind, version: u64) {
+        let (shared, caller) = (&self.shared, &self.caller);
+        shared.tell(|it| it.shown(shared, caller, kind, version));
+    }
+
     /// A call about an object was carried out, or refused.
     pub fn called(&self, call: &Call<'_>) {
         let (shared, caller) = (&self.shared, &self.caller);

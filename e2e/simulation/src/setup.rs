@@ -10,6 +10,7 @@ use azure_simulator::core::throttle::Throttling;
 use azure_simulator::core::tunables::LatencyTail;
 use azure_simulator::core::{Azure, Endpoints, Settings, SigningKey};
 use azure_simulator::{ServicePrincipal, Tunables};
+use azwib_operator::grant::Mode;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -39,6 +40,9 @@ pub struct World {
     pub resync_period: Duration,
     pub propagation_delay: Duration,
     pub write_settle_time: Duration,
+    /// Whether grants are required, as the operator is told.
+    pub grants: Option<Mode>,
+    pub revocation_grace: Duration,
     pub faults_per_mille: u32,
     pub crashes_per_mille: u32,
     pub identities: Vec<IdentityName>,
@@ -73,6 +77,8 @@ impl World {
             resync_period: Duration::from_secs(random.random_range(300..=900)),
             propagation_delay: Duration::from_secs(*[0, 20].choose(&mut random).unwrap_or(&0)),
             write_settle_time: Duration::from_secs(60),
+            grants: Some(grants(seed, calm)),
+            revocation_grace: Duration::from_secs(120),
             faults_per_mille: if calm {
                 0
             } else {
@@ -139,6 +145,16 @@ impl World {
                 .context("an identity of the run")?;
         }
         Ok(azure)
+    }
+}
+
+/// Whether grants are required. Drawn by itself, so that runs without them are what they were before there were any.
+fn grants(seed: u64, calm: bool) -> Mode {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x6ea7_7ed5);
+    if !calm && random.random_ratio(1, 4) {
+        Mode::Enforce
+    } else {
+        Mode::Off
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use azure_simulator::core::Azure;
 use azure_simulator::core::http::Request;
+use azwib_operator::grant::Mode;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -51,6 +52,9 @@ pub trait Witness: Debug + Send + Sync {
 
     /// A process gets a list of bindings as they were at an older version.
     fn old_list_shown(&self, _: &Shared, _process: &Caller, _version: u64) {}
+
+    /// A process is shown all of a kind as it was at a version.
+    fn shown(&self, _: &Shared, _process: &Caller, _kind: Kind, _version: u64) {}
 
     /// A process opens a watch.
     fn watch_opened(&self, _: &Shared, _process: &Caller, _kind: Kind) {}
@@ -148,6 +152,9 @@ pub struct Shared {
     version_of_list: Mutex<Option<u64>>,
     /// Nothing goes wrong at all.
     pub calm: bool,
+    /// The operator is told to require grants.
+    pub requires_grants: bool,
+    pub revocation_grace: Duration,
     /// How many of a thousand requests to Azure meet a fault while there are disturbances.
     pub faults_per_mille: u32,
     /// How many of a thousand calls the process dies at.
@@ -183,6 +190,8 @@ impl Shared {
             watches_end_until: Mutex::default(),
             version_of_list: Mutex::default(),
             calm: world.calm,
+            requires_grants: world.grants == Some(Mode::Enforce),
+            revocation_grace: world.revocation_grace,
             faults_per_mille: world.faults_per_mille,
             crashes_per_mille: world.crashes_per_mille,
             crashed: Notify::new(),

@@ -10,6 +10,7 @@ use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
+use azwib_simulation::invariants::grants::GRANTED;
 use azwib_simulation::invariants::looks::PACED;
 use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
 use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
@@ -76,6 +77,11 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::NoBulkheads => &[BULKHEADS],
         Bug::DeadClientIdKept => &[CLIENT_ID_KNOWN],
         Bug::KnownGoodForgotten => &[FOREIGN_PROVES_NOTHING],
+        Bug::StatusGrants | Bug::GateWithoutGrant | Bug::RevokedKept => &[GRANTED],
+        Bug::UngrantedCountsForAccount => &[GRANTED],
+        Bug::RevokedAtOnce => &[STAYS_READY, OURS],
+        Bug::HandedToUngranted => &[GRANTED],
+        Bug::RetainWithoutGrant => &[GRANTED, NOTHING_LEFT],
         Bug::AllOfAccountServed => &[OLDEST_SERVED],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }

@@ -44,6 +44,7 @@ impl Setup {
     pub(super) async fn start(case: &Case) -> anyhow::Result<Self> {
         let environment = Environment::start(EnvironmentOptions {
             operator_flags: FLAGS.map(str::to_owned).to_vec(),
+            grants: Some("off"),
             start_operator: false,
             install_crd: true,
             // The recorder would look at every status, on the same cores.

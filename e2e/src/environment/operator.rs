@@ -29,6 +29,7 @@ impl Environment {
             "--health-probe-bind-address=127.0.0.1:0".to_owned(),
             "--metrics-bind-address=127.0.0.1:0".to_owned(),
         ];
+        flags.extend(self.grants.map(|it| format!("--grants={it}")));
         flags.extend(self.operator_flags.clone());
         flags
     }

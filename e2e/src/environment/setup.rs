@@ -22,6 +22,8 @@ use crate::{
 pub struct EnvironmentOptions {
     /// Flags of the operator besides those that say where Azure is.
     pub operator_flags: Vec<String>,
+    /// Whether grants are required, as `--grants` says. Most tests are not about grants: off.
+    pub grants: Option<&'static str>,
     /// Start the operator right away.
     pub start_operator: bool,
     /// Install the CustomResourceDefinition right away.
@@ -42,6 +44,7 @@ impl Default for EnvironmentOptions {
                 "--propagation-delay=1s".to_owned(),
                 "--write-settle-time=2s".to_owned(),
             ],
+            grants: Some("off"),
             start_operator: true,
             install_crd: true,
             keep_records: true,
@@ -59,6 +62,7 @@ pub struct Environment {
     pub(super) issuer: String,
     pub(super) operator_identity: NewIdentity,
     pub(super) operator_flags: Vec<String>,
+    pub(super) grants: Option<&'static str>,
     pub(super) operator: Mutex<Option<OperatorProcess>>,
 }
 
@@ -137,6 +141,7 @@ impl Environment {
             issuer,
             operator_identity,
             operator_flags: options.operator_flags,
+            grants: options.grants,
             operator: Mutex::new(None),
         };
         if options.start_operator {

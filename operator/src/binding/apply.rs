@@ -113,7 +113,8 @@ async fn carry_out(
                 if let Some(account) = account {
                     applied.account = Some(account.apply().await?);
                 }
-                put(place.turn().await?, &among, binding, ctx, applied).await?;
+                let may_go = ctx.permission(desired);
+                put(place.turn().await?, &among, binding, ctx, (may_go, applied)).await?;
                 return waiting.map_or(Ok(()), Err);
             }
         },
@@ -160,7 +161,7 @@ impl<'a> Account<'a> {
         }))
     }
 
-    async fn apply(self) -> Result<AppliedAccount, ServiceAccountError> {
+    async fn apply(self) -> Result<AppliedAccount, Error> {
         let Self {
             mut configuration,
             needs_apply,
@@ -173,6 +174,7 @@ impl<'a> Account<'a> {
             Some(drift) => match ctx.contests.admit(account, &configuration, || drift) {
                 Admission::Refused(contested) => Some(contested),
                 admission => {
+                    ctx.still_granted(desired)?;
                     let (applied, answer) =
                         apply_account(account.0, account.1, configuration, ctx).await?;
                     configuration = applied;
@@ -189,7 +191,7 @@ impl<'a> Account<'a> {
         };
         let concerns = |it: &Contested| is_of_concern(&it.drift.field, desired);
         if let Some(contested) = contested.filter(concerns) {
-            return Err(ServiceAccountError::Contested(contested));
+            return Err(ServiceAccountError::Contested(contested).into());
         }
         let status = ServiceAccountStatus {
             name: desired.service_account.clone(),

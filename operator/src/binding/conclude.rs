@@ -59,12 +59,13 @@ impl<'a> Pass<'a> {
     pub(super) fn suspended(
         binding: &'a WorkloadIdentityBinding,
         desired: Option<&'a Desired>,
+        ctx: &Context,
     ) -> Self {
         Self {
             binding,
             desired,
             latest: binding,
-            report: status::of_suspended(binding, desired),
+            report: status::of_suspended(binding, desired, &ctx.settled()),
             kept: false,
             mistaken: None,
         }
@@ -76,24 +77,25 @@ impl<'a> Pass<'a> {
         error: &Error,
         ctx: &Context,
     ) -> Self {
-        Self {
-            binding,
-            desired: None,
-            latest: binding,
-            report: status::of_error(error, ctx.issuer()),
-            kept: false,
-            mistaken: None,
-        }
+        Self::reporting(binding, status::of_error(error, &ctx.settled()))
     }
 
     /// A pass over a good binding that could not be looked at.
-    pub(super) fn kept(binding: &'a WorkloadIdentityBinding) -> Self {
+    pub(super) fn kept(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
+        Self {
+            kept: true,
+            ..Self::reporting(binding, status::of_kept(&ctx.settled()))
+        }
+    }
+
+    /// A pass that has this to say, and has come to no step.
+    pub(super) fn reporting(binding: &'a WorkloadIdentityBinding, report: Report) -> Self {
         Self {
             binding,
             desired: None,
             latest: binding,
-            report: Report::default(),
-            kept: true,
+            report,
+            kept: false,
             mistaken: None,
         }
     }
@@ -110,7 +112,7 @@ impl<'a> Pass<'a> {
             binding,
             desired: None,
             latest: binding,
-            report: status::of_departing(stopped, policy, ctx.issuer(), allow_force_detach),
+            report: status::of_departing(stopped, policy, &ctx.settled(), allow_force_detach),
             kept: false,
             mistaken: None,
         }
@@ -168,7 +170,7 @@ pub(super) async fn tell_what_it_waits_for(
         return binding;
     }
     let policy = binding.spec.deletion_policy;
-    let report = status::of_cleaned_up(policy, ctx.issuer(), &others);
+    let report = status::of_cleaned_up(policy, &ctx.settled(), &others);
     let status = status::compute(&binding, report, &ctx.moment(Duration::ZERO));
     match write_status(&binding, status, ctx).await {
         Ok(written) => written,

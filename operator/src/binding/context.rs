@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
@@ -12,21 +12,23 @@ use kube_runtime::reflector::{ObjectRef, Store};
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
 use super::credential::record::resolved;
-use super::error::Error;
+use super::error::{Error, Wait};
 use super::events::Events;
 use super::failed::Failed;
 use super::finalizer::is_on;
+use super::grants::revocation::Ungranted;
 use super::index::{Bindings, readable};
 use super::metrics::ReconcileMetrics;
 use super::requests::Requests;
 use super::settings::Settings;
-use super::status::Moment;
 use super::status::believed::believed;
 use super::status::known_good::KnownGood;
 use super::status::overwritten::Overwritten;
 use super::status::reason::{Persistence, Reason};
+use super::status::{Finding, Moment, Settled};
 use super::told::Told;
-use super::validate::{Defaults, identity_id};
+use super::validate::{Defaults, Desired, identity_id};
+use crate::grant::Authority;
 use crate::kubeutil::backoff::{Attempts, Standing};
 use crate::ledger::{BindingRef, Ledgers, Look, NotNow};
 use crate::runtime::clock::Clock;
@@ -44,6 +46,10 @@ pub struct Operator {
     pub overwritten: Overwritten,
     /// Finalizers that somebody has taken off.
     pub taken_off: Overwritten,
+    /// Who may bind what.
+    pub grants: Arc<Authority>,
+    /// Bindings without a grant.
+    pub ungranted: Ungranted,
     /// Bindings that are good as far as this process knows.
     pub known_good: KnownGood,
     pub settings: Settings,
@@ -67,7 +73,7 @@ impl Operator {
         client: kube::Client,
         events: Events,
         ledgers: Arc<Ledgers>,
-        (bindings, accounts): (Bindings, Store<ExistingAccount>),
+        (bindings, accounts, grants): (Bindings, Store<ExistingAccount>, Arc<Authority>),
         settings: Settings,
         clock: Clock,
     ) -> Self {
@@ -79,6 +85,8 @@ impl Operator {
             contests: Contests::default(),
             overwritten: Overwritten::default(),
             taken_off: Overwritten::default(),
+            grants,
+            ungranted: Ungranted::default(),
             known_good: KnownGood::default(),
             settings,
             attempts: Attempts::default(),
@@ -97,6 +105,7 @@ impl Operator {
         Context {
             operator: Arc::clone(self),
             defaults: self.settings.defaults.borrow().clone(),
+            granted: OnceLock::new(),
         }
     }
 
@@ -139,6 +148,7 @@ impl Operator {
         self.overwritten.forget(uid);
         self.taken_off.forget(uid);
         self.known_good.forget(uid);
+        self.ungranted.forget(uid);
     }
 
     /// Forgets what is remembered of objects and identities that are gone without having said so.
@@ -153,6 +163,7 @@ impl Operator {
         self.overwritten.retain(&uids);
         self.taken_off.retain(&uids);
         self.known_good.retain(&uids);
+        self.ungranted.retain(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 
@@ -199,20 +210,41 @@ impl Operator {
 pub struct Context {
     operator: Arc<Operator>,
     pub defaults: Defaults,
+    /// What grants say, once they were asked.
+    granted: OnceLock<Option<Finding>>,
 }
 
 impl Deref for Context {
-    type Target = Operator;
+    type Target = Arc<Operator>;
 
-    fn deref(&self) -> &Operator {
+    fn deref(&self) -> &Arc<Operator> {
         &self.operator
     }
 }
 
 impl Context {
-    /// The issuer of this pass.
-    pub fn issuer(&self) -> &str {
-        self.defaults.issuer.as_str()
+    /// Settles what grants say to this pass; the first answer counts.
+    pub(super) fn settle(&self, granted: Option<Finding>) {
+        let _ = self.granted.set(granted);
+    }
+
+    /// What is settled before the first step.
+    pub(super) fn settled(&self) -> Settled<'_> {
+        Settled {
+            issuer: self.defaults.issuer.as_str(),
+            granted: self.granted.get().cloned().flatten(),
+        }
+    }
+
+    /// Whether what a binding asks for may be made at this moment.
+    ///
+    /// # Errors
+    /// Not at this moment. The next pass finds out what follows.
+    pub(super) fn still_granted(&self, desired: &Desired) -> Result<(), Error> {
+        match self.operator.permission(desired)() {
+            true => Ok(()),
+            false => Err(Wait::GrantGone.into()),
+        }
     }
 
     /// Does something for the identity that a binding names, where it can be told.
@@ -238,6 +270,7 @@ impl Context {
         readable(&self.bindings.of_account(namespace, service_account))
             .map(|other| believed(other, &self.defaults).into_owned())
             .map(|other| self.as_known(other))
+            .filter_map(|other| self.as_granted(other, &self.defaults))
             .collect()
     }
 

@@ -26,6 +26,7 @@ mod failed;
 pub mod finalizer;
 #[cfg(test)]
 mod fixtures;
+pub mod grants;
 pub mod index;
 mod line_up;
 pub mod metrics;

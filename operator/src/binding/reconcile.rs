@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
 use super::applied::Applied;
@@ -13,17 +13,21 @@ use super::calls::CallFailed;
 use super::cleanup::{self, Cleaned, Stage, Stopped};
 use super::conclude::{Pass, conclude, tell_what_it_waits_for};
 use super::context::Context;
-use super::error::{Error, Failure};
+use super::error::{Error, Failure, Wait};
 use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
+use super::grants::ruling::Ruling;
+use super::grants::{revocation, said};
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
-use super::status::reason::Reason;
+use super::status::reason::{ConditionType, Reason};
 use super::validate::{Desired, validate};
 use super::write_status::write_status;
 use super::{line_up, observe, plan, status};
+use crate::grant::CannotTell;
 use crate::kubeutil::answers::Answer;
+use crate::kubeutil::conditions::ConditionStatus;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
@@ -91,6 +95,10 @@ fn fought_over(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Durat
 async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next, Failed> {
     let news = ctx.requests.see(stored);
     let believed = believed(stored, &ctx.defaults);
+    let believed = match admit(believed, stored, ctx).await {
+        Admitted::In(believed) => believed,
+        Admitted::Out(outcome) => return outcome,
+    };
     if believed.spec.suspend {
         return suspended(&believed, stored, ctx).await;
     }
@@ -114,7 +122,7 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
         Ok(applied) => tell(&binding, &desired, applied, stored, ctx).await,
         Err(error) => {
             if error.is_disturbance() && is_as_last_seen(&binding, &desired, ctx) {
-                let pass = Pass::kept(&binding).of(stored).asking_for(&desired);
+                let pass = Pass::kept(&binding, ctx).of(stored).asking_for(&desired);
                 return conclude(pass, Some(error), ctx).await;
             }
             let binding = without_missing_account(&binding, ctx).await;
@@ -122,6 +130,79 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
             conclude(pass.asking_for(&desired), Some(error), ctx).await
         }
     }
+}
+
+/// Whether a pass goes on.
+enum Admitted<'a> {
+    /// It does, with the binding as grants admit it.
+    In(Cow<'a, WorkloadIdentityBinding>),
+    /// It has ended so.
+    Out(Result<Next, Failed>),
+}
+
+/// Asks the grants before anything else: without one there is no request to Azure at all.
+async fn admit<'a>(
+    mut binding: Cow<'a, WorkloadIdentityBinding>,
+    stored: &WorkloadIdentityBinding,
+    ctx: &Context,
+) -> Admitted<'a> {
+    let uid = binding.uid().unwrap_or_default();
+    let Some(ruling) = ctx.ruling(&binding, &ctx.defaults) else {
+        return Admitted::In(binding);
+    };
+    match &ruling {
+        Ruling::Refused(_) if Bug::StatusGrants.is_on() && says_granted(&binding) => {}
+        Ruling::Refused(missing) => {
+            let missing = missing.clone();
+            let outcome = revocation::without_grant(&binding, stored, missing, ctx).await;
+            return Admitted::Out(outcome);
+        }
+        Ruling::CannotTell(why) => {
+            if !binding.spec.suspend {
+                let why = why.clone();
+                return Admitted::Out(without_answer(&binding, stored, why, ctx).await);
+            }
+        }
+        Ruling::NotRequired | Ruling::Granted { .. } | Ruling::WouldBeRefused(_) => {
+            ctx.ungranted.forget(&uid);
+        }
+    }
+    let policy = binding.spec.deletion_policy;
+    ctx.settle(said::finding(&ruling, policy));
+    if policy == DeletionPolicy::Retain && !ruling.may_retain() {
+        if ctx.told.is_news(&uid, "retain") {
+            ctx.events.retain_ignored(&binding);
+        }
+        binding.to_mut().spec.deletion_policy = DeletionPolicy::Delete;
+    }
+    Admitted::In(binding)
+}
+
+/// A pass over a binding of which it is not known whether a grant covers it: nothing is taken away, and nothing made.
+async fn without_answer(
+    binding: &WorkloadIdentityBinding,
+    stored: &WorkloadIdentityBinding,
+    why: CannotTell,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    let error = Error::from(Wait::ForGrants(why));
+    let desired = validate(binding, &ctx.defaults).ok();
+    let pass = match &desired {
+        Some(desired) if status::was_ready(binding, desired) => {
+            Pass::kept(binding, ctx).asking_for(desired)
+        }
+        _ => Pass::stopped(binding, &error, ctx),
+    };
+    conclude(pass.of(stored), Some(error), ctx).await
+}
+
+/// Whether status says that the binding is granted.
+fn says_granted(binding: &WorkloadIdentityBinding) -> bool {
+    let conditions = binding.status.iter().flat_map(|it| &it.conditions);
+    let granted = ConditionType::Granted.as_str();
+    conditions
+        .into_iter()
+        .any(|it| it.type_ == granted && it.status == ConditionStatus::True.as_str())
 }
 
 /// A pass over a suspended binding: nothing is written but its status.
@@ -134,7 +215,7 @@ async fn suspended(
     ctx.with_identity(stored, |identity| ctx.ledgers.wake_waiters(identity));
     let believed = without_missing_account(believed, ctx).await;
     let desired = validate(&believed, &ctx.defaults).ok();
-    let pass = Pass::suspended(&believed, desired.as_ref()).of(stored);
+    let pass = Pass::suspended(&believed, desired.as_ref(), ctx).of(stored);
     conclude(pass, None, ctx).await
 }
 
@@ -148,7 +229,7 @@ async fn tell(
 ) -> Result<Next, Failed> {
     let kept = applied.error.as_ref().is_some_and(Error::is_disturbance)
         && is_as_last_seen(binding, desired, ctx);
-    let report = status::of_applied(binding, &applied, ctx.issuer(), kept);
+    let report = status::of_applied(binding, &applied, &ctx.settled(), kept);
     let Applied {
         recorded,
         error,

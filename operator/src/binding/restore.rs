@@ -103,7 +103,9 @@ async fn as_known(
     desired: &Desired,
     ctx: &Context,
 ) -> Option<WorkloadIdentityBinding> {
-    let known = ctx.known_good.as_known(binding, desired)?;
+    let known = ctx
+        .known_good
+        .as_known(binding, desired, ctx.settled().granted)?;
     Some(without_missing_account(&known, ctx).await.into_owned())
 }
 

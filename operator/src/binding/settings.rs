@@ -19,6 +19,8 @@ pub struct Settings {
     pub resync_period: Duration,
     /// How long a credential is given to propagate before its binding is Ready.
     pub propagation_delay: Duration,
+    /// How long what was made for a binding works on that no grant covers any more.
+    pub revocation_grace: Duration,
     /// How long a reason that something else can cure stands before the binding is Stalled.
     pub stalled_after: Duration,
     /// Whether a binding's own annotation may let go of it when Azure refuses to delete its credential.

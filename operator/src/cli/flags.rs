@@ -93,6 +93,20 @@ pub struct Cli {
     )]
     pub stalled_after: String,
 
+    /// Whether a binding needs an IdentityGrant; where it is not given, grants are audited while a binding has something that it was given
+    /// without one, and enforced from then on
+    #[arg(long, env = "AZWIB_GRANTS", value_enum)]
+    pub grants: Option<GrantsName>,
+
+    /// How long a credential whose grant is gone works on before it is taken away
+    #[arg(
+        long,
+        env = "AZWIB_REVOCATION_GRACE",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub revocation_grace: String,
+
     /// How long one request to Azure may take
     #[arg(
         long,
@@ -177,6 +191,13 @@ pub enum CloudName {
     UsGovernment,
     China,
     Custom,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GrantsName {
+    Enforce,
+    Audit,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -26,7 +26,7 @@ pub struct Grants {
 
 impl Grants {
     /// Takes a grant in, in place of the one of this name, which is given back.
-    pub fn put(&mut self, grant: Grant) -> Option<Arc<Grant>> {
+    pub fn put(&mut self, grant: Arc<Grant>) -> Option<Arc<Grant>> {
         let before = self.remove(&grant.name);
         let name: Arc<str> = Arc::from(grant.name.as_str());
         for scope in grant.scopes() {
@@ -38,7 +38,7 @@ impl Grants {
         if let Some((key, value)) = grant.first_label() {
             add(&mut self.by_label, (key.clone(), value.clone()), &name);
         }
-        self.by_name.insert(name, Arc::new(grant));
+        self.by_name.insert(name, grant);
         before
     }
 
@@ -55,6 +55,11 @@ impl Grants {
             take(&mut self.by_label, &(key.clone(), value.clone()), name);
         }
         Some(grant)
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.by_name.keys().cloned()
     }
 
     /// How many there are.

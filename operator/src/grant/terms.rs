@@ -147,11 +147,13 @@ impl Grant {
         self.accounts.as_ref().is_none_or(|it| it.include(account))
     }
 
-    pub(super) fn scopes(&self) -> impl Iterator<Item = &AzureScope> {
+    /// What it is for.
+    pub fn scopes(&self) -> impl Iterator<Item = &AzureScope> {
         self.scopes.iter()
     }
 
-    pub(super) fn namespaces(&self) -> impl Iterator<Item = &String> {
+    /// The namespaces that it names.
+    pub fn namespaces(&self) -> impl Iterator<Item = &String> {
         self.namespaces.iter()
     }
 
@@ -162,7 +164,11 @@ impl Grant {
 }
 
 /// Whether it can make a difference to who asks for this that a grant changes: there was none `before`, or there is none `after`.
-pub fn concerns(before: Option<&Grant>, after: Option<&Grant>, request: &Request<'_>) -> bool {
+pub(super) fn concerns(
+    before: Option<&Grant>,
+    after: Option<&Grant>,
+    request: &Request<'_>,
+) -> bool {
     let covered = |grant: Option<&Grant>| grant.is_some_and(|it| it.covers(request));
     match (covered(before), covered(after)) {
         (false, false) => false,

@@ -205,6 +205,11 @@ impl WatchCourse {
         troubles.find_map(|(resource, course)| course.trouble(resource, now))
     }
 
+    /// How the last list or watch of this resource was refused, if it was.
+    pub fn refusal(&self, resource: &str) -> Option<String> {
+        self.courses().get(resource)?.refusal.clone()
+    }
+
     fn of(&self, resource: &str, act: impl FnOnce(&mut Course)) {
         if let Some(course) = self.courses().get_mut(resource) {
             act(course);

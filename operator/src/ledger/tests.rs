@@ -176,7 +176,8 @@ async fn a_write_outlives_a_caller_that_was_cancelled_and_keeps_the_turn_until_i
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     let held = turn(&ledger, "a").await;
-    let caller = tokio::spawn(async move { held.put(&name(), &content()).await.map(drop) });
+    let caller =
+        tokio::spawn(async move { held.put(&name(), &content(), || true).await.map(drop) });
     tokio::task::yield_now().await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
@@ -262,7 +263,7 @@ async fn azures_pace_holds_for_whoever_prepares_the_next_write() {
     let prepared = place(&ledger, "b").await.unwrap();
     assert!(prepared.admit(Look::First).is_ok());
     azure.throttles.store(true, Ordering::SeqCst);
-    assert!(held.put(&name(), &content()).await.is_err());
+    assert!(held.put(&name(), &content(), || true).await.is_err());
     azure.throttles.store(false, Ordering::SeqCst);
     let until = Instant::now() + Duration::from_secs(17);
     let paced = Some(NotNow::Paced { until });

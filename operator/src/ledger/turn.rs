@@ -170,7 +170,8 @@ impl Turn {
         &self.place.ledger
     }
 
-    /// Writes a credential and gives the turn back.
+    /// Writes a credential and gives the turn back. `may_go` is asked in the moment in which the request goes out; `None`
+    /// where it says no, and nothing was sent.
     ///
     /// The request runs in a task of its own that holds the turn, so that a cancelled caller cannot free it while
     /// Azure is still at work.
@@ -178,17 +179,19 @@ impl Turn {
         self,
         name: &CredentialName,
         content: &CredentialContent,
-    ) -> Result<Put, AzureError> {
+        may_go: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<Option<Put>, AzureError> {
         let (named, put) = (name.clone(), content.clone());
-        self.write(
-            name,
-            Effect::Put(content.clone()),
-            move |ledger: Arc<Ledger>| async move {
-                let service = &ledger.shared.service;
-                service.put_credential(&ledger.id, &named, &put).await
-            },
-        )
-        .await
+        let effect = Effect::Put(content.clone());
+        let request = move |ledger: Arc<Ledger>| async move {
+            if !may_go() {
+                return Ok(None);
+            }
+            let service = &ledger.shared.service;
+            let put = service.put_credential(&ledger.id, &named, &put).await;
+            put.map(Some)
+        };
+        self.write(name, effect, Option::is_some, request).await
     }
 
     /// Deletes a credential and gives the turn back. A credential that is not there is success; `seen` says whether a
@@ -200,17 +203,18 @@ impl Turn {
         } else {
             Effect::DeleteUnseen
         };
-        self.write(name, effect, move |ledger: Arc<Ledger>| async move {
+        let request = move |ledger: Arc<Ledger>| async move {
             let service = &ledger.shared.service;
             service.delete_credential(&ledger.id, &named).await
-        })
-        .await
+        };
+        self.write(name, effect, |_| true, request).await
     }
 
     async fn write<T, F>(
         mut self,
         name: &CredentialName,
         effect: Effect,
+        was_sent: fn(&T) -> bool,
         request: impl FnOnce(Arc<Ledger>) -> F + Send + 'static,
     ) -> Result<T, AzureError>
     where
@@ -232,6 +236,7 @@ impl Turn {
                 .send(&ledger.target, operation, request)
                 .await;
             match &outcome {
+                Ok(answer) if !was_sent(answer) => {}
                 Ok(_) => {
                     self.place.promise_open = false;
                     ledger.acknowledged(&name, effect);

@@ -45,7 +45,12 @@ pub fn minute_of(moment: Instant) -> String {
     let now = OF_THREAD.get().now();
     let left = moment.saturating_duration_since(Instant::now());
     let at = now.saturating_add(left).unwrap_or(Timestamp::MAX);
-    let minutes = (at.as_second() + 59).div_euclid(60);
+    minute_at(at)
+}
+
+/// This time, rounded up to a minute.
+pub fn minute_at(time: Timestamp) -> String {
+    let minutes = time.as_second().saturating_add(59).div_euclid(60);
     let minute = Timestamp::from_second(60 * minutes).unwrap_or(Timestamp::MAX);
     minute
         .to_zoned(TimeZone::UTC)

@@ -136,6 +136,20 @@ bugs! {
     DeadClientIdKept,
     /// Only status says which bindings are good.
     KnownGoodForgotten,
+    /// A binding of which status says that it is granted is.
+    StatusGrants,
+    /// A grant is not asked for once more when a write goes out.
+    GateWithoutGrant,
+    /// A binding without a grant counts for its account as before.
+    UngrantedCountsForAccount,
+    /// What was made for a binding is taken away as soon as its grant is gone.
+    RevokedAtOnce,
+    /// It never is.
+    RevokedKept,
+    /// A credential is handed over to a binding without a grant.
+    HandedToUngranted,
+    /// `Retain` is honoured without a grant that allows it.
+    RetainWithoutGrant,
 }
 
 impl Bug {

@@ -16,6 +16,8 @@ use azwib_operator::binding::controller::passes::Queue;
 use azwib_operator::binding::events::Events;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Operator, Settings, reconcile};
+use azwib_operator::grant::{Authority, Mode};
+use azwib_operator::kubeutil::watch_course::WatchCourse;
 use azwib_operator::ledger::{LedgerSettings, Ledgers};
 use azwib_operator::runtime::clock::Clock;
 use futures::{FutureExt, StreamExt, stream};
@@ -103,8 +105,10 @@ fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults
     };
     let (wake, _) = mpsc::unbounded_channel();
     let (configured, defaults) = watch::channel(defaults);
-    let watches = Watches::new(&client, defaults.clone());
+    let grants = Arc::new(Authority::new(Some(Mode::Off), WatchCourse::default()));
+    let watches = Watches::new(&client, defaults.clone(), Arc::clone(&grants));
     let settings = Settings {
+        revocation_grace: Duration::ZERO,
         defaults,
         credential_limit: 20,
         resync_period: Duration::from_secs(900),
@@ -121,7 +125,7 @@ fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults
         client.clone(),
         Events::new(client, None),
         Arc::new(Ledgers::new(Arc::new(AllIsWell), wake, ledger)),
-        (watches.bindings, watches.accounts),
+        (watches.bindings, watches.accounts, grants),
         settings,
         clock,
     );

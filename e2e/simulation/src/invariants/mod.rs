@@ -10,6 +10,7 @@ pub mod accounts;
 mod azure;
 mod books;
 pub mod finalizers;
+pub mod grants;
 mod in_order;
 mod kubernetes;
 pub mod looks;

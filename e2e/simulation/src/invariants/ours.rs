@@ -4,6 +4,7 @@ use azure_simulator::core::state::FederatedCredential;
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
 use super::books::Judge;
+use super::grants::was_revoked;
 use super::in_order::overtaken;
 use crate::bindings::{account, condition, is_for, is_ready};
 use crate::caller::Caller;
@@ -107,6 +108,9 @@ pub(super) fn deleted(
         it.metadata.deletion_timestamp.is_some()
             && it.spec.deletion_policy == DeletionPolicy::Delete
     });
+    if bindings.iter().any(|it| was_revoked(shared, it)) {
+        return;
+    }
     let stays = bindings
         .iter()
         .any(|it| it.metadata.deletion_timestamp.is_none() && is_ready(it));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::books::Judge;
+use super::grants::was_without;
 use crate::bindings::{account, age, asks_for_the_same, condition, is_ready};
 use crate::kubernetes::Kind;
 use crate::names::{ISSUER, subject};
@@ -47,6 +48,7 @@ pub(super) fn stays_ready(
     let generation = binding.metadata.generation;
     if is_ready(binding)
         || binding.metadata.deletion_timestamp.is_some()
+        || was_without(shared, binding)
         || was["observedGeneration"].as_i64() != generation
     {
         return;

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::books::Books;
 use super::{
-    accounts, azure, finalizers, kubernetes, looks, neighbours, newcomers, slots, statuses, watches,
+    accounts, azure, finalizers, grants, kubernetes, looks, neighbours, newcomers, slots, statuses,
+    watches,
 };
 use crate::caller::Caller;
 use crate::kubernetes::{Call, Key, Kind};
@@ -36,6 +37,10 @@ impl Witness for Books {
         self.open().old_list.insert(process.number, list);
     }
 
+    fn shown(&self, shared: &Shared, process: &Caller, kind: Kind, version: u64) {
+        grants::shown(self.judge(shared), process, kind, version);
+    }
+
     fn watch_opened(&self, shared: &Shared, process: &Caller, kind: Kind) {
         watches::opened(self.judge(shared), process, kind);
     }
@@ -59,6 +64,7 @@ impl Witness for Books {
         let judge = self.judge(shared);
         azure::sent(judge, process, request);
         slots::sent(judge, request);
+        grants::sent(judge, process, request);
     }
 
     fn request_arrived(&self, shared: &Shared, process: &Caller, id: u64, request: &Request) {

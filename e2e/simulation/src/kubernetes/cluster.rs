@@ -79,6 +79,14 @@ impl Cluster {
         (found.cloned().collect(), state.version)
     }
 
+    /// The versions at which objects of these kinds have changed, and when.
+    pub(crate) fn changed_at(&self, kinds: &[Kind]) -> Vec<(u64, jiff::Timestamp)> {
+        let state = lock(&self.state);
+        let changes = state.history.iter();
+        let changes = changes.filter(|it| kinds.contains(&it.key.kind));
+        changes.map(|it| (it.version, it.at)).collect()
+    }
+
     pub fn version(&self) -> u64 {
         lock(&self.state).version
     }
@@ -152,6 +160,28 @@ impl Cluster {
         let _ = self.create(&key, json!({}));
     }
 
+    /// Makes a grant, or changes the one of this name.
+    pub fn put_grant(&self, name: &str, spec: &Value) {
+        let key = Key::new(Kind::Grant, "", name);
+        if let Some(mut grant) = self.get(&key) {
+            grant["spec"] = spec.clone();
+            // Nobody else deletes grants meanwhile.
+            let _ = self.update(&key, grant);
+        } else {
+            let _ = self.create(&key, json!({ "spec": spec }));
+        }
+    }
+
+    /// Gives a namespace these labels.
+    pub fn label_namespace(&self, name: &str, labels: &Value) {
+        let key = Key::new(Kind::Namespace, "", name);
+        if let Some(mut namespace) = self.get(&key) {
+            namespace["metadata"]["labels"] = labels.clone();
+            // One that is gone needs no labels.
+            let _ = self.update(&key, namespace);
+        }
+    }
+
     /// Makes a binding; false where its namespace is going or it is there already.
     pub fn create_binding(
         &self,
@@ -212,7 +242,7 @@ impl Cluster {
         if state.objects.contains_key(key) {
             return Err(Refusal::new(409, "AlreadyExists", "it is there already"));
         }
-        if key.kind != Kind::Namespace {
+        if !key.kind.is_of_cluster() {
             let namespace = Key::new(Kind::Namespace, "", &key.namespace);
             let Some(namespace) = state.objects.get(&namespace) else {
                 return Err(Refusal::new(404, "NotFound", "no such namespace"));
@@ -234,7 +264,7 @@ impl Cluster {
         let created = jiff::Timestamp::from_second(created).unwrap_or_default();
         let metadata = &mut object["metadata"];
         metadata["name"] = json!(key.name);
-        if key.kind != Kind::Namespace {
+        if !key.kind.is_of_cluster() {
             metadata["namespace"] = json!(key.namespace);
         }
         metadata["uid"] = json!(uid);
@@ -288,6 +318,7 @@ impl Cluster {
         }
         state.history.push(Change {
             version: state.version,
+            at: self.time.now(),
             key: key.clone(),
             type_,
             object: object.clone(),

@@ -6,6 +6,7 @@ use serde_json::Value;
 /// The kinds that are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    Grant,
     Namespace,
     Binding,
     Account,
@@ -14,14 +15,21 @@ pub enum Kind {
 impl Kind {
     pub(crate) fn resource(self) -> &'static str {
         match self {
+            Self::Grant => "identitygrants",
             Self::Namespace => "namespaces",
             Self::Binding => "workloadidentitybindings",
             Self::Account => "serviceaccounts",
         }
     }
 
+    /// Whether objects of this kind are in no namespace.
+    pub(crate) fn is_of_cluster(self) -> bool {
+        matches!(self, Self::Grant | Self::Namespace)
+    }
+
     pub(crate) fn type_(self) -> (&'static str, &'static str) {
         match self {
+            Self::Grant => ("azwib.dev/v1alpha1", "IdentityGrant"),
             Self::Namespace => ("v1", "Namespace"),
             Self::Binding => ("azwib.dev/v1alpha1", "WorkloadIdentityBinding"),
             Self::Account => ("v1", "ServiceAccount"),
@@ -51,6 +59,7 @@ impl Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) version: u64,
+    pub(crate) at: jiff::Timestamp,
     pub(crate) key: Key,
     pub(crate) type_: &'static str,
     pub(crate) object: Value,

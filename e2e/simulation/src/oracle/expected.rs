@@ -1,5 +1,6 @@
 //! What a binding may say in the end, from what there is.
 
+use azure_simulator::core::Azure;
 use azure_simulator::core::locks::LockLevel;
 use azure_simulator::core::state::Identity;
 use azwib_crds::WorkloadIdentityBinding;
@@ -9,6 +10,7 @@ use super::duplicates::older_duplicate;
 use crate::bindings::{
     account, age, asks_for_the_same, identity_id, is_ready, records_elsewhere, records_own,
 };
+use crate::grants::is_covered;
 use crate::kubernetes::{Key, Kind};
 use crate::names::{CLIENT, ISSUER, our_name, subject};
 use crate::setup::{BINDINGS_OF_AN_ACCOUNT, World};
@@ -54,13 +56,18 @@ pub(super) fn expected(
     let going = namespaces.iter().any(|it| {
         it["metadata"]["name"] == namespace && it["metadata"]["deletionTimestamp"].is_string()
     });
+    let refused = shared.requires_grants && !is_covered(&shared.cluster, binding);
     if going {
         return vec![
+            "NotGranted",
             "NamespaceTerminating",
             "IssuerChanged",
             "ServiceAccountLimitReached",
             "Ready",
         ];
+    }
+    if refused {
+        return vec!["NotGranted"];
     }
     if binding.spec.suspend {
         return vec!["Suspended", "Ready"];
@@ -101,6 +108,14 @@ pub(super) fn expected(
         Some(_) => "DuplicateBinding",
     });
     allowed
+}
+
+/// Whether Azure lets the operator look at an identity and delete what is on it.
+pub(super) fn may_clean_up(shared: &Shared, azure: &Azure, id: &str) -> bool {
+    let now = shared.time.now();
+    let may = |action| azure.is_permitted(CLIENT, action, id, now);
+    let mut locks = azure.locks().iter();
+    may(READ) && may(DELETE) && !locks.any(|it| it.scope.eq_ignore_ascii_case(id))
 }
 
 /// How many bindings of the account are served before this one.

@@ -1,10 +1,14 @@
 //! All of it, in order.
 
+use super::expected::may_clean_up;
 use super::leftovers::nothing_left;
 use super::reasons::true_reason;
-use crate::bindings::is_ready;
+use crate::bindings::{account, identity_id, is_ready};
 use crate::costs::Costs;
+use crate::grants::is_covered;
 use crate::invariants::Books;
+use crate::invariants::grants::GRANTED;
+use crate::names::{ISSUER, our_name, subject};
 use crate::setup::World;
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -19,8 +23,37 @@ pub fn judge(shared: &Shared, world: &World, books: &Books, costs: &Costs) {
     for binding in shared.cluster.bindings() {
         true_reason(shared, world, &binding);
     }
+    nothing_ungranted(shared);
     still(shared, books);
     costs.judge(shared);
+}
+
+/// No credential of ours stands for a binding that no grant covers.
+fn nothing_ungranted(shared: &Shared) {
+    if !shared.requires_grants {
+        return;
+    }
+    let azure = lock(&shared.azure);
+    for binding in shared.cluster.bindings() {
+        let (namespace, account) = account(&binding);
+        let id = identity_id(&binding);
+        let name = our_name(namespace, account).unwrap_or_default();
+        let stands = azure.identity(id).is_some_and(|it| {
+            let ours = it.credentials.get(&name.to_ascii_lowercase());
+            ours.is_some_and(|it| {
+                it.issuer == ISSUER && it.subject.as_deref() == Some(&subject(namespace, account))
+            })
+        });
+        let going = binding.metadata.deletion_timestamp.is_some();
+        if stands
+            && !going
+            && may_clean_up(shared, &azure, id)
+            && !is_covered(&shared.cluster, &binding)
+        {
+            let what = format!("{name} stands, and no grant covers {namespace}/{account}");
+            shared.violated(GRANTED, what);
+        }
+    }
 }
 
 /// Longer than any resync.

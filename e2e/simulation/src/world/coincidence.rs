@@ -367,7 +367,7 @@ fn account_of(binding: &Key, shared: &Shared) -> String {
     account.unwrap_or_default()
 }
 
-fn is_recorded(binding: &WorkloadIdentityBinding) -> bool {
+pub(super) fn is_recorded(binding: &WorkloadIdentityBinding) -> bool {
     let status = binding.status.iter();
     let mut credentials = status.flat_map(|status| &status.credentials);
     credentials.any(|it| it.origin == CredentialOrigin::Pending)

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::azure::{clear_obstructions, in_azure};
 use super::bindings::{change_binding, create_binding, on_binding};
-use super::step::{Step, any_step, calm_step};
-use super::{accounts, coincidence, neighbours, newcomers, statuses};
+use super::step::{Step, any_step, calm_step, step_on_grants};
+use super::{accounts, coincidence, grants, neighbours, newcomers, statuses};
 use crate::disturbances::Refused;
 use crate::kubernetes::{Key, Kind};
 use crate::setup::World;
@@ -14,10 +14,15 @@ use crate::shared::Shared;
 
 /// Disturbs the world until its time is over, then takes away most of what stands in the way.
 pub async fn disturb(shared: Arc<Shared>, world: World) {
+    if shared.requires_grants {
+        grants::grant_all(&shared, &world);
+    }
     let pause = world.disturbed.as_millis() as u64 / world.steps.max(1);
     for _ in 0..world.steps {
         let step = if world.calm {
             calm_step(&shared)
+        } else if shared.requires_grants && shared.chance(250) {
+            step_on_grants(&shared)
         } else {
             any_step(&shared)
         };
@@ -33,6 +38,9 @@ pub async fn disturb(shared: Arc<Shared>, world: World) {
     }
     if shared.chance(700) {
         clear_obstructions(&shared, &world);
+    }
+    if shared.requires_grants && shared.chance(500) {
+        grants::grant_all(&shared, &world);
     }
 }
 
@@ -94,6 +102,12 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::ForeignStatusUnseen => statuses::foreign_status_unseen(shared, world).await,
         Step::LateIdentity => newcomers::late_identity(shared, world).await,
         Step::MissingIdentities => neighbours::missing_identities(shared, world).await,
+        Step::GrantBack
+        | Step::GrantGone
+        | Step::GrantNarrowed
+        | Step::GrantByLabel
+        | Step::GrantAppliedAgain
+        | Step::GrantGoneAtWrite => grants::on_grants(step, shared, world).await,
         Step::SlowNamespace => neighbours::slow_namespace(shared, world).await,
         _ => in_azure(step, shared, world),
     }

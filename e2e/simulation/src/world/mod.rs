@@ -8,6 +8,7 @@ mod bindings;
 mod candidates;
 mod coincidence;
 mod disturb;
+mod grants;
 mod neighbours;
 mod newcomers;
 mod statuses;

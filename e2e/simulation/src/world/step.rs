@@ -63,6 +63,12 @@ pub(super) enum Step {
     CrowdedAccount,
     RecreatedWhileRefused,
     ForeignStatusUnseen,
+    GrantBack,
+    GrantGone,
+    GrantNarrowed,
+    GrantByLabel,
+    GrantAppliedAgain,
+    GrantGoneAtWrite,
 }
 
 /// A step of a run in which nothing goes wrong.
@@ -72,6 +78,23 @@ pub(super) fn calm_step(shared: &Shared) -> Step {
     } else {
         Step::CreateBinding
     }
+}
+
+/// A step of the platform team.
+pub(super) fn step_on_grants(shared: &Shared) -> Step {
+    use Step::*;
+    let steps = [
+        GrantBack,
+        GrantBack,
+        GrantBack,
+        GrantGone,
+        GrantNarrowed,
+        GrantByLabel,
+        GrantAppliedAgain,
+        GrantAppliedAgain,
+        GrantGoneAtWrite,
+    ];
+    shared.pick(&steps).unwrap_or(GrantBack)
 }
 
 /// Any step; what tells the most comes most often.

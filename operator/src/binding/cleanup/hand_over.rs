@@ -26,6 +26,11 @@ pub(super) async fn handed_over(
     if Bug::NoHandOver.is_on() {
         return Ok(false);
     }
+    let account = (departing.namespace(), &*departing.service_account);
+    // A grant that covers one of them covers all, and the other way round.
+    if ctx.ruling_on(identity, account, None).is_refused() && !Bug::HandedToUngranted.is_on() {
+        return Ok(false);
+    }
     let uid = departing.metadata.uid.as_deref();
     let mut duplicates = ctx.bindings_of_account(departing.namespace(), &departing.service_account);
     duplicates.retain(|other| is_living_duplicate(other, uid, identity, &ctx.defaults));

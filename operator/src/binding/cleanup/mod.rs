@@ -14,7 +14,7 @@ mod ownership;
 mod stopped;
 pub mod unreadable;
 
-use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
+use azwib_crds::{DeletionPolicy, RecordedCredential, WorkloadIdentityBinding};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
@@ -28,6 +28,7 @@ use self::stopped::can_be_let_go;
 pub use self::stopped::{Stage, Stopped, message_of};
 use super::context::Context;
 use super::error::Error;
+use super::validate::identity_id;
 use crate::runtime::deliberate::Bug;
 
 /// What came of a cleanup.
@@ -68,6 +69,8 @@ pub async fn cleanup_departing(
     departing: &DeletedBinding,
     ctx: &Context,
 ) -> Result<Option<Box<WorkloadIdentityBinding>>, Stopped> {
+    let granted = as_granted(departing, ctx);
+    let departing = &granted;
     let mut deleted = Deleted::of(false);
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
         match delete_credentials(departing, ctx).await {
@@ -82,6 +85,34 @@ pub async fn cleanup_departing(
         unless_let_go(error, Stage::Account, departing, ctx).await?;
     }
     Ok(written)
+}
+
+/// A deleted binding that leaves behind only what a grant allows.
+fn as_granted(departing: &DeletedBinding, ctx: &Context) -> DeletedBinding {
+    let account = (departing.namespace(), &*departing.service_account);
+    let of_spec = departing.identity.as_ref();
+    let of_spec = of_spec.and_then(|it| identity_id(it, &ctx.defaults).ok());
+    let recorded = departing.credentials.iter();
+    let mut identities = recorded
+        .filter_map(RecordedCredential::managed_identity)
+        .chain(of_spec);
+    let may_retain = identities.all(|it| ctx.ruling_on(&it, account, None).may_retain());
+    let mut granted = departing.clone();
+    if !may_retain {
+        granted.deletion_policy = DeletionPolicy::Delete;
+        if let Some(account) = &mut granted.account_binding {
+            account.deletion_policy = DeletionPolicy::Delete;
+        }
+    }
+    granted
+}
+
+/// Takes away what was made for a binding that stays: no grant covers it any more.
+pub async fn take_away(binding: &DeletedBinding, ctx: &Context) -> Result<(), Stopped> {
+    let deleted = delete_credentials(binding, ctx).await;
+    let deleted = deleted.map_err(|error| Stage::Credentials.stopped(error))?;
+    let released = release_account(binding, deleted.made, ctx).await;
+    released.map_err(|error| Stage::Account.stopped(error))
 }
 
 /// Ignores a failure if somebody who may do so has asked to let the binding go. Otherwise the cleanup stops here.

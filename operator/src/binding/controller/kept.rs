@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{IdentityGrant, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference};
 use kube::CustomResourceExt;
 use serde_json::Value;
@@ -36,6 +36,9 @@ const FINALIZERS: usize = 64;
 const MANAGERS: usize = 32;
 const OTHER_NAMES: usize = 8;
 
+/// Labels of a namespace: no grant selects by more than a few of them.
+const LABELS: usize = 128;
+
 /// Annotations of ours besides those that are known by name.
 const OWN_ANNOTATIONS: usize = 8;
 
@@ -48,6 +51,7 @@ pub fn layer() -> CutLayer {
 fn shape(path: &str) -> &'static Shape {
     static BINDING: LazyLock<Shape> = LazyLock::new(binding);
     static ACCOUNT: LazyLock<Shape> = LazyLock::new(account);
+    static GRANT: LazyLock<Shape> = LazyLock::new(grant);
     static NAMESPACE: LazyLock<Shape> = LazyLock::new(namespace);
     static OTHER: Shape = Shape::Any;
     let mut segments = path.trim_matches('/').split('/');
@@ -61,21 +65,28 @@ fn shape(path: &str) -> &'static Shape {
         ["namespaces", _] => &NAMESPACE,
         ["namespaces", _, resource, ..] | [resource, ..] => match resource {
             "workloadidentitybindings" => &BINDING,
+            "identitygrants" => &GRANT,
             "serviceaccounts" => &ACCOUNT,
+            "namespaces" => &NAMESPACE,
             _ => &OTHER,
         },
         [] => &OTHER,
     }
 }
 
+fn grant() -> Shape {
+    answers(|| {
+        fields([
+            ("metadata", metadata([])),
+            ("spec", of_crd::<IdentityGrant>("spec")),
+            ("status", of_crd::<IdentityGrant>("status")),
+        ])
+    })
+}
+
 fn binding() -> Shape {
     let object = || {
-        let schema = serde_json::to_value(WorkloadIdentityBinding::crd()).unwrap_or_default();
-        let properties = "/spec/versions/0/schema/openAPIV3Schema/properties";
-        let of = |part: &str| {
-            let schema = schema.pointer(&format!("{properties}/{part}"));
-            schema.map_or(Shape::Any, of_schema)
-        };
+        let of = of_crd::<WorkloadIdentityBinding>;
         let metadata = metadata([
             (
                 "annotations",
@@ -122,9 +133,26 @@ fn account() -> Shape {
 fn namespace() -> Shape {
     answers(|| {
         let annotations = annotations(&[FORCE_DETACH], OWN_ANNOTATIONS);
-        let metadata = metadata([("annotations", annotations)]);
+        // Grants select by any of them.
+        let labels = Shape::Fields(Fields {
+            known: vec![],
+            others: Some(Others {
+                shape: Box::new(Shape::Text(VALUE)),
+                at_most: LABELS,
+                named: |_| true,
+            }),
+        });
+        let metadata = metadata([("annotations", annotations), ("labels", labels)]);
         fields([("metadata", metadata), ("status", Shape::Text(VALUE))])
     })
+}
+
+/// What the schema of a kind has of a part of it.
+fn of_crd<K: CustomResourceExt>(part: &str) -> Shape {
+    let schema = serde_json::to_value(K::crd()).unwrap_or_default();
+    let properties = "/spec/versions/0/schema/openAPIV3Schema/properties";
+    let schema = schema.pointer(&format!("{properties}/{part}"));
+    schema.map_or(Shape::Any, of_schema)
 }
 
 /// The objects of a kind as they come in answers: one of them, a list, the line of a watch, or what says why there is none.

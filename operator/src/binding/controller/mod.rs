@@ -1,6 +1,7 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
+mod grants;
 pub mod kept;
 pub mod pass_log;
 pub mod passes;
@@ -27,6 +28,7 @@ use super::account::{BINDINGS_OF_AN_ACCOUNT, ExistingAccount};
 use super::index::readable;
 use super::index::{Bindings, Guarded, reference, slim};
 use super::validate::{Defaults, service_account_name};
+use crate::grant::Authority;
 use crate::kubeutil::touched::touched;
 use crate::kubeutil::watch_course::Pauses;
 use crate::ledger::BindingRef;
@@ -48,8 +50,12 @@ pub struct Watches {
 
 impl Watches {
     /// Watches over the whole cluster; nothing is read until [`run`] polls them.
-    pub fn new(client: &kube::Client, defaults: watch::Receiver<Defaults>) -> Self {
-        Self::serving(BINDINGS_OF_AN_ACCOUNT, client, defaults)
+    pub fn new(
+        client: &kube::Client,
+        defaults: watch::Receiver<Defaults>,
+        grants: Arc<Authority>,
+    ) -> Self {
+        Self::serving(BINDINGS_OF_AN_ACCOUNT, client, defaults, grants)
     }
 
     /// Watches with which so many bindings of one account are served: a simulation has few bindings.
@@ -57,9 +63,10 @@ impl Watches {
         of_an_account: usize,
         client: &kube::Client,
         defaults: watch::Receiver<Defaults>,
+        grants: Arc<Authority>,
     ) -> Self {
         let (bindings, bindings_writer) = store::<Guarded>();
-        let bindings = Bindings::new(bindings, defaults).serving(of_an_account);
+        let bindings = Bindings::new(bindings, defaults.clone()).serving(of_an_account);
         let (accounts, mut accounts_writer) = store::<ExistingAccount>();
         let seen = bindings.clone();
         // Of statuses only those that somebody else has written.
@@ -118,7 +125,9 @@ impl Watches {
             stream::iter(others.into_iter().map(|other| Ok(Request::from(other))))
         });
         let of_bindings = stream::select(of_bindings, of_gone);
-        let requests = stream::select(of_bindings, of_accounts).boxed();
+        let of_grants = grants::concerned(client, grants, &bindings, defaults);
+        let requests = stream::select(of_bindings, of_accounts);
+        let requests = stream::select(requests, of_grants).boxed();
         Self {
             bindings,
             accounts,
@@ -128,7 +137,7 @@ impl Watches {
     }
 }
 
-fn watched() -> watcher::Config {
+pub(super) fn watched() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
 }
 

@@ -9,7 +9,7 @@ use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::schedule::Schedule;
 use crate::binding::cleanup::unreadable;
@@ -27,6 +27,9 @@ pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
 
 /// How often what is remembered of things that are gone is looked for.
 const PRUNED_EVERY: Duration = Duration::from_secs(60);
+
+/// How long passes wait for the first lists of grants and namespaces. Without those nothing new is made.
+const GRANTS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is told of the passes.
 #[derive(Debug)]
@@ -58,7 +61,12 @@ pub async fn run(
         ctx,
     };
     let mut shutdown = pin!(shutdown);
-    let mut listed = pin!(store.wait_until_ready());
+    let grants = Arc::clone(&workers.ctx.grants);
+    // An error means that the watch is gone, and with it the requests.
+    let mut listed = pin!(async {
+        let _ = store.wait_until_ready().await;
+        let _ = timeout(GRANTS_PATIENCE, grants.settled()).await;
+    });
     let mut is_listed = false;
     let mut pruned = interval(PRUNED_EVERY);
     pruned.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,8 +90,7 @@ pub async fn run(
                 None => break,
             },
             Some(who) = woken.recv() => workers.ask(who),
-            // An error means that the watch is gone, and with it the requests.
-            _ = &mut listed, if !is_listed => is_listed = true,
+            () = &mut listed, if !is_listed => is_listed = true,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             _ = pruned.tick(), if is_listed => workers.ctx.prune(),
         }

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::context::Context;
-use crate::binding::error::{Error, Failure};
+use crate::binding::error::{Error, Failure, Wait};
 use crate::binding::status;
 use crate::binding::write_status::write_status;
 use crate::ledger::decide::{Applicant, Decision, Precedence, Refusal, Situation, decide};
@@ -150,7 +150,7 @@ pub(in crate::binding) async fn record(
         binding,
         &among.identity,
         among.recorded(CredentialOrigin::Pending),
-        ctx.issuer(),
+        &ctx.settled(),
         &ctx.moment(Duration::ZERO),
     );
     // From here on the credential may change: until a look shows it again, it does not count as known good.
@@ -166,11 +166,12 @@ pub(in crate::binding) async fn put(
     among: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
-    applied: &mut Applied,
+    (may_go, applied): (impl FnOnce() -> bool + Send + 'static, &mut Applied),
 ) -> Result<(), Error> {
     let (ledger, desired) = (Arc::clone(turn.ledger()), &among.applicant.credential);
-    match turn.put(&desired.name, &desired.content()).await {
-        Ok(_) => {
+    match turn.put(&desired.name, &desired.content(), may_go).await {
+        Ok(None) => Err(Wait::GrantGone.into()),
+        Ok(Some(_)) => {
             applied.credential =
                 AppliedCredential::InPlace(among.recorded(CredentialOrigin::Created));
             Ok(())

@@ -12,6 +12,7 @@ use crate::binding::cleanup::deleted_binding::Unreadable;
 use crate::binding::credential::duplicates::{OlderDuplicate, OlderState};
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::validate;
+use crate::grant::Missing;
 use crate::kubeutil::answers::Answer;
 use crate::kubeutil::backoff::Pace;
 use crate::ledger::decide::Refusal;
@@ -22,6 +23,8 @@ use crate::runtime::deliberate::Bug;
 pub enum Failure {
     #[error(transparent)]
     Invalid(#[from] validate::Error),
+    #[error(transparent)]
+    NotGranted(Missing),
     #[error("cannot read the managed identity {}", short_name(identity))]
     ReadIdentity {
         identity: String,
@@ -85,6 +88,7 @@ impl Failure {
     pub fn finding(&self) -> Option<(ConditionType, Reason)> {
         Some(match self {
             Self::Invalid(error) => error.finding(),
+            Self::NotGranted(_) => (ConditionType::Granted, Reason::NotGranted),
             Self::ReadIdentity { source, .. } => {
                 let reason = azure::reason(source, Reason::IdentityNotFound);
                 (ConditionType::IdentityResolved, reason)
@@ -143,6 +147,7 @@ impl Failure {
             }
             Self::NoCredential(_) => Pace::WaitForArrival,
             Self::Invalid(_)
+            | Self::NotGranted(_)
             | Self::Unreadable(_)
             | Self::Duplicate(_)
             | Self::TooManyBindings { .. } => Pace::WaitForChange,

@@ -84,7 +84,7 @@ impl Error {
     pub fn not_now(&self) -> Option<NotNow> {
         match self {
             Self::Wait(Wait::Ledger { why, .. }) => Some(*why),
-            Self::Wait(Wait::ForCredential) | Self::Failure(_) => None,
+            Self::Wait(_) | Self::Failure(_) => None,
         }
     }
 
@@ -98,7 +98,8 @@ impl Error {
     pub fn is_disturbance(&self) -> bool {
         match self {
             Self::Wait(Wait::Ledger { reading, .. }) => *reading,
-            Self::Wait(Wait::ForCredential) => false,
+            Self::Wait(Wait::ForGrants(_)) => true,
+            Self::Wait(Wait::ForCredential | Wait::GrantGone) => false,
             Self::Failure(failure) => failure.is_disturbance(),
         }
     }

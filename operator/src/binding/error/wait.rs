@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::binding::status::reason::{ConditionType, Reason};
+use crate::grant::CannotTell;
 use crate::kubeutil::backoff::Pace;
 use crate::ledger::NotNow;
 use crate::runtime::clock;
@@ -21,6 +22,10 @@ pub enum Wait {
     },
     #[error("the service account is made once its credential works")]
     ForCredential,
+    #[error("it is not known whether a grant covers the binding: {0}")]
+    ForGrants(CannotTell),
+    #[error("the grant went while the binding was worked on")]
+    GrantGone,
 }
 
 impl From<NotNow> for Wait {
@@ -61,6 +66,8 @@ impl Wait {
                 ConditionType::ServiceAccountReady,
                 Reason::WaitingForCredential,
             )),
+            Self::ForGrants(_) => Some((ConditionType::Ready, Reason::Pending)),
+            Self::GrantGone => None,
         }
     }
 
@@ -72,7 +79,8 @@ impl Wait {
                 // The turn wakes who waits for it; the back-off is a second line.
                 NotNow::UnderWay | NotNow::Unsettled { .. } => Pace::Backoff,
             },
-            Self::ForCredential => Pace::WaitForArrival,
+            Self::ForCredential | Self::ForGrants(_) => Pace::WaitForArrival,
+            Self::GrantGone => Pace::Backoff,
         }
     }
 }

@@ -174,6 +174,28 @@ impl Events {
         }
     }
 
+    /// Tells that a grant is missing for `deletionPolicy: Retain`.
+    pub fn retain_ignored(&self, binding: &WorkloadIdentityBinding) {
+        let note = "deletionPolicy Retain is not honoured: no IdentityGrant that covers the binding allows it. What azwib makes \
+                    is deleted with the binding; ask the platform team for a grant with allowRetain, or set Delete";
+        self.tell(&binding.metadata, EventReason::RetainNotGranted, note);
+    }
+
+    /// Tells that an adopted credential still gives access that no grant covers.
+    pub fn access_remains(
+        &self,
+        binding: &WorkloadIdentityBinding,
+        credential: &str,
+        how_to_remove: &str,
+    ) {
+        let note = format!(
+            "no grant covers the binding any more, and access remains by the credential {}, which somebody else made; to end \
+             it: {how_to_remove}",
+            safe_line(credential)
+        );
+        self.tell(&binding.metadata, EventReason::AccessRemains, &note);
+    }
+
     /// Tells that a credential was not deleted with its binding, while that and its namespace are there.
     pub async fn credential_left(&self, binding: &ObjectMeta, credential: &str, why: &str) {
         // Whoever can write status can write anything there.

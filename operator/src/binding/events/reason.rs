@@ -9,6 +9,8 @@ pub enum EventReason {
     /// `Ready` has this reason now; or it would, had the binding not been good when last seen.
     Ready(Reason),
     IdentityReplaced,
+    RetainNotGranted,
+    AccessRemains,
     CredentialLeft,
     AccountLeft,
     AccountAltered,
@@ -16,7 +18,7 @@ pub enum EventReason {
 }
 
 impl EventReason {
-    /// Every reason of an event: those that `Ready` can have, then what happens at the end of a binding.
+    /// Every reason of an event: those that `Ready` can have, then what else happens to a binding.
     pub fn all() -> impl Iterator<Item = Self> {
         Reason::ALL
             .iter()
@@ -24,6 +26,8 @@ impl EventReason {
             .map(|reason| Self::Ready(*reason))
             .chain([
                 Self::IdentityReplaced,
+                Self::RetainNotGranted,
+                Self::AccessRemains,
                 Self::CredentialLeft,
                 Self::AccountLeft,
                 Self::AccountAltered,
@@ -35,6 +39,8 @@ impl EventReason {
         match self {
             Self::Ready(reason) => reason.as_str(),
             Self::IdentityReplaced => "IdentityReplaced",
+            Self::RetainNotGranted => "RetainNotGranted",
+            Self::AccessRemains => "AccessRemains",
             Self::CredentialLeft => "CredentialLeft",
             Self::AccountLeft => "AccountLeft",
             Self::AccountAltered => "AccountAltered",
@@ -59,6 +65,13 @@ impl EventReason {
                 "The managed identity was deleted and made again under the same id: it has another client id, and pods that \
                  are running have to be restarted."
             }
+            Self::RetainNotGranted => {
+                "The binding says `deletionPolicy: Retain`, and no grant that covers it allows that: what was made is deleted with it."
+            }
+            Self::AccessRemains => {
+                "No grant covers the binding any more, and a credential that it had adopted still gives access: the note has the \
+                 command that ends it."
+            }
             Self::CredentialLeft => {
                 "The binding was deleted, and a credential that it recorded stays in Azure: it is not provably ours, or another issuer's."
             }
@@ -77,7 +90,10 @@ impl EventReason {
 
     pub(super) fn action(self) -> &'static str {
         match self {
-            Self::Ready(_) | Self::IdentityReplaced => "Reconcile",
+            Self::Ready(_)
+            | Self::IdentityReplaced
+            | Self::RetainNotGranted
+            | Self::AccessRemains => "Reconcile",
             Self::CredentialLeft
             | Self::AccountLeft
             | Self::AccountAltered

@@ -47,10 +47,15 @@ impl Applicants {
         self.accounts.is_empty() && self.departing.is_empty()
     }
 
-    /// The first of the line, at most so many.
-    pub(super) fn front(&self, most: usize) -> Vec<Arc<Applicant>> {
-        let front = self.line.iter().take(most);
-        front.map(|applicant| Arc::clone(&applicant.0)).collect()
+    /// The first of the line that may apply, at most so many.
+    pub(super) fn front(
+        &self,
+        most: usize,
+        may_apply: impl Fn(&Applicant) -> bool,
+    ) -> Vec<Arc<Applicant>> {
+        let line = self.line.iter().map(|applicant| &applicant.0);
+        let front = line.filter(|applicant| may_apply(applicant)).take(most);
+        front.cloned().collect()
     }
 
     /// Whether this applicant is in the line, and not behind an older binding of its account.

@@ -168,12 +168,41 @@ impl Bindings {
         self.get(found)
     }
 
-    /// The applicants at the front of this identity's line, at most so many.
-    pub fn front_of_line(&self, identity: &ManagedIdentityId, most: usize) -> Vec<Arc<Applicant>> {
+    /// The names of all bindings, those that cannot be read included.
+    pub fn all(&self) -> Vec<BindingRef> {
+        let index = self.index();
+        index.filed.keys().map(|it| BindingRef::clone(it)).collect()
+    }
+
+    /// The names of the bindings of this namespace.
+    pub fn names_of_namespace(&self, namespace: &str) -> Vec<BindingRef> {
+        let index = self.index();
+        let found = index.by_namespace.get(namespace).into_iter().flatten();
+        found.map(|it| BindingRef::clone(it)).collect()
+    }
+
+    /// The bindings of this namespace, by name.
+    pub fn of_namespace(&self, namespace: &str) -> Vec<Found> {
+        let found = self.index().by_namespace.get(namespace).cloned();
+        self.get(found)
+    }
+
+    /// Whether any binding has something that it was given without a grant, as status says.
+    pub fn some_are_admitted_without_grant(&self) -> bool {
+        !self.index().without_grant.is_empty()
+    }
+
+    /// The applicants at the front of this identity's line that may apply, at most so many.
+    pub fn front_of_line(
+        &self,
+        identity: &ManagedIdentityId,
+        most: usize,
+        may_apply: impl Fn(&Applicant) -> bool,
+    ) -> Vec<Arc<Applicant>> {
         let index = self.index();
         let applicants = index.applicants.get(identity.key());
         applicants
-            .map(|applicants| applicants.front(most))
+            .map(|applicants| applicants.front(most, may_apply))
             .unwrap_or_default()
     }
 

@@ -1,7 +1,7 @@
 //! Where each binding is found: the maps of the index, and what they take in.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::applicants::Applicants;
 use super::found::{Guarded, reference};
 use super::seen::{Seen, Sending};
 use crate::binding::credential::applicants::{Account, Indexed, indexed};
+use crate::binding::grants::said::is_admitted_without_grant;
 use crate::binding::status::believed::records_own;
 use crate::binding::validate::{Defaults, identity_id, service_account_name};
 use crate::ledger::BindingRef;
@@ -35,6 +36,9 @@ pub(super) struct Index {
     pub(super) filed: HashMap<Arc<BindingRef>, Filed>,
     pub(super) by_account: HashMap<Arc<Account>, ByAge>,
     pub(super) by_identity: HashMap<Arc<str>, References>,
+    pub(super) by_namespace: HashMap<Arc<str>, References>,
+    /// Those that have something and were admitted without a grant, as status says.
+    pub(super) without_grant: HashSet<Arc<BindingRef>>,
     /// What each binding means to the others on its identity.
     pub(super) stakes: HashMap<Arc<BindingRef>, Indexed>,
     pub(super) applicants: HashMap<Arc<str>, Applicants>,
@@ -148,6 +152,11 @@ impl Index {
                         Arc::clone(&reference),
                     );
                 }
+                file_under(
+                    &mut self.by_namespace,
+                    Arc::from(&*reference.namespace),
+                    Arc::clone(&reference),
+                );
                 self.filed.insert(reference, Filed { keys, seen });
             }
         }
@@ -161,6 +170,13 @@ impl Index {
         #[cfg(test)]
         {
             self.applicants_built += 1;
+        }
+        if let Some((known, _)) = self.filed.get_key_value(&reference) {
+            if is_admitted_without_grant(binding) {
+                self.without_grant.insert(Arc::clone(known));
+            } else {
+                self.without_grant.remove(known);
+            }
         }
         if self.stakes.get(&reference) == indexed.as_ref() {
             return;
@@ -258,6 +274,11 @@ impl Index {
         for identity in identities {
             take_out(&mut self.by_identity, &identity, |it| (**it).cmp(reference));
         }
+        let namespace = &*reference.namespace;
+        take_out(&mut self.by_namespace, namespace, |it| {
+            (**it).cmp(reference)
+        });
+        self.without_grant.remove(reference);
     }
 
     pub(super) fn keep_listed(&mut self) {
@@ -292,7 +313,7 @@ fn file_under<K: Hash + Eq + ?Sized, V: Ord>(
 
 fn take_out<K: Hash + Eq + ?Sized, V>(
     map: &mut HashMap<Arc<K>, Vec<V>>,
-    key: &Arc<K>,
+    key: &K,
     compare: impl Fn(&V) -> Ordering,
 ) {
     if let Some(found) = map.get_mut(key) {

@@ -84,11 +84,18 @@ pub async fn in_cluster(
 /// The claims at the front of the line of this ledger's identity, as many as a decision needs.
 fn applicants(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Applicant>> {
     let most = front_of_line(ctx.settings.credential_limit);
-    let mut applicants = ctx.bindings.front_of_line(ledger.id(), most);
+    let may_apply = |it: &Applicant| may_apply(it, ledger, ctx) || Bug::StatusGrants.is_on();
+    let mut applicants = ctx.bindings.front_of_line(ledger.id(), most, may_apply);
     applicants.retain(|it| {
         !Bug::LineForgottenAtRestart.is_on() || ctx.knows_of_failure(&it.rank.binding)
     });
     applicants
+}
+
+/// Whether a grant covers an applicant now, whatever its status says.
+fn may_apply(applicant: &Applicant, ledger: &Ledger, ctx: &Context) -> bool {
+    let account = applicant.credential.subject.service_account();
+    account.is_some_and(|it| ctx.ruling_on(ledger.id(), it, None).may_make())
 }
 
 fn propagated(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {

@@ -38,7 +38,10 @@ pub fn compute(
     WorkloadIdentityBindingStatus {
         observed_generation: changes.generation,
         identity: report.identity.or(previous.identity),
-        service_account: report.service_account.or(previous.service_account),
+        service_account: report
+            .service_account
+            .or(previous.service_account)
+            .filter(|_| !report.is_without_account),
         credentials: report.credentials.unwrap_or(previous.credentials),
         conditions,
     }

@@ -17,6 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use uuid::Uuid;
 
+use super::Finding;
 use super::reason::ConditionType;
 use super::said::of_known_good;
 use super::stored::was_good;
@@ -60,17 +61,18 @@ impl KnownGood {
         };
     }
 
-    /// The binding with the status that it had when it was good for what it asks for now; None where it is not known to be.
+    /// The binding with the status that it had when it was good for what it asks for now, and with what grants say now; None where it is not known to be.
     pub fn as_known(
         &self,
         binding: &WorkloadIdentityBinding,
         desired: &Desired,
+        granted: Option<Finding>,
     ) -> Option<WorkloadIdentityBinding> {
         let uid = binding.uid().unwrap_or_default();
         let good = self.bindings().get(&uid).cloned()?;
         (good.asked == digest(desired) && !Bug::KnownGoodForgotten.is_on()).then(|| {
             WorkloadIdentityBinding {
-                status: Some(good.status(binding, desired)),
+                status: Some(good.status(binding, desired, granted)),
                 ..binding.clone()
             }
         })
@@ -118,6 +120,7 @@ impl Good {
         &self,
         binding: &WorkloadIdentityBinding,
         desired: &Desired,
+        granted: Option<Finding>,
     ) -> WorkloadIdentityBindingStatus {
         let resource_id = desired.identity.to_string();
         let wanted = &desired.credential;
@@ -141,7 +144,7 @@ impl Good {
             tenant_id: self.tenant_id.to_string(),
         };
         let times = (self.in_place_since, self.ready_since);
-        of_known_good(binding, identity, credential, times)
+        of_known_good(binding, identity, credential, (granted, times))
     }
 }
 

@@ -14,10 +14,10 @@ mod verdict;
 
 pub use altered::altered;
 pub use compute::{compute, of_others};
-pub use report::{Finding, Moment, Report};
+pub use report::{Finding, Moment, Report, Settled};
 pub use said::{
-    of_applied, of_cleaned_up, of_departing, of_error, of_known_good, of_suspended, of_unwritten,
-    recording, taken_up,
+    of_applied, of_cleaned_up, of_departing, of_error, of_granted, of_kept, of_known_good,
+    of_revoked, of_suspended, of_unwritten, recording, taken_up,
 };
 pub use stored::{account_failed, is_failing, was_good, was_ready};
 pub use verdict::{propagation_left, stalls_after};

@@ -154,8 +154,16 @@ reasons! {
     Propagating => Heals, Normal, Else;
     /// The spec cannot be parsed, or it asks for something that cannot exist.
     InvalidSpec => NeedsPerson, Warning, Else;
-    /// Grants are not required by this version: every binding is admitted.
+    /// Grants are not required (`--grants=off`): every binding is admitted.
     GrantsNotRequired => Heals, Warning, StepDone;
+    /// An IdentityGrant covers the binding; the message names it.
+    Granted => Heals, Warning, StepDone;
+    /// Grants are only audited: nothing is refused, and the message says what `--grants=enforce` would say.
+    WouldBeRefused => Heals, Warning, StepDone;
+    /// No IdentityGrant lets this ServiceAccount of this namespace use this identity.
+    NotGranted => CurableElsewhere, Warning, Else;
+    /// No IdentityGrant covers the binding any more, and what azwib had made for it was taken away.
+    Revoked => Heals, Warning, Else;
     /// The issuer is the one that the operator was configured with; it is not verified.
     IssuerConfigured => Heals, Warning, StepDone;
     /// The recorded credential was made for another issuer: by another cluster, or by this one before its issuer changed. It stays as it is.

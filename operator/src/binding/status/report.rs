@@ -29,6 +29,16 @@ pub struct Report {
     pub identity: Option<ResolvedIdentity>,
     pub service_account: Option<ServiceAccountStatus>,
     pub credentials: Option<Vec<RecordedCredential>>,
+    /// The binding has no account any more.
+    pub is_without_account: bool,
+}
+
+/// What is settled before the first step of a pass.
+#[derive(Debug, Clone)]
+pub struct Settled<'a> {
+    pub issuer: &'a str,
+    /// What grants say; None where that is not known, and what is said stays.
+    pub granted: Option<Finding>,
 }
 
 /// The clock and what depends on it.
@@ -72,6 +82,14 @@ impl Report {
             message: message.into(),
             since: None,
         });
+    }
+
+    /// What both have to say; of the same condition, what the other says.
+    pub fn and(mut self, other: Self) -> Self {
+        self.findings
+            .retain(|it| other.finding(it.condition).is_none());
+        self.findings.extend(other.findings);
+        self
     }
 
     /// Says nothing of this condition: it stays as it is.

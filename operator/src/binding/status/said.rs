@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::compute::{compute, of_others};
 use super::reason::{ConditionType, Reason};
-use super::report::{Finding, Moment, Report};
+use super::report::{Finding, Moment, Report, Settled};
 use super::stored::{is_failing, recorded_credentials, was_good};
 use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::cleanup::{Stage, Stopped, message_of};
@@ -27,10 +27,10 @@ pub fn recording(
     binding: &WorkloadIdentityBinding,
     identity: &ResolvedIdentity,
     credential: RecordedCredential,
-    issuer: &str,
+    settled: &Settled<'_>,
     moment: &Moment,
 ) -> WorkloadIdentityBindingStatus {
-    let mut report = before_steps(issuer);
+    let mut report = before_steps(settled);
     identity_resolved(&mut report, identity);
     report.identity = Some(identity.clone());
     let name = credential.name.clone();
@@ -79,7 +79,7 @@ pub fn taken_up(
 pub fn of_applied(
     binding: &WorkloadIdentityBinding,
     applied: &Applied,
-    issuer: &str,
+    settled: &Settled<'_>,
     keep: bool,
 ) -> Report {
     let Applied {
@@ -90,7 +90,7 @@ pub fn of_applied(
         recorded: _,
         error,
     } = applied;
-    let mut report = before_steps(issuer);
+    let mut report = before_steps(settled);
     if !keep {
         identity_resolved(&mut report, identity);
         report.identity = Some(identity.clone());
@@ -180,14 +180,17 @@ fn credential_stands(credential: &RecordedCredential) -> String {
 }
 
 /// The status of a binding that was good with this identity and this credential, which was in place since the first of these
-/// times, while the binding was Ready since the second. Nothing of the status that is stored is in it, but for others' conditions.
+/// times, while the binding was Ready since the second, and for which grants say this. Nothing of the status that is stored is in it, but for others' conditions.
 pub fn of_known_good(
     binding: &WorkloadIdentityBinding,
     identity: ResolvedIdentity,
     credential: RecordedCredential,
-    (in_place_since, ready_since): (Timestamp, Timestamp),
+    (granted, (in_place_since, ready_since)): (Option<Finding>, (Timestamp, Timestamp)),
 ) -> WorkloadIdentityBindingStatus {
-    let mut report = before_steps(&credential.issuer);
+    let mut report = before_steps(&Settled {
+        issuer: &credential.issuer,
+        granted,
+    });
     identity_resolved(&mut report, &identity);
     let account = service_account_name(binding);
     let message = account_stands(binding, &account, &identity.client_id);
@@ -223,8 +226,8 @@ pub fn of_known_good(
 }
 
 /// What a pass that stopped before anything could be applied has to say.
-pub fn of_error(error: &Error, issuer: &str) -> Report {
-    let mut report = before_steps(issuer);
+pub fn of_error(error: &Error, settled: &Settled<'_>) -> Report {
+    let mut report = before_steps(settled);
     say(&mut report, error);
     report
 }
@@ -233,11 +236,11 @@ pub fn of_error(error: &Error, issuer: &str) -> Report {
 pub fn of_departing(
     stopped: &Stopped,
     policy: DeletionPolicy,
-    issuer: &str,
+    settled: &Settled<'_>,
     allow_force_detach: bool,
 ) -> Report {
     let Stopped { at, error } = stopped;
-    let mut report = before_steps(issuer);
+    let mut report = before_steps(settled);
     cleaned_before(*at, policy, &mut report);
     if let Some((condition, reason)) = error.finding() {
         let message = message_of(error, allow_force_detach);
@@ -249,8 +252,8 @@ pub fn of_departing(
 }
 
 /// What a binding has to say that is cleaned up and stays for the sake of others.
-pub fn of_cleaned_up(policy: DeletionPolicy, issuer: &str, finalizers: &[&str]) -> Report {
-    let mut report = before_steps(issuer);
+pub fn of_cleaned_up(policy: DeletionPolicy, settled: &Settled<'_>, finalizers: &[&str]) -> Report {
+    let mut report = before_steps(settled);
     cleaned_before(Stage::Finalizer, policy, &mut report);
     let message = format!(
         "azwib has cleaned up; the binding is gone once others have removed their finalizers: {}",
@@ -293,9 +296,13 @@ pub fn of_unwritten(
     compute(binding, report, moment)
 }
 
-/// What a pass over a suspended binding has to say: nothing where its credential was good when last seen.
-pub fn of_suspended(binding: &WorkloadIdentityBinding, desired: Option<&Desired>) -> Report {
-    let mut report = Report::default();
+/// What a pass over a suspended binding has to say of its steps: nothing where its credential was good when last seen.
+pub fn of_suspended(
+    binding: &WorkloadIdentityBinding,
+    desired: Option<&Desired>,
+    settled: &Settled<'_>,
+) -> Report {
+    let mut report = of_kept(settled);
     let status = binding.status.as_ref();
     let is_done = |step: &ConditionType| {
         status.is_some_and(|status| is_true(&status.conditions, step.as_str()))
@@ -317,18 +324,47 @@ fn say(report: &mut Report, error: &Error) {
     }
 }
 
-fn before_steps(issuer: &str) -> Report {
-    let mut report = Report::default();
-    report.met(
-        ConditionType::Granted,
-        Reason::GrantsNotRequired,
-        "every binding is admitted",
-    );
+fn before_steps(settled: &Settled<'_>) -> Report {
+    let mut report = of_kept(settled);
     report.met(
         ConditionType::IssuerReady,
         Reason::IssuerConfigured,
-        format!("tokens are issued by {issuer}"),
+        format!("tokens are issued by {}", settled.issuer),
     );
+    report
+}
+
+/// What a pass has to say that could not look at a good binding.
+pub fn of_kept(settled: &Settled<'_>) -> Report {
+    Report {
+        findings: settled.granted.iter().cloned().collect(),
+        ..Report::default()
+    }
+}
+
+/// That a binding is granted, or is not; nothing else.
+pub fn of_granted(met: bool, reason: Reason, message: String) -> Report {
+    let mut report = Report::default();
+    if met {
+        report.met(ConditionType::Granted, reason, message);
+    } else {
+        report.unmet(ConditionType::Granted, reason, message);
+    }
+    report
+}
+
+/// What a binding has to say from which everything was taken away but what somebody else has made.
+pub fn of_revoked(adopted: Vec<RecordedCredential>) -> Report {
+    let mut report = Report::default();
+    let message = "what azwib had made was taken away";
+    for step in [
+        ConditionType::ServiceAccountReady,
+        ConditionType::CredentialReady,
+    ] {
+        report.unmet(step, Reason::Revoked, message);
+    }
+    report.credentials = Some(adopted);
+    report.is_without_account = true;
     report
 }
 

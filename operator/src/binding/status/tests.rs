@@ -1,3 +1,4 @@
+use super::reason::{ConditionType, Reason};
 use super::*;
 use crate::azure::{AzureError, AzureErrorKind};
 use crate::binding::account::error::ServiceAccountError;
@@ -29,6 +30,20 @@ mod stalled;
 mod suspended;
 
 const ISSUER: &str = "https://oidc.example/";
+
+/// Grants are not required.
+fn settled() -> Settled<'static> {
+    Settled {
+        issuer: ISSUER,
+        granted: Some(Finding {
+            condition: ConditionType::Granted,
+            met: true,
+            reason: Reason::GrantsNotRequired,
+            message: "every binding is admitted".to_owned(),
+            since: None,
+        }),
+    }
+}
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
 fn binding() -> WorkloadIdentityBinding {
@@ -117,11 +132,15 @@ fn after(
     applied: &Applied,
     moment: &Moment,
 ) -> WorkloadIdentityBindingStatus {
-    compute(binding, of_applied(binding, applied, ISSUER, false), moment)
+    compute(
+        binding,
+        of_applied(binding, applied, &settled(), false),
+        moment,
+    )
 }
 
 fn failed(error: Error, moment: &Moment) -> WorkloadIdentityBindingStatus {
-    compute(&binding(), of_error(&error, ISSUER), moment)
+    compute(&binding(), of_error(&error, &settled()), moment)
 }
 
 /// `Type=Status(Reason)` of each condition.
@@ -258,7 +277,7 @@ fn a_step_that_was_not_reached_is_unknown_or_keeps_its_value() {
         ]
     );
     let ready = with(after(&binding(), &done(), &at(0)));
-    let gone = compute(&ready, of_error(&error(), ISSUER), &at(50));
+    let gone = compute(&ready, of_error(&error(), &settled()), &at(50));
     assert_eq!(
         shown(&gone),
         [
@@ -292,14 +311,14 @@ fn a_write_that_azure_refused_withdraws_its_record_and_a_lost_one_keeps_it() {
     let report = of_applied(
         &binding(),
         &refused(AppliedCredential::Withdrawn),
-        ISSUER,
+        &settled(),
         false,
     );
     assert_eq!(compute(&recorded, report, &at(0)).credentials, vec![]);
     let report = of_applied(
         &binding(),
         &refused(AppliedCredential::Unknown),
-        ISSUER,
+        &settled(),
         false,
     );
     assert_eq!(
@@ -311,7 +330,7 @@ fn a_write_that_azure_refused_withdraws_its_record_and_a_lost_one_keeps_it() {
     let report = of_applied(
         &repaired,
         &refused(AppliedCredential::Withdrawn),
-        ISSUER,
+        &settled(),
         false,
     );
     assert_eq!(

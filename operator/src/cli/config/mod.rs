@@ -12,12 +12,13 @@ use azwib_crds::{
 
 use tokio::sync::watch;
 
-use super::flags::{AuthName, Cli, CloudName};
+use super::flags::{AuthName, Cli, CloudName, GrantsName};
 use crate::azure::auth::{AuthConfig, Authorization, Secret};
 use crate::azure::cloud::{Cloud, InvalidCloud, KnownCloud};
 use crate::azure::msi::MsiOptions;
 use crate::binding::Settings;
 use crate::binding::validate::Defaults;
+use crate::grant::Mode;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
 use reach::{Unreachable, unreachable};
@@ -47,6 +48,8 @@ pub struct Config {
     /// None: no metrics are served.
     pub metrics_address: Option<SocketAddr>,
     pub ledger: LedgerSettings,
+    /// Whether grants are required; None where that depends on what there is.
+    pub grants: Option<Mode>,
 }
 
 /// A setting that cannot be right.
@@ -122,6 +125,11 @@ impl Config {
             },
             authorization: Authorization::BelowTheLogLine,
             ledger: ledger(&cli)?,
+            grants: cli.grants.map(|it| match it {
+                GrantsName::Enforce => Mode::Enforce,
+                GrantsName::Audit => Mode::Audit,
+                GrantsName::Off => Mode::Off,
+            }),
             health_probe_address: address(
                 "health-probe-bind-address",
                 &cli.health_probe_bind_address,
@@ -161,6 +169,7 @@ fn settings(cli: &Cli) -> Result<Settings, Error> {
         // Azure throttles reads of one identity hard; a shorter period is of use in tests only.
         resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,
         propagation_delay: duration("propagation-delay", &cli.propagation_delay, 0, 3600)?,
+        revocation_grace: duration("revocation-grace", &cli.revocation_grace, 0, 24 * 3600)?,
         stalled_after: duration("stalled-after", &cli.stalled_after, 0, 24 * 3600)?,
         allow_force_detach: cli.allow_force_detach,
         max_concurrent_reconciles: within(

@@ -94,7 +94,7 @@ proptest! {
                 Ok(None) => {}
                 Ok(Some(grant)) => {
                     let before = plain.insert(grant.name.clone(), grant.clone());
-                    let replaced = grants.put(grant);
+                    let replaced = grants.put(Arc::new(grant));
                     prop_assert_eq!(replaced.as_deref(), before.as_ref());
                 }
                 Err(name) => {

@@ -17,7 +17,7 @@ fn grants(all: &[(&str, bool)]) -> Grants {
             },
         }))
         .unwrap();
-        grants.put(Grant::parse(&object).unwrap());
+        grants.put(Arc::new(Grant::parse(&object).unwrap()));
     }
     grants
 }

@@ -13,13 +13,31 @@ fn earlier(ago: Duration) -> AcknowledgedEarlier {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_may_not_go_at_the_last_moment_is_not_sent_and_leaves_nothing_behind() {
+    let azure = Azure::new(2, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    let put = turn(&ledger, "a").await;
+    let put = put.put(&name(), &content(), || false).await;
+    assert_eq!(put, Ok(None));
+    assert_eq!(azure.writes_begun.load(Ordering::SeqCst), 0);
+    assert_eq!(listed(&ledger, "a", fresh()).await, []);
+    let put = turn(&ledger, "b").await;
+    let put = put.put(&name(), &content(), || true).await;
+    assert_eq!(put, Ok(Some(Put::Created)), "the turn is free");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_acknowledged_write_shows_in_listings_that_may_lack_it() {
     let azure = Azure::new(2, false);
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     listed(&ledger, "a", fresh()).await;
-    let put = turn(&ledger, "a").await.put(&name(), &content()).await;
-    assert_eq!(put, Ok(Put::Created));
+    let put = turn(&ledger, "a")
+        .await
+        .put(&name(), &content(), || true)
+        .await;
+    assert_eq!(put, Ok(Some(Put::Created)));
     let written = [ListedCredential {
         name: name().to_string(),
         content: Some(content()),
@@ -87,7 +105,7 @@ async fn after_a_lost_answer_nobody_writes_before_the_settle_time() {
     let held = turn(&ledger, "a").await;
     let prepared = place(&ledger, "b").await.unwrap();
     azure.lost.store(true, Ordering::SeqCst);
-    assert!(held.put(&name(), &content()).await.is_err());
+    assert!(held.put(&name(), &content(), || true).await.is_err());
     azure.fails.store(false, Ordering::SeqCst);
     let settles_in = SETTLE_TIME;
     let unsettled = Some(NotNow::Unsettled { settles_in });

@@ -40,6 +40,8 @@ pub(crate) struct Pages {
     pub(crate) statuses: BTreeMap<String, Value>,
     /// When watches were opened last, by process.
     pub(crate) watches: BTreeMap<(u32, Kind), Vec<Timestamp>>,
+    /// Which versions of grants and namespaces processes were shown, and when.
+    pub(crate) shown: BTreeMap<(u32, Kind), Vec<(Timestamp, u64)>>,
     /// When the operator has last written anything.
     pub(crate) last_write: Option<Timestamp>,
     /// Pauses that are not believed to their end.

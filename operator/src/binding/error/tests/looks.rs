@@ -14,6 +14,7 @@ use crate::binding::account::{Difference, Drift, Field};
 use crate::binding::calls::Call;
 use crate::binding::status::reason::Persistence;
 use crate::binding::validate;
+use crate::grant::{CannotTell, Missing};
 use crate::ledger::decide::Refusal;
 
 const CONDITIONS: &str = include_str!("../../../../../docs/reference/conditions.md");
@@ -118,6 +119,11 @@ fn of_ourselves() -> Vec<Error> {
         Failure::Invalid(identity),
         Failure::Invalid(validate::Error::NoIdentity),
         Failure::Invalid(validate::Error::Audience(audience)),
+        Failure::NotGranted(Missing {
+            identity: "i".to_owned(),
+            namespace: "shop".to_owned(),
+            account: "orders".to_owned(),
+        }),
         Failure::TooManyBindings {
             account: "shared".to_owned(),
         },
@@ -137,6 +143,7 @@ fn of_ourselves() -> Vec<Error> {
             ahead: 0,
         }),
     ];
+    let for_grants = Wait::ForGrants(CannotTell::NotListed("identitygrants"));
     let waits = [
         NotNow::UnderWay,
         NotNow::Unsettled {
@@ -147,7 +154,7 @@ fn of_ourselves() -> Vec<Error> {
         },
     ];
     let waits = waits.into_iter().map(Error::from);
-    let waits = waits.chain([Wait::ForCredential.into()]);
+    let waits = waits.chain([Wait::ForCredential.into(), for_grants.into()]);
     failures.into_iter().map(Error::from).chain(waits).collect()
 }
 
@@ -240,7 +247,7 @@ fn a_reason_that_no_error_has_needs_no_other_look_than_the_usual_one() {
     for reason in unheard {
         let is_told_by_itself = !without_error(*reason).is_empty();
         let is_of_a_step =
-            reason.is_of_step_done() || matches!(reason, Reason::Pending | Reason::CleanedUp);
+            reason.is_of_step_done() || matches!(reason, Reason::CleanedUp | Reason::Revoked);
         assert!(is_told_by_itself || is_of_a_step, "{reason}");
     }
 }

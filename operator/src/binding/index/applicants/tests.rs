@@ -63,7 +63,7 @@ impl Seen {
     }
 
     fn line(&self, most: usize) -> Vec<String> {
-        let front = self.0.front_of_line(&id(), most);
+        let front = self.0.front_of_line(&id(), most, |_| true);
         let names = front.iter().map(|it| it.rank.binding.name.clone());
         names.collect()
     }

@@ -42,6 +42,17 @@ fn good(origin: &str, name: Option<&str>) -> (WorkloadIdentityBinding, Desired) 
     (binding, desired)
 }
 
+fn granted() -> Option<Finding> {
+    use crate::binding::status::reason::{ConditionType, Reason};
+    Some(Finding {
+        condition: ConditionType::Granted,
+        met: true,
+        reason: Reason::Granted,
+        message: "m".to_owned(),
+        since: None,
+    })
+}
+
 fn noted(binding: &WorkloadIdentityBinding, desired: &Desired) -> KnownGood {
     let known = KnownGood::default();
     known.note(binding, binding.status.as_ref().unwrap(), Some(desired));
@@ -67,7 +78,7 @@ fn a_good_binding_is_as_it_was_whatever_somebody_has_written_over_its_status() {
                 status,
                 ..binding.clone()
             };
-            let again = known.as_known(&overwritten, &desired).unwrap();
+            let again = known.as_known(&overwritten, &desired, granted()).unwrap();
             let again = again.status.unwrap();
             assert!(was_good(Some(&again), &desired));
             assert_eq!(again.credentials, before.credentials);
@@ -92,23 +103,23 @@ fn nothing_is_known_of_who_was_not_ready_asks_for_something_else_or_is_another()
         binding
     };
     let known = noted(&binding, &desired);
-    assert!(known.as_known(&binding, &desired).is_some());
+    assert!(known.as_known(&binding, &desired, granted()).is_some());
     let other = |change: &dyn Fn(&mut Desired)| {
         let mut desired = desired.clone();
         change(&mut desired);
-        known.as_known(&binding, &desired)
+        known.as_known(&binding, &desired, granted())
     };
     let audience = azwib_crds::Audience::parse("api://other").unwrap();
     assert!(other(&|it| it.credential.audience = audience.clone()).is_none());
     assert!(other(&|it| it.identity = crate::binding::fixtures::id("other")).is_none());
     let mut made_again = binding.clone();
     made_again.metadata.uid = Some("another".to_owned());
-    assert!(known.as_known(&made_again, &desired).is_none());
+    assert!(known.as_known(&made_again, &desired, granted()).is_none());
 
     let provided = with(&|it| it.conditions[0].reason = "ProvidedByOlderBinding".to_owned());
     assert!(
         noted(&provided, &desired)
-            .as_known(&binding, &desired)
+            .as_known(&binding, &desired, granted())
             .is_some()
     );
 
@@ -120,11 +131,14 @@ fn nothing_is_known_of_who_was_not_ready_asks_for_something_else_or_is_another()
     ] {
         let known = noted(&binding, &desired);
         known.note(&worse, worse.status.as_ref().unwrap(), Some(&desired));
-        assert!(known.as_known(&binding, &desired).is_none(), "{worse:?}");
+        assert!(
+            known.as_known(&binding, &desired, granted()).is_none(),
+            "{worse:?}"
+        );
     }
     known.note(&binding, binding.status.as_ref().unwrap(), None);
     assert!(
-        known.as_known(&binding, &desired).is_none(),
+        known.as_known(&binding, &desired, granted()).is_none(),
         "a spec that asks for nothing"
     );
 }
@@ -134,10 +148,10 @@ fn what_is_gone_is_forgotten() {
     let (binding, desired) = good("Created", None);
     let known = noted(&binding, &desired);
     known.retain(&["uid-orders".to_owned()].into());
-    assert!(known.as_known(&binding, &desired).is_some());
+    assert!(known.as_known(&binding, &desired, granted()).is_some());
     known.retain(&HashSet::new());
-    assert!(known.as_known(&binding, &desired).is_none());
+    assert!(known.as_known(&binding, &desired, granted()).is_none());
     let known = noted(&binding, &desired);
     known.forget("uid-orders");
-    assert!(known.as_known(&binding, &desired).is_none());
+    assert!(known.as_known(&binding, &desired, granted()).is_none());
 }

@@ -39,7 +39,7 @@ fn an_account_that_waits_for_its_credential_is_the_reason_only_when_nothing_else
                 AppliedCredential::NotReached,
                 write_failed(AzureErrorKind::PolicyDenied),
             ),
-            ISSUER,
+            &settled(),
             false,
         ),
         &at(5),
@@ -54,7 +54,7 @@ fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
         binding: "older".to_owned(),
         client_id: "c".to_owned(),
     };
-    let conflict = compute(&binding(), of_error(&held.into(), ISSUER), &at(0));
+    let conflict = compute(&binding(), of_error(&held.into(), &settled()), &at(0));
     assert!(
         shown(&conflict).contains(&"ServiceAccountReady=False(ServiceAccountConflict)".to_owned())
     );
@@ -66,7 +66,7 @@ fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
             error: Some(duplicate_of("older")),
             ..done()
         };
-        let report = of_applied(&binding(), &applied, ISSUER, keep);
+        let report = of_applied(&binding(), &applied, &settled(), keep);
         shown(&compute(&with(conflict.clone()), report, &at(5)))
     };
     assert_eq!(gone(false)[0], "Ready=False(DuplicateBinding)");
@@ -80,7 +80,7 @@ fn an_account_that_is_gone_and_waited_for_is_no_conflict_any_more() {
 #[test]
 fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespace() {
     let ended = Error::from(ServiceAccountError::NamespaceTerminating);
-    let terminating = compute(&binding(), of_error(&ended, ISSUER), &at(0));
+    let terminating = compute(&binding(), of_error(&ended, &settled()), &at(0));
     assert_eq!(terminating.conditions[0].reason, "NamespaceTerminating");
 
     let locked = Error::from(Failure::DeleteCredential {
@@ -92,7 +92,7 @@ fn a_deletion_that_fails_is_what_ready_says_whatever_else_went_with_the_namespac
         at: Stage::Credentials,
         error: locked,
     };
-    let report = of_departing(&stopped, DeletionPolicy::Delete, ISSUER, false);
+    let report = of_departing(&stopped, DeletionPolicy::Delete, &settled(), false);
     let status = compute(&with(terminating), report, &at(0));
     for type_ in ["Ready", "Stalled", "CredentialReady"] {
         let found = find(&status.conditions, type_).unwrap();
@@ -106,7 +106,7 @@ fn an_additional_identity_does_not_say_it_is_named_by_the_account() {
     let said = |role| {
         let mut binding = binding();
         binding.spec.service_account.role = role;
-        let report = of_applied(&binding, &done(), "https://oidc.example/", false);
+        let report = of_applied(&binding, &done(), &settled(), false);
         let finding = report.finding(ConditionType::ServiceAccountReady).unwrap();
         finding.message.clone()
     };

@@ -66,7 +66,11 @@ fn a_good_binding_that_could_not_be_looked_at_keeps_its_status() {
             error: Some(error),
             ..done()
         };
-        let kept = compute(&ready, of_applied(&ready, &applied, ISSUER, true), &at(900));
+        let kept = compute(
+            &ready,
+            of_applied(&ready, &applied, &settled(), true),
+            &at(900),
+        );
         assert_eq!(Some(&kept), ready.status.as_ref(), "{kind:?}");
     }
     let gone = Error::from(Failure::ReadIdentity {

@@ -66,7 +66,7 @@ fn a_time_in_the_future_counts_as_now() {
 fn a_suspended_binding_that_relied_on_another_is_suspended() {
     let mut suspended = with(after(&binding(), &provided(-60), &at(0)));
     suspended.spec.suspend = true;
-    let report = of_suspended(&suspended, Some(&desired_by_orders()));
+    let report = of_suspended(&suspended, Some(&desired_by_orders()), &settled());
     let status = compute(&suspended, report, &at(5));
     assert_eq!(shown(&status)[0], "Ready=False(Suspended)");
 }

@@ -39,7 +39,7 @@ fn conditions_of_other_writers_stay_as_they_are() {
     let refused = refused(Call::WriteStatus, 422, "no");
     for status in [
         after(&before, &done(), &at(9)),
-        compute(&before, of_error(&refused, ISSUER), &at(9)),
+        compute(&before, of_error(&refused, &settled()), &at(9)),
         of_unwritten(&before, &refused, &at(9)),
     ] {
         assert_eq!(status.conditions.last(), Some(&foreign));
@@ -58,7 +58,7 @@ fn a_cleanup_that_is_stopped_tells_how_far_it_came() {
             422,
             "every object needs the label team",
         );
-        let report = of_departing(&Stopped { at, error }, policy, ISSUER, false);
+        let report = of_departing(&Stopped { at, error }, policy, &settled(), false);
         compute(&ready(), report, &stood(0))
     };
     let credential = |status: &WorkloadIdentityBindingStatus| {
@@ -147,7 +147,11 @@ fn words_that_differ_in_a_port_or_a_time_change_no_status() {
             format!("failed calling webhook \"w\": read tcp 10.0.0.1:{port}->10.0.0.2:9443: reset");
         refused(Call::AddFinalizer, 500, &words)
     };
-    let once = compute(&binding(), of_error(&dead(4000), ISSUER), &at(0));
-    let again = compute(&with(once.clone()), of_error(&dead(4711), ISSUER), &at(0));
+    let once = compute(&binding(), of_error(&dead(4000), &settled()), &at(0));
+    let again = compute(
+        &with(once.clone()),
+        of_error(&dead(4711), &settled()),
+        &at(0),
+    );
     assert_eq!(again, once);
 }

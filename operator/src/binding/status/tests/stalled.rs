@@ -37,10 +37,14 @@ fn what_something_else_can_cure_is_stalled_after_a_while_and_stays_so_over_a_res
     );
     let stalled = failed(full(), &stood(120));
     assert_eq!(shown(&stalled)[1], "Stalled=True(CredentialLimitReached)");
-    let restarted = compute(&with(stalled.clone()), of_error(&full(), ISSUER), &stood(0));
+    let restarted = compute(
+        &with(stalled.clone()),
+        of_error(&full(), &settled()),
+        &stood(0),
+    );
     assert_eq!(restarted, stalled);
     let other = duplicate_of("a");
-    let other = compute(&with(stalled), of_error(&other, ISSUER), &stood(0));
+    let other = compute(&with(stalled), of_error(&other, &settled()), &stood(0));
     assert_eq!(shown(&other)[1], "Reconciling=True(DuplicateBinding)");
 }
 

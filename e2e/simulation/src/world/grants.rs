@@ -1,0 +1,150 @@
+//! What the platform team does: it grants, changes grants and takes them back.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::bindings::create_for;
+use super::candidates::{PATIENCE, free_accounts};
+use super::coincidence::is_recorded;
+use super::step::Step;
+use crate::bindings::is_ready;
+use crate::kubernetes::{Key, Kind};
+use crate::setup::World;
+use crate::shared::Shared;
+
+/// The label by which some grants select namespaces.
+const LABEL: &str = "team";
+
+/// Before anything else: each namespace has a grant for all identities.
+pub(super) fn grant_all(shared: &Shared, world: &World) {
+    for namespace in &world.namespaces {
+        grant(namespace, shared, world);
+    }
+}
+
+pub(super) async fn on_grants(step: Step, shared: &Shared, world: &World) {
+    let Some(namespace) = shared.pick(&world.namespaces) else {
+        return;
+    };
+    match step {
+        Step::GrantBack => grant(&namespace, shared, world),
+        Step::GrantGone => revoke(&namespace, shared),
+        Step::GrantNarrowed => narrow(&namespace, shared, world),
+        Step::GrantByLabel => by_label(&namespace, shared, world),
+        Step::GrantAppliedAgain => applied_again(&namespace, shared, world).await,
+        Step::GrantGoneAtWrite => gone_at_write(shared, world).await,
+        _ => {}
+    }
+}
+
+fn scopes(world: &World) -> Vec<Value> {
+    let mut scopes: Vec<_> = world
+        .identities
+        .iter()
+        .map(|it| it.scope_of_subscription())
+        .collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.iter().map(|it| json!({ "scope": it })).collect()
+}
+
+fn name_of(namespace: &str) -> String {
+    format!("of-{namespace}")
+}
+
+/// A grant for all accounts of a namespace, and all identities.
+fn grant(namespace: &str, shared: &Shared, world: &World) {
+    shared.trace.note(format!("world: a grant for {namespace}"));
+    let spec = json!({
+        "identities": scopes(world), "namespaces": { "names": [namespace] }, "allowRetain": true,
+    });
+    shared.cluster.put_grant(&name_of(namespace), &spec);
+}
+
+fn revoke(namespace: &str, shared: &Shared) {
+    shared
+        .trace
+        .note(format!("world: the grant of {namespace} goes"));
+    let key = Key::new(Kind::Grant, "", &name_of(namespace));
+    shared.cluster.delete(&key);
+}
+
+/// It is for one identity or one account alone from now on.
+fn narrow(namespace: &str, shared: &Shared, world: &World) {
+    let (Some(identity), Some(account)) =
+        (shared.pick(&world.identities), shared.pick(&world.accounts))
+    else {
+        return;
+    };
+    shared
+        .trace
+        .note(format!("world: the grant of {namespace} is narrowed"));
+    let spec = if shared.chance(500) {
+        json!({
+            "identities": [{ "scope": identity.id() }], "namespaces": { "names": [namespace] },
+            "allowRetain": true,
+        })
+    } else {
+        json!({
+            "identities": scopes(world), "namespaces": { "names": [namespace] },
+            "serviceAccounts": { "names": [account] }, "allowRetain": true,
+        })
+    };
+    shared.cluster.put_grant(&name_of(namespace), &spec);
+}
+
+/// The namespace is selected by a label, which it has or has not.
+fn by_label(namespace: &str, shared: &Shared, world: &World) {
+    shared
+        .trace
+        .note(format!("world: {namespace} is granted by its label"));
+    let spec = json!({
+        "identities": scopes(world),
+        "namespaces": { "selector": { "matchLabels": { LABEL: namespace } } },
+        "allowRetain": true,
+    });
+    shared.cluster.put_grant(&name_of(namespace), &spec);
+    let labels = if shared.chance(600) {
+        json!({ LABEL: namespace })
+    } else {
+        json!({ LABEL: "another" })
+    };
+    shared.cluster.label_namespace(namespace, &labels);
+}
+
+/// A tool deletes a grant and applies it again, as with a replacement.
+async fn applied_again(namespace: &str, shared: &Shared, world: &World) {
+    // What the process does not see for longer than that is as good as gone.
+    if shared.stalled_until().is_some() || shared.watches_end_at_once() {
+        return;
+    }
+    revoke(namespace, shared);
+    shared.sleep(200..=2_000).await;
+    grant(namespace, shared, world);
+}
+
+/// A grant goes between the decision to write a credential and the write.
+async fn gone_at_write(shared: &Shared, world: &World) {
+    let free = free_accounts(1, shared, world).pop();
+    let (Some(identity), Some((namespace, account))) = (shared.pick(&world.identities), free)
+    else {
+        return;
+    };
+    grant(&namespace, shared, world);
+    shared.sleep(500..=4_000).await;
+    let created = create_for(&namespace, &account, &identity, shared, world);
+    let Some(binding) = created else {
+        return;
+    };
+    shared.cluster.until(&binding, PATIENCE, is_recorded).await;
+    revoke(&namespace, shared);
+    shared.sleep(0..=60_000).await;
+    if shared.chance(700) {
+        grant(&namespace, shared, world);
+        shared
+            .cluster
+            .until(&binding, Duration::from_secs(60), is_ready)
+            .await;
+    }
+}

@@ -1,0 +1,131 @@
+//! The bindings that are looked at because a grant changes, or the labels of a namespace: those to which it makes a difference, and no
+//! others.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use azwib_crds::{ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client, ResourceExt};
+use kube_runtime::reflector::ObjectRef;
+use kube_runtime::{WatchStreamExt, watcher};
+use tokio::sync::watch;
+
+use super::passes::Request;
+use super::watched;
+use crate::binding::index::{Bindings, readable};
+use crate::binding::validate::{Defaults, identity_id, service_account_name};
+use crate::grant::{Authority, Change, Concerns, Grant, GuardedGrant, Mode};
+use crate::kubeutil::watch_course::Pauses;
+use crate::ledger::BindingRef;
+
+/// Follows grants and namespaces, and asks for a look at each binding that is concerned; for none where grants are off.
+pub(super) fn concerned(
+    client: &Client,
+    grants: Arc<Authority>,
+    bindings: &Bindings,
+    defaults: watch::Receiver<Defaults>,
+) -> BoxStream<'static, Result<Request, watcher::Error>> {
+    if grants.asked() == Some(Mode::Off) {
+        return stream::empty().boxed();
+    }
+    let (of_grants, of_namespaces) = (Arc::clone(&grants), Arc::clone(&grants));
+    let followed = watcher(Api::<GuardedGrant>::all(client.clone()), watched())
+        .backoff(Pauses::default())
+        .map_ok(move |event| of_grants.follow_grants(&event));
+    let metadata = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+    let labelled = watcher(metadata, watched())
+        .backoff(Pauses::default())
+        .map_ok(move |event| of_namespaces.follow_namespaces(&event));
+    let bindings = bindings.clone();
+    stream::select(followed, labelled)
+        .inspect_err({
+            let grants = Arc::clone(&grants);
+            move |_| grants.failed()
+        })
+        .map_ok(move |concerns| {
+            let found = Looking {
+                grants: &grants,
+                bindings: &bindings,
+                defaults: &defaults.borrow(),
+            }
+            .at(concerns);
+            let requests = found.into_iter().map(|it| {
+                let reference = ObjectRef::new(&it.name).within(&it.namespace);
+                Ok(Request::from(reference))
+            });
+            stream::iter(requests)
+        })
+        .try_flatten()
+        .boxed()
+}
+
+/// Looks for who is concerned.
+struct Looking<'a> {
+    grants: &'a Authority,
+    bindings: &'a Bindings,
+    defaults: &'a Defaults,
+}
+
+impl Looking<'_> {
+    /// In order, so that every run is like the last one.
+    fn at(&self, concerns: Concerns) -> Vec<BindingRef> {
+        let mut found: Vec<_> = match concerns {
+            Concerns::All => self.bindings.all(),
+            Concerns::Namespaces(namespaces) => {
+                let of = |namespace: &String| self.bindings.names_of_namespace(namespace);
+                namespaces.iter().flat_map(of).collect()
+            }
+            Concerns::Grants(changes) => changes.iter().flat_map(|it| self.of_change(it)).collect(),
+        };
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn of_change(&self, change: &Change) -> Vec<BindingRef> {
+        let grants = || [&change.before, &change.after].into_iter().flatten();
+        let found = match identities(grants()) {
+            Some(identities) => {
+                let of = |id: &ManagedIdentityId| self.bindings.of_identity(id);
+                identities.iter().flat_map(of).collect::<Vec<_>>()
+            }
+            None => {
+                let namespaces = grants().flat_map(|it| self.grants.namespaces_of(it));
+                let namespaces: HashSet<_> = namespaces.collect();
+                let of = |namespace: &String| self.bindings.of_namespace(namespace);
+                namespaces.iter().flat_map(of).collect()
+            }
+        };
+        readable(&found)
+            .filter(|binding| self.is_concerned(change, binding))
+            .map(BindingRef::of)
+            .collect()
+    }
+
+    fn is_concerned(&self, change: &Change, binding: &WorkloadIdentityBinding) -> bool {
+        let (namespace, account) = (
+            binding.namespace().unwrap_or_default(),
+            service_account_name(binding),
+        );
+        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+        let recorded = recorded.filter_map(RecordedCredential::managed_identity);
+        let of_spec = identity_id(&binding.spec.identity, self.defaults).ok();
+        let mut identities = of_spec.into_iter().chain(recorded);
+        identities.any(|it| {
+            let account = (&*namespace, &*account);
+            self.grants.is_concerned(change, &it, account)
+        })
+    }
+}
+
+/// The identities that these grants name; None where one of them has a wider scope.
+fn identities<'a>(grants: impl Iterator<Item = &'a Arc<Grant>>) -> Option<Vec<ManagedIdentityId>> {
+    let scopes = grants.flat_map(|it| it.scopes());
+    scopes
+        .map(|scope| ManagedIdentityId::parse(scope.as_str()).ok())
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! What grants mean to a binding: [`ruling`] asks them, [`said`] puts the answer into words, and [`revocation`] takes away what
+//! a binding has that no grant covers any more.
+//!
+//! The check stands where power is made (the applicants on an identity, the bindings of an account) and where it is sent (the
+//! writes themselves, in the moment in which they go out). A status is never asked.
+
+pub mod revocation;
+pub mod ruling;
+pub mod said;

@@ -1,0 +1,258 @@
+//! Takes away what a binding has that no grant covers any more: not at once, and not for good.
+//!
+//! 1. For [`SETTLES`] nothing is said and nothing taken away: a grant that is deleted and applied again costs nobody anything.
+//!    Nothing new is given in that time either.
+//! 2. Then `Granted` is False. For `--revocation-grace` the credential works on, and the account stays as it is; nothing is
+//!    repaired.
+//! 3. Then the credential and the annotations go, whatever `deletionPolicy` and `suspend` say.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use azwib_crds::{CredentialOrigin, DeletionPolicy, RecordedCredential, WorkloadIdentityBinding};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::ruling::has_something;
+use crate::azure::safe_line;
+use crate::binding::cleanup::deleted_binding::DeletedBinding;
+use crate::binding::cleanup::take_away;
+use crate::binding::conclude::{Pass, conclude};
+use crate::binding::context::Context;
+use crate::binding::error::{Error, Failure};
+use crate::binding::failed::{Failed, Next};
+use crate::binding::status::reason::{ConditionType, Reason};
+use crate::binding::status::{self, Report};
+use crate::grant::Missing;
+use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+use crate::runtime::clock::minute_at;
+use crate::runtime::deliberate::Bug;
+use crate::runtime::lock::lock;
+
+/// So long a binding without a grant is left as it is, in every respect.
+pub const SETTLES: Duration = Duration::from_secs(10);
+
+/// Since when this process has seen bindings without a grant, by UID. Whoever can write a status cannot change that.
+#[derive(Debug, Default)]
+pub struct Ungranted(Mutex<HashMap<String, Instant>>);
+
+impl Ungranted {
+    /// Since when this one is seen so: since now, where it was not before.
+    fn since(&self, uid: &str) -> Instant {
+        let mut seen = self.seen();
+        *seen.entry(uid.to_owned()).or_insert_with(Instant::now)
+    }
+
+    /// It has a grant, or is gone.
+    pub fn forget(&self, uid: &str) {
+        self.seen().remove(uid);
+    }
+
+    /// Forgets all bindings but these.
+    pub fn retain(&self, uids: &HashSet<String>) {
+        self.seen().retain(|uid, _| uids.contains(uid));
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        lock(&self.0)
+    }
+}
+
+/// A pass over a binding that no grant covers; `stored` is the binding as it is stored.
+pub async fn without_grant(
+    binding: &WorkloadIdentityBinding,
+    stored: &WorkloadIdentityBinding,
+    missing: Missing,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    // It is no applicant, so somebody behind it may get its slot.
+    ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
+    let seen = ctx.ungranted.since(&binding.uid().unwrap_or_default());
+    let told = refused_since(binding);
+    let settles = SETTLES.saturating_sub(seen.elapsed());
+    if told.is_none() && shows_grant(binding) && !settles.is_zero() && !Bug::RevokedAtOnce.is_on() {
+        return Ok(Some(settles));
+    }
+    if !has_own(binding) {
+        let why = refused(&missing, &after(binding));
+        return end(
+            binding,
+            stored,
+            (missing, why),
+            Report::default(),
+            None,
+            ctx,
+        )
+        .await;
+    }
+    // A time in the future counts as now, once: the status is put right.
+    let now = ctx.clock.now();
+    let since = told.map_or(now, |told| told.min(now));
+    let grace = ctx.settings.revocation_grace;
+    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    let left = grace.saturating_sub(passed);
+    // As this process knows it, whatever status says.
+    let left = left.min((SETTLES + grace).saturating_sub(seen.elapsed()));
+    if (!left.is_zero() && !Bug::RevokedAtOnce.is_on()) || Bug::RevokedKept.is_on() {
+        let until = minute_at(since.checked_add(grace).unwrap_or(since));
+        let what = format!(
+            "what azwib made for it works on, unrepaired, and is taken away at {until} unless a grant covers it again"
+        );
+        let why = refused(&missing, &what);
+        return end(
+            binding,
+            stored,
+            (missing, why),
+            Report::default(),
+            Some(left),
+            ctx,
+        )
+        .await;
+    }
+    remove(binding, stored, missing, ctx).await
+}
+
+/// Takes away what was made for the binding.
+async fn remove(
+    binding: &WorkloadIdentityBinding,
+    stored: &WorkloadIdentityBinding,
+    missing: Missing,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    let mut leaving = DeletedBinding::from(binding);
+    leaving.deletion_policy = DeletionPolicy::Delete;
+    // Only what is known to be its own.
+    leaving.suspended = true;
+    if let Some(account) = &mut leaving.account_binding {
+        account.deletion_policy = DeletionPolicy::Delete;
+    }
+    if let Err(stopped) = take_away(&leaving, ctx).await {
+        let what = format!(
+            "what azwib made for it is to be taken away, and is not yet: {}",
+            stopped.error.message()
+        );
+        let report = status::of_granted(false, Reason::NotGranted, refused(&missing, &what));
+        let pass = Pass::reporting(binding, report);
+        return conclude(pass.of(stored), Some(stopped.error), ctx).await;
+    }
+    let adopted: Vec<_> = adopted(binding).cloned().collect();
+    if !adopted.is_empty()
+        && ctx
+            .told
+            .is_news(&binding.uid().unwrap_or_default(), "access remains")
+    {
+        for credential in &adopted {
+            ctx.events
+                .access_remains(binding, &credential.name, &how_to_remove(credential));
+        }
+    }
+    tracing::warn!(
+        binding = binding.name_any(),
+        namespace = binding.namespace().unwrap_or_default(),
+        "no grant covers the binding any more: what azwib had made for it was taken away"
+    );
+    let report = status::of_revoked(adopted);
+    let why = refused(&missing, &after_removal(binding));
+    end(binding, stored, (missing, why), report, None, ctx).await
+}
+
+/// Says that no grant covers the binding. The next look is after this time, if there is one.
+async fn end(
+    binding: &WorkloadIdentityBinding,
+    stored: &WorkloadIdentityBinding,
+    (missing, why): (Missing, String),
+    report: Report,
+    next: Next,
+    ctx: &Context,
+) -> Result<Next, Failed> {
+    let report = report.and(status::of_granted(false, Reason::NotGranted, why));
+    let pass = Pass::reporting(binding, report).of(stored);
+    let error = Error::from(Failure::NotGranted(missing));
+    match conclude(pass, Some(error), ctx).await {
+        Err(Failed { error, retry_in }) => Err(Failed {
+            error,
+            retry_in: next.map_or(retry_in, |next| next.min(retry_in)),
+        }),
+        concluded => concluded,
+    }
+}
+
+fn refused(missing: &Missing, what: &str) -> String {
+    match what {
+        "" => missing.to_string(),
+        what => format!("{missing}; {what}"),
+    }
+}
+
+/// What is left to say of a binding that has nothing of its own.
+fn after(binding: &WorkloadIdentityBinding) -> String {
+    let conditions = binding.status.as_ref().map_or(&[][..], |it| &it.conditions);
+    let is_of_revoked = |type_: ConditionType| {
+        find(conditions, type_.as_str()).is_some_and(|it| it.reason == Reason::Revoked.as_str())
+    };
+    let taken = is_of_revoked(ConditionType::CredentialReady);
+    if taken || adopted(binding).next().is_some() {
+        after_removal(binding)
+    } else {
+        String::new()
+    }
+}
+
+fn after_removal(binding: &WorkloadIdentityBinding) -> String {
+    let mut what = "what azwib had made for it was taken away".to_owned();
+    for credential in adopted(binding) {
+        let name = safe_line(&credential.name);
+        let command = how_to_remove(credential);
+        what = format!(
+            "{what}; access remains by the credential {name}, which somebody else made; to end it: {command}"
+        );
+    }
+    what
+}
+
+fn how_to_remove(credential: &RecordedCredential) -> String {
+    let name = safe_line(&credential.name);
+    match credential.managed_identity() {
+        Some(id) => format!(
+            "az identity federated-credential delete --subscription {} --resource-group {} --identity-name {} --name {name}",
+            id.subscription_id(),
+            id.resource_group(),
+            id.name(),
+        ),
+        None => format!("delete the credential {name} of the identity"),
+    }
+}
+
+/// Since when status says that no grant covers the binding.
+fn refused_since(binding: &WorkloadIdentityBinding) -> Option<Timestamp> {
+    let conditions = &binding.status.as_ref()?.conditions;
+    let granted = find(conditions, ConditionType::Granted.as_str())?;
+    let is_refused = granted.status == ConditionStatus::False.as_str()
+        && granted.reason == Reason::NotGranted.as_str();
+    is_refused.then_some(granted.last_transition_time.0)
+}
+
+fn shows_grant(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    status.is_some_and(|it| is_true(&it.conditions, ConditionType::Granted.as_str()))
+}
+
+/// Whether the binding has anything that is azwib's to take away.
+fn has_own(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    has_something(binding)
+        && status.is_some_and(|it| {
+            it.service_account.is_some()
+                || it
+                    .credentials
+                    .iter()
+                    .any(|it| it.origin != CredentialOrigin::Adopted)
+        })
+}
+
+fn adopted(binding: &WorkloadIdentityBinding) -> impl Iterator<Item = &RecordedCredential> {
+    let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+    recorded.filter(|it| it.origin == CredentialOrigin::Adopted)
+}

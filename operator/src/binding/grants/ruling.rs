@@ -1,0 +1,150 @@
+//! Asks the grants for a binding.
+
+use std::sync::Arc;
+
+use azwib_crds::{DeletionPolicy, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding};
+use kube::ResourceExt;
+
+use super::said;
+use crate::binding::context::Operator;
+use crate::binding::validate::{Defaults, Desired, identity_id, service_account_name};
+use crate::grant::{CannotTell, Missing, Mode, Verdict};
+use crate::runtime::deliberate::Bug;
+
+/// What grants, and whether they are required, mean to a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// Grants are not required.
+    NotRequired,
+    /// This grant covers it.
+    Granted {
+        by: String,
+        /// Whether one of those that cover it allows `Retain`.
+        may_retain: bool,
+    },
+    /// No grant covers it, or it is not known whether one does; nothing is refused yet. In words.
+    WouldBeRefused(String),
+    /// No grant covers it.
+    Refused(Missing),
+    /// It is not known whether one does.
+    CannotTell(CannotTell),
+}
+
+impl Ruling {
+    /// Whether something may be made for the binding.
+    pub fn may_make(&self) -> bool {
+        match self {
+            Self::NotRequired | Self::Granted { .. } | Self::WouldBeRefused(_) => true,
+            Self::Refused(_) | Self::CannotTell(_) => false,
+        }
+    }
+
+    /// Whether it is known that no grant covers the binding.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// Whether the binding may leave behind what was made for it. While that is not known, nothing is taken away.
+    pub fn may_retain(&self) -> bool {
+        match self {
+            Self::NotRequired | Self::WouldBeRefused(_) | Self::CannotTell(_) => true,
+            Self::Granted { may_retain, .. } => *may_retain || Bug::RetainWithoutGrant.is_on(),
+            Self::Refused(_) => false,
+        }
+    }
+}
+
+impl Operator {
+    /// Whether grants are required now.
+    pub fn grants_mode(&self) -> Mode {
+        let without = || self.bindings.some_are_admitted_without_grant();
+        self.grants.mode(without)
+    }
+
+    /// What grants mean to whoever asks that this account may act as this identity; `named` is the grant that was named before.
+    pub fn ruling_on(
+        &self,
+        identity: &ManagedIdentityId,
+        account: (&str, &str),
+        named: Option<&str>,
+    ) -> Ruling {
+        let mode = self.grants_mode();
+        if mode == Mode::Off {
+            return Ruling::NotRequired;
+        }
+        let audits = mode == Mode::Audit;
+        match self.grants.verdict(identity, account, named) {
+            Ok(Verdict::Granted { by, may_retain }) => Ruling::Granted {
+                by: by.name.clone(),
+                may_retain: may_retain || audits,
+            },
+            Ok(Verdict::NotGranted(missing)) if audits => {
+                Ruling::WouldBeRefused(missing.to_string())
+            }
+            Ok(Verdict::NotGranted(missing)) => Ruling::Refused(missing),
+            Err(why) if audits => Ruling::WouldBeRefused(why.to_string()),
+            Err(why) => Ruling::CannotTell(why),
+        }
+    }
+
+    /// What grants mean to a binding; `None` where it names no identity. What it has on another identity than it names now counts
+    /// as well.
+    pub fn ruling(&self, binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Ruling> {
+        let (namespace, account) = (
+            binding.namespace().unwrap_or_default(),
+            service_account_name(binding),
+        );
+        let named = said::named(binding);
+        let ask =
+            |identity: &ManagedIdentityId| self.ruling_on(identity, (&namespace, &account), named);
+        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+        let recorded = recorded.filter_map(RecordedCredential::managed_identity);
+        let of_spec = identity_id(&binding.spec.identity, defaults).ok();
+        let mut rulings = of_spec.into_iter().chain(recorded).map(|it| ask(&it));
+        let first = rulings.next()?;
+        Some(rulings.find(Ruling::is_refused).unwrap_or(first))
+    }
+
+    /// The binding as it counts for others: without `Retain` where it may not say so, and frozen like a suspended one where no
+    /// grant covers it. `None` where it does not count at all.
+    pub fn as_granted(
+        &self,
+        mut binding: WorkloadIdentityBinding,
+        defaults: &Defaults,
+    ) -> Option<WorkloadIdentityBinding> {
+        let Some(ruling) = self.ruling(&binding, defaults) else {
+            return Some(binding);
+        };
+        if !ruling.may_retain() {
+            binding.spec.deletion_policy = DeletionPolicy::Delete;
+        }
+        if ruling.may_make() || Bug::UngrantedCountsForAccount.is_on() {
+            return Some(binding);
+        }
+        binding.spec.suspend = true;
+        has_something(&binding).then_some(binding)
+    }
+
+    /// Asks, whenever it is called, whether what a binding asks for may be made at that moment.
+    pub fn permission(self: &Arc<Self>, desired: &Desired) -> impl Fn() -> bool + Send + 'static {
+        let operator = Arc::clone(self);
+        let Desired {
+            identity,
+            namespace,
+            service_account,
+            ..
+        } = desired.clone();
+        move || {
+            let account = (&*namespace, &*service_account);
+            operator.ruling_on(&identity, account, None).may_make() || Bug::GateWithoutGrant.is_on()
+        }
+    }
+}
+
+/// Whether status tells of anything that was made for the binding.
+pub fn has_something(binding: &WorkloadIdentityBinding) -> bool {
+    binding
+        .status
+        .as_ref()
+        .is_some_and(|it| !it.credentials.is_empty() || it.service_account.is_some())
+}

@@ -1,0 +1,296 @@
+//! What this process knows of grants and namespaces, from its watches, and what follows from it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use azwib_crds::{IdentityGrant, ManagedIdentityId};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube_runtime::watcher::Event;
+use tokio::sync::watch;
+
+use super::grants::Grants;
+use super::mode::Mode;
+use super::terms::{Grant, Labels, Request};
+use super::verdict::Verdict;
+use crate::kubeutil::watch_course::WatchCourse;
+use crate::runtime::lock::lock;
+
+/// A grant of the watch, or why it cannot be read.
+pub type GuardedGrant = DeserializeGuard<IdentityGrant>;
+
+/// The resources that are watched.
+const GRANTS: &str = "identitygrants";
+const NAMESPACES: &str = "namespaces";
+
+/// Who may bind what, as far as this process knows.
+#[derive(Debug)]
+pub struct Authority {
+    /// What the flag says; `None` where it is not given.
+    asked: Option<Mode>,
+    course: WatchCourse,
+    /// Grants are enforced from now on, although the flag is not given.
+    enforces: AtomicBool,
+    known: Mutex<Known>,
+    settled: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    grants: Grants,
+    namespaces: HashMap<String, Labels>,
+    /// The names that a list under way has shown.
+    listed_grants: HashSet<String>,
+    listed_namespaces: HashSet<String>,
+    /// Whether a list was complete.
+    has_grants: bool,
+    has_namespaces: bool,
+}
+
+/// One grant before and after a change; `None` where there was none, or is none any more.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub before: Option<Arc<Grant>>,
+    pub after: Option<Arc<Grant>>,
+}
+
+/// What an event may make a difference to.
+#[derive(Debug)]
+pub enum Concerns {
+    /// Everything: only now are all grants and namespaces known.
+    All,
+    /// What these grants cover or covered.
+    Grants(Vec<Change>),
+    /// What is in these namespaces, whose labels have changed.
+    Namespaces(Vec<String>),
+}
+
+/// Why it is not known what grants say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotTell {
+    #[error("the {0} of this cluster are not listed yet")]
+    NotListed(&'static str),
+    #[error(
+        "azwib cannot list or watch {resource} ({refusal}): install the CustomResourceDefinition of this version and its RBAC \
+         (kubectl apply -k config/default), or start the operator with --grants=off"
+    )]
+    Refused {
+        resource: &'static str,
+        refusal: String,
+    },
+}
+
+impl Authority {
+    /// Nothing is known yet. `course` is that of the watches whose events [`Self::follow_grants`] and
+    /// [`Self::follow_namespaces`] get to see.
+    pub fn new(asked: Option<Mode>, course: WatchCourse) -> Self {
+        let (settled, _) = watch::channel(asked == Some(Mode::Off));
+        Self {
+            asked,
+            course,
+            enforces: AtomicBool::new(false),
+            known: Mutex::default(),
+            settled,
+        }
+    }
+
+    /// What the flag says.
+    pub fn asked(&self) -> Option<Mode> {
+        self.asked
+    }
+
+    /// Whether grants are required now. Where the flag is not given, they are as soon as no binding is left that was admitted
+    /// without one, and from then on: whoever can write a status cannot change it back.
+    pub fn mode(&self, some_admitted_without: impl FnOnce() -> bool) -> Mode {
+        if let Some(asked) = self.asked {
+            return asked;
+        }
+        if self.enforces.load(Ordering::Relaxed) {
+            return Mode::Enforce;
+        }
+        if some_admitted_without() {
+            return Mode::Audit;
+        }
+        self.enforces.store(true, Ordering::Relaxed);
+        Mode::Enforce
+    }
+
+    /// What the grants say; `named` is the grant that was named before.
+    ///
+    /// # Errors
+    /// Where that is not known.
+    pub fn verdict(
+        &self,
+        identity: &ManagedIdentityId,
+        (namespace, account): (&str, &str),
+        named: Option<&str>,
+    ) -> Result<Verdict, CannotTell> {
+        for resource in [GRANTS, NAMESPACES] {
+            if let Some(refusal) = self.course.refusal(resource) {
+                return Err(CannotTell::Refused { resource, refusal });
+            }
+        }
+        let known = self.known();
+        if !known.has_grants {
+            return Err(CannotTell::NotListed(GRANTS));
+        }
+        if !known.has_namespaces {
+            return Err(CannotTell::NotListed(NAMESPACES));
+        }
+        let labels = known.namespaces.get(namespace);
+        let request = Request::new(identity, namespace, labels, account);
+        Ok(Verdict::of(&known.grants, &request, named))
+    }
+
+    /// Whether such a change can make a difference to who asks for this.
+    pub fn is_concerned(
+        &self,
+        change: &Change,
+        identity: &ManagedIdentityId,
+        (namespace, account): (&str, &str),
+    ) -> bool {
+        let known = self.known();
+        let labels = known.namespaces.get(namespace);
+        let request = Request::new(identity, namespace, labels, account);
+        super::terms::concerns(change.before.as_deref(), change.after.as_deref(), &request)
+    }
+
+    /// The namespaces that a grant is for.
+    pub fn namespaces_of(&self, grant: &Grant) -> HashSet<String> {
+        let known = self.known();
+        let selected = known
+            .namespaces
+            .iter()
+            .filter(|(name, labels)| grant.is_for_namespace(name, Some(labels)))
+            .map(|(name, _)| name.clone());
+        grant.namespaces().cloned().chain(selected).collect()
+    }
+
+    /// Takes an event of the watch of grants in.
+    pub fn follow_grants(&self, event: &Event<GuardedGrant>) -> Concerns {
+        let mut known = self.known();
+        match event {
+            Event::Init => known.listed_grants.clear(),
+            Event::InitApply(grant) => {
+                known.listed_grants.insert(grant.name_any());
+                return Concerns::Grants(known.put(grant).into_iter().collect());
+            }
+            Event::Apply(grant) => {
+                return Concerns::Grants(known.put(grant).into_iter().collect());
+            }
+            Event::Delete(grant) => {
+                return Concerns::Grants(known.remove(&grant.name_any()).into_iter().collect());
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut known.listed_grants);
+                let gone: Vec<_> = known
+                    .grants
+                    .names()
+                    .filter(|name| !listed.contains(&**name))
+                    .collect();
+                let changes: Vec<_> = gone.iter().filter_map(|name| known.remove(name)).collect();
+                if !std::mem::replace(&mut known.has_grants, true) && known.has_namespaces {
+                    drop(known);
+                    self.settle();
+                    return Concerns::All;
+                }
+                return Concerns::Grants(changes);
+            }
+        }
+        Concerns::Grants(vec![])
+    }
+
+    /// Takes an event of the watch of namespaces in.
+    pub fn follow_namespaces(&self, event: &Event<PartialObjectMeta<Namespace>>) -> Concerns {
+        let mut known = self.known();
+        let changed = match event {
+            Event::Init => {
+                known.listed_namespaces.clear();
+                None
+            }
+            Event::InitApply(namespace) => {
+                known.listed_namespaces.insert(namespace.name_any());
+                known.label(namespace)
+            }
+            Event::Apply(namespace) => known.label(namespace),
+            Event::Delete(namespace) => {
+                let name = namespace.name_any();
+                known.namespaces.remove(&name).map(|_| name)
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut known.listed_namespaces);
+                let gone: Vec<_> = known
+                    .namespaces
+                    .extract_if(|name, _| !listed.contains(name))
+                    .map(|(name, _)| name)
+                    .collect();
+                if !std::mem::replace(&mut known.has_namespaces, true) && known.has_grants {
+                    drop(known);
+                    self.settle();
+                    return Concerns::All;
+                }
+                return Concerns::Namespaces(gone);
+            }
+        };
+        Concerns::Namespaces(changed.into_iter().collect())
+    }
+
+    /// Takes note of a watch that has failed: passes need not wait for it any longer.
+    pub fn failed(&self) {
+        self.settle();
+    }
+
+    /// Resolves once it is known what grants say, or that it cannot be known now.
+    pub async fn settled(&self) {
+        let mut settled = self.settled.subscribe();
+        // It fails once this is dropped, and then nobody waits.
+        let _ = settled.wait_for(|settled| *settled).await;
+    }
+
+    fn settle(&self) {
+        self.settled.send_replace(true);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+}
+
+impl Known {
+    /// One that cannot be read, or is being deleted, allows nothing.
+    fn put(&mut self, grant: &GuardedGrant) -> Option<Change> {
+        let in_force = |grant: &IdentityGrant| grant.metadata.deletion_timestamp.is_none();
+        let readable = grant.0.as_ref().ok().filter(|it| in_force(it));
+        let Some(parsed) = readable.and_then(|it| Grant::parse(it).ok()) else {
+            return self.remove(&grant.name_any());
+        };
+        let after = Arc::new(parsed);
+        let before = self.grants.put(Arc::clone(&after));
+        let is_new = before.as_ref() != Some(&after);
+        let change = Change {
+            before,
+            after: Some(after),
+        };
+        is_new.then_some(change)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Change> {
+        let before = self.grants.remove(name)?;
+        Some(Change {
+            before: Some(before),
+            after: None,
+        })
+    }
+
+    /// The name of a namespace whose labels are others now.
+    fn label(&mut self, namespace: &PartialObjectMeta<Namespace>) -> Option<String> {
+        let (name, labels) = (namespace.name_any(), namespace.labels().clone());
+        let before = self.namespaces.insert(name.clone(), labels.clone());
+        (before.as_ref() != Some(&labels)).then_some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use futures::FutureExt;
+use kube::core::error_boundary::InvalidObject;
+use serde_json::{Value, json};
+
+use super::*;
+
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+
+fn grant(name: &str, namespaces: &Value) -> GuardedGrant {
+    let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
+    let grant = json!({
+        "apiVersion": "azwib.dev/v1alpha1",
+        "kind": "IdentityGrant",
+        "metadata": { "name": name },
+        "spec": { "identities": [{ "scope": scope }], "namespaces": namespaces },
+    });
+    DeserializeGuard(Ok(serde_json::from_value(grant).unwrap()))
+}
+
+fn namespace(name: &str, labels: &Value) -> PartialObjectMeta<Namespace> {
+    let metadata = json!({ "metadata": { "name": name, "labels": labels } });
+    serde_json::from_value(metadata).unwrap()
+}
+
+/// Both lists, complete.
+fn listed(grants: Vec<GuardedGrant>, namespaces: Vec<PartialObjectMeta<Namespace>>) -> Authority {
+    let authority = Authority::new(None, WatchCourse::default());
+    list(&authority, grants);
+    let events = namespaces.into_iter().map(Event::InitApply);
+    for event in [Event::Init]
+        .into_iter()
+        .chain(events)
+        .chain([Event::InitDone])
+    {
+        authority.follow_namespaces(&event);
+    }
+    authority
+}
+
+fn list(authority: &Authority, grants: Vec<GuardedGrant>) -> Concerns {
+    authority.follow_grants(&Event::Init);
+    for grant in grants {
+        authority.follow_grants(&Event::InitApply(grant));
+    }
+    authority.follow_grants(&Event::InitDone)
+}
+
+/// The grant that lets the account `orders` of a namespace use the identity `orders`; a dash where there is none, a question mark
+/// where that is not known.
+fn granted(authority: &Authority, namespace: &str) -> String {
+    let identity = ManagedIdentityId::new(SUBSCRIPTION, "rg", "orders").unwrap();
+    match authority.verdict(&identity, (namespace, "orders"), None) {
+        Ok(Verdict::Granted { by, .. }) => by.name.clone(),
+        Ok(Verdict::NotGranted(_)) => "-".to_owned(),
+        Err(_) => "?".to_owned(),
+    }
+}
+
+fn of_shop() -> Value {
+    json!({ "names": ["shop"] })
+}
+
+#[test]
+fn nothing_is_known_before_both_lists_are_complete() {
+    let authority = Authority::new(None, WatchCourse::default());
+    assert_eq!(granted(&authority, "shop"), "?");
+    assert!(authority.settled().now_or_never().is_none());
+    authority.follow_grants(&Event::Init);
+    authority.follow_grants(&Event::InitApply(grant("g", &of_shop())));
+    assert_eq!(granted(&authority, "shop"), "?", "more may come");
+    authority.follow_grants(&Event::InitDone);
+    assert_eq!(granted(&authority, "shop"), "?", "labels may matter");
+    authority.follow_namespaces(&Event::Init);
+    let done = authority.follow_namespaces(&Event::InitDone);
+    assert!(matches!(done, Concerns::All), "{done:?}");
+    assert_eq!(granted(&authority, "shop"), "g");
+    assert!(authority.settled().now_or_never().is_some());
+}
+
+#[test]
+fn passes_do_not_wait_for_a_list_that_fails() {
+    let authority = Authority::new(None, WatchCourse::default());
+    authority.failed();
+    assert!(authority.settled().now_or_never().is_some());
+    assert_eq!(granted(&authority, "shop"), "?");
+}
+
+#[test]
+fn a_grant_that_a_later_list_does_not_name_is_gone() {
+    let authority = listed(vec![grant("g", &of_shop())], vec![]);
+    assert_eq!(granted(&authority, "shop"), "g");
+    let Concerns::Grants(gone) = list(&authority, vec![]) else {
+        panic!("only that grant");
+    };
+    assert_eq!(gone.len(), 1);
+    assert_eq!(granted(&authority, "shop"), "-");
+}
+
+#[test]
+fn a_grant_that_cannot_be_read_or_is_being_deleted_allows_nothing() {
+    let authority = listed(vec![grant("g", &of_shop())], vec![]);
+    let invalid = InvalidObject {
+        error: "no".to_owned(),
+        metadata: grant("g", &of_shop()).0.unwrap().metadata,
+    };
+    authority.follow_grants(&Event::Apply(DeserializeGuard(Err(invalid))));
+    assert_eq!(granted(&authority, "shop"), "-");
+    authority.follow_grants(&Event::Apply(grant("g", &of_shop())));
+    assert_eq!(granted(&authority, "shop"), "g");
+    let mut going = grant("g", &of_shop());
+    let since = serde_json::from_value(json!("2026-01-02T03:04:05Z")).unwrap();
+    going.0.as_mut().unwrap().metadata.deletion_timestamp = Some(since);
+    authority.follow_grants(&Event::Apply(going));
+    assert_eq!(granted(&authority, "shop"), "-");
+}
+
+#[test]
+fn the_labels_of_a_namespace_count_as_they_are_now() {
+    let by_label = json!({ "selector": { "matchLabels": { "team": "shop" } } });
+    let (labelled, plain) = (json!({ "team": "shop" }), json!({ "team": "other" }));
+    let authority = listed(
+        vec![grant("g", &by_label)],
+        vec![namespace("a", &labelled), namespace("b", &plain)],
+    );
+    assert_eq!(
+        (&*granted(&authority, "a"), &*granted(&authority, "b")),
+        ("g", "-")
+    );
+    let changed = authority.follow_namespaces(&Event::Apply(namespace("a", &plain)));
+    assert!(
+        matches!(&changed, Concerns::Namespaces(it) if it[..] == ["a"]),
+        "{changed:?}"
+    );
+    assert_eq!(granted(&authority, "a"), "-");
+    // The same once more is no change.
+    let same = authority.follow_namespaces(&Event::Apply(namespace("a", &plain)));
+    assert!(
+        matches!(&same, Concerns::Namespaces(it) if it.is_empty()),
+        "{same:?}"
+    );
+    authority.follow_namespaces(&Event::Apply(namespace("b", &labelled)));
+    assert_eq!(granted(&authority, "b"), "g");
+    // One that is made again has no labels yet.
+    authority.follow_namespaces(&Event::Delete(namespace("b", &labelled)));
+    assert_eq!(granted(&authority, "b"), "-");
+}
+
+#[test]
+fn without_the_flag_grants_are_enforced_once_nobody_needs_none_and_from_then_on() {
+    let authority = Authority::new(None, WatchCourse::default());
+    assert_eq!(authority.mode(|| true), Mode::Audit);
+    assert_eq!(authority.mode(|| false), Mode::Enforce);
+    assert_eq!(authority.mode(|| true), Mode::Enforce, "a forged status");
+    let told = Authority::new(Some(Mode::Audit), WatchCourse::default());
+    assert_eq!(told.mode(|| false), Mode::Audit);
+}
