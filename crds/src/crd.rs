@@ -11,8 +11,8 @@ use crate::grant::IdentityGrant;
 use crate::status::NOT_OBSERVED;
 
 /// All definitions that are installed.
-pub fn crds() -> [CustomResourceDefinition; 1] {
-    [binding_crd()]
+pub fn crds() -> [CustomResourceDefinition; 2] {
+    [binding_crd(), grant_crd()]
 }
 
 /// The definition of [`WorkloadIdentityBinding`], as it is installed.
@@ -20,8 +20,7 @@ pub fn binding_crd() -> CustomResourceDefinition {
     as_installed(WorkloadIdentityBinding::crd())
 }
 
-/// The definition of [`IdentityGrant`]. It is not among [`crds`] before the operator asks grants: a grant that nobody enforces would
-/// promise a border that is not there.
+/// The definition of [`IdentityGrant`], as it is installed.
 pub fn grant_crd() -> CustomResourceDefinition {
     as_installed(IdentityGrant::crd())
 }

@@ -1,5 +1,5 @@
-//! `docs/reference/api.md`: all that the definition says of the resource, for people. Input is the definition as it is installed,
-//! output is Markdown; `crdgen` puts it into the page.
+//! `docs/reference/api.md` and `docs/reference/grants.md`: all that a definition says of its resource, for people. Input is the
+//! definition as it is installed, output is Markdown; `crdgen` puts it into the page.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};
@@ -146,13 +146,15 @@ fn is_field(path: &str) -> bool {
     !path.is_empty() && !path.ends_with("[]")
 }
 
-/// The type of a field. That of an object leads to the section with its fields.
+/// The type of a field. That of an object leads to the section with its fields, where it has some.
 fn type_(path: &str, field: &Value) -> String {
     let name = text(&field["type"]);
     let format = text(&field["format"]);
+    let values = &field["additionalProperties"];
     match (name, &field["items"]) {
+        ("object", _) if values.is_object() => format!("map of {}", text(&values["type"])),
         ("object", _) => format!("[object](#{})", anchor(path)),
-        ("array", items) if items["type"] == "object" => {
+        ("array", items) if items["properties"].is_object() => {
             format!("list of [objects](#{})", anchor(path))
         }
         ("array", items) => format!("list of {}", text(&items["type"])),
@@ -176,6 +178,7 @@ fn allowed(field: &Value) -> String {
         ("minimum", "maximum", ""),
         ("minLength", "maxLength", " characters"),
         ("minItems", "maxItems", " items"),
+        ("minProperties", "maxProperties", " entries"),
     ];
     for (least, most, of) in bounds {
         let bounds = (field.get(least).map(value), field.get(most).map(value));
@@ -192,6 +195,19 @@ fn allowed(field: &Value) -> String {
     let keys = &field["x-kubernetes-list-map-keys"];
     if keys.is_array() {
         parts.push(format!("each {} once", codes(keys)));
+    }
+    if field["x-kubernetes-list-type"] == "set" {
+        parts.push("each once".to_owned());
+    }
+    for (values, each) in [
+        ("items", "each item"),
+        ("additionalProperties", "each value"),
+    ] {
+        // What the fields of an object may be stands in its section.
+        let of_value = field.get(values).map(allowed).unwrap_or_default();
+        if !of_value.is_empty() {
+            parts.push(format!("{each}: {of_value}"));
+        }
     }
     parts.join("; ")
 }

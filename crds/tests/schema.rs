@@ -3,7 +3,6 @@
 use azwib_crds::{
     DEFAULT_AUDIENCE, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy, ServiceAccountCreation,
     ServiceAccountRole, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, binding_crd, crds,
-    grant_crd,
 };
 use serde_json::{Value, json};
 
@@ -21,9 +20,7 @@ fn root_schema_of(definition: &Value) -> Value {
 
 /// The schemas of all resources, each with the name of its kind.
 fn root_schemas() -> Vec<(String, Value)> {
-    let [binding] = crds();
-    let definitions =
-        [binding, grant_crd()].map(|crd| serde_json::to_value(crd).unwrap_or_default());
+    let definitions = crds().map(|crd| serde_json::to_value(crd).unwrap_or_default());
     let named = definitions.iter().map(|it| {
         let kind = it["spec"]["names"]["kind"].as_str().unwrap_or_default();
         (kind.to_owned(), root_schema_of(it))

@@ -204,7 +204,9 @@ fn rules_of_the_operator() -> BTreeSet<String> {
             "workloadidentitybindings/status.azwib.dev",
             &["update", "patch"],
         ),
-        ("namespaces", &["get"]),
+        ("identitygrants.azwib.dev", &["get", "list", "watch"]),
+        ("identitygrants/status.azwib.dev", &["update", "patch"]),
+        ("namespaces", &["get", "list", "watch"]),
         (
             "serviceaccounts",
             &["get", "list", "watch", "create", "patch"],

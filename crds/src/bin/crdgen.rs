@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The pages whose generated parts follow from the definitions, in the order of [`azwib_crds::crds`].
-const REFERENCES: [&str; 1] = ["docs/reference/api.md"];
+const REFERENCES: [&str; 2] = ["docs/reference/api.md", "docs/reference/grants.md"];
 
 /// A generated file.
 struct Generated {

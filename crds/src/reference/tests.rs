@@ -5,14 +5,20 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::*;
-use crate::binding_crd;
+use crate::{binding_crd, crds};
 
 fn definition() -> Value {
     serde_json::to_value(binding_crd()).unwrap()
 }
 
-fn schema() -> Value {
-    definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+/// What each definition says of its resource.
+fn specs() -> Vec<Value> {
+    let definitions = crds().map(|crd| serde_json::to_value(crd).unwrap());
+    definitions.map(|it| it["spec"].clone()).to_vec()
+}
+
+fn schema(spec: &Value) -> &Value {
+    &spec["versions"][0]["schema"]["openAPIV3Schema"]
 }
 
 /// A definition with these fields below `spec`.
@@ -64,7 +70,19 @@ fn a_row_says_type_default_allowed_values_and_meaning() {
             "| list of string | | at most 3 items | |",
         ),
         (
-            json!({ "type": "array", "items": { "type": "object" }, "x-kubernetes-list-map-keys": ["name"] }),
+            json!({ "type": "array", "items": { "type": "string", "maxLength": 7, "pattern": "^a" }, "minItems": 1, "maxItems": 3, "x-kubernetes-list-type": "set" }),
+            "| list of string | | 1 to 3 items; each once; each item: at most 7 characters; matches `^a` | |",
+        ),
+        (
+            json!({ "type": "array", "items": { "type": "object" }, "maxItems": 0 }),
+            "| list of object | | at most 0 items | |",
+        ),
+        (
+            json!({ "type": "object", "additionalProperties": { "type": "string", "maxLength": 7 }, "minProperties": 1, "maxProperties": 4 }),
+            "| map of string | | 1 to 4 entries; each value: at most 7 characters | |",
+        ),
+        (
+            json!({ "type": "array", "items": { "type": "object", "properties": {} }, "x-kubernetes-list-map-keys": ["name"] }),
             "| list of [objects](#specfield) | | each `name` once | |",
         ),
         (
@@ -119,17 +137,19 @@ fn a_rule_is_shown_where_it_points_with_its_words_and_its_expression() {
 
 #[test]
 fn every_field_has_a_row_and_every_rule_its_words() {
-    let page = markdown(&definition()["spec"]);
-    walk("", &schema(), &mut |path, field| {
-        let row = format!("| `{path}` |");
-        assert!(!is_field(path) || page.contains(&row), "{path}");
-        for rule in list(&field["x-kubernetes-validations"]) {
-            assert!(page.contains(text(&rule["message"])), "{rule}");
-            assert!(page.contains(text(&rule["rule"])), "{rule}");
+    for spec in specs() {
+        let page = markdown(&spec);
+        walk("", schema(&spec), &mut |path, field| {
+            let row = format!("| `{path}` |");
+            assert!(!is_field(path) || page.contains(&row), "{path}");
+            for rule in list(&field["x-kubernetes-validations"]) {
+                assert!(page.contains(text(&rule["message"])), "{rule}");
+                assert!(page.contains(text(&rule["rule"])), "{rule}");
+            }
+        });
+        for column in list(&spec["versions"][0]["additionalPrinterColumns"]) {
+            assert!(page.contains(text(&column["jsonPath"])), "{column}");
         }
-    });
-    for column in list(&definition()["spec"]["versions"][0]["additionalPrinterColumns"]) {
-        assert!(page.contains(text(&column["jsonPath"])), "{column}");
     }
 }
 
@@ -137,6 +157,7 @@ fn every_field_has_a_row_and_every_rule_its_words() {
 #[test]
 fn the_page_leaves_out_no_kind_of_statement_that_the_schema_makes() {
     let shown = [
+        "additionalProperties",
         "default",
         "description",
         "enum",
@@ -144,35 +165,41 @@ fn the_page_leaves_out_no_kind_of_statement_that_the_schema_makes() {
         "items",
         "maxItems",
         "maxLength",
+        "maxProperties",
         "maximum",
+        "minItems",
         "minLength",
+        "minProperties",
         "minimum",
         "pattern",
         "properties",
         "required",
         "type",
         "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
         "x-kubernetes-validations",
     ];
     let left_out = [
         // Says who owns what under server-side apply, which is for tools.
         "x-kubernetes-map-type",
-        // Follows from the keys.
-        "x-kubernetes-list-type",
+        // Of the items of a list that must be empty, so that its length is what they are refused for.
+        "x-kubernetes-preserve-unknown-fields",
         // The kind.
         "title",
     ];
     let known: BTreeSet<_> = shown.into_iter().chain(left_out).collect();
-    walk("", &schema(), &mut |path, field| {
-        for keyword in field.as_object().into_iter().flat_map(Map::keys) {
-            assert!(known.contains(keyword.as_str()), "{path}: {keyword}");
-        }
-        for rule in list(&field["x-kubernetes-validations"]) {
-            let known = ["fieldPath", "message", "rule"];
-            let keywords = rule.as_object().into_iter().flat_map(Map::keys);
-            keywords.for_each(|it| assert!(known.contains(&it.as_str()), "{path}: {it}"));
-        }
-    });
+    for spec in specs() {
+        walk("", schema(&spec), &mut |path, field| {
+            for keyword in field.as_object().into_iter().flat_map(Map::keys) {
+                assert!(known.contains(keyword.as_str()), "{path}: {keyword}");
+            }
+            for rule in list(&field["x-kubernetes-validations"]) {
+                let known = ["fieldPath", "message", "rule"];
+                let keywords = rule.as_object().into_iter().flat_map(Map::keys);
+                keywords.for_each(|it| assert!(known.contains(&it.as_str()), "{path}: {it}"));
+            }
+        });
+    }
 }
 
 #[test]

@@ -75,8 +75,8 @@ impl ControlPlane {
         let client = client(&layout.admin_kubeconfig()).await?;
         await_api_server(&client, &[&etcd, &api_server]).await?;
         if let Some(crds) = &options.crds {
-            let file = crds.to_string_lossy();
-            kubectl(&supervisor, &layout, &["apply", "-f", &file], None).await?;
+            let folder = crds.to_string_lossy();
+            kubectl(&supervisor, &layout, &["apply", "-k", &folder], None).await?;
         }
         let controller_manager = supervisor.spawn(layout.controller_manager()).await?;
         await_controllers(&client, &[&etcd, &api_server, &controller_manager]).await?;

@@ -12,8 +12,8 @@ pub struct ControlPlaneOptions {
     /// Where the issuer publishes its keys: an https URL.
     pub jwks_uri: String,
     pub service_account_keys: ServiceAccountKeys,
-    /// CustomResourceDefinitions, a file, to be there before the controllers start: the garbage collector and the deletion
-    /// of namespaces learn of kinds that come later within half a minute only.
+    /// CustomResourceDefinitions, a folder with a kustomization, to be there before the controllers start: the garbage collector
+    /// and the deletion of namespaces learn of kinds that come later within half a minute only.
     pub crds: Option<PathBuf>,
 }
 

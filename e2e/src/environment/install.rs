@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::ControlPlane;
 
-/// Applies config/default as a user does; without the CRD, all but that.
-pub(super) async fn install(control_plane: &ControlPlane, crd: bool) -> anyhow::Result<()> {
-    for part in if crd {
+/// All of azwib's CustomResourceDefinitions carry it.
+const OF_AZWIB: &str = "app.kubernetes.io/part-of=azwib";
+
+/// Applies config/default as a user does; without the CRDs, no policy for them either.
+pub(super) async fn install(control_plane: &ControlPlane, crds: bool) -> anyhow::Result<()> {
+    for part in if crds {
         &["default"][..]
     } else {
         &["manager", "rbac"]
@@ -16,23 +19,24 @@ pub(super) async fn install(control_plane: &ControlPlane, crd: bool) -> anyhow::
             .kubectl(&["apply", "-k", &path.to_string_lossy()])
             .await?;
     }
-    if crd {
-        let established = "crd/workloadidentitybindings.azwib.dev";
+    if crds {
         control_plane
             .kubectl(&[
                 "wait",
                 "--for=condition=Established",
                 "--timeout=30s",
-                established,
+                "crd",
+                "--selector",
+                OF_AZWIB,
             ])
             .await?;
     }
     Ok(())
 }
 
-/// The CustomResourceDefinition.
+/// The CustomResourceDefinitions.
 pub(super) fn crds() -> PathBuf {
-    repository().join("config/crd/azwib.dev_workloadidentitybindings.yaml")
+    repository().join("config/crd")
 }
 
 /// The checkout that this package was built from.

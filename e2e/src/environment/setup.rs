@@ -26,7 +26,7 @@ pub struct EnvironmentOptions {
     pub grants: Option<&'static str>,
     /// Start the operator right away.
     pub start_operator: bool,
-    /// Install the CustomResourceDefinition right away.
+    /// Install the CustomResourceDefinitions right away.
     pub install_crd: bool,
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
     /// directory otherwise, and goes with it.

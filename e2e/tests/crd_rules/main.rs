@@ -1,4 +1,4 @@
-//! The rules of the CustomResourceDefinition, as the real API server applies them: what is accepted, what is refused and in
+//! The rules of the CustomResourceDefinitions, as the real API server applies them: what is accepted, what is refused and in
 //! which words, what may change later, what is filled in.
 
 mod agreement;
@@ -36,8 +36,6 @@ async fn cluster() -> anyhow::Result<&'static ControlPlane> {
             control_plane
                 .kubectl(&["apply", "--warnings-as-errors", "-k", &definitions()])
                 .await?;
-            let grants = serde_json::to_string(&azwib_crds::grant_crd())?;
-            control_plane.apply(&grants).await?;
             control_plane
                 .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
                 .await?;
