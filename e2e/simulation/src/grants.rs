@@ -1,5 +1,6 @@
 //! What grants allow: a second reading of the rule, made of the stored objects.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
@@ -40,6 +41,24 @@ pub(crate) fn covered(
         in_scope && (by_name || by_label) && of_account
     };
     grants.iter().any(is_for)
+}
+
+/// Whether the binding might leave its credential behind, as grants were at some time since then: each answer that there was.
+pub(crate) fn might_retain(
+    cluster: &Cluster,
+    binding: &WorkloadIdentityBinding,
+    since: Timestamp,
+) -> BTreeSet<bool> {
+    let changes = cluster.changed_at(&[Kind::Grant, Kind::Namespace]);
+    let later = changes.iter().filter(|(_, at)| *at >= since);
+    let before = changes.iter().rfind(|(_, at)| *at < since);
+    let allows = |(version, _): &(u64, Timestamp)| {
+        let mut grants = cluster.at_version(Kind::Grant, *version);
+        grants.retain(|it| it["spec"]["allowRetain"] == true);
+        let namespaces = cluster.at_version(Kind::Namespace, *version);
+        covered(&grants, &namespaces, account(binding), identity_id(binding))
+    };
+    later.chain(before).map(allows).collect()
 }
 
 /// Whether a grant covers a binding as things are now.

@@ -80,8 +80,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::StatusGrants | Bug::GateWithoutGrant | Bug::RevokedKept => &[GRANTED],
         Bug::UngrantedCountsForAccount => &[GRANTED],
         Bug::RevokedAtOnce => &[STAYS_READY, OURS],
-        Bug::HandedToUngranted => &[GRANTED],
-        Bug::RetainWithoutGrant => &[GRANTED, NOTHING_LEFT],
+        Bug::RetainWithoutGrant => &[NOTHING_LEFT],
         Bug::AllOfAccountServed => &[OLDEST_SERVED],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],
     }

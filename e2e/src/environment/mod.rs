@@ -2,6 +2,7 @@
 //! the operator signed in by a token of its own ServiceAccount.
 
 pub mod arm;
+mod grants;
 mod install;
 pub mod interference;
 pub mod large;

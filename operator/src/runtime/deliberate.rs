@@ -146,8 +146,6 @@ bugs! {
     RevokedAtOnce,
     /// It never is.
     RevokedKept,
-    /// A credential is handed over to a binding without a grant.
-    HandedToUngranted,
     /// `Retain` is honoured without a grant that allows it.
     RetainWithoutGrant,
 }

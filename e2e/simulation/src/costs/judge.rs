@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lives::{Departure, Life, Period, Stage, departures, lives};
 use super::log::{Concerns, Costs, Entry, What};
+use crate::kubernetes::Kind;
 use crate::names::{our_name, short};
 use crate::shared::Shared;
 
@@ -67,7 +68,7 @@ impl Judged<'_> {
         let changes_of_its_own = own(Stage::Comes) + own(Stage::Changes) + changes + quiet;
         let of_others = self.steps_of_others(life) + self.departures_around(life);
         let waited = u64::from(self.waited.contains(&format!("{namespace}/{name}")));
-        let happened = faults + of_others + waited + quiet;
+        let happened = faults + of_others + waited + quiet + self.changes_of_grants(life);
         let most = STATUSES * changes_of_its_own + own(Stage::Leaves) + OF_FAULT * happened;
         if spent > most {
             self.shared.violated(
@@ -79,6 +80,20 @@ impl Judged<'_> {
                 ),
             );
         }
+    }
+
+    /// How often somebody has changed a grant or labelled a namespace: each may be told twice, at once and later.
+    fn changes_of_grants(&self, life: &Life) -> u64 {
+        if !self.shared.requires_grants {
+            return 0;
+        }
+        let changes = self
+            .shared
+            .cluster
+            .changed_at(&[Kind::Grant, Kind::Namespace]);
+        let of_life = |version: &u64| *version >= life.began && self.period.has(*version);
+        // What was there before is carried on.
+        2 + 2 * changes.iter().filter(|(it, _)| of_life(it)).count() as u64
     }
 
     fn count(&self, is_one: impl Fn(&Entry) -> bool) -> u64 {

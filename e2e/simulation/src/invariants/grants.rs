@@ -4,19 +4,24 @@ use std::time::Duration;
 
 use azure_simulator::core::http::Request;
 use azwib_crds::WorkloadIdentityBinding;
+use http::Method;
 use jiff::SignedDuration;
 
 use super::books::Judge;
 use crate::bindings::{account, identity_id};
 use crate::caller::Caller;
 use crate::grants::{covered, longest_without};
-use crate::kubernetes::Kind;
+use crate::kubernetes::{Call, Kind};
 use crate::names::our_name;
 use crate::requests::{credential_of, identity_of, operation};
 use crate::shared::Shared;
+use crate::trace::lock;
 
 /// No credential is written without a grant in the moment of sending, and none of ours stays without one.
 pub const GRANTED: &str = "nothing-without-a-grant";
+
+/// The annotation that names an identity.
+const CLIENT_ID: &str = "azure.workload.identity/client-id";
 
 /// What a process was shown so short a time ago it may not have read yet.
 const READING: SignedDuration = SignedDuration::from_millis(50);
@@ -62,19 +67,29 @@ pub(super) fn sent(judge: Judge<'_>, process: &Caller, request: &Request) {
     let Some((namespace, account)) = account_of(judge, &name) else {
         return;
     };
-    let at = |kind| versions(judge, process, kind);
-    let (grants, namespaces) = (at(Kind::Grant), at(Kind::Namespace));
-    let allowed = grants.iter().any(|grants| {
-        let grants = shared.cluster.at_version(Kind::Grant, *grants);
-        namespaces.iter().any(|namespaces| {
-            let namespaces = shared.cluster.at_version(Kind::Namespace, *namespaces);
-            covered(&grants, &namespaces, (&namespace, &account), &identity)
-        })
-    });
-    if !allowed {
+    if !may_go_by_a_grant(judge, process, (&namespace, &account), &identity) {
         let what = format!("{name} was written, and no grant covers {namespace}/{account}");
         shared.violated(GRANTED, what);
     }
+}
+
+/// Whether a grant covers this, as the process may know them now.
+fn may_go_by_a_grant(
+    judge: Judge<'_>,
+    process: &Caller,
+    account: (&str, &str),
+    identity: &str,
+) -> bool {
+    let cluster = &judge.shared.cluster;
+    let at = |kind| versions(judge, process, kind);
+    let (grants, namespaces) = (at(Kind::Grant), at(Kind::Namespace));
+    grants.iter().any(|grants| {
+        let grants = cluster.at_version(Kind::Grant, *grants);
+        namespaces.iter().any(|namespaces| {
+            let namespaces = cluster.at_version(Kind::Namespace, *namespaces);
+            covered(&grants, &namespaces, account, identity)
+        })
+    })
 }
 
 /// What a process may go by: the last version that it was shown some time ago, and what it was shown since.
@@ -92,6 +107,47 @@ fn versions(judge: Judge<'_>, process: &Caller, kind: Kind) -> Vec<u64> {
         .rev()
         .find(|(at, _)| now.duration_since(*at) > READING);
     recent.chain(older).map(|(_, version)| *version).collect()
+}
+
+/// A process has written an account: that names another identity than before only where a grant covers that.
+pub(super) fn account_written(judge: Judge<'_>, process: &Caller, call: &Call<'_>) {
+    let shared = judge.shared;
+    let Ok(object) = call.outcome else {
+        return;
+    };
+    if call.key.kind != Kind::Account || *call.method != Method::PATCH {
+        return;
+    }
+    let carried = object["metadata"]["annotations"][CLIENT_ID].as_str();
+    let (carried, place) = (carried.map(str::to_owned), call.key.clone());
+    let version = object["metadata"]["resourceVersion"].as_str();
+    let version = version.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    let before = shared.cluster.before(&place, version);
+    let before = before.and_then(|it| {
+        let id = it["metadata"]["annotations"][CLIENT_ID].as_str();
+        id.map(str::to_owned)
+    });
+    let Some(client_id) = carried.filter(|it| before.as_ref() != Some(it)) else {
+        return;
+    };
+    if !shared.requires_grants || shared.cluster.policy(&place.namespace).is_some() {
+        return;
+    }
+    let identity = {
+        let azure = lock(&shared.azure);
+        let mut identities = azure.identities();
+        let found = identities.find(|(_, it)| it.client_id.to_string() == client_id);
+        found.map(|(id, _)| id)
+    };
+    // One that is gone meanwhile names nobody.
+    let Some(identity) = identity else { return };
+    if !may_go_by_a_grant(judge, process, (&place.namespace, &place.name), &identity) {
+        let what = format!(
+            "{}/{} was given a client id, and no grant covers it",
+            place.namespace, place.name
+        );
+        shared.violated(GRANTED, what);
+    }
 }
 
 /// Whose credential bears this name.

@@ -8,6 +8,7 @@ use super::grants::was_revoked;
 use super::in_order::overtaken;
 use crate::bindings::{account, condition, is_for, is_ready};
 use crate::caller::Caller;
+use crate::grants::might_retain;
 use crate::kubernetes::{Key, Kind};
 use crate::names::{ISSUER, subject};
 use crate::requests::Target;
@@ -75,6 +76,13 @@ fn owns_its_account(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool 
     owners.is_some_and(|owners| owners.iter().any(|it| it["uid"].as_str() == uid))
 }
 
+/// Whether no grant allowed a deleted binding to leave its credential behind, of late.
+fn may_not_retain(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
+    let now = shared.time.now();
+    let since = now - jiff::SignedDuration::from_secs(300);
+    shared.requires_grants && might_retain(&shared.cluster, binding, since).contains(&false)
+}
+
 pub(super) fn deleted(
     judge: Judge<'_>,
     process: &Caller,
@@ -106,7 +114,7 @@ pub(super) fn deleted(
     }
     let leaves = bindings.iter().any(|it| {
         it.metadata.deletion_timestamp.is_some()
-            && it.spec.deletion_policy == DeletionPolicy::Delete
+            && (it.spec.deletion_policy == DeletionPolicy::Delete || may_not_retain(shared, it))
     });
     if bindings.iter().any(|it| was_revoked(shared, it)) {
         return;

@@ -58,6 +58,7 @@ impl Witness for Books {
         finalizers::written(judge, call);
         accounts::written(judge, process, call);
         kubernetes::called(judge, call);
+        grants::account_written(judge, process, call);
     }
 
     fn request_sent(&self, shared: &Shared, process: &Caller, request: &Request) {

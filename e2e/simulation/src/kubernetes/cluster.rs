@@ -79,6 +79,14 @@ impl Cluster {
         (found.cloned().collect(), state.version)
     }
 
+    /// An object as it was before a version.
+    pub(crate) fn before(&self, key: &Key, version: u64) -> Option<Value> {
+        let state = lock(&self.state);
+        let mut changes = state.history.iter().rev();
+        let last = changes.find(|it| it.version < version && it.key == *key)?;
+        (last.type_ != "DELETED").then(|| last.object.clone())
+    }
+
     /// The versions at which objects of these kinds have changed, and when.
     pub(crate) fn changed_at(&self, kinds: &[Kind]) -> Vec<(u64, jiff::Timestamp)> {
         let state = lock(&self.state);

@@ -23,13 +23,13 @@ pub fn judge(shared: &Shared, world: &World, books: &Books, costs: &Costs) {
     for binding in shared.cluster.bindings() {
         true_reason(shared, world, &binding);
     }
-    nothing_ungranted(shared);
+    nothing_ungranted(shared, books);
     still(shared, books);
     costs.judge(shared);
 }
 
 /// No credential of ours stands for a binding that no grant covers.
-fn nothing_ungranted(shared: &Shared) {
+fn nothing_ungranted(shared: &Shared, books: &Books) {
     if !shared.requires_grants {
         return;
     }
@@ -45,8 +45,10 @@ fn nothing_ungranted(shared: &Shared) {
             })
         });
         let going = binding.metadata.deletion_timestamp.is_some();
+        let uid = binding.metadata.uid.as_deref().unwrap_or_default();
         if stands
             && !going
+            && !books.is_forgotten(uid)
             && may_clean_up(shared, &azure, id)
             && !is_covered(&shared.cluster, &binding)
         {

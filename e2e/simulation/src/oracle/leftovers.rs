@@ -5,6 +5,7 @@ use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 use super::duplicates::belongs;
 use crate::bindings::account;
 use crate::costs::Costs;
+use crate::grants::might_retain;
 use crate::invariants::Books;
 use crate::kubernetes::Kind;
 use crate::names::{ISSUER, our_name, short, subject};
@@ -74,9 +75,20 @@ impl Gone<'_> {
             .any(|binding| {
                 let annotations = binding.metadata.annotations.clone().unwrap_or_default();
                 binding.spec.deletion_policy == DeletionPolicy::Retain
+                    && self.might_retain(&binding)
                     || annotations.contains_key("azwib.dev/force-detach")
                     || self.was_lost_unseen(&binding, identity)
             })
+    }
+
+    /// Whether it could leave its credential behind when it went. Its cleanup may have begun a while after its deletion.
+    fn might_retain(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let Some(deleted) = &binding.metadata.deletion_timestamp else {
+            return true;
+        };
+        let since = deleted.0 - jiff::SignedDuration::from_secs(60);
+        !self.shared.requires_grants
+            || might_retain(&self.shared.cluster, binding, since).contains(&true)
     }
 
     /// Whether somebody had overwritten the record of a binding that has gone, and something kept the operator from looking

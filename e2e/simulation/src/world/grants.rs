@@ -57,7 +57,7 @@ fn name_of(namespace: &str) -> String {
 fn grant(namespace: &str, shared: &Shared, world: &World) {
     shared.trace.note(format!("world: a grant for {namespace}"));
     let spec = json!({
-        "identities": scopes(world), "namespaces": { "names": [namespace] }, "allowRetain": true,
+        "identities": scopes(world), "namespaces": { "names": [namespace] }, "allowRetain": shared.chance(600),
     });
     shared.cluster.put_grant(&name_of(namespace), &spec);
 }
@@ -83,12 +83,12 @@ fn narrow(namespace: &str, shared: &Shared, world: &World) {
     let spec = if shared.chance(500) {
         json!({
             "identities": [{ "scope": identity.id() }], "namespaces": { "names": [namespace] },
-            "allowRetain": true,
+            "allowRetain": shared.chance(600),
         })
     } else {
         json!({
             "identities": scopes(world), "namespaces": { "names": [namespace] },
-            "serviceAccounts": { "names": [account] }, "allowRetain": true,
+            "serviceAccounts": { "names": [account] }, "allowRetain": shared.chance(600),
         })
     };
     shared.cluster.put_grant(&name_of(namespace), &spec);
@@ -102,7 +102,7 @@ fn by_label(namespace: &str, shared: &Shared, world: &World) {
     let spec = json!({
         "identities": scopes(world),
         "namespaces": { "selector": { "matchLabels": { LABEL: namespace } } },
-        "allowRetain": true,
+        "allowRetain": shared.chance(600),
     });
     shared.cluster.put_grant(&name_of(namespace), &spec);
     let labels = if shared.chance(600) {

@@ -37,6 +37,7 @@ pub(super) async fn release_account(
     let bindings_of_account = ctx.bindings_of_account(namespace, name);
     let remaining: Vec<_> = bindings_of_account
         .iter()
+        .filter(|other| other.metadata.uid != departing.metadata.uid)
         .filter_map(account_binding)
         .collect();
     // It stays as it is; a binding that remains and wants it otherwise says so itself. Written here as well, with each try of a

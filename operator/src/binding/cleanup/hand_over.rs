@@ -28,7 +28,7 @@ pub(super) async fn handed_over(
     }
     let account = (departing.namespace(), &*departing.service_account);
     // A grant that covers one of them covers all, and the other way round.
-    if ctx.ruling_on(identity, account, None).is_refused() && !Bug::HandedToUngranted.is_on() {
+    if ctx.ruling_on(identity, account, None).is_refused() {
         return Ok(false);
     }
     let uid = departing.metadata.uid.as_deref();

@@ -20,13 +20,14 @@ use crate::azure::safe_line;
 use crate::binding::cleanup::deleted_binding::DeletedBinding;
 use crate::binding::cleanup::take_away;
 use crate::binding::conclude::{Pass, conclude};
-use crate::binding::context::Context;
+use crate::binding::context::{Context, Operator};
 use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::status::{self, Report};
 use crate::grant::Missing;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+use crate::ledger::BindingRef;
 use crate::runtime::clock::minute_at;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
@@ -34,15 +35,43 @@ use crate::runtime::lock::lock;
 /// So long a binding without a grant is left as it is, in every respect.
 pub const SETTLES: Duration = Duration::from_secs(10);
 
-/// Since when this process has seen bindings without a grant, by UID. Whoever can write a status cannot change that.
+/// What this process knows of bindings without a grant, by UID. Whoever can write a status cannot change that.
 #[derive(Debug, Default)]
-pub struct Ungranted(Mutex<HashMap<String, Instant>>);
+pub struct Ungranted(Mutex<HashMap<String, Known>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// Since when it is seen so.
+    since: Instant,
+    /// What was made for it was taken away since.
+    is_stripped: bool,
+}
 
 impl Ungranted {
     /// Since when this one is seen so: since now, where it was not before.
     fn since(&self, uid: &str) -> Instant {
         let mut seen = self.seen();
-        *seen.entry(uid.to_owned()).or_insert_with(Instant::now)
+        let known = seen.entry(uid.to_owned()).or_insert_with(|| Known {
+            since: Instant::now(),
+            is_stripped: false,
+        });
+        known.since
+    }
+
+    /// What was made for this one was taken away.
+    fn stripped(&self, uid: &str) {
+        if let Some(known) = self.seen().get_mut(uid) {
+            known.is_stripped = true;
+        }
+    }
+
+    fn is_stripped(&self, uid: &str) -> bool {
+        self.seen().get(uid).is_some_and(|it| it.is_stripped)
+    }
+
+    /// How long this one is seen so, if it is.
+    fn stood(&self, uid: &str) -> Option<Duration> {
+        self.seen().get(uid).map(|it| it.since.elapsed())
     }
 
     /// It has a grant, or is gone.
@@ -55,7 +84,7 @@ impl Ungranted {
         self.seen().retain(|uid, _| uids.contains(uid));
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         lock(&self.0)
     }
 }
@@ -75,7 +104,7 @@ pub async fn without_grant(
     if told.is_none() && shows_grant(binding) && !settles.is_zero() && !Bug::RevokedAtOnce.is_on() {
         return Ok(Some(settles));
     }
-    if !has_own(binding) {
+    if !has_own(binding, ctx) {
         let why = refused(&missing, &after(binding));
         return end(
             binding,
@@ -87,16 +116,12 @@ pub async fn without_grant(
         )
         .await;
     }
-    // A time in the future counts as now, once: the status is put right.
-    let now = ctx.clock.now();
-    let since = told.map_or(now, |told| told.min(now));
-    let grace = ctx.settings.revocation_grace;
-    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    let left = grace.saturating_sub(passed);
-    // As this process knows it, whatever status says.
-    let left = left.min((SETTLES + grace).saturating_sub(seen.elapsed()));
+    let left = left(binding, ctx);
     if (!left.is_zero() && !Bug::RevokedAtOnce.is_on()) || Bug::RevokedKept.is_on() {
-        let until = minute_at(since.checked_add(grace).unwrap_or(since));
+        let now = ctx.clock.now();
+        let since = told.map_or(now, |told| told.min(now));
+        let until = since.checked_add(ctx.settings.revocation_grace);
+        let until = minute_at(until.unwrap_or(since));
         let what = format!(
             "what azwib made for it works on, unrepaired, and is taken away at {until} unless a grant covers it again"
         );
@@ -112,6 +137,23 @@ pub async fn without_grant(
         .await;
     }
     remove(binding, stored, missing, ctx).await
+}
+
+/// How long what was made for the binding works on.
+fn left(binding: &WorkloadIdentityBinding, ctx: &Operator) -> Duration {
+    let (now, grace) = (ctx.clock.now(), ctx.settings.revocation_grace);
+    // A time in the future counts as now, once: the status is put right.
+    let since = refused_since(binding).map_or(now, |told| told.min(now));
+    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    // As this process knows it, whatever status says.
+    let stood = ctx.ungranted.stood(&binding.uid().unwrap_or_default());
+    let known = (SETTLES + grace).saturating_sub(stood.unwrap_or_default());
+    grace.saturating_sub(passed).min(known)
+}
+
+/// Whether what was made for a binding without a grant is to be taken away now.
+pub fn is_due(binding: &WorkloadIdentityBinding, ctx: &Operator) -> bool {
+    refused_since(binding).is_some() && left(binding, ctx).is_zero()
 }
 
 /// Takes away what was made for the binding.
@@ -137,6 +179,7 @@ async fn remove(
         let pass = Pass::reporting(binding, report);
         return conclude(pass.of(stored), Some(stopped.error), ctx).await;
     }
+    ctx.ungranted.stripped(&binding.uid().unwrap_or_default());
     let adopted: Vec<_> = adopted(binding).cloned().collect();
     if !adopted.is_empty()
         && ctx
@@ -239,17 +282,21 @@ fn shows_grant(binding: &WorkloadIdentityBinding) -> bool {
     status.is_some_and(|it| is_true(&it.conditions, ConditionType::Granted.as_str()))
 }
 
-/// Whether the binding has anything that is azwib's to take away.
-fn has_own(binding: &WorkloadIdentityBinding) -> bool {
+/// Whether the binding has anything that is azwib's to take away: as status says, or as this process has seen before somebody
+/// wrote another status.
+fn has_own(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
     let status = binding.status.as_ref();
-    has_something(binding)
-        && status.is_some_and(|it| {
-            it.service_account.is_some()
-                || it
-                    .credentials
-                    .iter()
-                    .any(|it| it.origin != CredentialOrigin::Adopted)
-        })
+    let uid = binding.uid().unwrap_or_default();
+    let is_remembered = ctx.bindings.has_recorded(&BindingRef::of(binding), &uid);
+    is_remembered && !ctx.ungranted.is_stripped(&uid)
+        || has_something(binding)
+            && status.is_some_and(|it| {
+                it.service_account.is_some()
+                    || it
+                        .credentials
+                        .iter()
+                        .any(|it| it.origin != CredentialOrigin::Adopted)
+            })
 }
 
 fn adopted(binding: &WorkloadIdentityBinding) -> impl Iterator<Item = &RecordedCredential> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azwib_crds::{DeletionPolicy, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
-use super::said;
+use super::{revocation, said};
 use crate::binding::context::Operator;
 use crate::binding::validate::{Defaults, Desired, identity_id, service_account_name};
 use crate::grant::{CannotTell, Missing, Mode, Verdict};
@@ -68,7 +68,17 @@ impl Operator {
         account: (&str, &str),
         named: Option<&str>,
     ) -> Ruling {
-        let mode = self.grants_mode();
+        self.ruling_in(self.grants_mode(), identity, account, named)
+    }
+
+    /// The same in this mode. It locks nothing of the bindings.
+    pub fn ruling_in(
+        &self,
+        mode: Mode,
+        identity: &ManagedIdentityId,
+        account: (&str, &str),
+        named: Option<&str>,
+    ) -> Ruling {
         if mode == Mode::Off {
             return Ruling::NotRequired;
         }
@@ -122,7 +132,8 @@ impl Operator {
             return Some(binding);
         }
         binding.spec.suspend = true;
-        has_something(&binding).then_some(binding)
+        let counts = has_something(&binding) && !revocation::is_due(&binding, self);
+        counts.then_some(binding)
     }
 
     /// Asks, whenever it is called, whether what a binding asks for may be made at that moment.

@@ -17,6 +17,7 @@ use crate::binding::credential::duplicates::{OlderDuplicate, older_duplicate};
 use crate::binding::error::Error;
 use crate::binding::status::{propagation_left, was_good};
 use crate::binding::validate::Desired;
+use crate::grant::Mode;
 use crate::ledger::Ledger;
 use crate::ledger::decide::{Applicant, front_of_line, is_met};
 use crate::runtime::deliberate::Bug;
@@ -84,7 +85,8 @@ pub async fn in_cluster(
 /// The claims at the front of the line of this ledger's identity, as many as a decision needs.
 fn applicants(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Applicant>> {
     let most = front_of_line(ctx.settings.credential_limit);
-    let may_apply = |it: &Applicant| may_apply(it, ledger, ctx) || Bug::StatusGrants.is_on();
+    let mode = ctx.grants_mode();
+    let may_apply = |it: &Applicant| may_apply(it, ledger, mode, ctx) || Bug::StatusGrants.is_on();
     let mut applicants = ctx.bindings.front_of_line(ledger.id(), most, may_apply);
     applicants.retain(|it| {
         !Bug::LineForgottenAtRestart.is_on() || ctx.knows_of_failure(&it.rank.binding)
@@ -93,9 +95,9 @@ fn applicants(ledger: &Ledger, ctx: &Context) -> Vec<Arc<Applicant>> {
 }
 
 /// Whether a grant covers an applicant now, whatever its status says.
-fn may_apply(applicant: &Applicant, ledger: &Ledger, ctx: &Context) -> bool {
+fn may_apply(applicant: &Applicant, ledger: &Ledger, mode: Mode, ctx: &Context) -> bool {
     let account = applicant.credential.subject.service_account();
-    account.is_some_and(|it| ctx.ruling_on(ledger.id(), it, None).may_make())
+    account.is_some_and(|it| ctx.ruling_in(mode, ledger.id(), it, None).may_make())
 }
 
 fn propagated(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {

@@ -30,6 +30,15 @@ impl Books {
         self.open().last_write
     }
 
+    /// Whether somebody has overwritten the record of this binding, and the process that had seen it has died since.
+    pub fn is_forgotten(&self, uid: &str) -> bool {
+        let pages = self.open();
+        let foreign = &pages.foreign;
+        let lost = foreign.put.get(uid).map(|(at, _)| *at);
+        let is_lost = foreign.lost_at(uid).is_some();
+        is_lost && lost.is_some_and(|lost| foreign.died.is_some_and(|died| died >= lost))
+    }
+
     /// The version at which somebody has written the status of this binding, whose record has not come back since.
     pub fn lost_at(&self, uid: &str) -> Option<u64> {
         self.open().foreign.lost_at(uid)

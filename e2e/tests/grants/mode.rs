@@ -1,0 +1,78 @@
+//! Whether grants are required: audited, off, and where the flag is not given.
+
+use std::collections::BTreeMap;
+
+use azwib_e2e::Environment;
+use azwib_e2e::environment::condition;
+
+use super::{granted, is_granted_by, options, version};
+
+#[tokio::test]
+async fn audit_refuses_nothing_and_says_what_would_be_refused() -> anyhow::Result<()> {
+    let env = Environment::start(options(Some("audit"))).await?;
+    let shop = env.namespace("audited").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    let (status, reason, message) = granted(&binding);
+    assert_eq!((&*status, &*reason), ("True", "WouldBeRefused"));
+    assert!(message.contains("no IdentityGrant lets"), "{message}");
+    assert!(message.contains("--grants=enforce"), "{message}");
+    shop.grant_all("it").await?;
+    shop.until("orders", "granted", |it| {
+        is_granted_by(it, &shop.grant_name("it"))
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_flag_what_was_there_before_is_audited_until_it_is_granted()
+-> anyhow::Result<()> {
+    let mut before = options(Some("off"));
+    before.start_operator = false;
+    let env = Environment::start(before).await?;
+    let mut flags = env.operator_flags();
+    let operator = env
+        .operator_with(flags.clone(), BTreeMap::new(), None)
+        .await?;
+    let shop = env.namespace("before").await?;
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    assert_eq!(granted(&binding).1, "GrantsNotRequired");
+    operator.terminate().await?;
+
+    flags.retain(|flag| !flag.starts_with("--grants"));
+    let _operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let audited = shop
+        .until("orders", "audited", |it| granted(it).1 == "WouldBeRefused")
+        .await?;
+    // Others are admitted as well meanwhile.
+    shop.bind_to("later", &orders).await?;
+    shop.ready("later").await?;
+    shop.grant_all("it").await?;
+    shop.until("later", "granted", |it| {
+        is_granted_by(it, &shop.grant_name("it"))
+    })
+    .await?;
+    let versions = shop
+        .versions_until(&audited, "granted", |it| {
+            is_granted_by(it, &shop.grant_name("it"))
+        })
+        .await?;
+    for it in versions.iter().chain([&audited]) {
+        assert_eq!(
+            condition(it, "Ready").unwrap().status,
+            "True",
+            "{}",
+            version(it)
+        );
+    }
+    // Now that nobody needs none, they are enforced.
+    let other = env.namespace("after").await?;
+    let theirs = other.identity("orders").await?;
+    other.bind_to("orders", &theirs).await?;
+    other.failing("orders", "Ready", "NotGranted").await?;
+    Ok(())
+}

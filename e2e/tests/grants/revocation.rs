@@ -1,0 +1,173 @@
+//! A grant goes, and with it what it had given: not at once, and not for good.
+
+use azwib_e2e::environment::{Namespace, condition};
+use azwib_e2e::wait::{self, PATIENCE};
+use serde_json::json;
+
+use super::{carried, enforcing, granted, version};
+
+#[tokio::test]
+async fn a_grant_that_is_applied_again_costs_its_bindings_nothing() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("again").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    shop.revoke("it").await?;
+    shop.grant_all("it").await?;
+    shop.further_listings("orders", 3).await?;
+    let same = shop.bindings().get("orders").await?;
+    assert_eq!(version(&same), version(&binding));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_grant_gave_is_announced_first_then_taken_away_and_comes_back_with_it()
+-> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("revoked").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant("it", json!({ "allowRetain": true })).await?;
+    // Neither its policy nor that it is suspended keeps anything.
+    shop.bind(
+        "orders",
+        &format!(
+            "identity: {{resourceId: {}}}, deletionPolicy: Retain",
+            orders.resource_id()
+        ),
+    )
+    .await?;
+    shop.ready("orders").await?;
+    let suspended = shop.change("orders", json!({ "suspend": true })).await?;
+    shop.revoke("it").await?;
+    let versions = shop
+        .versions_until(&suspended, "stripped", |it| {
+            condition(it, "CredentialReady").is_some_and(|it| it.reason == "Revoked")
+        })
+        .await?;
+    // First it is told, with everything in place.
+    let announced = versions.iter().find(|it| granted(it).1 == "NotGranted");
+    let announced = announced.unwrap();
+    assert_eq!(condition(announced, "Ready").unwrap().reason, "NotGranted");
+    assert_eq!(
+        condition(announced, "CredentialReady").unwrap().status,
+        "True"
+    );
+    assert!(
+        granted(announced).2.contains("taken away at"),
+        "{:?}",
+        granted(announced)
+    );
+    // Then it is gone, and the account stays without its annotations.
+    let stripped = versions.last().unwrap();
+    assert!(stripped.status.as_ref().unwrap().credentials.is_empty());
+    assert!(
+        granted(stripped).2.contains("was taken away"),
+        "{:?}",
+        granted(stripped)
+    );
+    assert!(shop.credentials(&orders).await?.is_empty());
+    assert_eq!(carried(&shop).await?, Some(String::new()));
+    shop.change("orders", json!({ "suspend": false })).await?;
+    shop.grant_all("it").await?;
+    shop.ready("orders").await?;
+    assert_eq!(carried(&shop).await?, Some(orders.client_id()));
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_repaired_for_a_binding_whose_grant_is_gone() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("unrepaired").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    shop.revoke("it").await?;
+    // Within the seconds in which nothing is said yet.
+    let arm = env.arm().await?;
+    let name = shop.credential_name("orders")?;
+    let id = orders.resource_id();
+    arm.delete(&format!("{id}/federatedIdentityCredentials/{name}"))
+        .await?;
+    shop.failing("orders", "Ready", "NotGranted").await?;
+    stripped(&shop).await?;
+    let writes = shop.operator_requests("PUT", "orders").await?;
+    assert_eq!(writes.len(), 1, "only the first one: {writes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_equal_bindings_that_are_revoked_together_pass_nothing_on() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("equal").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    for name in ["orders", "orders-too"] {
+        let id = orders.resource_id();
+        let spec = format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: orders}}");
+        shop.bind(name, &spec).await?;
+        shop.ready(name).await?;
+    }
+    shop.revoke("it").await?;
+    for name in ["orders", "orders-too"] {
+        shop.until(name, "stripped", |it| {
+            condition(it, "CredentialReady").is_some_and(|it| it.reason == "Revoked")
+        })
+        .await?;
+    }
+    stripped(&shop).await?;
+    assert!(shop.credentials(&orders).await?.is_empty());
+    // One goes, and the other gets nothing of it.
+    shop.unbind("orders").await?;
+    shop.failing("orders-too", "Ready", "NotGranted").await?;
+    assert!(shop.credentials(&orders).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_adopted_credential_is_left_and_how_to_end_its_access_is_told() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("adopted").await?;
+    let orders = shop.identity("orders").await?;
+    let subject = format!("system:serviceaccount:{}:orders", shop.name());
+    let arm = env.arm().await?;
+    arm.put_credential(
+        orders.resource_id(),
+        "by-terraform",
+        env.issuer(),
+        &subject,
+        "api://AzureADTokenExchange",
+    )
+    .await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    shop.revoke("it").await?;
+    let left = shop
+        .until("orders", "stripped", |it| {
+            condition(it, "ServiceAccountReady").is_some_and(|it| it.reason == "Revoked")
+        })
+        .await?;
+    let told = granted(&left).2;
+    assert!(
+        told.contains("az identity federated-credential delete"),
+        "{told}"
+    );
+    assert!(told.contains("by-terraform"), "{told}");
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    assert_eq!(carried(&shop).await?, Some(String::new()));
+    Ok(())
+}
+
+/// Waits until the account carries nothing of ours.
+async fn stripped(shop: &Namespace<'_>) -> anyhow::Result<()> {
+    wait::until(
+        "the account to be without annotations",
+        PATIENCE,
+        async || Ok((carried(shop).await? == Some(String::new())).then_some(())),
+    )
+    .await
+}
