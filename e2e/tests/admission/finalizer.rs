@@ -15,6 +15,7 @@ use super::ways::{Bindings, FINALIZER, WAYS, Way, finalizers, manifest, merge, t
 use super::{Outcome, metadata};
 
 const EDITOR: &str = "azwib-binding-editor";
+const RESOURCE: &str = "--resource=workloadidentitybindings.azwib.dev";
 
 async fn environment() -> anyhow::Result<&'static Environment> {
     static ENVIRONMENT: OnceCell<Environment> = OnceCell::const_new();
@@ -81,18 +82,22 @@ async fn as_tenant(shop: &Namespace<'_>) -> anyhow::Result<Bindings> {
     Ok(bindings)
 }
 
-/// Lets this account do this to bindings, to those with these names if there are some.
-async fn allow(shop: &Namespace<'_>, account: &str, rule: &str) -> anyhow::Result<()> {
-    let namespace = shop.name();
-    let role = format!(
-        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: more, namespace: {namespace}}}, \
-         rules: [{{apiGroups: [azwib.dev], {rule}}}]}}\n---\n\
-         {{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: more, namespace: {namespace}}}, \
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: more}}, \
-         subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]}}"
-    );
+/// Gives the tenant these rights too, as the page on security does it.
+async fn allow(shop: &Namespace<'_>, rights: &[&str]) -> anyhow::Result<()> {
     let control_plane = &shop.environment().control_plane;
-    control_plane.apply(&role).await.map(drop)
+    let role = ["create", "role", "more", "-n", shop.name()];
+    control_plane.kubectl(&[&role[..], rights].concat()).await?;
+    let tenant = format!("--serviceaccount={}:tenant", shop.name());
+    let binding = [
+        "create",
+        "rolebinding",
+        "more",
+        "-n",
+        shop.name(),
+        "--role=more",
+        &tenant,
+    ];
+    control_plane.kubectl(&binding).await.map(drop)
 }
 
 /// Refused by the policy, in words that say what to do.
@@ -134,8 +139,7 @@ async fn an_editor_of_bindings_takes_the_finalizer_off_in_no_way() -> anyhow::Re
 async fn a_holder_of_detach_takes_the_finalizer_off_in_every_way() -> anyhow::Result<()> {
     let shop = shop(environment().await?, "ways").await?;
     let bindings = as_tenant(&shop).await?;
-    let rule = "resources: [workloadidentitybindings], verbs: [detach]";
-    allow(&shop, "tenant", rule).await?;
+    allow(&shop, &["--verb=detach", RESOURCE]).await?;
     until_detachable(&bindings).await?;
     for way in WAYS {
         let put_on = finalizers(json!([FINALIZER]));
@@ -163,8 +167,8 @@ async fn until_detachable(bindings: &Bindings) -> anyhow::Result<()> {
 async fn a_write_to_the_status_leaves_the_finalizer() -> anyhow::Result<()> {
     let shop = shop(environment().await?, "status").await?;
     let bindings = as_tenant(&shop).await?;
-    let rule = "resources: [workloadidentitybindings/status], verbs: [patch, update]";
-    allow(&shop, "tenant", rule).await?;
+    let resource = "--resource=workloadidentitybindings.azwib.dev/status";
+    allow(&shop, &["--verb=patch,update", resource]).await?;
     let patch = Patch::Merge(
         json!({ "metadata": { "finalizers": null }, "status": { "observedGeneration": 7 } }),
     );
@@ -203,8 +207,8 @@ async fn a_holder_of_detach_takes_the_finalizer_off_those_bindings_that_the_role
     let shop = shop(environment().await?, "detach").await?;
     bind(&shop, "stock").await?;
     let bindings = as_tenant(&shop).await?;
-    let rule = "resources: [workloadidentitybindings], resourceNames: [orders], verbs: [detach]";
-    allow(&shop, "tenant", rule).await?;
+    let rights = ["--verb=detach", RESOURCE, "--resource-name=orders"];
+    allow(&shop, &rights).await?;
     until_detachable(&bindings).await?;
     let other = merge(&bindings, "stock", finalizers(json!([])), false).await;
     assert!(is_refused(&other), "{other:?}");
