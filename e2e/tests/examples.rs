@@ -86,7 +86,12 @@ fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
 
 #[tokio::test]
 async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Result<()> {
-    let env = Environment::start(EnvironmentOptions::default()).await?;
+    let env = Environment::start(EnvironmentOptions {
+        // The grant among them is enough for all of them.
+        grants: Some("enforce"),
+        ..EnvironmentOptions::default()
+    })
+    .await?;
     let control = env.control();
     for id in examples::identities()? {
         control.create_identity(RESOURCE_GROUP, id.name()).await?;
