@@ -37,7 +37,7 @@ deploy: ## Apply config/default to the cluster that kubectl points at (fill in a
 	$(KUBECTL) apply -k $(or $(OVERLAY),config/default)
 
 .PHONY: undeploy
-undeploy: ## Remove the operator from that cluster; the CRD stays. Refused while there are bindings, which nothing would clean up behind.
+undeploy: ## Remove the operator from that cluster; the CRDs stay. Refused while there are bindings, which nothing would clean up behind.
 	@bindings="$$($(KUBECTL) get workloadidentitybindings.azwib.dev --all-namespaces --output name)"; \
 		test -z "$$bindings" || { echo "delete these first: $$bindings" >&2; exit 1; }
 	$(KUBECTL) delete --ignore-not-found -k config/manager
@@ -55,7 +55,7 @@ fmt: ## Format Rust and Go sources.
 	gofmt -w e2e/go
 
 .PHONY: crds
-crds: ## Write config/crd/ and docs/reference/api.md from the types in crds/.
+crds: ## Write config/crd/, docs/reference/api.md and docs/reference/grants.md from the types in crds/.
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen
 
 .PHONY: assets

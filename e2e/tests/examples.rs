@@ -4,15 +4,16 @@
 use std::{collections::BTreeSet, fs};
 
 use azure_simulator::control::api::Role;
-use azwib_crds::WorkloadIdentityBinding;
+use azwib_crds::{AzureScope, IdentityGrant, WorkloadIdentityBinding};
 use azwib_e2e::{
     Environment,
     environment::{EnvironmentOptions, PATIENCE, repository},
     examples::{self, Document},
     wait::until,
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::{Api, api::ListParams};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
@@ -34,11 +35,34 @@ fn the_kustomization_lists_every_example() {
 #[test]
 fn every_binding_parses_and_no_field_of_it_is_ignored() {
     for Document { file, content } in bindings() {
-        let binding: WorkloadIdentityBinding = serde_json::from_value(content.clone())
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
-        let read = serde_json::to_value(&binding).unwrap();
-        let ignored = not_in(&content, &read, String::new());
-        assert!(ignored.is_empty(), "{file}: {ignored:?}");
+        parsed::<WorkloadIdentityBinding>(&file, &content);
+    }
+}
+
+#[test]
+fn every_grant_parses_and_no_field_of_it_is_ignored() {
+    for Document { file, content } in grants() {
+        let grant: IdentityGrant = parsed(&file, &content);
+        for identities in grant.spec.identities {
+            let scope = AzureScope::parse(&identities.scope);
+            assert!(scope.is_ok(), "{file}: {scope:?}");
+        }
+    }
+}
+
+#[test]
+fn a_grant_covers_every_binding_of_the_examples() {
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}");
+    let namespaces: BTreeSet<_> = grants()
+        .into_iter()
+        .map(|Document { file, content }| parsed::<IdentityGrant>(&file, &content).spec)
+        .filter(|spec| spec.service_accounts.is_none())
+        .filter(|spec| spec.identities.iter().any(|it| it.scope == group))
+        .flat_map(|spec| spec.namespaces.names)
+        .collect();
+    for Document { file, content } in bindings() {
+        let namespace = content["metadata"]["namespace"].as_str().unwrap();
+        assert!(namespaces.contains(namespace), "{file}: {namespace}");
     }
 }
 
@@ -62,7 +86,12 @@ fn all_identities_are_in_the_one_group_that_the_examples_speak_of() {
 
 #[tokio::test]
 async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Result<()> {
-    let env = Environment::start(EnvironmentOptions::default()).await?;
+    let env = Environment::start(EnvironmentOptions {
+        // The grant among them is enough for all of them.
+        grants: Some("enforce"),
+        ..EnvironmentOptions::default()
+    })
+    .await?;
     let control = env.control();
     for id in examples::identities()? {
         control.create_identity(RESOURCE_GROUP, id.name()).await?;
@@ -118,6 +147,18 @@ async fn every_example_becomes_ready_and_its_pods_are_admitted() -> anyhow::Resu
         )
         .await?;
     }
+    let quotas: Api<ResourceQuota> = Api::namespaced(client, "shop");
+    let count = "count/workloadidentitybindings.azwib.dev";
+    let in_shop = bindings()
+        .into_iter()
+        .filter(|it| it.content["metadata"]["namespace"] == "shop");
+    let expected = in_shop.count().to_string();
+    until("the bindings to be counted", PATIENCE, async || {
+        let used = quotas.get("bindings").await?.status.and_then(|it| it.used);
+        let used = used.and_then(|used| used.get(count).cloned());
+        Ok(used.filter(|used| used.0 == expected))
+    })
+    .await?;
     Ok(())
 }
 
@@ -138,6 +179,22 @@ fn bindings() -> Vec<Document> {
     let bindings = examples::of_kind("WorkloadIdentityBinding").unwrap();
     assert!(!bindings.is_empty());
     bindings
+}
+
+fn grants() -> Vec<Document> {
+    let grants = examples::of_kind("IdentityGrant").unwrap();
+    assert!(!grants.is_empty());
+    grants
+}
+
+/// An object of this type, which has a field for everything that the file says.
+fn parsed<K: DeserializeOwned + Serialize>(file: &str, content: &Value) -> K {
+    let object: K =
+        serde_json::from_value(content.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let read = serde_json::to_value(&object).unwrap();
+    let ignored = not_in(content, &read, String::new());
+    assert!(ignored.is_empty(), "{file}: {ignored:?}");
+    object
 }
 
 /// Namespace and name of each Deployment.

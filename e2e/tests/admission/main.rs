@@ -1,5 +1,9 @@
-//! config/admission on a real API server: the operator works under it, and whoever has its token can do no more.
+//! config/admission on a real API server: the operator works under it, whoever has its token can do no more, and nobody else takes its
+//! finalizer off.
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+mod finalizer;
+mod ways;
 
 use azwib_crds::WorkloadIdentityBinding;
 use azwib_e2e::environment::{Namespace, PATIENCE};
@@ -242,7 +246,11 @@ async fn a_stolen_token_changes_nothing_of_a_binding_but_the_operators_finalizer
 async fn the_policies_have_nothing_that_the_api_server_warns_of() -> anyhow::Result<()> {
     let env = Environment::shared().await?;
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(env.client().await?);
-    for name in ["azwib-operator-service-accounts", "azwib-operator-bindings"] {
+    for name in [
+        "azwib-operator-service-accounts",
+        "azwib-operator-bindings",
+        "azwib-finalizer",
+    ] {
         let policy = wait::until("the policy to be checked", PATIENCE, async || {
             let policy = policies.get(name).await?;
             let status = policy.status.as_ref();

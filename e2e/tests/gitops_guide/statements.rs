@@ -103,6 +103,11 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "a_binding_that_is_deleted_right_after_a_replacement_leaves_its_credential",
     ),
     (
+        "**Never `Replace=true`",
+        "admission/finalizer.rs",
+        "an_editor_of_bindings_takes_the_finalizer_off_in_no_way",
+    ),
+    (
         "**`--wait` waits for bindings**",
         "config.rs",
         "editors_of_a_namespace_may_write_bindings_and_viewers_may_read_them",
