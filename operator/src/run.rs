@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::azure::auth::AuthConfig;
 use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
 use crate::binding::Operator;
@@ -22,9 +23,10 @@ use crate::binding::calls;
 use crate::binding::controller::kept;
 use crate::binding::controller::{self, Watches};
 use crate::binding::events::Events;
+use crate::binding::grants::tell::keep_told;
 use crate::binding::metrics::State;
 use crate::cli::config::Config;
-use crate::grant::Authority;
+use crate::grant::{Authority, OwnNamespace};
 use crate::kubeutil::backoff::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::WatchCourse;
@@ -73,6 +75,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let stop = shutdown::on_signal().map_err(Error::Signals)?;
     let grace = config.azure.request_timeout + GRACE;
     let issuer = config.settings.defaults.borrow().issuer.clone();
+    let token_file = match &config.auth {
+        AuthConfig::WorkloadIdentity { token_file, .. } => Some(token_file.clone()),
+        _ => None,
+    };
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,
@@ -86,7 +92,9 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let (client, watching) = kubernetes_clients(&course).await?;
     let (wake, woken) = mpsc::unbounded_channel();
     let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake, config.ledger));
-    let grants = Arc::new(Authority::new(config.grants, course.clone()));
+    let own_namespace = OwnNamespace::of(token_file);
+    let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
+    let grants = Arc::new(grants);
     let Watches {
         bindings,
         accounts,
@@ -123,6 +131,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     }
 
     tokio::spawn(ready_once_synced(synced, readiness));
+    tokio::spawn(keep_told(Arc::clone(&context)));
     let stopped = stop.clone();
     let controller = tokio::spawn(controller::run(requests, woken, context, async move {
         stopped.cancelled().await

@@ -61,6 +61,24 @@ pub(crate) fn might_retain(
     later.chain(before).map(allows).collect()
 }
 
+/// How many credentials of an identity the accounts under one of these grants may use, where exactly one of them covers this and it has a
+/// quota; and which grant that is.
+pub(crate) fn quota_of<'a>(
+    grants: &'a [Value],
+    namespaces: &[Value],
+    account: (&str, &str),
+    identity: &str,
+) -> Option<(&'a Value, u64)> {
+    let mut covering = grants
+        .iter()
+        .filter(|grant| covered(std::slice::from_ref(*grant), namespaces, account, identity));
+    let (only, None) = (covering.next()?, covering.next()) else {
+        return None;
+    };
+    let quota = only["spec"]["maxCredentialsPerIdentity"].as_u64()?;
+    Some((only, quota))
+}
+
 /// Whether a grant covers a binding as things are now.
 pub(crate) fn is_covered(cluster: &Cluster, binding: &WorkloadIdentityBinding) -> bool {
     let (grants, namespaces) = (cluster.all(Kind::Grant), cluster.all(Kind::Namespace));

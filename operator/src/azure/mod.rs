@@ -12,6 +12,7 @@ pub mod msi;
 mod retry_after;
 mod transport;
 
+use self::auth::Claims;
 use async_trait::async_trait;
 use azwib_crds::{Audience, ClientId, CredentialName, Guid, Issuer, ManagedIdentityId, Subject};
 use futures::stream::BoxStream;
@@ -104,6 +105,11 @@ pub enum Deleted {
 /// at a time, so the caller keeps writes to one identity apart.
 #[async_trait]
 pub trait IdentityService: Send + Sync + 'static {
+    /// Whom the operator acts as, as far as it has signed in; nothing is sent.
+    async fn signed_in_as(&self) -> Option<Claims> {
+        None
+    }
+
     /// Reads a managed identity.
     ///
     /// # Errors

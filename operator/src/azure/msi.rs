@@ -14,7 +14,9 @@ use futures::{StreamExt, future::ready};
 use super::{
     AzureError, AzureErrorKind, Cause, CredentialContent, CredentialPage, CredentialPages, Deleted,
     Identity, IdentityService, ListedCredential, Put,
-    auth::{AuthConfig, Authorization, LegacyCredential, SignIn, SignInOptions, TokenSource},
+    auth::{
+        AuthConfig, Authorization, Claims, LegacyCredential, SignIn, SignInOptions, TokenSource,
+    },
     cloud::Cloud,
     error::SetupError,
     metrics::RequestMetrics,
@@ -39,6 +41,7 @@ pub struct MsiOptions {
 pub struct MsiIdentityService {
     client: Client,
     requests: RequestMetrics,
+    tokens: Arc<TokenSource>,
 }
 
 impl MsiIdentityService {
@@ -105,7 +108,7 @@ impl MsiIdentityService {
         let credential = LegacyCredential::new(authorization, &tokens);
         let transport = ResourceManagerTransport {
             http,
-            tokens,
+            tokens: Arc::clone(&tokens),
             resource_manager: cloud.resource_manager().clone(),
             authorization,
             requests: requests.clone(),
@@ -117,7 +120,11 @@ impl MsiIdentityService {
             .transport(TransportOptions::new(Arc::new(transport)))
             .build()
             .map_err(|_| SetupError::Client("its endpoint is not accepted".to_owned()))?;
-        Ok(Self { client, requests })
+        Ok(Self {
+            client,
+            requests,
+            tokens,
+        })
     }
 }
 
@@ -129,6 +136,10 @@ impl fmt::Debug for MsiIdentityService {
 
 #[async_trait]
 impl IdentityService for MsiIdentityService {
+    async fn signed_in_as(&self) -> Option<Claims> {
+        self.tokens.claims().await
+    }
+
     async fn get_identity(&self, id: &ManagedIdentityId) -> Result<Identity, AzureError> {
         let identity = self
             .client

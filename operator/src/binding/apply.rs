@@ -174,7 +174,9 @@ impl<'a> Account<'a> {
             Some(drift) => match ctx.contests.admit(account, &configuration, || drift) {
                 Admission::Refused(contested) => Some(contested),
                 admission => {
-                    ctx.still_granted(desired)?;
+                    if !ctx.is_still_granted(desired) {
+                        return Err(Wait::GrantGone.into());
+                    }
                     let (applied, answer) =
                         apply_account(account.0, account.1, configuration, ctx).await?;
                     configuration = applied;

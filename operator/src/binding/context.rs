@@ -12,7 +12,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
 use super::credential::record::resolved;
-use super::error::{Error, Wait};
+use super::error::Error;
 use super::events::Events;
 use super::failed::Failed;
 use super::finalizer::is_on;
@@ -164,6 +164,7 @@ impl Operator {
         self.taken_off.retain(&uids);
         self.known_good.retain(&uids);
         self.ungranted.retain(&uids);
+        self.bindings.prune(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));
     }
 
@@ -237,14 +238,15 @@ impl Context {
     }
 
     /// Whether what a binding asks for may be made at this moment.
-    ///
-    /// # Errors
-    /// Not at this moment. The next pass finds out what follows.
-    pub(super) fn still_granted(&self, desired: &Desired) -> Result<(), Error> {
-        match self.operator.permission(desired)() {
-            true => Ok(()),
-            false => Err(Wait::GrantGone.into()),
-        }
+    pub(super) fn is_still_granted(&self, desired: &Desired) -> bool {
+        self.operator.permission(desired)()
+    }
+
+    /// Wakes those whom the quotas of their grants had no room for: there may be some now.
+    pub(super) fn wake_over_quota(&self, identity: &ManagedIdentityId) {
+        let waiting = self.bindings.over_quota(identity, None);
+        let waiting = waiting.into_iter().map(|(rank, _)| rank.binding);
+        self.ledgers.of(identity).wake(waiting);
     }
 
     /// Does something for the identity that a binding names, where it can be told.

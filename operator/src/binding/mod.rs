@@ -46,5 +46,5 @@ mod write_status;
 pub use context::{Context, Operator};
 pub use failed::{Failed, Next};
 pub use finalizer::FINALIZER;
-pub use reconcile::reconcile;
+pub use reconcile::{reconcile, vanished};
 pub use settings::Settings;

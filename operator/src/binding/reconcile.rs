@@ -1,23 +1,27 @@
 //! One pass over a binding, whatever state it is in.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
+use azwib_crds::{DeletionPolicy, ResolvedIdentity, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
 use super::applied::Applied;
 use super::apply::apply;
 use super::calls::CallFailed;
+use super::cleanup::deleted_binding::DeletedBinding;
 use super::cleanup::{self, Cleaned, Stage, Stopped};
 use super::conclude::{Pass, conclude, tell_what_it_waits_for};
 use super::context::Context;
 use super::error::{Error, Failure, Wait};
 use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
-use super::grants::ruling::Ruling;
+use super::grants::quota::counted;
+use super::grants::ruling::{Reserved, Ruling};
 use super::grants::{revocation, said};
+use super::plan::CredentialStep;
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
@@ -96,8 +100,8 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     let news = ctx.requests.see(stored);
     let believed = believed(stored, &ctx.defaults);
     let believed = match admit(believed, stored, ctx).await {
-        Admitted::In(believed) => believed,
-        Admitted::Out(outcome) => return outcome,
+        ControlFlow::Continue(believed) => believed,
+        ControlFlow::Break(outcome) => return outcome,
     };
     if believed.spec.suspend {
         return suspended(&believed, stored, ctx).await;
@@ -132,35 +136,33 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
     }
 }
 
-/// Whether a pass goes on.
-enum Admitted<'a> {
-    /// It does, with the binding as grants admit it.
-    In(Cow<'a, WorkloadIdentityBinding>),
-    /// It has ended so.
-    Out(Result<Next, Failed>),
-}
-
-/// Asks the grants before anything else: without one there is no request to Azure at all.
+/// Asks the grants before anything else: without one there is no request to Azure at all. A pass goes on with the binding as they
+/// admit it, or has ended.
 async fn admit<'a>(
     mut binding: Cow<'a, WorkloadIdentityBinding>,
     stored: &WorkloadIdentityBinding,
     ctx: &Context,
-) -> Admitted<'a> {
+) -> ControlFlow<Result<Next, Failed>, Cow<'a, WorkloadIdentityBinding>> {
     let uid = binding.uid().unwrap_or_default();
     let Some(ruling) = ctx.ruling(&binding, &ctx.defaults) else {
-        return Admitted::In(binding);
+        return ControlFlow::Continue(binding);
     };
     match &ruling {
         Ruling::Refused(_) if Bug::StatusGrants.is_on() && says_granted(&binding) => {}
         Ruling::Refused(missing) => {
             let missing = missing.clone();
             let outcome = revocation::without_grant(&binding, stored, missing, ctx).await;
-            return Admitted::Out(outcome);
+            return ControlFlow::Break(outcome);
+        }
+        Ruling::Reserved(why) => {
+            let error = Error::from(why.clone());
+            let pass = Pass::stopped(&binding, &error, ctx).of(stored);
+            return ControlFlow::Break(conclude(pass, Some(error), ctx).await);
         }
         Ruling::CannotTell(why) => {
             if !binding.spec.suspend {
                 let why = why.clone();
-                return Admitted::Out(without_answer(&binding, stored, why, ctx).await);
+                return ControlFlow::Break(without_answer(&binding, stored, why, ctx).await);
             }
         }
         Ruling::NotRequired | Ruling::Granted { .. } | Ruling::WouldBeRefused(_) => {
@@ -175,7 +177,7 @@ async fn admit<'a>(
         }
         binding.to_mut().spec.deletion_policy = DeletionPolicy::Delete;
     }
-    Admitted::In(binding)
+    ControlFlow::Continue(binding)
 }
 
 /// A pass over a binding of which it is not known whether a grant covers it: nothing is taken away, and nothing made.
@@ -295,10 +297,40 @@ async fn pass(
     }
     line_up::behind_earlier_process(binding, desired, ctx);
     let in_azure = observe::in_azure(binding, desired, ctx).await?;
+    not_reserved(&in_azure.identity, desired, ctx).await?;
     let in_azure = line_up::behind_deletion(binding, desired, in_azure, ctx);
     let observed = observe::in_cluster(binding, desired, in_azure, ctx).await?;
+    let listing = observed.listing.as_deref().unwrap_or_default();
+    let listed = (listing, &*observed.applicants);
+    let counted = counted(&observed.applicant, &desired.identity, listed, ctx);
     let plan = plan::plan(observed, desired, ctx.settings.credential_limit);
+    if let (CredentialStep::Write | CredentialStep::Adopt { .. }, Some(counted)) =
+        (&plan.credential, &counted)
+    {
+        let ledger = ctx.ledgers.of(&desired.identity);
+        counted.check(&ledger.promised_subjects())?;
+    }
     Ok(apply(plan, binding, desired, ctx).await)
+}
+
+/// The operator's own identity is never bound.
+async fn not_reserved(
+    identity: &ResolvedIdentity,
+    desired: &Desired,
+    ctx: &Context,
+) -> Result<(), Reserved> {
+    let Some(own) = ctx.ledgers.signed_in_as().await else {
+        return Ok(());
+    };
+    let is = |own: &Option<String>, id: &str| {
+        own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(id))
+    };
+    let principal = identity.principal_id.as_deref().unwrap_or_default();
+    let is_own = is(&own.appid, &identity.client_id) || is(&own.oid, principal);
+    if is_own {
+        return Err(Reserved::Identity(desired.identity.to_string()));
+    }
+    Ok(())
 }
 
 /// Whether status says that the account has too many bindings.
@@ -315,7 +347,10 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next
         Err(stopped) => return stopped_at(binding, stopped, ctx).await,
     };
     let who = BindingRef::of(binding);
-    ctx.with_identity(binding, |identity| ctx.ledgers.gone(identity, &who));
+    ctx.with_identity(binding, |identity| {
+        ctx.ledgers.gone(identity, &who);
+        ctx.wake_over_quota(identity);
+    });
     let uid = binding.uid().unwrap_or_default();
     let read = match cleaned {
         Cleaned::Up(read) => tell_what_it_waits_for(*read, ctx).await,
@@ -329,6 +364,7 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next
             return Ok(None);
         }
     };
+    ctx.bindings.cleaned_up(&uid);
     match finalizer::remove(&read.metadata, &ctx.client).await {
         Ok(()) => {
             ctx.forget(&uid);
@@ -342,6 +378,28 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next
             stopped_at(&read, stopped, ctx).await
         }
     }
+}
+
+/// Cleans up after a binding that has gone without that: somebody has taken its finalizer off. The watch has shown it last so.
+pub async fn vanished(
+    binding: Arc<WorkloadIdentityBinding>,
+    ctx: Arc<Context>,
+) -> Result<Next, Failed> {
+    let who = BindingRef::of(&binding);
+    let uid = binding.uid().unwrap_or_default();
+    let cleaned = cleanup::cleanup_departing(&DeletedBinding::from(&*binding), &ctx).await;
+    if let Err(Stopped { error, .. }) = cleaned {
+        return Err(ctx.failed(&uid, error));
+    }
+    tracing::warn!(
+        binding = who.name,
+        namespace = who.namespace,
+        "the binding went without its finalizer, and what it had made was deleted after it"
+    );
+    ctx.bindings.no_more(&who);
+    ctx.forget(&uid);
+    // There may be another one of its name.
+    Ok(Some(Duration::ZERO))
 }
 
 /// The end of a cleanup that did not come to its end.

@@ -1,14 +1,17 @@
 //! From a binding's spec to what it asks for, with every string parsed. Pure.
 
 use azwib_crds::{
-    Audience, CredentialName, IdentityReference, InvalidAudience, InvalidManagedIdentityId, Issuer,
-    ManagedIdentityId, ServiceAccountCreation, ServiceAccountRole, Subject,
-    WorkloadIdentityBinding,
+    Audience, CredentialName, DEFAULT_AUDIENCE, IdentityReference, InvalidAudience,
+    InvalidManagedIdentityId, Issuer, ManagedIdentityId, ServiceAccountCreation,
+    ServiceAccountRole, Subject, WorkloadIdentityBinding,
 };
 use kube::ResourceExt;
 
 use super::status::reason::{ConditionType, Reason};
 use crate::ledger::decide::DesiredCredential;
+
+/// Audiences of credentials that a platform makes for itself: OpenShift's token webhook, and AKS identity bindings.
+const RESERVED_AUDIENCES: [&str; 2] = ["openshift", "api://AKSIdentityBinding"];
 
 /// What of the operator's configuration a binding's meaning depends on.
 #[derive(Debug, Clone)]
@@ -74,6 +77,11 @@ pub enum Error {
     IssuerChanged { recorded: String, now: String },
     #[error("spec.credential.audience: {0}")]
     Audience(#[source] InvalidAudience),
+    #[error(
+        "spec.credential.audience is \"{0}\", which the platform keeps for its own credentials (OpenShift, AKS identity bindings): use \
+         {DEFAULT_AUDIENCE}, or an audience of your own"
+    )]
+    ReservedAudience(String),
 }
 
 impl Error {
@@ -88,7 +96,9 @@ impl Error {
                 (ConditionType::IdentityResolved, Reason::IdentityChanged)
             }
             Self::IssuerChanged { .. } => (ConditionType::IssuerReady, Reason::IssuerChanged),
-            Self::Audience(_) => (ConditionType::Ready, Reason::InvalidSpec),
+            Self::Audience(_) | Self::ReservedAudience(_) => {
+                (ConditionType::Ready, Reason::InvalidSpec)
+            }
         }
     }
 }
@@ -101,6 +111,9 @@ pub fn validate(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Resul
     let service_account = service_account_name(binding);
     let identity = identity_id(&binding.spec.identity, defaults)?;
     let audience = Audience::parse(&binding.spec.credential.audience).map_err(Error::Audience)?;
+    if RESERVED_AUDIENCES.contains(&audience.as_str()) {
+        return Err(Error::ReservedAudience(audience.to_string()));
+    }
     unchanged(binding, &identity, &defaults.issuer)?;
     let credential = DesiredCredential {
         name: CredentialName::derive(&defaults.issuer, &namespace, &service_account),

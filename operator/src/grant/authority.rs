@@ -1,18 +1,19 @@
 //! What this process knows of grants and namespaces, from its watches, and what follows from it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use azwib_crds::{IdentityGrant, ManagedIdentityId};
+use azwib_crds::{IdentityGrant, IdentityGrantStatus, ManagedIdentityId};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::{Resource, ResourceExt};
 use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::grants::Grants;
 use super::mode::Mode;
+use super::reserved::OwnNamespace;
 use super::terms::{Grant, Labels, Request};
 use super::verdict::Verdict;
 use crate::kubeutil::watch_course::WatchCourse;
@@ -31,6 +32,7 @@ pub struct Authority {
     /// What the flag says; `None` where it is not given.
     asked: Option<Mode>,
     course: WatchCourse,
+    own_namespace: OwnNamespace,
     /// Grants are enforced from now on, although the flag is not given.
     enforces: AtomicBool,
     known: Mutex<Known>,
@@ -44,9 +46,23 @@ struct Known {
     /// The names that a list under way has shown.
     listed_grants: HashSet<String>,
     listed_namespaces: HashSet<String>,
+    /// All grants of the watch, those that allow nothing included.
+    seen: BTreeMap<String, SeenGrant>,
+    /// How often a grant has changed, but for its status.
+    changes: u64,
     /// Whether a list was complete.
     has_grants: bool,
     has_namespaces: bool,
+}
+
+/// What is known of a grant besides what it allows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenGrant {
+    pub name: String,
+    pub generation: i64,
+    /// Why it allows nothing, where it does not.
+    pub invalid: Option<String>,
+    pub status: Option<IdentityGrantStatus>,
 }
 
 /// One grant before and after a change; `None` where there was none, or is none any more.
@@ -65,6 +81,17 @@ pub enum Concerns {
     Grants(Vec<Change>),
     /// What is in these namespaces, whose labels have changed.
     Namespaces(Vec<String>),
+}
+
+impl Concerns {
+    /// Whether nothing has changed.
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Grants(changes) => changes.is_empty(),
+            Self::Namespaces(names) => names.is_empty(),
+        }
+    }
 }
 
 /// Why it is not known what grants say.
@@ -90,10 +117,24 @@ impl Authority {
         Self {
             asked,
             course,
+            own_namespace: OwnNamespace::default(),
             enforces: AtomicBool::new(false),
             known: Mutex::default(),
             settled,
         }
+    }
+
+    /// The same, with the namespace that no grant gives away.
+    pub fn reserving(self, own_namespace: OwnNamespace) -> Self {
+        Self {
+            own_namespace,
+            ..self
+        }
+    }
+
+    /// Whether it is the operator's own, whatever grants say.
+    pub fn is_reserved(&self, namespace: &str) -> bool {
+        self.own_namespace.is(namespace)
     }
 
     /// What the flag says.
@@ -144,6 +185,18 @@ impl Authority {
         Ok(Verdict::of(&known.grants, &request, named))
     }
 
+    /// The grants that cover this, by name.
+    pub fn covering(
+        &self,
+        identity: &ManagedIdentityId,
+        (namespace, account): (&str, &str),
+    ) -> Vec<Arc<Grant>> {
+        let known = self.known();
+        let labels = known.namespaces.get(namespace);
+        let request = Request::new(identity, namespace, labels, account);
+        known.grants.covering(&request)
+    }
+
     /// Whether such a change can make a difference to who asks for this.
     pub fn is_concerned(
         &self,
@@ -185,11 +238,8 @@ impl Authority {
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut known.listed_grants);
-                let gone: Vec<_> = known
-                    .grants
-                    .names()
-                    .filter(|name| !listed.contains(&**name))
-                    .collect();
+                let names = known.seen.keys().cloned();
+                let gone: Vec<_> = names.filter(|name| !listed.contains(name)).collect();
                 let changes: Vec<_> = gone.iter().filter_map(|name| known.remove(name)).collect();
                 if !std::mem::replace(&mut known.has_grants, true) && known.has_namespaces {
                     drop(known);
@@ -242,6 +292,16 @@ impl Authority {
         self.settle();
     }
 
+    /// How often grants have changed so far, but for their statuses.
+    pub fn changes(&self) -> u64 {
+        self.known().changes
+    }
+
+    /// All grants, by name.
+    pub fn seen(&self) -> Vec<SeenGrant> {
+        self.known().seen.values().cloned().collect()
+    }
+
     /// Resolves once it is known what grants say, or that it cannot be known now.
     pub async fn settled(&self) {
         let mut settled = self.settled.subscribe();
@@ -261,10 +321,11 @@ impl Authority {
 impl Known {
     /// One that cannot be read, or is being deleted, allows nothing.
     fn put(&mut self, grant: &GuardedGrant) -> Option<Change> {
+        self.see(grant);
         let in_force = |grant: &IdentityGrant| grant.metadata.deletion_timestamp.is_none();
         let readable = grant.0.as_ref().ok().filter(|it| in_force(it));
         let Some(parsed) = readable.and_then(|it| Grant::parse(it).ok()) else {
-            return self.remove(&grant.name_any());
+            return self.withdraw(&grant.name_any());
         };
         let after = Arc::new(parsed);
         let before = self.grants.put(Arc::clone(&after));
@@ -277,6 +338,29 @@ impl Known {
     }
 
     fn remove(&mut self, name: &str) -> Option<Change> {
+        self.seen.remove(name);
+        self.changes += 1;
+        self.withdraw(name)
+    }
+
+    fn see(&mut self, grant: &GuardedGrant) {
+        let name = grant.name_any();
+        let invalid = match &grant.0 {
+            Ok(grant) => Grant::parse(grant).err().map(|it| it.to_string()),
+            Err(unreadable) => Some(unreadable.error.clone()),
+        };
+        let seen = SeenGrant {
+            generation: grant.meta().generation.unwrap_or_default(),
+            invalid,
+            status: grant.0.as_ref().ok().and_then(|it| it.status.clone()),
+            name: name.clone(),
+        };
+        let before = self.seen.insert(name, seen.clone());
+        let same = before.is_some_and(|it| it.generation == seen.generation);
+        self.changes += u64::from(!same);
+    }
+
+    fn withdraw(&mut self, name: &str) -> Option<Change> {
         let before = self.grants.remove(name)?;
         Some(Change {
             before: Some(before),

@@ -57,11 +57,6 @@ impl Grants {
         Some(grant)
     }
 
-    /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = Arc<str>> {
-        self.by_name.keys().cloned()
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_name.len()

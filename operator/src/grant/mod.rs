@@ -11,11 +11,15 @@ mod account_names;
 mod authority;
 mod grants;
 mod mode;
+mod quota;
+mod reserved;
 mod terms;
 mod verdict;
 
-pub use authority::{Authority, CannotTell, Change, Concerns, GuardedGrant};
+pub use authority::{Authority, CannotTell, Change, Concerns, GuardedGrant, SeenGrant};
 pub use grants::Grants;
 pub use mode::Mode;
+pub use quota::{QuotaReached, Used};
+pub use reserved::OwnNamespace;
 pub use terms::{Grant, InvalidGrant, Labels, Request};
 pub use verdict::{Missing, Verdict};

@@ -17,6 +17,7 @@ use super::shared_read::SharedRead;
 use super::slots::Waiting;
 use super::target::Target;
 use super::who::BindingRef;
+use crate::azure::auth::Claims;
 use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
 use crate::runtime::lock::lock;
 
@@ -98,6 +99,11 @@ impl Ledgers {
             }),
             entries: Mutex::default(),
         }
+    }
+
+    /// Whom the operator acts as in Azure, as far as it has signed in.
+    pub async fn signed_in_as(&self) -> Option<Claims> {
+        self.shared.service.signed_in_as().await
     }
 
     /// The identity as this process has read it last.

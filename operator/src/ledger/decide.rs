@@ -230,6 +230,7 @@ fn decide_by_content(
         // With one of ours on the identity besides, adopting would leave that one behind.
         let adopts = identical
             && !has_ours
+            && !is_of_platform(&name)
             && (desired.adoption == CredentialAdoption::IfIdentical
                 || Bug::AdoptsUnderNever.is_on());
         return Some(if adopts {
@@ -299,6 +300,11 @@ fn is_as_desired(credential: &ListedCredential, desired: &DesiredCredential) -> 
         return desired.is_for_whom(found);
     }
     desired.is_exactly(found) || Bug::ContentUnchecked.is_on()
+}
+
+/// Whether a platform keeps this credential for itself: that of an AKS identity binding.
+fn is_of_platform(name: &str) -> bool {
+    name.eq_ignore_ascii_case("aks-identity-binding")
 }
 
 fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {

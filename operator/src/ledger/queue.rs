@@ -49,8 +49,8 @@ impl Budget {
 /// What a place is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// A new credential of this name takes a slot.
-    Creation(String),
+    /// A new credential of this name takes a slot, for this subject.
+    Creation { name: String, subject: String },
     /// The credential of this name goes.
     Deletion(String),
     /// No slot is needed.
@@ -164,7 +164,18 @@ impl WriteQueue {
         self.taken
             .values()
             .filter_map(|intent| match intent {
-                Intent::Creation(name) => Some(name.clone()),
+                Intent::Creation { name, .. } => Some(name.clone()),
+                Intent::Deletion(_) | Intent::Other => None,
+            })
+            .collect()
+    }
+
+    /// The subjects of the credentials that are about to be created.
+    pub(super) fn promised_subjects(&self) -> BTreeSet<String> {
+        self.taken
+            .values()
+            .filter_map(|intent| match intent {
+                Intent::Creation { subject, .. } => Some(subject.clone()),
                 Intent::Deletion(_) | Intent::Other => None,
             })
             .collect()

@@ -214,12 +214,17 @@ async fn who_waits_for_a_slot_is_woken_by_a_deletion_and_by_a_promise_that_is_no
     listed(&ledger, "a", fresh()).await;
     ledger.wait_for_slot(&waiter("w", 1), false);
     let mut promised = place(&ledger, "a").await.unwrap();
-    let create = promised.decide(&name(), |promised| {
-        assert!(promised.is_empty());
-        decide::Decision::Create
+    let wanted = waiter("w", 1).credential;
+    let create = promised.decide(&wanted, |promised| {
+        assert!(promised.names.is_empty() && promised.subjects.is_empty());
+        Ok::<_, ()>(decide::Decision::Create)
     });
-    assert_eq!(create, decide::Decision::Create);
-    assert_eq!(ledger.promised(), [name().to_string()].into());
+    assert_eq!(create, Ok(decide::Decision::Create));
+    assert_eq!(ledger.promised(), [wanted.name.to_string()].into());
+    assert_eq!(
+        ledger.promised_subjects(),
+        [wanted.subject.to_string()].into()
+    );
     drop(promised);
     assert_eq!(woken.recv().await, Some(binding("w")));
     assert!(ledger.promised().is_empty());

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::books::Ledger;
-use super::decide::Decision;
+use super::decide::{Decision, DesiredCredential};
 use super::fair_queue::{Asker, Look};
 use super::freshness::Freshness;
 use super::lost_writes::Effect;
@@ -23,6 +23,13 @@ use crate::runtime::deliberate::Bug;
 
 /// While the answer of a write is lost, the identity is not listed more often than this.
 const LISTINGS_OF_UNSETTLED: Duration = Duration::from_secs(20);
+
+/// What is promised to others: credentials that are about to be created.
+#[derive(Debug, Default)]
+pub struct Promised {
+    pub names: BTreeSet<String>,
+    pub subjects: BTreeSet<String>,
+}
 
 /// Held by whoever prepares a write to an identity; dropping it lets the next one come.
 pub struct Place {
@@ -43,22 +50,27 @@ impl Place {
         }
     }
 
-    /// Decides about the credential of this name, knowing which slots are promised to others. The slot of one that is to
+    /// Decides about this credential, knowing which slots are promised to others. The slot of one that is to
     /// be created is held as long as the place is: nobody can be promised the same one between the look and the promise.
-    pub fn decide(
+    pub fn decide<E>(
         &mut self,
-        name: &CredentialName,
-        decide: impl FnOnce(&BTreeSet<String>) -> Decision,
-    ) -> Decision {
+        credential: &DesiredCredential,
+        decide: impl FnOnce(&Promised) -> Result<Decision, E>,
+    ) -> Result<Decision, E> {
         let mut books = self.ledger.books();
-        let decision = decide(&books.queue.promised());
+        let decision = decide(&Promised {
+            names: books.queue.promised(),
+            subjects: books.queue.promised_subjects(),
+        })?;
         if decision == Decision::Create {
-            books
-                .queue
-                .intend(self.who.binding(), Intent::Creation(name.to_string()));
+            let intent = Intent::Creation {
+                name: credential.name.to_string(),
+                subject: credential.subject.to_string(),
+            };
+            books.queue.intend(self.who.binding(), intent);
             self.promise_open = true;
         }
-        decision
+        Ok(decision)
     }
 
     /// Says that the credential of this name goes, so that nobody counts on it meanwhile.

@@ -146,6 +146,10 @@ bugs! {
     RevokedAtOnce,
     /// It never is.
     RevokedKept,
+    /// What a binding has left is forgotten that went without having been cleaned up.
+    VanishedForgotten,
+    /// Quotas of grants are not counted.
+    QuotaIgnored,
     /// `Retain` is honoured without a grant that allows it.
     RetainWithoutGrant,
 }

@@ -4,7 +4,7 @@ use azure_simulator::core::http::{Request, Response, Service};
 
 use super::books::Judge;
 use super::ours::OURS;
-use super::{looks, neighbours, newcomers, ours, pauses, slots};
+use super::{grants, looks, neighbours, newcomers, ours, pauses, slots};
 use crate::caller::Caller;
 use crate::names::short;
 use crate::requests::{Effect, credential_of, identity_of, operation};
@@ -165,6 +165,8 @@ pub(super) fn had_effect(judge: Judge<'_>, process: &Caller, effect: &Effect<'_>
                 .map_or(0, |it| it.credentials.len());
             if before.credential.is_none() {
                 slots::created(judge, process, &before.identity, used);
+                let owner = (&*namespace, &*account);
+                grants::created(judge, process, azure, &before.identity, owner);
             }
             let free = shared.limit.saturating_sub(used);
             ours::written(judge, process, before, after, free, &namespace, &account);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use azure_simulator::core::Azure;
 use azure_simulator::core::http::Request;
 use azwib_crds::WorkloadIdentityBinding;
 use http::Method;
@@ -10,9 +11,9 @@ use jiff::SignedDuration;
 use super::books::Judge;
 use crate::bindings::{account, identity_id};
 use crate::caller::Caller;
-use crate::grants::{covered, longest_without};
+use crate::grants::{covered, longest_without, quota_of};
 use crate::kubernetes::{Call, Kind};
-use crate::names::our_name;
+use crate::names::{ISSUER, our_name};
 use crate::requests::{credential_of, identity_of, operation};
 use crate::shared::Shared;
 use crate::trace::lock;
@@ -22,6 +23,12 @@ pub const GRANTED: &str = "nothing-without-a-grant";
 
 /// The annotation that names an identity.
 const CLIENT_ID: &str = "azure.workload.identity/client-id";
+
+/// No new credential of ours goes beyond the quota of a grant.
+pub const QUOTA: &str = "quotas-of-grants-are-kept";
+
+/// A quota that has just changed may not have been known when it was decided.
+const KNOWN_AFTER: SignedDuration = SignedDuration::from_secs(120);
 
 /// What a process was shown so short a time ago it may not have read yet.
 const READING: SignedDuration = SignedDuration::from_millis(50);
@@ -147,6 +154,65 @@ pub(super) fn account_written(judge: Judge<'_>, process: &Caller, call: &Call<'_
             place.namespace, place.name
         );
         shared.violated(GRANTED, what);
+    }
+}
+
+/// A new credential of ours stands.
+pub(super) fn created(
+    judge: Judge<'_>,
+    process: &Caller,
+    azure: &Azure,
+    identity: &str,
+    owner: (&str, &str),
+) {
+    let shared = judge.shared;
+    if !shared.requires_grants || process.is_dead() {
+        return;
+    }
+    // Who had one before gets it again.
+    let is_repair = shared.cluster.bindings().iter().any(|binding| {
+        let uid = binding.metadata.uid.as_deref().unwrap_or_default();
+        let books = judge.books();
+        account(binding) == owner
+            && (books.with_credential.contains(uid) || books.repaired.contains(uid))
+    });
+    if is_repair {
+        return;
+    }
+    let now = shared.time.now();
+    let changes = shared.cluster.changed_at(&[Kind::Grant, Kind::Namespace]);
+    if changes
+        .last()
+        .is_some_and(|(_, at)| now.duration_since(*at) < KNOWN_AFTER)
+    {
+        return;
+    }
+    let cluster = &shared.cluster;
+    let (grants, namespaces) = (cluster.all(Kind::Grant), cluster.all(Kind::Namespace));
+    let Some((grant, quota)) = quota_of(&grants, &namespaces, owner, identity) else {
+        return;
+    };
+    let grant = std::slice::from_ref(grant);
+    let Some(found) = azure.identity(identity) else {
+        return;
+    };
+    let used = found.credentials.values().filter(|it| {
+        let subject = it.subject.as_deref().unwrap_or_default();
+        let account = subject.strip_prefix("system:serviceaccount:");
+        let account = account.and_then(|it| it.split_once(':'));
+        it.issuer == ISSUER
+            && account.is_some_and(|(namespace, account)| {
+                our_name(namespace, account).is_some_and(|name| name.eq_ignore_ascii_case(&it.name))
+                    && covered(grant, &namespaces, (namespace, account), identity)
+            })
+    });
+    let used = used.count() as u64;
+    if used > quota {
+        let what = format!(
+            "{}/{} got one of {used} credentials of {identity}, and {quota} are allowed",
+            owner.0, owner.1
+        );
+        shared.violated(QUOTA, what);
     }
 }
 

@@ -11,6 +11,7 @@ mod others;
 mod removal;
 
 pub use cluster::Cluster;
+pub(crate) use cluster::STRIPPED;
 pub(crate) use objects::Change;
 pub use objects::{Call, Key, Kind, Refusal};
 pub use others::CLIENT_ID;

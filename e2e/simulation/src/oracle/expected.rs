@@ -8,9 +8,9 @@ use azwib_crds::WorkloadIdentityBinding;
 use super::credential::credential;
 use super::duplicates::older_duplicate;
 use crate::bindings::{
-    account, age, asks_for_the_same, identity_id, is_ready, records_elsewhere, records_own,
+    account, age, asks_for_the_same, identity_id, is_for, is_ready, records_elsewhere, records_own,
 };
-use crate::grants::is_covered;
+use crate::grants::{is_covered, quota_of};
 use crate::kubernetes::{Key, Kind};
 use crate::names::{CLIENT, ISSUER, our_name, subject};
 use crate::setup::{BINDINGS_OF_AN_ACCOUNT, World};
@@ -101,6 +101,9 @@ pub(super) fn expected(
     } else {
         Some("AuthorizationFailed")
     };
+    if is_over_quota(shared, identity, binding, &bindings) {
+        allowed.push("GrantQuotaReached");
+    }
     let credential = credential(&azure, identity, binding, world, &bindings, refused);
     allowed.push(match older_duplicate(&bindings, binding) {
         None => credential,
@@ -108,6 +111,33 @@ pub(super) fn expected(
         Some(_) => "DuplicateBinding",
     });
     allowed
+}
+
+/// Whether a grant's quota may leave no room for the binding's credential: others have as many, or have waited longer.
+fn is_over_quota(
+    shared: &Shared,
+    identity: &Identity,
+    binding: &WorkloadIdentityBinding,
+    bindings: &[WorkloadIdentityBinding],
+) -> bool {
+    if !shared.requires_grants {
+        return false;
+    }
+    let (grants, namespaces) = (
+        shared.cluster.all(Kind::Grant),
+        shared.cluster.all(Kind::Namespace),
+    );
+    let (own, id) = (account(binding), identity_id(binding));
+    let Some((_, quota)) = quota_of(&grants, &namespaces, own, id) else {
+        return false;
+    };
+    let listed = identity.credentials.values();
+    let listed = listed.filter(|it| it.subject.as_deref() != Some(&subject(own.0, own.1)));
+    let listed = listed.filter(|it| it.name.starts_with("azwib-")).count();
+    let waiting = bindings.iter().filter(|other| {
+        is_for(other, id) && account(other) != own && !is_ready(other) && age(other) < age(binding)
+    });
+    (listed + waiting.count()) as u64 >= quota
 }
 
 /// Whether Azure lets the operator look at an identity and delete what is on it.

@@ -7,7 +7,7 @@ use crate::bindings::account;
 use crate::costs::Costs;
 use crate::grants::might_retain;
 use crate::invariants::Books;
-use crate::kubernetes::Kind;
+use crate::kubernetes::{Kind, STRIPPED};
 use crate::names::{ISSUER, our_name, short, subject};
 use crate::setup::World;
 use crate::shared::Shared;
@@ -77,6 +77,7 @@ impl Gone<'_> {
                 binding.spec.deletion_policy == DeletionPolicy::Retain
                     && self.might_retain(&binding)
                     || annotations.contains_key("azwib.dev/force-detach")
+                    || self.was_stripped_unseen(&binding)
                     || self.was_lost_unseen(&binding, identity)
             })
     }
@@ -89,6 +90,13 @@ impl Gone<'_> {
         let since = deleted.0 - jiff::SignedDuration::from_secs(60);
         !self.shared.requires_grants
             || might_retain(&self.shared.cluster, binding, since).contains(&true)
+    }
+
+    /// Whether its finalizer was taken off, and the process that saw it go has died since.
+    fn was_stripped_unseen(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let annotations = binding.metadata.annotations.as_ref();
+        let stripped = annotations.and_then(|it| it.get(STRIPPED)?.parse().ok());
+        stripped.is_some_and(|at| self.books.died_since(at))
     }
 
     /// Whether somebody had overwritten the record of a binding that has gone, and something kept the operator from looking

@@ -107,7 +107,8 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         | Step::GrantNarrowed
         | Step::GrantByLabel
         | Step::GrantAppliedAgain
-        | Step::GrantGoneAtWrite => grants::on_grants(step, shared, world).await,
+        | Step::GrantGoneAtWrite
+        | Step::FinalizerStripped => grants::on_grants(step, shared, world).await,
         Step::SlowNamespace => neighbours::slow_namespace(shared, world).await,
         _ => in_azure(step, shared, world),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::bindings::create_for;
-use super::candidates::{PATIENCE, free_accounts};
+use super::candidates::{PATIENCE, free_accounts, key};
 use super::coincidence::is_recorded;
 use super::step::Step;
 use crate::bindings::is_ready;
@@ -34,6 +34,7 @@ pub(super) async fn on_grants(step: Step, shared: &Shared, world: &World) {
         Step::GrantByLabel => by_label(&namespace, shared, world),
         Step::GrantAppliedAgain => applied_again(&namespace, shared, world).await,
         Step::GrantGoneAtWrite => gone_at_write(shared, world).await,
+        Step::FinalizerStripped => finalizer_stripped(shared).await,
         _ => {}
     }
 }
@@ -49,6 +50,15 @@ fn scopes(world: &World) -> Vec<Value> {
     scopes.iter().map(|it| json!({ "scope": it })).collect()
 }
 
+/// A quota now and then.
+fn quota(shared: &Shared) -> Value {
+    if shared.chance(300) {
+        json!(shared.draw(1..=3))
+    } else {
+        Value::Null
+    }
+}
+
 fn name_of(namespace: &str) -> String {
     format!("of-{namespace}")
 }
@@ -58,6 +68,7 @@ fn grant(namespace: &str, shared: &Shared, world: &World) {
     shared.trace.note(format!("world: a grant for {namespace}"));
     let spec = json!({
         "identities": scopes(world), "namespaces": { "names": [namespace] }, "allowRetain": shared.chance(600),
+        "maxCredentialsPerIdentity": quota(shared),
     });
     shared.cluster.put_grant(&name_of(namespace), &spec);
 }
@@ -84,11 +95,13 @@ fn narrow(namespace: &str, shared: &Shared, world: &World) {
         json!({
             "identities": [{ "scope": identity.id() }], "namespaces": { "names": [namespace] },
             "allowRetain": shared.chance(600),
+        "maxCredentialsPerIdentity": quota(shared),
         })
     } else {
         json!({
             "identities": scopes(world), "namespaces": { "names": [namespace] },
             "serviceAccounts": { "names": [account] }, "allowRetain": shared.chance(600),
+        "maxCredentialsPerIdentity": quota(shared),
         })
     };
     shared.cluster.put_grant(&name_of(namespace), &spec);
@@ -103,6 +116,7 @@ fn by_label(namespace: &str, shared: &Shared, world: &World) {
         "identities": scopes(world),
         "namespaces": { "selector": { "matchLabels": { LABEL: namespace } } },
         "allowRetain": shared.chance(600),
+        "maxCredentialsPerIdentity": quota(shared),
     });
     shared.cluster.put_grant(&name_of(namespace), &spec);
     let labels = if shared.chance(600) {
@@ -122,6 +136,22 @@ async fn applied_again(namespace: &str, shared: &Shared, world: &World) {
     revoke(namespace, shared);
     shared.sleep(200..=2_000).await;
     grant(namespace, shared, world);
+}
+
+/// Somebody takes the finalizer off a binding that is deleted.
+async fn finalizer_stripped(shared: &Shared) {
+    let bindings = shared.cluster.bindings();
+    let Some(binding) = shared.pick(&bindings) else {
+        return;
+    };
+    let key = key(&binding);
+    shared.cluster.delete(&key);
+    shared.sleep(0..=1_000).await;
+    shared.trace.note(format!(
+        "world: {}/{} loses its finalizer",
+        key.namespace, key.name
+    ));
+    shared.cluster.strip_finalizers(&key);
 }
 
 /// A grant goes between the decision to write a credential and the write.

@@ -69,6 +69,7 @@ pub(super) enum Step {
     GrantByLabel,
     GrantAppliedAgain,
     GrantGoneAtWrite,
+    FinalizerStripped,
 }
 
 /// A step of a run in which nothing goes wrong.
@@ -93,6 +94,7 @@ pub(super) fn step_on_grants(shared: &Shared) -> Step {
         GrantAppliedAgain,
         GrantAppliedAgain,
         GrantGoneAtWrite,
+        FinalizerStripped,
     ];
     shared.pick(&steps).unwrap_or(GrantBack)
 }

@@ -6,6 +6,7 @@ use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
 use super::BearerToken;
+use super::claims::Claims;
 use crate::azure::error::AzureError;
 
 /// How long before its expiry a token is renewed, as Azure's own libraries do it.
@@ -32,6 +33,8 @@ pub(super) struct TokenCache {
 #[derive(Default)]
 struct State {
     token: Option<CachedToken>,
+    /// What the last token says of whom it was given to.
+    claims: Option<Claims>,
     failure: Option<(Instant, AzureError)>,
 }
 
@@ -67,6 +70,7 @@ impl TokenCache {
         let now = Instant::now();
         match outcome {
             Ok(fresh) => {
+                state.claims = Claims::of(fresh.token.token());
                 let token = state.token.insert(CachedToken::new(fresh, now));
                 Ok(token.token.clone())
             }
@@ -82,6 +86,11 @@ impl TokenCache {
                 }
             },
         }
+    }
+
+    /// What the last token says of whom it was given to; nothing is asked for.
+    pub(super) async fn claims(&self) -> Option<Claims> {
+        self.state.lock().await.claims.clone()
     }
 
     /// Forgets the token, if it is still this one.

@@ -1,6 +1,7 @@
 //! Tokens for Resource Manager, from `azure_identity`.
 
 mod cache;
+mod claims;
 mod config;
 mod legacy;
 mod sign_in;
@@ -9,6 +10,7 @@ mod token;
 
 pub use azure_core::credentials::Secret;
 
+pub use self::claims::Claims;
 pub use self::config::{AuthConfig, Authorization};
 pub(crate) use self::{
     legacy::LegacyCredential,

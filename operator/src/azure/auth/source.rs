@@ -1,6 +1,7 @@
 //! Where requests have their tokens from.
 
 use super::cache::TokenCache;
+use super::claims::Claims;
 use super::sign_in::SignIn;
 use super::token::BearerToken;
 use crate::azure::error::AzureError;
@@ -23,6 +24,11 @@ impl TokenSource {
     /// A token that is good for some time to come. Callers at the same time share one request, and its failure.
     pub(crate) async fn token(&self) -> Result<BearerToken, AzureError> {
         self.cache.get(|| self.sign_in.sign_in()).await
+    }
+
+    /// What the last token says of whom it was given to; nothing is asked for.
+    pub(crate) async fn claims(&self) -> Option<Claims> {
+        self.cache.claims().await
     }
 
     /// Another token than `refused`, which Resource Manager did not take.

@@ -13,6 +13,7 @@ use super::stopped::message_of;
 use super::{cleanup_departing, let_go};
 use crate::binding::calls::Call;
 use crate::binding::error::Error;
+use crate::binding::grants::revocation::of_unreadable;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::{Context, Failed, Next, finalizer};
 use crate::kubeutil::conditions::{ConditionStatus, transition};
@@ -21,9 +22,9 @@ use crate::kubeutil::conditions::{ConditionStatus, transition};
 pub async fn reconcile(invalid: &InvalidObject, ctx: &Context) -> Result<Next, Failed> {
     let uid = invalid.metadata.uid.clone().unwrap_or_default();
     match look_after(invalid, ctx).await {
-        Ok(()) => {
-            ctx.forget(&uid);
-            Ok(None)
+        Ok(next) => {
+            ctx.succeeded(&uid);
+            Ok(next)
         }
         Err(error) => {
             let standing = ctx.note_failure(&uid, &error);
@@ -36,7 +37,7 @@ pub async fn reconcile(invalid: &InvalidObject, ctx: &Context) -> Result<Next, F
     }
 }
 
-async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error> {
+async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<Next, Error> {
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
     let bindings = raw_bindings(&ctx.client, &namespace);
     let name = invalid.metadata.name.clone().unwrap_or_default();
@@ -45,17 +46,18 @@ async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error>
         .await?
         .filter(|raw| raw.uid() == invalid.metadata.uid)
     else {
-        return Ok(());
+        return Ok(None);
     };
     let message = format!(
         "the binding cannot be read: {}; correct it, or delete it",
         invalid.error
     );
     if raw.metadata.deletion_timestamp.is_none() {
-        return tell(&bindings, &raw, message, ctx).await;
+        tell(&bindings, &raw, message, ctx).await?;
+        return without_grant(&raw, ctx).await;
     }
     if !finalizer::is_on(&raw.metadata) {
-        return Ok(());
+        return Ok(None);
     }
     let stopped = match clean_up(&raw, ctx).await {
         Ok(()) => finalizer::remove(&raw.metadata, &ctx.client)
@@ -69,7 +71,18 @@ async fn look_after(invalid: &InvalidObject, ctx: &Context) -> Result<(), Error>
         let message = message_of(error, ctx.settings.allow_force_detach);
         tell(&bindings, &raw, message, ctx).await?;
     }
-    stopped
+    if stopped.is_ok() {
+        ctx.forget(&raw.uid().unwrap_or_default());
+    }
+    stopped.map(|()| None)
+}
+
+/// Takes away what was made for it if no grant covers that any more. Where its records cannot be read, nothing is known to be its own.
+async fn without_grant(raw: &DynamicObject, ctx: &Context) -> Result<Next, Error> {
+    match DeletedBinding::from_raw(raw) {
+        Ok(binding) => of_unreadable(binding, ctx).await,
+        Err(_) => Ok(None),
+    }
 }
 
 async fn clean_up(raw: &DynamicObject, ctx: &Context) -> Result<(), Error> {

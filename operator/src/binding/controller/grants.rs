@@ -73,6 +73,9 @@ struct Looking<'a> {
 impl Looking<'_> {
     /// In order, so that every run is like the last one.
     fn at(&self, concerns: Concerns) -> Vec<BindingRef> {
+        if concerns.is_nothing() {
+            return vec![];
+        }
         let mut found: Vec<_> = match concerns {
             Concerns::All => self.bindings.all(),
             Concerns::Namespaces(namespaces) => {
@@ -81,6 +84,8 @@ impl Looking<'_> {
             }
             Concerns::Grants(changes) => changes.iter().flat_map(|it| self.of_change(it)).collect(),
         };
+        // Who cannot be read cannot be told apart.
+        found.extend(self.bindings.unreadable());
         found.sort_unstable();
         found.dedup();
         found

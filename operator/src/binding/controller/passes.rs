@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use super::schedule::Schedule;
 use crate::binding::cleanup::unreadable;
 use crate::binding::index::Guarded;
-use crate::binding::reconcile::reconcile;
+use crate::binding::reconcile::{reconcile, vanished};
 use crate::binding::{Failed, Next, Operator};
 use crate::ledger::BindingRef;
 use futures::stream::BoxStream;
@@ -116,6 +116,13 @@ impl Workers {
 
     fn start(&mut self, tell: &mut impl FnMut(Notice)) {
         while let Some(who) = self.schedule.start(Instant::now()) {
+            if let Some(gone) = self.ctx.bindings.vanished(&who) {
+                tell(Notice::Began(who.clone()));
+                let ctx = Arc::new(self.ctx.begin_pass());
+                self.passes
+                    .spawn(async move { (who, vanished(gone, ctx).await) });
+                continue;
+            }
             let reference = ObjectRef::new(&who.name).within(&who.namespace);
             let Some(binding) = self.ctx.bindings.store().get(&reference) else {
                 self.schedule.ended(&who);

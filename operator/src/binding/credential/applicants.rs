@@ -27,9 +27,24 @@ pub enum Indexed {
         rank: Rank,
         /// It as an applicant, if it is the oldest; None while it is not so far, or is suspended.
         applicant: Option<Arc<Applicant>>,
+        /// What it has or waits for, as quotas count.
+        quota: Quota,
     },
     /// It is being deleted, and has credentials on these identities still on record.
-    DeletedBinding { identities: Vec<Arc<str>> },
+    DeletedBinding {
+        identities: Vec<Arc<str>>,
+        account: Arc<Account>,
+    },
+}
+
+/// What a binding means to the quotas of grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// It records a credential.
+    Holds,
+    /// It was refused for want of room.
+    Waits,
+    Neither,
 }
 
 /// What a binding means to the others on its identity, as its status says.
@@ -38,12 +53,17 @@ pub enum Indexed {
 /// binding has the same account and identity. That the identity is resolved is not asked of its status: whoever asks has
 /// just read it, and a status that has not caught up must not cost an older binding its place in the line.
 pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Indexed> {
+    let account = || {
+        let namespace = binding.namespace().unwrap_or_default();
+        Arc::new((namespace, service_account_name(binding)))
+    };
     if binding.metadata.deletion_timestamp.is_some() {
         let recorded = binding.status.iter().flat_map(|it| &it.credentials);
         let ids = recorded.filter_map(RecordedCredential::managed_identity);
         let identities: BTreeSet<Arc<str>> = ids.map(|id| Arc::from(id.key())).collect();
         return Some(Indexed::DeletedBinding {
             identities: identities.into_iter().collect(),
+            account: account(),
         });
     }
     let identity = identity_id(&binding.spec.identity, defaults).ok()?;
@@ -51,13 +71,29 @@ pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option
     let applicant = desired
         .flatten()
         .map(|it| applicant(binding, it.credential));
-    let namespace = binding.namespace().unwrap_or_default();
     Some(Indexed::Live {
         identity: Arc::from(identity.key()),
-        account: Arc::new((namespace, service_account_name(binding))),
+        account: account(),
         rank: rank(binding),
         applicant: applicant.map(Arc::new),
+        quota: quota(binding),
     })
+}
+
+fn quota(binding: &WorkloadIdentityBinding) -> Quota {
+    let Some(status) = &binding.status else {
+        return Quota::Neither;
+    };
+    let granted = find(&status.conditions, ConditionType::Granted.as_str());
+    if !status.credentials.is_empty() {
+        Quota::Holds
+    } else if !binding.spec.suspend
+        && granted.is_some_and(|it| it.reason == Reason::GrantQuotaReached.as_str())
+    {
+        Quota::Waits
+    } else {
+        Quota::Neither
+    }
 }
 
 /// What a binding applies for, and where it stands.

@@ -12,8 +12,10 @@ use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::context::Context;
 use crate::binding::error::{Error, Failure, Wait};
+use crate::binding::grants::quota::counted;
 use crate::binding::status;
 use crate::binding::write_status::write_status;
+use crate::grant::QuotaReached;
 use crate::ledger::decide::{Applicant, Decision, Precedence, Refusal, Situation, decide};
 use crate::ledger::{BindingRef, Freshness, Ledger, Look, Operation, Place, ReadError, Turn};
 use crate::runtime::deliberate::Bug;
@@ -85,10 +87,15 @@ pub(in crate::binding) async fn take_place(
         .listing(writer.binding(), Freshness::within(LISTING_FOR_WRITES))
         .await
         .map_err(|error| unlisted(error, ledger))?;
-    let name = &among.applicant.credential.name;
-    let decision = place.decide(name, |promised| {
-        among.decide(&listing.credentials, promised, ctx)
-    });
+    let listed = (&*listing.credentials, &*among.applicants);
+    let counted = counted(&among.applicant, ledger.id(), listed, ctx);
+    let decision = place.decide(&among.applicant.credential, |promised| {
+        let decision = among.decide(&listing.credentials, &promised.names, ctx);
+        if let (Decision::Create, Some(counted)) = (&decision, &counted) {
+            counted.check(&promised.subjects)?;
+        }
+        Ok::<_, QuotaReached>(decision)
+    })?;
     match decision {
         Decision::Keep => Ok(Taken::InPlace(among.recorded(CredentialOrigin::Created))),
         Decision::Adopt { name } => Ok(Taken::InPlace(among.adopted(name))),

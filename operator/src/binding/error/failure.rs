@@ -10,9 +10,10 @@ use crate::binding::account::error::ServiceAccountError;
 use crate::binding::calls::CallFailed;
 use crate::binding::cleanup::deleted_binding::Unreadable;
 use crate::binding::credential::duplicates::{OlderDuplicate, OlderState};
+use crate::binding::grants::ruling::Reserved;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::validate;
-use crate::grant::Missing;
+use crate::grant::{Missing, QuotaReached};
 use crate::kubeutil::answers::Answer;
 use crate::kubeutil::backoff::Pace;
 use crate::ledger::decide::Refusal;
@@ -25,6 +26,10 @@ pub enum Failure {
     Invalid(#[from] validate::Error),
     #[error(transparent)]
     NotGranted(Missing),
+    #[error(transparent)]
+    QuotaReached(#[from] QuotaReached),
+    #[error(transparent)]
+    Reserved(#[from] Reserved),
     #[error("cannot read the managed identity {}", short_name(identity))]
     ReadIdentity {
         identity: String,
@@ -89,6 +94,8 @@ impl Failure {
         Some(match self {
             Self::Invalid(error) => error.finding(),
             Self::NotGranted(_) => (ConditionType::Granted, Reason::NotGranted),
+            Self::QuotaReached(_) => (ConditionType::Granted, Reason::GrantQuotaReached),
+            Self::Reserved(_) => (ConditionType::Granted, Reason::Reserved),
             Self::ReadIdentity { source, .. } => {
                 let reason = azure::reason(source, Reason::IdentityNotFound);
                 (ConditionType::IdentityResolved, reason)
@@ -145,9 +152,10 @@ impl Failure {
             Self::NoCredential(Refusal::LimitReached { ahead, .. }) => {
                 Pace::WaitForSlot { ahead: *ahead }
             }
-            Self::NoCredential(_) => Pace::WaitForArrival,
+            Self::NoCredential(_) | Self::QuotaReached(_) => Pace::WaitForArrival,
             Self::Invalid(_)
             | Self::NotGranted(_)
+            | Self::Reserved(_)
             | Self::Unreadable(_)
             | Self::Duplicate(_)
             | Self::TooManyBindings { .. } => Pace::WaitForChange,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use azwib_crds::{CredentialOrigin, DeletionPolicy, RecordedCredential, WorkloadIdentityBinding};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::ruling::has_something;
@@ -34,6 +34,9 @@ use crate::runtime::lock::lock;
 
 /// So long a binding without a grant is left as it is, in every respect.
 pub const SETTLES: Duration = Duration::from_secs(10);
+
+/// When a binding is looked at again that the watch shows as it was.
+const CATCHES_UP: Duration = Duration::from_secs(1);
 
 /// What this process knows of bindings without a grant, by UID. Whoever can write a status cannot change that.
 #[derive(Debug, Default)]
@@ -139,6 +142,35 @@ pub async fn without_grant(
     remove(binding, stored, missing, ctx).await
 }
 
+/// The same for a binding that cannot be read, from what is known of it. Its status says nothing of grants: the time counts from when
+/// this process has first seen it without one.
+pub async fn of_unreadable(mut binding: DeletedBinding, ctx: &Context) -> Result<Next, Error> {
+    let uid = binding.uid().to_owned();
+    let is_refused = {
+        let account = (binding.namespace(), &*binding.service_account);
+        let recorded = binding.credentials.iter();
+        let mut identities = recorded.filter_map(RecordedCredential::managed_identity);
+        identities.any(|it| ctx.ruling_on(&it, account, None).is_refused())
+    };
+    if !is_refused {
+        ctx.ungranted.forget(&uid);
+        return Ok(None);
+    }
+    let seen = ctx.ungranted.since(&uid);
+    let left = (SETTLES + ctx.settings.revocation_grace).saturating_sub(seen.elapsed());
+    if !left.is_zero() || ctx.ungranted.is_stripped(&uid) {
+        return Ok(Some(left).filter(|left| !left.is_zero()));
+    }
+    binding.deletion_policy = DeletionPolicy::Delete;
+    if let Some(account) = &mut binding.account_binding {
+        account.deletion_policy = DeletionPolicy::Delete;
+    }
+    let taken = take_away(&binding, ctx).await;
+    taken.map_err(|stopped| stopped.error)?;
+    ctx.ungranted.stripped(&uid);
+    Ok(None)
+}
+
 /// How long what was made for the binding works on.
 fn left(binding: &WorkloadIdentityBinding, ctx: &Operator) -> Duration {
     let (now, grace) = (ctx.clock.now(), ctx.settings.revocation_grace);
@@ -163,7 +195,22 @@ async fn remove(
     missing: Missing,
     ctx: &Context,
 ) -> Result<Next, Failed> {
-    let mut leaving = DeletedBinding::from(binding);
+    // The watch may lag behind, most of all after a start: what it shows may be from an earlier time without a grant.
+    let name = binding.name_any();
+    let bindings: Api<WorkloadIdentityBinding> =
+        Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
+    let fresh = match bindings.get_opt(&name).await {
+        Ok(Some(fresh)) if fresh.uid() == binding.uid() => fresh,
+        Ok(_) => return Ok(None),
+        Err(error) => {
+            let error = Error::from(error);
+            return Err(ctx.failed(&binding.uid().unwrap_or_default(), error));
+        }
+    };
+    if refused_since(&fresh) != refused_since(binding) {
+        return Ok(Some(CATCHES_UP));
+    }
+    let mut leaving = DeletedBinding::from(&fresh);
     leaving.deletion_policy = DeletionPolicy::Delete;
     // Only what is known to be its own.
     leaving.suspended = true;
@@ -191,6 +238,7 @@ async fn remove(
                 .access_remains(binding, &credential.name, &how_to_remove(credential));
         }
     }
+    ctx.with_identity(binding, |identity| ctx.wake_over_quota(identity));
     tracing::warn!(
         binding = binding.name_any(),
         namespace = binding.namespace().unwrap_or_default(),

@@ -28,6 +28,23 @@ pub enum Ruling {
     Refused(Missing),
     /// It is not known whether one does.
     CannotTell(CannotTell),
+    /// No grant may cover it: the operator's own.
+    Reserved(Reserved),
+}
+
+/// What no grant gives away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reserved {
+    #[error(
+        "the namespace \"{0}\" is that of the operator's own service account: no binding is served there, whatever grants say; create \
+         the binding in another namespace"
+    )]
+    Namespace(String),
+    #[error(
+        "the managed identity {0} is the operator's own: whoever acts as it can bind any identity, so it is never bound, whatever \
+         grants say; use another managed identity"
+    )]
+    Identity(String),
 }
 
 impl Ruling {
@@ -35,7 +52,7 @@ impl Ruling {
     pub fn may_make(&self) -> bool {
         match self {
             Self::NotRequired | Self::Granted { .. } | Self::WouldBeRefused(_) => true,
-            Self::Refused(_) | Self::CannotTell(_) => false,
+            Self::Refused(_) | Self::CannotTell(_) | Self::Reserved(_) => false,
         }
     }
 
@@ -47,7 +64,10 @@ impl Ruling {
     /// Whether the binding may leave behind what was made for it. While that is not known, nothing is taken away.
     pub fn may_retain(&self) -> bool {
         match self {
-            Self::NotRequired | Self::WouldBeRefused(_) | Self::CannotTell(_) => true,
+            Self::NotRequired
+            | Self::WouldBeRefused(_)
+            | Self::CannotTell(_)
+            | Self::Reserved(_) => true,
             Self::Granted { may_retain, .. } => *may_retain || Bug::RetainWithoutGrant.is_on(),
             Self::Refused(_) => false,
         }
@@ -79,6 +99,9 @@ impl Operator {
         account: (&str, &str),
         named: Option<&str>,
     ) -> Ruling {
+        if self.grants.is_reserved(account.0) {
+            return Ruling::Reserved(Reserved::Namespace(account.0.to_owned()));
+        }
         if mode == Mode::Off {
             return Ruling::NotRequired;
         }

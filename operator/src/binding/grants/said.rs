@@ -59,6 +59,7 @@ pub fn finding(ruling: &Ruling, policy: DeletionPolicy) -> Option<Finding> {
         ),
         Ruling::Refused(missing) => (false, Reason::NotGranted, missing.to_string()),
         Ruling::CannotTell(_) => return None,
+        Ruling::Reserved(why) => (false, Reason::Reserved, why.to_string()),
     };
     Some(Finding {
         condition: ConditionType::Granted,

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::binding::credential::applicants::Account;
-use crate::ledger::decide::Applicant;
+use crate::binding::credential::applicants::{Account, Quota};
+use crate::ledger::decide::{Applicant, CREDENTIAL_LIMIT};
 use crate::ledger::{BindingRef, Rank};
 
 /// Who applies for a credential on one identity.
@@ -15,7 +15,11 @@ pub(super) struct Applicants {
     /// The live ones by their account, oldest first, and each as an applicant.
     accounts: BTreeMap<Arc<Account>, BTreeMap<Rank, Option<Arc<Applicant>>>>,
     line: BTreeSet<InLine>,
-    departing: BTreeSet<Arc<BindingRef>>,
+    departing: BTreeMap<Arc<BindingRef>, Arc<Account>>,
+    /// Live ones that record a credential.
+    holding: BTreeMap<Rank, Arc<Account>>,
+    /// Those that the quota of a grant has no room for.
+    over_quota: BTreeMap<Rank, Arc<Account>>,
 }
 
 /// An applicant, in the order of its place.
@@ -65,11 +69,27 @@ impl Applicants {
 
     /// Whether a binding other than this one is being deleted and has a credential on the identity still on record.
     pub(super) fn is_departed_from(&self, except: &BindingRef) -> bool {
-        self.departing.iter().any(|it| **it != *except)
+        self.departing.keys().any(|it| **it != *except)
     }
 
-    pub(super) fn depart(&mut self, who: &Arc<BindingRef>) {
-        self.departing.insert(Arc::clone(who));
+    pub(super) fn depart(&mut self, who: &Arc<BindingRef>, account: &Arc<Account>) {
+        self.departing.insert(Arc::clone(who), Arc::clone(account));
+    }
+
+    /// The accounts whose bindings record a credential, those that are being deleted included.
+    pub(super) fn holders(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.departing.values().chain(self.holding.values())
+    }
+
+    /// Those without room in a quota that have waited longer than this one, the longest first.
+    pub(super) fn over_quota(&self, than: Option<&Rank>) -> Vec<(Rank, Account)> {
+        let all = self.over_quota.iter();
+        let before = all.take_while(|(rank, _)| than.is_none_or(|than| *rank < than));
+        let most = CREDENTIAL_LIMIT;
+        let before = before.take(most);
+        before
+            .map(|(rank, account)| (rank.clone(), Account::clone(account)))
+            .collect()
     }
 
     pub(super) fn have_departed(&mut self, who: &BindingRef) {
@@ -82,7 +102,13 @@ impl Applicants {
         account: &Arc<Account>,
         rank: &Rank,
         applicant: Option<&Arc<Applicant>>,
+        quota: Quota,
     ) {
+        match quota {
+            Quota::Holds => drop(self.holding.insert(rank.clone(), Arc::clone(account))),
+            Quota::Waits => drop(self.over_quota.insert(rank.clone(), Arc::clone(account))),
+            Quota::Neither => {}
+        }
         let bindings = self.accounts.entry(Arc::clone(account)).or_default();
         let before = of_oldest(bindings);
         bindings.insert(rank.clone(), applicant.cloned());
@@ -92,6 +118,8 @@ impl Applicants {
 
     /// A binding that was live is deleted, or gone.
     pub(super) fn take(&mut self, account: &Arc<Account>, rank: &Rank) {
+        self.holding.remove(rank);
+        self.over_quota.remove(rank);
         let Some(bindings) = self.accounts.get_mut(account) else {
             return;
         };

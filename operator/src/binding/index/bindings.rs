@@ -1,6 +1,6 @@
 //! The bindings of the watch, found by their account and by their identity without going through all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
@@ -13,10 +13,10 @@ use super::files::{Age, Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
-use crate::binding::credential::applicants::{Indexed, rank};
+use crate::binding::credential::applicants::{Account, Indexed, rank};
 use crate::binding::validate::{Defaults, service_account_name};
-use crate::ledger::BindingRef;
 use crate::ledger::decide::{Applicant, Precedence};
+use crate::ledger::{BindingRef, Rank};
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
@@ -67,6 +67,7 @@ impl Bindings {
             Event::InitDone => index.keep_listed(),
             Event::Apply(binding) => index.put(binding, &self.defaults.borrow()),
             Event::Delete(binding) => {
+                index.vanish(binding, &self.defaults.borrow().issuer);
                 index.written.remove(&binding.uid().unwrap_or_default());
                 index.remove(&reference(binding));
             }
@@ -174,6 +175,11 @@ impl Bindings {
         index.filed.keys().map(|it| BindingRef::clone(it)).collect()
     }
 
+    /// The binding of this name, if there is one.
+    pub fn found(&self, who: &BindingRef) -> Vec<Found> {
+        self.get(Some(vec![Arc::new(who.clone())]))
+    }
+
     /// The names of the bindings of this namespace.
     pub fn names_of_namespace(&self, namespace: &str) -> Vec<BindingRef> {
         let index = self.index();
@@ -187,9 +193,16 @@ impl Bindings {
         self.get(found)
     }
 
-    /// Whether any binding has something that it was given without a grant, as status says.
+    /// Whether any binding may have something that it was given without a grant, as status says: not all are known before the first
+    /// list.
     pub fn some_are_admitted_without_grant(&self) -> bool {
-        !self.index().without_grant.is_empty()
+        let index = self.index();
+        !index.is_listed || !index.without_grant.is_empty()
+    }
+
+    /// Whether all bindings are known.
+    pub fn is_listed(&self) -> bool {
+        self.index().is_listed
     }
 
     /// The applicants at the front of this identity's line that may apply, at most so many.
@@ -204,6 +217,27 @@ impl Bindings {
         applicants
             .map(|applicants| applicants.front(most, may_apply))
             .unwrap_or_default()
+    }
+
+    /// The accounts whose bindings record a credential on this identity.
+    pub fn holders(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
+        let index = self.index();
+        let applicants = index.applicants.get(identity.key());
+        applicants
+            .map(|it| it.holders().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Those on this identity without room in a quota that have waited longer than this one, or all; the longest first, and no more
+    /// than an identity can have credentials.
+    pub fn over_quota(
+        &self,
+        identity: &ManagedIdentityId,
+        than: Option<&Rank>,
+    ) -> Vec<(Rank, Account)> {
+        let index = self.index();
+        let applicants = index.applicants.get(identity.key());
+        applicants.map(|it| it.over_quota(than)).unwrap_or_default()
     }
 
     /// Whether this binding stands in the line of its identity, before others.
@@ -227,6 +261,31 @@ impl Bindings {
         let index = self.index();
         let applicants = index.applicants.get(identity.key());
         applicants.is_some_and(|applicants| applicants.is_departed_from(except))
+    }
+
+    /// The bindings that cannot be read.
+    pub fn unreadable(&self) -> Vec<BindingRef> {
+        self.index().unreadable.iter().cloned().collect()
+    }
+
+    /// Notes that a binding is cleaned up and may go.
+    pub fn cleaned_up(&self, uid: &str) {
+        self.index().cleaned_up.insert(uid.to_owned());
+    }
+
+    /// Forgets those that were cleaned up and are gone without having said so.
+    pub fn prune(&self, uids: &HashSet<String>) {
+        self.index().cleaned_up.retain(|uid| uids.contains(uid));
+    }
+
+    /// A binding of this name that has gone without having been cleaned up, as the watch has shown it last.
+    pub fn vanished(&self, who: &BindingRef) -> Option<Arc<WorkloadIdentityBinding>> {
+        self.index().vanished.get(who).cloned()
+    }
+
+    /// What that one has left is cleaned up.
+    pub fn no_more(&self, who: &BindingRef) {
+        self.index().vanished.remove(who);
     }
 
     /// The namespaces in which a binding cannot be read.

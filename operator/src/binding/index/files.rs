@@ -46,8 +46,14 @@ pub(super) struct Index {
     pub(super) written: HashMap<String, Written>,
     /// Our writes of a status that have no answer yet.
     pub(super) sending: Sending,
+    /// The UIDs of those that are cleaned up and not gone yet.
+    pub(super) cleaned_up: HashSet<String>,
+    /// Those that have gone with something on record and without having been cleaned up.
+    pub(super) vanished: HashMap<BindingRef, Arc<WorkloadIdentityBinding>>,
     /// Those that cannot be read.
     pub(super) unreadable: BTreeSet<BindingRef>,
+    /// Whether a list was complete.
+    pub(super) is_listed: bool,
     /// Those of a list that is under way: what it does not name is gone once it is done.
     pub(super) listed: BTreeSet<BindingRef>,
     /// How many applicants were made of bindings: a pass makes none.
@@ -193,14 +199,18 @@ impl Index {
                 account,
                 rank,
                 applicant,
+                quota,
             } => {
                 let applicants = self.applicants.entry(Arc::clone(identity)).or_default();
-                applicants.put(account, rank, applicant.as_ref());
+                applicants.put(account, rank, applicant.as_ref(), *quota);
             }
-            Indexed::DeletedBinding { identities } => {
+            Indexed::DeletedBinding {
+                identities,
+                account,
+            } => {
                 for identity in identities {
                     let applicants = self.applicants.entry(Arc::clone(identity)).or_default();
-                    applicants.depart(&reference);
+                    applicants.depart(&reference, account);
                 }
             }
         }
@@ -214,7 +224,7 @@ impl Index {
         };
         let identities = match &indexed {
             Indexed::Live { identity, .. } => std::slice::from_ref(identity),
-            Indexed::DeletedBinding { identities } => identities,
+            Indexed::DeletedBinding { identities, .. } => identities,
         };
         for identity in identities {
             let Some(applicants) = self.applicants.get_mut(identity) else {
@@ -255,6 +265,16 @@ impl Index {
         }
     }
 
+    /// A binding goes. Somebody may have taken its finalizer off.
+    pub(super) fn vanish(&mut self, binding: &Guarded, issuer: &Issuer) {
+        let is_cleaned_up = self.cleaned_up.remove(&binding.uid().unwrap_or_default());
+        let Ok(binding) = &binding.0 else { return };
+        if !is_cleaned_up && records_own(binding, issuer) && !Bug::VanishedForgotten.is_on() {
+            let vanished = Arc::new(binding.clone());
+            self.vanished.insert(BindingRef::of(binding), vanished);
+        }
+    }
+
     pub(super) fn remove(&mut self, reference: &BindingRef) {
         self.unreadable.remove(reference);
         self.withdraw(reference);
@@ -282,6 +302,7 @@ impl Index {
     }
 
     pub(super) fn keep_listed(&mut self) {
+        self.is_listed = true;
         let listed = std::mem::take(&mut self.listed);
         self.unreadable.retain(|known| listed.contains(known));
         let gone: Vec<_> = self

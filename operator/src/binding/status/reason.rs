@@ -162,6 +162,10 @@ reasons! {
     WouldBeRefused => Heals, Warning, StepDone;
     /// No IdentityGrant lets this ServiceAccount of this namespace use this identity.
     NotGranted => CurableElsewhere, Warning, Else;
+    /// It is the operator's own identity, or the namespace of its own ServiceAccount: never bound, whatever a grant says.
+    Reserved => NeedsPerson, Warning, Else;
+    /// The IdentityGrants that cover the binding allow no more credentials of this identity (`maxCredentialsPerIdentity`).
+    GrantQuotaReached => CurableElsewhere, Warning, Else;
     /// No IdentityGrant covers the binding any more, and what azwib had made for it was taken away.
     Revoked => Heals, Warning, Else;
     /// The issuer is the one that the operator was configured with; it is not verified.

@@ -101,7 +101,13 @@ async fn what_is_about_to_be_created_is_promised_until_the_place_is_given_back()
     let mut line = WriteQueue::default();
     assert!(line.take(&creation("a", 1), Instant::now()));
     assert!(line.promised().is_empty());
-    line.intend(&binding("a"), Intent::Creation("azwib-a".to_owned()));
+    line.intend(
+        &binding("a"),
+        Intent::Creation {
+            name: "azwib-a".to_owned(),
+            subject: "a".to_owned(),
+        },
+    );
     assert_eq!(line.promised(), BTreeSet::from(["azwib-a".to_owned()]));
     line.give_back(&binding("a"));
     assert!(line.promised().is_empty());

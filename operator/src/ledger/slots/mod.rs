@@ -19,6 +19,11 @@ impl Ledger {
         self.books().queue.promised()
     }
 
+    /// The subjects of these credentials.
+    pub fn promised_subjects(&self) -> BTreeSet<String> {
+        self.books().queue.promised_subjects()
+    }
+
     /// Whether somebody else is about to delete the credential of this name. Then `who` comes after that.
     pub fn awaits_deletion(&self, who: &Writer, name: &CredentialName) -> bool {
         let mut books = self.books();

@@ -30,6 +30,11 @@ impl Books {
         self.open().last_write
     }
 
+    /// Whether a process has died since then.
+    pub fn died_since(&self, at: Timestamp) -> bool {
+        self.open().foreign.died.is_some_and(|died| died >= at)
+    }
+
     /// Whether somebody has overwritten the record of this binding, and the process that had seen it has died since.
     pub fn is_forgotten(&self, uid: &str) -> bool {
         let pages = self.open();

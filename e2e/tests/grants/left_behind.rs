@@ -1,0 +1,57 @@
+//! Nothing survives its binding unseen.
+
+use azwib_e2e::wait::{self, PATIENCE};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::{enforcing, granted};
+
+#[tokio::test]
+async fn a_binding_whose_finalizer_was_taken_off_is_cleaned_up_after() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("stripped").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    // The operator cannot delete the credential at once: the finalizer is still on when somebody takes it off.
+    let rule = azwib_e2e::environment::interference::no_deletions(&shop, "orders").await?;
+    let bindings = shop.bindings();
+    bindings.delete("orders", &DeleteParams::default()).await?;
+    let without = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    bindings
+        .patch("orders", &PatchParams::default(), &without)
+        .await?;
+    shop.until_gone("orders").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    rule.lift().await?;
+    wait::until("the credential to be gone", PATIENCE, async || {
+        Ok(shop.credentials(&orders).await?.is_empty().then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_grant_tells_how_many_bindings_it_covers() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("told").await?;
+    let orders = shop.identity("orders").await?;
+    for name in ["a", "b"] {
+        shop.bind_to(name, &orders).await?;
+    }
+    shop.grant_all("it").await?;
+    for name in ["a", "b"] {
+        assert_eq!(granted(&shop.ready(name).await?).1, "Granted");
+    }
+    shop.grant_until("it", "in force for two", |status| {
+        let ready = &status.conditions[0];
+        ready.status == "True" && ready.reason == "InForce" && status.bindings == Some(2)
+    })
+    .await?;
+    let shown = env
+        .control_plane
+        .kubectl(&["get", "azgrant", &shop.grant_name("it")])
+        .await?;
+    assert!(shown.contains("True"), "{shown}");
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Whether the quotas of the grants that cover a binding leave room for its credential.
+//!
+//! Counted are, for one identity and each account once: every binding that records a credential there, also while it is being deleted,
+//! every credential of azwib's that is listed, with a binding or without, and what is about to be written. Then the line: who
+//! has waited longer comes first.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use azwib_crds::{CredentialName, ManagedIdentityId, Subject};
+
+use crate::azure::ListedCredential;
+use crate::binding::context::Context;
+use crate::grant::{Grant, Mode, QuotaReached, Used};
+use crate::ledger::Rank;
+use crate::ledger::decide::{Applicant, Precedence};
+use crate::runtime::deliberate::Bug;
+
+/// An account, by namespace and name.
+type Account = (String, String);
+
+/// What is counted for one binding, but for what is about to be written.
+pub struct Counted<'a> {
+    ctx: &'a Context,
+    identity: &'a ManagedIdentityId,
+    own: Account,
+    grants: Vec<Arc<Grant>>,
+    holders: BTreeSet<Account>,
+    /// Who has waited longer, the longest first.
+    line: Vec<Account>,
+}
+
+/// Counts who uses the identity and who has waited longer than this applicant; `None` where no quota applies to it.
+pub fn counted<'a>(
+    applicant: &Applicant,
+    identity: &'a ManagedIdentityId,
+    (listing, applicants): (&[ListedCredential], &[Arc<Applicant>]),
+    ctx: &'a Context,
+) -> Option<Counted<'a>> {
+    if ctx.grants_mode() != Mode::Enforce || Bug::QuotaIgnored.is_on() {
+        return None;
+    }
+    let own = account_of(applicant.credential.subject.as_str())?;
+    let grants = ctx.grants.covering(identity, (&own.0, &own.1));
+    let is_open = |it: &Arc<Grant>| it.max_credentials_per_identity.is_none();
+    if grants.is_empty() || grants.iter().any(is_open) {
+        return None;
+    }
+    Some(Counted {
+        ctx,
+        identity,
+        own,
+        grants,
+        holders: holders(identity, listing, ctx),
+        line: line(applicant, identity, applicants, ctx),
+    })
+}
+
+impl Counted<'_> {
+    /// Whether there is room for the credential of the binding, with what is about to be written for these subjects.
+    ///
+    /// # Errors
+    /// Where there is none. One that has its credential already is never refused.
+    pub fn check(&self, promised: &BTreeSet<String>) -> Result<(), QuotaReached> {
+        let covering = |account: &Account| {
+            let account = (&*account.0, &*account.1);
+            self.ctx.grants.covering(self.identity, account)
+        };
+        let mut holders = self.holders.clone();
+        if holders.contains(&self.own) {
+            return Ok(());
+        }
+        holders.extend(promised.iter().filter_map(|it| account_of(it)));
+        holders.remove(&self.own);
+        let mut used = Used::default();
+        for holder in &holders {
+            used.hold(&covering(holder));
+        }
+        // Most often there is no room at all, and the line need not be looked at.
+        used.clone().ask(&self.grants)?;
+        for before in &self.line {
+            if *before != self.own && !holders.contains(before) {
+                // Who finds no room there takes none.
+                let _ = used.ask(&covering(before));
+            }
+        }
+        used.ask(&self.grants)
+    }
+}
+
+/// The accounts that use the identity.
+fn holders(
+    identity: &ManagedIdentityId,
+    listing: &[ListedCredential],
+    ctx: &Context,
+) -> BTreeSet<Account> {
+    let issuer = &ctx.defaults.issuer;
+    let listed = listing.iter().filter_map(|it| {
+        let content = it.content.as_ref()?;
+        let account = account_of(&content.subject)?;
+        let derived = CredentialName::derive(issuer, &account.0, &account.1);
+        let is_ours =
+            content.issuer == issuer.as_str() && it.name.eq_ignore_ascii_case(derived.as_str());
+        is_ours.then_some(account)
+    });
+    let recorded = ctx.bindings.holders(identity);
+    let recorded = recorded.iter().map(|it| Account::clone(it));
+    listed.chain(recorded).collect()
+}
+
+/// The accounts that have waited longer, the longest first.
+fn line(
+    applicant: &Applicant,
+    identity: &ManagedIdentityId,
+    applicants: &[Arc<Applicant>],
+    ctx: &Context,
+) -> Vec<Account> {
+    let waiting = applicants
+        .iter()
+        .filter(|it| it.standing != Precedence::Refused);
+    let mut line: Vec<(Rank, Account)> = waiting
+        .filter_map(|it| Some((it.rank.clone(), account_of(it.credential.subject.as_str())?)))
+        .collect();
+    line.extend(ctx.bindings.over_quota(identity, Some(&applicant.rank)));
+    line.retain(|(rank, _)| *rank < applicant.rank);
+    line.sort();
+    line.into_iter().map(|(_, account)| account).collect()
+}
+
+fn account_of(subject: &str) -> Option<Account> {
+    let subject = Subject::parse(subject).ok()?;
+    let (namespace, account) = subject.service_account()?;
+    Some((namespace.to_owned(), account.to_owned()))
+}
