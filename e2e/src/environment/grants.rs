@@ -1,6 +1,6 @@
 //! Grants of a test: what the platform team writes.
 
-use azwib_crds::IdentityGrant;
+use azwib_crds::{IdentityGrant, IdentityGrantStatus};
 use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -63,6 +63,31 @@ impl Namespace<'_> {
             Ok(grants.get_opt(&name).await?.is_none().then_some(()))
         })
         .await
+    }
+
+    /// Waits until the status of a grant is as asked.
+    ///
+    /// # Errors
+    /// It is not in time: with its last status.
+    pub async fn grant_until(
+        &self,
+        purpose: &str,
+        what: &str,
+        test: impl Fn(&IdentityGrantStatus) -> bool,
+    ) -> anyhow::Result<()> {
+        let (grants, name) = (self.grants(), self.grant_name(purpose));
+        let mut last = None;
+        let outcome = wait::until(
+            &format!("grant {name} to be {what}"),
+            PATIENCE,
+            async || {
+                last = grants.get(&name).await?.status;
+                let told = last.as_ref().filter(|it| !it.conditions.is_empty());
+                Ok(told.is_some_and(&test).then_some(()))
+            },
+        )
+        .await;
+        outcome.map_err(|error| error.context(format!("last status: {}", json!(last))))
     }
 
     /// Sets labels of the namespace; null removes one.

@@ -51,6 +51,18 @@ impl Environment {
         Ok(namespace)
     }
 
+    /// The namespace of the operator itself; no resource group belongs to it.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read.
+    pub async fn system_namespace(&self) -> anyhow::Result<Namespace<'_>> {
+        Ok(Namespace {
+            environment: self,
+            client: self.client().await?,
+            name: "azwib-system".to_owned(),
+        })
+    }
+
     /// The same, without a role of the operator.
     ///
     /// # Errors

@@ -213,6 +213,11 @@ impl Environment {
         self.operator_identity.client_id
     }
 
+    /// The ARM id of the operator's own identity.
+    pub fn operator_identity_id(&self) -> &str {
+        &self.operator_identity.id
+    }
+
     /// The certificate authority of the simulator's endpoints.
     pub fn ca(&self) -> &Path {
         self.simulator.ca()

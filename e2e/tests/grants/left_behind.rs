@@ -1,5 +1,6 @@
 //! Nothing survives its binding unseen.
 
+use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::wait::{self, PATIENCE};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -15,7 +16,8 @@ async fn a_binding_whose_finalizer_was_taken_off_is_cleaned_up_after() -> anyhow
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
     // The operator cannot delete the credential at once: the finalizer is still on when somebody takes it off.
-    let rule = azwib_e2e::environment::interference::no_deletions(&shop, "orders").await?;
+    let deletions = shop.requests_to("DELETE", "orders");
+    let outage = env.outage(deletions, service_unavailable()).await?;
     let bindings = shop.bindings();
     bindings.delete("orders", &DeleteParams::default()).await?;
     let without = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
@@ -24,7 +26,7 @@ async fn a_binding_whose_finalizer_was_taken_off_is_cleaned_up_after() -> anyhow
         .await?;
     shop.until_gone("orders").await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 1);
-    rule.lift().await?;
+    outage.end().await?;
     wait::until("the credential to be gone", PATIENCE, async || {
         Ok(shop.credentials(&orders).await?.is_empty().then_some(()))
     })

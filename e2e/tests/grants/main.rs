@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod admission;
+mod left_behind;
 mod mode;
+mod quota;
 mod retain;
 mod revocation;
 

@@ -10,7 +10,8 @@ async fn a_quota_refuses_new_ones_and_lets_the_next_one_in_when_one_goes() -> an
     let env = enforcing().await?;
     let shop = env.namespace("quota").await?;
     let orders = shop.identity("orders").await?;
-    shop.grant("two", json!({ "maxCredentialsPerIdentity": 2 })).await?;
+    shop.grant("two", json!({ "maxCredentialsPerIdentity": 2 }))
+        .await?;
     for name in ["a", "b"] {
         shop.bind_to(name, &orders).await?;
         shop.ready(name).await?;
@@ -18,20 +19,29 @@ async fn a_quota_refuses_new_ones_and_lets_the_next_one_in_when_one_goes() -> an
     shop.bind_to("c", &orders).await?;
     let told = shop.failing("c", "Granted", "GrantQuotaReached").await?;
     assert!(told.message.contains("2 of the 2"), "{}", told.message);
-    assert!(told.message.contains(&shop.grant_name("two")), "{}", told.message);
+    assert!(
+        told.message.contains(&shop.grant_name("two")),
+        "{}",
+        told.message
+    );
     assert!(shop.service_accounts().get_opt("c").await?.is_none());
     // The same account once more takes no more room.
     let id = orders.resource_id();
-    shop.bind("a-too", &format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: a}}"))
-        .await?;
+    shop.bind(
+        "a-too",
+        &format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: a}}"),
+    )
+    .await?;
     shop.ready("a-too").await?;
     // Lowered, it takes nothing away, and the grant says that it is above.
-    shop.grant("two", json!({ "maxCredentialsPerIdentity": 1 })).await?;
+    shop.grant("two", json!({ "maxCredentialsPerIdentity": 1 }))
+        .await?;
     above_its_quota(&shop, "two").await?;
     for name in ["a", "b"] {
         shop.ready(name).await?;
     }
-    shop.grant("two", json!({ "maxCredentialsPerIdentity": 2 })).await?;
+    shop.grant("two", json!({ "maxCredentialsPerIdentity": 2 }))
+        .await?;
     shop.unbind("b").await?;
     shop.ready("c").await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
@@ -46,8 +56,11 @@ async fn what_was_left_behind_counts_towards_the_quota() -> anyhow::Result<()> {
     let one = json!({ "maxCredentialsPerIdentity": 1, "allowRetain": true });
     shop.grant("one", one).await?;
     let id = orders.resource_id();
-    shop.bind("a", &format!("identity: {{resourceId: {id}}}, deletionPolicy: Retain"))
-        .await?;
+    shop.bind(
+        "a",
+        &format!("identity: {{resourceId: {id}}}, deletionPolicy: Retain"),
+    )
+    .await?;
     shop.ready("a").await?;
     shop.unbind("a").await?;
     shop.bind_to("b", &orders).await?;
@@ -79,7 +92,10 @@ async fn the_operators_own_identity_and_namespace_are_never_bound() -> anyhow::R
     let writes = env.control().requests().await?;
     let written = writes.iter().any(|it| {
         it.method == "PUT"
-            && it.path.to_ascii_lowercase().starts_with(&own.to_ascii_lowercase())
+            && it
+                .path
+                .to_ascii_lowercase()
+                .starts_with(&own.to_ascii_lowercase())
             && it.caller == Some(env.operator_client_id())
     });
     assert!(!written);

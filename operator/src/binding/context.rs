@@ -16,7 +16,7 @@ use super::error::Error;
 use super::events::Events;
 use super::failed::Failed;
 use super::finalizer::is_on;
-use super::grants::revocation::Ungranted;
+use super::grants::ungranted::Ungranted;
 use super::index::{Bindings, readable};
 use super::metrics::ReconcileMetrics;
 use super::requests::Requests;

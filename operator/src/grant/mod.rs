@@ -20,6 +20,6 @@ pub use authority::{Authority, CannotTell, Change, Concerns, GuardedGrant, SeenG
 pub use grants::Grants;
 pub use mode::Mode;
 pub use quota::{QuotaReached, Used};
-pub use reserved::OwnNamespace;
+pub use reserved::{OwnNamespace, Reserved};
 pub use terms::{Grant, InvalidGrant, Labels, Request};
 pub use verdict::{Missing, Verdict};

@@ -14,6 +14,21 @@ use crate::runtime::lock::lock;
 /// How long a token that cannot be read is not looked at again.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// What no grant gives away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reserved {
+    #[error(
+        "the namespace \"{0}\" is that of the operator's own service account: no binding is served there, whatever grants say; create \
+         the binding in another namespace"
+    )]
+    Namespace(String),
+    #[error(
+        "the managed identity {0} is the operator's own: whoever acts as it can bind any identity, so it is never bound, whatever \
+         grants say; use another managed identity"
+    )]
+    Identity(String),
+}
+
 /// The namespace of the operator's own ServiceAccount, from the token that it signs in with.
 #[derive(Debug, Default)]
 pub struct OwnNamespace {

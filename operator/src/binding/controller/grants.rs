@@ -15,7 +15,7 @@ use kube_runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 
 use super::passes::Request;
-use super::watched;
+use super::watched::watched;
 use crate::binding::index::{Bindings, readable};
 use crate::binding::validate::{Defaults, identity_id, service_account_name};
 use crate::grant::{Authority, Change, Concerns, Grant, GuardedGrant, Mode};

@@ -6,6 +6,7 @@ pub mod kept;
 pub mod pass_log;
 pub mod passes;
 pub mod schedule;
+mod watched;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::pass_log::PassLog;
 use self::passes::{Queue, Request};
+use self::watched::watched;
 use super::Operator;
 use super::account::{BINDINGS_OF_AN_ACCOUNT, ExistingAccount};
 use super::index::readable;
@@ -32,10 +34,6 @@ use crate::grant::Authority;
 use crate::kubeutil::touched::touched;
 use crate::kubeutil::watch_course::Pauses;
 use crate::ledger::BindingRef;
-
-/// Objects on a page of a list. What is kept of an object is small, but the API server holds a page whole, and each of its
-/// objects may have more than a megabyte.
-const PAGE: u32 = 100;
 
 /// The watches of the controller.
 pub struct Watches {
@@ -135,10 +133,6 @@ impl Watches {
             requests,
         }
     }
-}
-
-pub(super) fn watched() -> watcher::Config {
-    watcher::Config::default().page_size(PAGE)
 }
 
 /// The binding itself, and every other one of its account: what one of them may do depends on the others.

@@ -9,3 +9,4 @@ pub mod revocation;
 pub mod ruling;
 pub mod said;
 pub mod tell;
+pub mod ungranted;

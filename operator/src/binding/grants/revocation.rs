@@ -6,16 +6,12 @@
 //!    repaired.
 //! 3. Then the credential and the annotations go, whatever `deletionPolicy` and `suspend` say.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use azwib_crds::{CredentialOrigin, DeletionPolicy, RecordedCredential, WorkloadIdentityBinding};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
-use tokio::time::Instant;
 
-use super::ruling::has_something;
 use crate::azure::safe_line;
 use crate::binding::cleanup::deleted_binding::DeletedBinding;
 use crate::binding::cleanup::take_away;
@@ -24,73 +20,18 @@ use crate::binding::context::{Context, Operator};
 use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
 use crate::binding::status::reason::{ConditionType, Reason};
-use crate::binding::status::{self, Report};
+use crate::binding::status::{self, Report, has_something};
 use crate::grant::Missing;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::BindingRef;
 use crate::runtime::clock::minute_at;
 use crate::runtime::deliberate::Bug;
-use crate::runtime::lock::lock;
 
 /// So long a binding without a grant is left as it is, in every respect.
 pub const SETTLES: Duration = Duration::from_secs(10);
 
 /// When a binding is looked at again that the watch shows as it was.
 const CATCHES_UP: Duration = Duration::from_secs(1);
-
-/// What this process knows of bindings without a grant, by UID. Whoever can write a status cannot change that.
-#[derive(Debug, Default)]
-pub struct Ungranted(Mutex<HashMap<String, Known>>);
-
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    /// Since when it is seen so.
-    since: Instant,
-    /// What was made for it was taken away since.
-    is_stripped: bool,
-}
-
-impl Ungranted {
-    /// Since when this one is seen so: since now, where it was not before.
-    fn since(&self, uid: &str) -> Instant {
-        let mut seen = self.seen();
-        let known = seen.entry(uid.to_owned()).or_insert_with(|| Known {
-            since: Instant::now(),
-            is_stripped: false,
-        });
-        known.since
-    }
-
-    /// What was made for this one was taken away.
-    fn stripped(&self, uid: &str) {
-        if let Some(known) = self.seen().get_mut(uid) {
-            known.is_stripped = true;
-        }
-    }
-
-    fn is_stripped(&self, uid: &str) -> bool {
-        self.seen().get(uid).is_some_and(|it| it.is_stripped)
-    }
-
-    /// How long this one is seen so, if it is.
-    fn stood(&self, uid: &str) -> Option<Duration> {
-        self.seen().get(uid).map(|it| it.since.elapsed())
-    }
-
-    /// It has a grant, or is gone.
-    pub fn forget(&self, uid: &str) {
-        self.seen().remove(uid);
-    }
-
-    /// Forgets all bindings but these.
-    pub fn retain(&self, uids: &HashSet<String>) {
-        self.seen().retain(|uid, _| uids.contains(uid));
-    }
-
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        lock(&self.0)
-    }
-}
 
 /// A pass over a binding that no grant covers; `stored` is the binding as it is stored.
 pub async fn without_grant(

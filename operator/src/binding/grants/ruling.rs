@@ -5,10 +5,12 @@ use std::sync::Arc;
 use azwib_crds::{DeletionPolicy, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
-use super::{revocation, said};
+use super::revocation;
 use crate::binding::context::Operator;
+use crate::binding::status::granted::named;
+use crate::binding::status::has_something;
 use crate::binding::validate::{Defaults, Desired, identity_id, service_account_name};
-use crate::grant::{CannotTell, Missing, Mode, Verdict};
+use crate::grant::{CannotTell, Missing, Mode, Reserved, Verdict};
 use crate::runtime::deliberate::Bug;
 
 /// What grants, and whether they are required, mean to a binding.
@@ -30,21 +32,6 @@ pub enum Ruling {
     CannotTell(CannotTell),
     /// No grant may cover it: the operator's own.
     Reserved(Reserved),
-}
-
-/// What no grant gives away.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Reserved {
-    #[error(
-        "the namespace \"{0}\" is that of the operator's own service account: no binding is served there, whatever grants say; create \
-         the binding in another namespace"
-    )]
-    Namespace(String),
-    #[error(
-        "the managed identity {0} is the operator's own: whoever acts as it can bind any identity, so it is never bound, whatever \
-         grants say; use another managed identity"
-    )]
-    Identity(String),
 }
 
 impl Ruling {
@@ -127,7 +114,7 @@ impl Operator {
             binding.namespace().unwrap_or_default(),
             service_account_name(binding),
         );
-        let named = said::named(binding);
+        let named = named(binding);
         let ask =
             |identity: &ManagedIdentityId| self.ruling_on(identity, (&namespace, &account), named);
         let recorded = binding.status.iter().flat_map(|it| &it.credentials);
@@ -173,12 +160,4 @@ impl Operator {
             operator.ruling_on(&identity, account, None).may_make() || Bug::GateWithoutGrant.is_on()
         }
     }
-}
-
-/// Whether status tells of anything that was made for the binding.
-pub fn has_something(binding: &WorkloadIdentityBinding) -> bool {
-    binding
-        .status
-        .as_ref()
-        .is_some_and(|it| !it.credentials.is_empty() || it.service_account.is_some())
 }

@@ -1,37 +1,11 @@
 //! What the condition `Granted` says.
 
-use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
+use azwib_crds::DeletionPolicy;
 
 use super::ruling::Ruling;
 use crate::binding::status::Finding;
+use crate::binding::status::granted::covered_by;
 use crate::binding::status::reason::{ConditionType, Reason};
-use crate::kubeutil::conditions::find;
-
-/// Before and after the name of a grant that covers a binding.
-const BEFORE_NAME: &str = "the IdentityGrant \"";
-const AFTER_NAME: &str = "\" covers it";
-
-/// The grant that a binding's status names.
-pub fn named(binding: &WorkloadIdentityBinding) -> Option<&str> {
-    let conditions = &binding.status.as_ref()?.conditions;
-    let granted = find(conditions, ConditionType::Granted.as_str())?;
-    let rest = granted.message.strip_prefix(BEFORE_NAME)?;
-    rest.split_once(AFTER_NAME).map(|(name, _)| name)
-}
-
-/// Whether status says that the binding has something that it was given without a grant.
-pub fn is_admitted_without_grant(binding: &WorkloadIdentityBinding) -> bool {
-    let Some(status) = &binding.status else {
-        return false;
-    };
-    let granted = find(&status.conditions, ConditionType::Granted.as_str());
-    let reason = granted.and_then(|it| Reason::named(&it.reason));
-    let without = matches!(
-        reason,
-        Some(Reason::GrantsNotRequired | Reason::WouldBeRefused)
-    );
-    without && !status.credentials.is_empty()
-}
 
 /// What is said of a binding with this ruling and this policy; `None` where nothing is known that is new.
 pub fn finding(ruling: &Ruling, policy: DeletionPolicy) -> Option<Finding> {
@@ -49,7 +23,7 @@ pub fn finding(ruling: &Ruling, policy: DeletionPolicy) -> Option<Finding> {
             } else {
                 ""
             };
-            let message = format!("{BEFORE_NAME}{by}{AFTER_NAME}{but}");
+            let message = format!("{}{but}", covered_by(by));
             (true, Reason::Granted, message)
         }
         Ruling::WouldBeRefused(why) => (
@@ -74,6 +48,7 @@ pub fn finding(ruling: &Ruling, policy: DeletionPolicy) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::binding::fixtures::binding;
+    use crate::binding::status::granted::named;
 
     #[test]
     fn the_grant_that_is_named_is_found_again_in_what_was_said() {

@@ -4,6 +4,7 @@
 mod altered;
 pub mod believed;
 mod compute;
+pub mod granted;
 pub mod known_good;
 pub mod overwritten;
 pub mod reason;
@@ -19,7 +20,7 @@ pub use said::{
     of_applied, of_cleaned_up, of_departing, of_error, of_granted, of_kept, of_known_good,
     of_revoked, of_suspended, of_unwritten, recording, taken_up,
 };
-pub use stored::{account_failed, is_failing, was_good, was_ready};
+pub use stored::{account_failed, has_something, is_failing, was_good, was_ready};
 pub use verdict::{propagation_left, stalls_after};
 
 #[cfg(test)]

@@ -66,3 +66,11 @@ pub(super) fn recorded_credentials(binding: &WorkloadIdentityBinding) -> Vec<Rec
         .map(|status| status.credentials.clone())
         .unwrap_or_default()
 }
+
+/// Whether status tells of anything that was made for the binding.
+pub fn has_something(binding: &WorkloadIdentityBinding) -> bool {
+    binding
+        .status
+        .as_ref()
+        .is_some_and(|it| !it.credentials.is_empty() || it.service_account.is_some())
+}
