@@ -204,8 +204,8 @@ fn rules_of_the_operator() -> BTreeSet<String> {
             "workloadidentitybindings/status.azwib.dev",
             &["update", "patch"],
         ),
-        ("identitygrants.azwib.dev", &["get", "list", "watch"]),
-        ("identitygrants/status.azwib.dev", &["update", "patch"]),
+        ("identitygrants.azwib.dev", &["list", "watch"]),
+        ("identitygrants/status.azwib.dev", &["patch"]),
         ("namespaces", &["get", "list", "watch"]),
         (
             "serviceaccounts",

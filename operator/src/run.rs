@@ -162,6 +162,7 @@ fn register(context: &Operator, registry: &mut Registry) {
     context.events.register(registry);
     registry.register_collector(Box::new(State {
         bindings: context.bindings.clone(),
+        grants: Arc::clone(&context.grants),
         ledgers: Arc::clone(&context.ledgers),
         settings: context.settings.clone(),
     }));

@@ -1,5 +1,6 @@
 //! The demo: all of it brought up on this machine, `examples/` applied, and a pod's token exchanged for an Azure token.
 
+mod guest;
 pub(crate) mod progress;
 mod report;
 
@@ -11,6 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::ListParams};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::guest::Guest;
 use self::progress::Progress;
 use crate::{
     Environment, EnvironmentOptions, ProjectedToken, Webhook,
@@ -23,9 +25,12 @@ use crate::{
 /// The example whose pod is looked at.
 const SHOWN: &str = "01-minimal.yaml";
 
-/// The flag by which the demo's operator differs from one in production, where the default is 10 s: the simulator has no
+/// One of the flags by which the demo's operator differs from one in production, where the default is 10 s: the simulator has no
 /// replicas that a credential must spread to.
 const PROPAGATION_DELAY: &str = "--propagation-delay=1s";
+
+/// The other one: in production a credential whose grant is gone works on for 5 minutes.
+const REVOCATION_GRACE: &str = "--revocation-grace=5s";
 
 /// What the pod asks a token for: Azure Key Vault.
 const SCOPE: &str = "https://vault.azure.net/.default";
@@ -46,6 +51,8 @@ struct Demo {
     token: ProjectedToken,
     /// The identity that its ServiceAccount is bound to.
     identity: ResolvedIdentity,
+    /// What a binding of another namespace said, without a grant, with one, and without it again.
+    guest: Guest,
     access: AccessToken,
 }
 
@@ -128,7 +135,13 @@ fn interruption() -> anyhow::Result<impl Future<Output = ()>> {
 impl Demo {
     async fn start(progress: &mut Progress) -> anyhow::Result<Self> {
         let options = EnvironmentOptions {
-            operator_flags: vec![PROPAGATION_DELAY.to_owned(), "--log-level=info".to_owned()],
+            operator_flags: vec![
+                PROPAGATION_DELAY.to_owned(),
+                REVOCATION_GRACE.to_owned(),
+                "--log-level=info".to_owned(),
+            ],
+            // As installed: on a cluster without bindings grants are required from the start.
+            grants: None,
             keep_records: false,
             ..EnvironmentOptions::default()
         };
@@ -161,8 +174,11 @@ impl Demo {
                 && claims["oid"].as_str() == identity.principal_id.as_deref(),
             "the token is of another identity: {claims}"
         );
+        let id = identity.resource_id.clone().unwrap_or_default();
+        let guest = Guest::invite(&environment, &id, progress).await?;
         Ok(Self {
             environment,
+            guest,
             bindings,
             pod,
             token,

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::{Demo, PROPAGATION_DELAY, SHOWN};
+use super::{Demo, PROPAGATION_DELAY, REVOCATION_GRACE, SHOWN};
 use crate::assets;
 
 impl Demo {
@@ -13,6 +13,7 @@ impl Demo {
             pod,
             token,
             identity,
+            guest,
             access,
             ..
         } = self;
@@ -55,6 +56,13 @@ The exchange, with just that, as Azure's SDKs do it inside of the pod:
             oid   {principal_id} (its principal id)
 
 OK: the pod acts as {}.
+
+A binding in a namespace that no IdentityGrant covers (the examples are covered by examples/07-grant.yaml):
+
+  refused:   {}
+  granted:   {}
+  revoked:   {}
+  at last:   {}
 ",
             variables.client_id,
             variables.tenant_id,
@@ -65,6 +73,10 @@ OK: the pod acts as {}.
             access.token_type,
             access.expires_in,
             identity.resource_id.as_deref().unwrap_or_default(),
+            guest.refused,
+            guest.admitted,
+            guest.announced,
+            guest.taken,
         )
     }
 
@@ -91,7 +103,8 @@ Look around, in another terminal:
   tail -f {}/operator-*.log
 
 Pods stay Pending: there is no node to run them. The operator runs as a process on this machine, with the RBAC of
-config/rbac and the flag {PROPAGATION_DELAY} (the default is 10s: Azure takes longer than the simulator).
+config/rbac and the flags {PROPAGATION_DELAY} (the default is 10s: Azure takes longer than the simulator) and
+{REVOCATION_GRACE} (the default is 5m).
 
 Azure is simulated: Resource Manager at {}, Entra at {},
 certificate authority {}.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use azwib_crds::ManagedIdentityId;
+use azwib_crds::{CredentialOrigin, ManagedIdentityId, RecordedCredential};
 use kube::Resource;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -21,6 +21,8 @@ use super::failed::Failed;
 use super::index::{Bindings, Guarded, readable};
 use super::settings::Settings;
 use super::status::reason::{ConditionType, Reason};
+use crate::grant::{Authority, Mode};
+use crate::kubeutil::conditions::find;
 use crate::ledger::Ledgers;
 
 /// The value of the label `controller`.
@@ -141,6 +143,7 @@ impl Drop for Pass<'_> {
 /// What is true now, looked up when it is asked for: nothing is left of a binding or an identity that is gone.
 pub struct State {
     pub bindings: Bindings,
+    pub grants: Arc<Authority>,
     pub ledgers: Arc<Ledgers>,
     pub settings: Settings,
 }
@@ -162,6 +165,26 @@ impl Collector for State {
         for (labels, count) in self.conditions() {
             ConstGauge::new(count).encode(of_bindings.encode_family(&labels)?)?;
         }
+        let mut mode = encoder.encode_descriptor(
+            "azwib_grants_mode",
+            "1 for what --grants is now: enforce, audit or off",
+            None,
+            MetricType::Gauge,
+        )?;
+        let now = self
+            .grants
+            .mode(|| self.bindings.some_are_admitted_without_grant());
+        for one in [Mode::Enforce, Mode::Audit, Mode::Off] {
+            let label = [("mode", one.as_str())];
+            ConstGauge::new(i64::from(one == now)).encode(mode.encode_family(&label)?)?;
+        }
+        let remains = encoder.encode_descriptor(
+            "azwib_bindings_with_access_without_grant",
+            "Bindings that no grant covers and to which an adopted credential still gives access",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(self.with_access_without_grant()).encode(remains)?;
         let identities = self.identities();
         let mut gauge = |name, help, value: fn(&Slots) -> usize| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -206,6 +229,22 @@ impl State {
             }
         }
         counts
+    }
+
+    fn with_access_without_grant(&self) -> i64 {
+        let bindings = self.bindings.store().state();
+        let mut count = 0;
+        for binding in bindings.iter().filter_map(|it| it.0.as_ref().ok()) {
+            let status = binding.status.as_ref();
+            let is_refused = status.is_some_and(|it| {
+                let granted = find(&it.conditions, ConditionType::Granted.as_str());
+                granted.is_some_and(|it| it.reason == Reason::NotGranted.as_str())
+            });
+            let adopted = |it: &RecordedCredential| it.origin == CredentialOrigin::Adopted;
+            let has_adopted = status.is_some_and(|it| it.credentials.iter().any(adopted));
+            count += i64::from(is_refused && has_adopted);
+        }
+        count
     }
 
     /// The identities that bindings have to do with, as far as they were listed.

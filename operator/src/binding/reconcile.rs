@@ -169,6 +169,11 @@ async fn admit<'a>(
             ctx.ungranted.forget(&uid);
         }
     }
+    if let Ruling::WouldBeRefused(why) = &ruling
+        && ctx.told.is_news(&uid, "would be refused")
+    {
+        ctx.events.would_be_refused(&binding, why);
+    }
     let policy = binding.spec.deletion_policy;
     ctx.settle(said::finding(&ruling, policy));
     if policy == DeletionPolicy::Retain && !ruling.may_retain() {

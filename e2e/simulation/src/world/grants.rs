@@ -156,15 +156,20 @@ async fn finalizer_stripped(shared: &Shared) {
 
 /// A grant goes between the decision to write a credential and the write.
 async fn gone_at_write(shared: &Shared, world: &World) {
-    let free = free_accounts(1, shared, world).pop();
-    let (Some(identity), Some((namespace, account))) = (shared.pick(&world.identities), free)
+    let free = free_accounts(3, shared, world);
+    let (Some(identity), Some((namespace, _))) = (shared.pick(&world.identities), free.first())
     else {
         return;
     };
+    let namespace = namespace.clone();
     grant(&namespace, shared, world);
     shared.sleep(500..=4_000).await;
-    let created = create_for(&namespace, &account, &identity, shared, world);
-    let Some(binding) = created else {
+    // Those that come first hold up the last, which has recorded its write by then.
+    let mut last = None;
+    for (namespace, account) in &free {
+        last = create_for(namespace, account, &identity, shared, world).or(last);
+    }
+    let Some(binding) = last else {
         return;
     };
     shared.cluster.until(&binding, PATIENCE, is_recorded).await;

@@ -174,6 +174,12 @@ impl Events {
         }
     }
 
+    /// Tells what grants would refuse if they were required.
+    pub fn would_be_refused(&self, binding: &WorkloadIdentityBinding, why: &str) {
+        let note = format!("nothing is refused yet; with --grants=enforce: {why}");
+        self.tell(&binding.metadata, EventReason::WouldBeRefused, &note);
+    }
+
     /// Tells that a grant is missing for `deletionPolicy: Retain`.
     pub fn retain_ignored(&self, binding: &WorkloadIdentityBinding) {
         let note = "deletionPolicy Retain is not honoured: no IdentityGrant that covers the binding allows it. What azwib makes \

@@ -9,6 +9,7 @@ pub enum EventReason {
     /// `Ready` has this reason now; or it would, had the binding not been good when last seen.
     Ready(Reason),
     IdentityReplaced,
+    WouldBeRefused,
     RetainNotGranted,
     AccessRemains,
     CredentialLeft,
@@ -26,6 +27,7 @@ impl EventReason {
             .map(|reason| Self::Ready(*reason))
             .chain([
                 Self::IdentityReplaced,
+                Self::WouldBeRefused,
                 Self::RetainNotGranted,
                 Self::AccessRemains,
                 Self::CredentialLeft,
@@ -39,6 +41,7 @@ impl EventReason {
         match self {
             Self::Ready(reason) => reason.as_str(),
             Self::IdentityReplaced => "IdentityReplaced",
+            Self::WouldBeRefused => "WouldBeRefused",
             Self::RetainNotGranted => "RetainNotGranted",
             Self::AccessRemains => "AccessRemains",
             Self::CredentialLeft => "CredentialLeft",
@@ -64,6 +67,9 @@ impl EventReason {
             Self::IdentityReplaced => {
                 "The managed identity was deleted and made again under the same id: it has another client id, and pods that \
                  are running have to be restarted."
+            }
+            Self::WouldBeRefused => {
+                "Grants are only audited, and none covers the binding: with `--grants=enforce` it would be refused."
             }
             Self::RetainNotGranted => {
                 "The binding says `deletionPolicy: Retain`, and no grant that covers it allows that: what was made is deleted with it."
@@ -92,6 +98,7 @@ impl EventReason {
         match self {
             Self::Ready(_)
             | Self::IdentityReplaced
+            | Self::WouldBeRefused
             | Self::RetainNotGranted
             | Self::AccessRemains => "Reconcile",
             Self::CredentialLeft

@@ -35,12 +35,17 @@ const AT_ONCE: usize = 200;
 pub async fn keep_told(ctx: Arc<Operator>) {
     let mut written: HashMap<String, Instant> = HashMap::new();
     let mut last: Option<(u64, Instant)> = None;
+    let mut told = None;
     let mut looks = interval(LOOKS);
     loop {
         looks.tick().await;
+        if !ctx.bindings.is_listed() {
+            continue;
+        }
+        tell_of_mode(&ctx, &mut told);
         let changes = ctx.grants.changes();
         let is_due = last.is_none_or(|(seen, at)| seen != changes || at.elapsed() >= SETTLES);
-        if !is_due || !ctx.bindings.is_listed() || ctx.grants_mode() == Mode::Off {
+        if !is_due || ctx.grants_mode() == Mode::Off {
             continue;
         }
         last = Some((changes, Instant::now()));
@@ -59,6 +64,24 @@ pub async fn keep_told(ctx: Arc<Operator>) {
         let names: BTreeSet<_> = ctx.grants.seen().into_iter().map(|it| it.name).collect();
         written.retain(|name, _| names.contains(name));
     }
+}
+
+/// Logs whether grants are required, and why, when that has changed.
+fn tell_of_mode(ctx: &Operator, told: &mut Option<Mode>) {
+    let mode = ctx.grants_mode();
+    if told.replace(mode) == Some(mode) {
+        return;
+    }
+    let why = match (ctx.grants.asked(), mode) {
+        (Some(_), _) => "as the flag says",
+        (None, Mode::Audit) => {
+            "the flag is not given, and bindings have something that they were given without a grant: write grants that cover them"
+        }
+        (None, _) => {
+            "the flag is not given, and no binding has anything that it was given without a grant"
+        }
+    };
+    tracing::info!(grants = mode.as_str(), why, "whether bindings need a grant");
 }
 
 /// What a grant covers.

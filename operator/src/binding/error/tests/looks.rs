@@ -14,7 +14,7 @@ use crate::binding::account::{Difference, Drift, Field};
 use crate::binding::calls::Call;
 use crate::binding::status::reason::Persistence;
 use crate::binding::validate;
-use crate::grant::{CannotTell, Missing};
+use crate::grant::{CannotTell, Missing, QuotaReached, Reserved};
 use crate::ledger::decide::Refusal;
 
 const CONDITIONS: &str = include_str!("../../../../../docs/reference/conditions.md");
@@ -124,6 +124,12 @@ fn of_ourselves() -> Vec<Error> {
             namespace: "shop".to_owned(),
             account: "orders".to_owned(),
         }),
+        Failure::QuotaReached(QuotaReached {
+            grant: "g".to_owned(),
+            used: 1,
+            limit: 1,
+        }),
+        Failure::Reserved(Reserved::Namespace("azwib-system".to_owned())),
         Failure::TooManyBindings {
             account: "shared".to_owned(),
         },
