@@ -191,7 +191,13 @@ impl Judged<'_> {
             },
             _ => false,
         });
-        (own + changes + carried_on + OF_FAULT * faults, faults)
+        // Each may have it taken away, and made again.
+        let of_grants = owners().map(|life| self.changes_of_grants(life)).max();
+        let of_grants = 2 * of_grants.unwrap_or_default();
+        (
+            own + changes + carried_on + of_grants + OF_FAULT * faults,
+            faults,
+        )
     }
 
     fn when(&self) -> &'static str {

@@ -41,6 +41,14 @@ pub(super) fn was_without(shared: &Shared, binding: &WorkloadIdentityBinding) ->
     shared.requires_grants && without(shared, binding) >= SHORT
 }
 
+/// Whether a quota of a grant may have kept the binding from a slot for a while.
+pub(super) fn may_be_over_quota(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
+    let cluster = &shared.cluster;
+    let (grants, namespaces) = (cluster.all(Kind::Grant), cluster.all(Kind::Namespace));
+    let (own, identity) = (account(binding), identity_id(binding));
+    shared.requires_grants && quota_of(&grants, &namespaces, own, identity).is_some()
+}
+
 /// Whether it was for long enough that what was made for it may have been taken away.
 pub(super) fn was_revoked(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
     shared.requires_grants && without(shared, binding) >= shared.revocation_grace

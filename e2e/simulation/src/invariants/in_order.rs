@@ -3,7 +3,7 @@
 use azwib_crds::WorkloadIdentityBinding;
 
 use super::books::Judge;
-use super::grants::was_without;
+use super::grants::{may_be_over_quota, was_without};
 use super::slots::OUTDATED;
 use crate::bindings::{age, condition, is_for};
 use crate::caller::Caller;
@@ -64,6 +64,7 @@ pub(super) fn overtaken(
             && age(&waiter) < age(first)
             && is_next_of_its_account(shared, &waiter)
             && !was_without(shared, &waiter)
+            && !may_be_over_quota(shared, &waiter)
         {
             waiting.push(waiter.metadata.name.clone().unwrap_or_default());
         }
