@@ -2,7 +2,7 @@
 //! builds the released operator and names it here; without it there is nothing to upgrade from.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::pin;
 
@@ -32,7 +32,7 @@ const KINDS: [&str; 5] = [
     ", credential: {audience: example, adoption: Never}",
     ", serviceAccount: {name: shared, role: Additional}",
 ];
-const OF_EACH_KIND: usize = 4;
+const OF_EACH_KIND: usize = 10;
 
 fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
     condition(binding, "Ready").is_some_and(|ready| ready.status == "True")
@@ -142,6 +142,8 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     let env = Environment::start(EnvironmentOptions {
         start_operator: false,
         install_crd: false,
+        // The released one has no such flag, and the new one is to find out by itself.
+        grants: None,
         ..EnvironmentOptions::default()
     })
     .await?;
@@ -169,6 +171,20 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     new.probe_until("/readyz", 200, "ok").await?;
     further_passes(&shop).await?;
 
+    // What was there before is only audited. Then it is granted, and from then on grants are required.
+    let reasons = granted_reasons(&shop).await?;
+    assert_eq!(reasons, ["WouldBeRefused".to_owned()].into(), "{reasons:?}");
+    shop.grant("all", json!({ "allowRetain": true })).await?;
+    wait::until("all to be granted", PATIENCE, async || {
+        let reasons = granted_reasons(&shop).await?;
+        Ok((reasons == ["Granted".to_owned()].into()).then_some(()))
+    })
+    .await?;
+    let ungranted = env.namespace("ungranted").await?;
+    let orders = ungranted.identity("orders").await?;
+    ungranted.bind_to("orders", &orders).await?;
+    ungranted.failing("orders", "Granted", "NotGranted").await?;
+
     let end = json!({ "metadata": { "annotations": { END: "" } } });
     let parameters = PatchParams::default();
     shop.bindings()
@@ -183,6 +199,14 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     assert_eq!(new.exit(), None, "{}", new.log_tail());
 
     lets_go(&shop, &identities[0]).await
+}
+
+/// Why the bindings are granted, or not.
+async fn granted_reasons(shop: &Namespace<'_>) -> anyhow::Result<BTreeSet<String>> {
+    let bindings = shop.bindings().list(&ListParams::default()).await?;
+    let granted = bindings.iter().map(|it| condition(it, "Granted"));
+    let reasons = granted.map(|it| it.map_or_else(String::new, |it| it.reason.clone()));
+    Ok(reasons.collect())
 }
 
 /// The new version removes what the old one made, and keeps what it was to keep.

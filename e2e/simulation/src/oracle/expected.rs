@@ -8,7 +8,8 @@ use azwib_crds::WorkloadIdentityBinding;
 use super::credential::credential;
 use super::duplicates::older_duplicate;
 use crate::bindings::{
-    account, age, asks_for_the_same, identity_id, is_for, is_ready, records_elsewhere, records_own,
+    account, age, asks_for_the_same, holds_credential, identity_id, is_for, is_ready,
+    records_elsewhere, records_own,
 };
 use crate::grants::{is_covered, quota_of};
 use crate::kubernetes::{Key, Kind};
@@ -135,7 +136,9 @@ fn is_over_quota(
     let listed = listed.filter(|it| it.subject.as_deref() != Some(&subject(own.0, own.1)));
     let listed = listed.filter(|it| it.name.starts_with("azwib-")).count();
     let waiting = bindings.iter().filter(|other| {
-        is_for(other, id) && account(other) != own && !is_ready(other) && age(other) < age(binding)
+        // A record keeps its place, whatever became of the credential.
+        let comes_first = holds_credential(other) || !is_ready(other) && age(other) < age(binding);
+        is_for(other, id) && account(other) != own && comes_first
     });
     (listed + waiting.count()) as u64 >= quota
 }
