@@ -24,7 +24,7 @@ const DEFINITION: &str = "AZWIB_UPGRADE_FROM_CRD";
 /// Marks the binding whose change ends the watch.
 const END: &str = "example.com/end";
 
-/// Specs of all kinds, beside the identity: four bindings of each.
+/// Specs of all kinds, beside the identity.
 const KINDS: [&str; 5] = [
     "",
     ", deletionPolicy: Retain",

@@ -92,9 +92,10 @@ pub(super) fn arrived(judge: Judge<'_>, process: &Caller, id: u64, request: &Req
     let mut books = judge.books();
     books.sent_by.insert(id, process.number);
     let before = other.and_then(|other| books.sent_by.get(&other).copied());
-    // What somebody else removes while our own deletion of it is under way looks as if that were over.
+    // What somebody else removes while our own deletion of it is under way looks as if that were over; alone, or with its identity.
     let name = credential_of(request).unwrap_or_default();
     let removed = books.removed(&identity_of(request), &name);
+    let removed = removed.max(books.touched(&identity_of(request)));
     let before = before.filter(|_| removed.is_none_or(|at| at + LATE < shared.time.now()));
     drop(books);
     if other.is_some() {

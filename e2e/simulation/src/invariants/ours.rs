@@ -4,7 +4,7 @@ use azure_simulator::core::state::FederatedCredential;
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
 use super::books::Judge;
-use super::grants::was_revoked;
+use super::grants::{was_revoked, was_without};
 use super::in_order::overtaken;
 use crate::bindings::{account, condition, is_for, is_ready};
 use crate::caller::Caller;
@@ -116,7 +116,12 @@ pub(super) fn deleted(
         it.metadata.deletion_timestamp.is_some()
             && (it.spec.deletion_policy == DeletionPolicy::Delete || may_not_retain(shared, it))
     });
-    if bindings.iter().any(|it| was_revoked(shared, it)) {
+    // What goes with one of several is passed on to none that no grant covers.
+    let goes = bindings
+        .iter()
+        .any(|it| it.metadata.deletion_timestamp.is_some());
+    let is_ungranted = |it| was_revoked(shared, it) || goes && was_without(shared, it);
+    if bindings.iter().any(is_ungranted) {
         return;
     }
     let stays = bindings
