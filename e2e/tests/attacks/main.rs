@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod ids;
+mod reuse;
 mod tenant;
 
 use azwib_crds::WorkloadIdentityBinding;
