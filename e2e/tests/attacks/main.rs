@@ -7,6 +7,7 @@
 mod adoption;
 mod ids;
 mod reuse;
+mod status;
 mod tenant;
 
 use azwib_crds::WorkloadIdentityBinding;
