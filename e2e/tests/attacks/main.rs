@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod adoption;
+mod finalizers;
 mod ids;
 mod reuse;
 mod status;
