@@ -6,6 +6,7 @@
 
 mod adoption;
 mod finalizers;
+mod flips;
 mod ids;
 mod reuse;
 mod status;
