@@ -8,6 +8,7 @@ mod adoption;
 mod finalizers;
 mod flips;
 mod ids;
+mod names;
 mod reuse;
 mod status;
 mod tenant;
