@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod adoption;
+mod derived_names;
 mod finalizers;
 mod flips;
 mod ids;
