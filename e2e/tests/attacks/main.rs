@@ -4,6 +4,7 @@
 //! with that role on a real API server; where the point is power, a pod of the tenant asks Entra for a token.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod accounts;
 mod adoption;
 mod derived_names;
 mod finalizers;
