@@ -12,6 +12,7 @@ mod flips;
 mod ids;
 mod names;
 mod reuse;
+mod shapes;
 mod status;
 mod tenant;
 
