@@ -13,6 +13,7 @@ mod ids;
 mod names;
 mod reuse;
 mod shapes;
+mod slots;
 mod status;
 mod tenant;
 
