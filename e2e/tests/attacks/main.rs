@@ -11,6 +11,7 @@ mod finalizers;
 mod flips;
 mod ids;
 mod names;
+mod reserved;
 mod reuse;
 mod shapes;
 mod slots;
