@@ -136,3 +136,29 @@ async fn the_marks_of_azwib_change_nothing_about_who_is_granted_what() -> anyhow
     }
     assert_unasked(&tenant.shop, "orders").await
 }
+
+/// Both are the tenant's own, so this is no attack on others; but a refused binding has no claim on an account either.
+#[tokio::test]
+async fn an_older_binding_without_a_grant_has_no_claim_on_an_account() -> anyhow::Result<()> {
+    let (tenant, victim, payments) = beside_a_victim("claim").await?;
+    let orders = tenant.shop.identity("orders").await?;
+    tenant.shop.grant_all("it").await?;
+    let to = |identity: &ManagedIdentity| {
+        json!({
+            "identity": { "resourceId": identity.resource_id() }, "serviceAccount": { "name": "orders" },
+        })
+    };
+    tenant.bind("a-older", to(&payments)).await?;
+    tenant.is_refused("a-older").await?;
+    tenant.bind("b-younger", to(&orders)).await?;
+    tenant.shop.ready("b-younger").await?;
+    assert_eq!(tenant.carried("orders").await?, Some(orders.client_id()));
+    assert!(tenant.acts_as("orders", &orders).await?);
+    assert!(!tenant.acts_as("orders", &payments).await?);
+    // It goes, and takes nothing of the other one with it.
+    tenant.unbind("a-older").await?;
+    tenant.shop.further_listings("orders", 1).await?;
+    assert_eq!(tenant.carried("orders").await?, Some(orders.client_id()));
+    assert_eq!(victim.operator_writes("payments").await?, 1);
+    Ok(())
+}

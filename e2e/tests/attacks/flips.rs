@@ -39,7 +39,7 @@ fn since(binding: &WorkloadIdentityBinding) -> Time {
 }
 
 /// What a tenant may change while its grant goes.
-fn flips() -> [(&'static str, Value); 5] {
+fn flips() -> [(&'static str, Value); 6] {
     [
         ("suspend", json!({ "suspend": true })),
         ("retain", json!({ "deletionPolicy": "Retain" })),
@@ -51,6 +51,7 @@ fn flips() -> [(&'static str, Value); 5] {
             "lifetime",
             json!({ "serviceAccount": { "tokenExpirationSeconds": 7200 } }),
         ),
+        ("adoption", json!({ "credential": { "adoption": "Never" } })),
         (
             "role",
             json!({ "serviceAccount": { "role": "Additional" } }),
@@ -136,5 +137,41 @@ async fn flipping_to_and_fro_does_not_put_the_end_off() -> anyhow::Result<()> {
             break;
         }
     }
+    assert_taken(&tenant, &orders).await
+}
+
+/// Grants are asked before that: a tenant that is told nothing would wait for the wrong thing.
+#[tokio::test]
+async fn a_binding_that_is_made_suspended_is_refused_before_and_after() -> anyhow::Result<()> {
+    let tenant = Tenant::new(enforcing().await?, "asleep").await?;
+    let orders = tenant.shop.identity("orders").await?;
+    let identity = json!({ "resourceId": orders.resource_id() });
+    tenant
+        .bind("orders", json!({ "identity": identity, "suspend": true }))
+        .await?;
+    tenant.is_refused("orders").await?;
+    for suspend in [false, true, false] {
+        tenant
+            .change("orders", json!({ "suspend": suspend }))
+            .await?;
+        tenant.is_refused("orders").await?;
+    }
+    tenant.assert_powerless("orders", &orders).await?;
+    super::assert_unasked(&tenant.shop, "orders").await
+}
+
+#[tokio::test]
+async fn another_spelling_of_the_identity_saves_nothing() -> anyhow::Result<()> {
+    let (tenant, orders) = revoked("spelling").await?;
+    let upper = orders.resource_id().to_uppercase();
+    tenant
+        .change("orders", json!({ "identity": { "resourceId": upper } }))
+        .await?;
+    tenant.is_refused("orders").await?;
+    let lower = orders.resource_id().to_lowercase();
+    tenant
+        .change("orders", json!({ "identity": { "resourceId": lower } }))
+        .await?;
+    stripped(&tenant.shop, "orders").await?;
     assert_taken(&tenant, &orders).await
 }

@@ -5,7 +5,7 @@ use azure_simulator::control::api::When;
 use azwib_e2e::environment::{Namespace, PATIENCE};
 use azwib_e2e::wait;
 use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -138,5 +138,29 @@ async fn a_grant_that_is_made_again_under_its_name_gives_what_it_says_now() -> a
     tenant.assert_powerless("orders", &orders).await?;
     tenant.assert_powerless("orders", &payments).await?;
     assert!(tenant.acts_as("payments", &payments).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_that_is_being_deleted_gives_nothing_new() -> anyhow::Result<()> {
+    let tenant = Tenant::new(enforcing().await?, "dying").await?;
+    let shop = &tenant.shop;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    tenant.bind_to("orders", orders.resource_id()).await?;
+    shop.ready("orders").await?;
+    let (grants, name) = (shop.grants(), shop.grant_name("it"));
+    let by_hand = PatchParams::default();
+    let finalizers = |list| Patch::Merge(json!({ "metadata": { "finalizers": list } }));
+    let held = finalizers(json!(["example.com/held"]));
+    grants.patch(&name, &by_hand, &held).await?;
+    grants.delete(&name, &DeleteParams::default()).await?;
+    tenant.bind_to("late", orders.resource_id()).await?;
+    tenant.is_refused("late").await?;
+    stripped(shop, "orders").await?;
+    tenant.assert_powerless("orders", &orders).await?;
+    tenant.assert_powerless("late", &orders).await?;
+    let released = finalizers(json!([]));
+    grants.patch(&name, &by_hand, &released).await?;
     Ok(())
 }

@@ -236,3 +236,19 @@ async fn what_looks_like_a_grant_in_a_tenants_namespace_is_none() -> anyhow::Res
     tenant.is_refused("orders").await?;
     assert_unasked(&tenant.shop, "orders").await
 }
+
+#[tokio::test]
+async fn asking_for_a_look_again_and_again_costs_azure_no_request() -> anyhow::Result<()> {
+    let tenant = Tenant::new(enforcing().await?, "asks").await?;
+    let orders = tenant.shop.identity("orders").await?;
+    tenant.bind_to("orders", orders.resource_id()).await?;
+    tenant.is_refused("orders").await?;
+    for at in 0..50 {
+        let annotations = json!({ "azwib.dev/reconcile-requested-at": at.to_string() });
+        let patch = json!({ "metadata": { "annotations": annotations } });
+        tenant.merge("orders", patch).await?;
+    }
+    tenant.witness().await?;
+    tenant.is_refused("orders").await?;
+    assert_unasked(&tenant.shop, "orders").await
+}

@@ -1,7 +1,10 @@
 //! A status gives nothing and takes nothing from others: a tenant cannot write it, and whoever can gets what the grants say.
 
+use anyhow::Context;
 use azwib_crds::WorkloadIdentityBinding;
-use azwib_e2e::environment::{ManagedIdentity, condition};
+use azwib_e2e::environment::{ManagedIdentity, PATIENCE, condition};
+use azwib_e2e::wait;
+use futures::future::try_join_all;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -226,4 +229,90 @@ async fn a_forged_record_makes_a_binding_ask_about_no_other_identity() -> anyhow
     assert!(puts.is_empty(), "{puts:?}");
     assert!(!tenant.acts_as("orders", &theirs).await?);
     assert_unasked(&victim.shop, "theirs").await
+}
+
+/// What is forged once the revocation is announced.
+type Forgery = (&'static str, fn(&mut Value));
+
+/// All that a writer of status could say of a record to make it look like somebody else's.
+const DISGUISES: [Forgery; 7] = [
+    ("adopted", |status| {
+        status["credentials"][0]["origin"] = json!("Adopted");
+    }),
+    ("other-issuer", |status| {
+        status["credentials"][0]["issuer"] = json!("https://issuer.example/");
+    }),
+    ("other-name", |status| {
+        status["credentials"][0]["name"] = json!("by-terraform");
+    }),
+    ("other-subject", |status| {
+        status["credentials"][0]["subject"] = json!("system:serviceaccount:other:orders");
+    }),
+    ("no-record", |status| status["credentials"] = json!([])),
+    ("no-condition", |status| status["conditions"] = json!([])),
+    ("revoked", |status| {
+        set_condition(
+            status,
+            "CredentialReady",
+            "False",
+            "Revoked",
+            "2026-01-02T03:04:05Z",
+        );
+        status["credentials"] = json!([]);
+        status["serviceAccount"] = Value::Null;
+    }),
+];
+
+async fn disguise(what: &str, forgery: fn(&mut Value)) -> anyhow::Result<()> {
+    let tenant = Tenant::new(enforcing().await?, what).await?;
+    let shop = &tenant.shop;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    tenant.bind_to("orders", orders.resource_id()).await?;
+    shop.ready("orders").await?;
+    shop.revoke("it").await?;
+    tenant.is_refused("orders").await?;
+    forge(&tenant, "orders", forgery).await?;
+    wait::until("the end of the credential", PATIENCE, async || {
+        Ok(shop.credentials(&orders).await?.is_empty().then_some(()))
+    })
+    .await?;
+    wait::until("the end of the annotation", PATIENCE, async || {
+        Ok(tenant.carried("orders").await?.is_none().then_some(()))
+    })
+    .await?;
+    tenant.assert_powerless("orders", &orders).await
+}
+
+#[tokio::test]
+async fn a_record_in_disguise_keeps_nothing_from_a_revocation() -> anyhow::Result<()> {
+    let all = DISGUISES.map(|(what, forgery)| async move {
+        let outcome = disguise(what, forgery).await;
+        outcome.with_context(|| what.to_owned())
+    });
+    try_join_all(all).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_forged_account_in_a_status_takes_no_annotation_from_it() -> anyhow::Result<()> {
+    let tenant = Tenant::new(enforcing().await?, "other-account").await?;
+    let shop = &tenant.shop;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    for name in ["orders", "stock"] {
+        tenant.bind_to(name, orders.resource_id()).await?;
+        shop.ready(name).await?;
+    }
+    tenant.change("orders", json!({ "suspend": true })).await?;
+    shop.ready("orders").await?;
+    forge(&tenant, "orders", |status| {
+        status["serviceAccount"]["name"] = json!("stock")
+    })
+    .await?;
+    tenant.unbind("orders").await?;
+    shop.further_listings("orders", 1).await?;
+    assert_eq!(tenant.carried("stock").await?, Some(orders.client_id()));
+    assert!(tenant.acts_as("stock", &orders).await?);
+    Ok(())
 }
