@@ -32,23 +32,24 @@ static ENFORCING: OnceCell<Environment> = OnceCell::const_new();
 
 /// An environment in which grants are required, and a credential whose grant is gone works on for a few seconds.
 async fn enforcing() -> anyhow::Result<&'static Environment> {
-    let start = async || {
-        let mut options = EnvironmentOptions {
-            grants: Some("enforce"),
-            ..EnvironmentOptions::default()
-        };
-        options.operator_flags.extend([
-            "--revocation-grace=4s".to_owned(),
-            format!("--default-resource-group={DEFAULT_GROUP}"),
-            "--default-subscription=00000000-0000-0000-0000-000000000000".to_owned(),
-        ]);
-        let env = Environment::start(options).await?;
-        let subscription = env.simulator.subscription();
-        let group = format!("/subscriptions/{subscription}/resourceGroups/{DEFAULT_GROUP}");
-        env.grant_operator(&group).await?;
-        anyhow::Ok(env)
-    };
     ENFORCING.get_or_try_init(start).await
+}
+
+async fn start() -> anyhow::Result<Environment> {
+    let mut options = EnvironmentOptions {
+        grants: Some("enforce"),
+        ..EnvironmentOptions::default()
+    };
+    options.operator_flags.extend([
+        "--revocation-grace=4s".to_owned(),
+        format!("--default-resource-group={DEFAULT_GROUP}"),
+        "--default-subscription=00000000-0000-0000-0000-000000000000".to_owned(),
+    ]);
+    let env = Environment::start(options).await?;
+    let subscription = env.simulator.subscription();
+    let group = format!("/subscriptions/{subscription}/resourceGroups/{DEFAULT_GROUP}");
+    env.grant_operator(&group).await?;
+    anyhow::Ok(env)
 }
 
 /// All that the operator has asked Azure about an identity.

@@ -273,15 +273,21 @@ async fn disguise(what: &str, forgery: fn(&mut Value)) -> anyhow::Result<()> {
     shop.revoke("it").await?;
     tenant.is_refused("orders").await?;
     forge(&tenant, "orders", forgery).await?;
+    has_nothing_left(&tenant, &orders).await
+}
+
+/// Waits until all is taken away that the tenant had of the identity.
+async fn has_nothing_left(tenant: &Tenant<'_>, orders: &ManagedIdentity) -> anyhow::Result<()> {
+    let shop = &tenant.shop;
     wait::until("the end of the credential", PATIENCE, async || {
-        Ok(shop.credentials(&orders).await?.is_empty().then_some(()))
+        Ok(shop.credentials(orders).await?.is_empty().then_some(()))
     })
     .await?;
     wait::until("the end of the annotation", PATIENCE, async || {
         Ok(tenant.carried("orders").await?.is_none().then_some(()))
     })
     .await?;
-    tenant.assert_powerless("orders", &orders).await
+    tenant.assert_powerless("orders", orders).await
 }
 
 #[tokio::test]
@@ -291,6 +297,34 @@ async fn a_record_in_disguise_keeps_nothing_from_a_revocation() -> anyhow::Resul
         outcome.with_context(|| what.to_owned())
     });
     try_join_all(all).await?;
+    Ok(())
+}
+
+/// The operator has nothing then but what is stored.
+#[tokio::test]
+async fn a_disguise_that_is_put_on_while_no_operator_runs_keeps_nothing_either()
+-> anyhow::Result<()> {
+    let env = super::start().await?;
+    let mut all = Vec::new();
+    for (what, forgery) in DISGUISES {
+        let tenant = Tenant::new(&env, what).await?;
+        let orders = tenant.shop.identity("orders").await?;
+        tenant.shop.grant_all("it").await?;
+        tenant.bind_to("orders", orders.resource_id()).await?;
+        tenant.shop.ready("orders").await?;
+        all.push((what, forgery, tenant, orders));
+    }
+    env.kill_operator().await?;
+    for (_, forgery, tenant, _) in &all {
+        forge(tenant, "orders", forgery).await?;
+        tenant.shop.revoke("it").await?;
+    }
+    env.start_operator().await?;
+    let left = all.iter().map(async |(what, _, tenant, orders)| {
+        let outcome = has_nothing_left(tenant, orders).await;
+        outcome.with_context(|| (*what).to_owned())
+    });
+    try_join_all(left).await?;
     Ok(())
 }
 
