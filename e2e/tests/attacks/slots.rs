@@ -1,6 +1,12 @@
-//! Bindings that no grant covers take no slot of an identity, have no place in its line, and hold up nobody who is granted.
+//! Bindings that no grant covers take no slot of an identity and hold up nobody who is granted; and nobody gets more credentials than
+//! the quota of its grant.
 
-use azwib_e2e::environment::{ManagedIdentity, condition};
+use std::collections::BTreeSet;
+
+use azure_simulator::control::api::When;
+use azwib_e2e::environment::{ManagedIdentity, PATIENCE, condition};
+use azwib_e2e::wait;
+use futures::future::try_join_all;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -131,4 +137,144 @@ async fn a_crowd_whose_grant_goes_gives_its_slots_back() -> anyhow::Result<()> {
         assert!(!crowd.acts_as(name, &orders).await?, "{name}");
     }
     Ok(())
+}
+
+/// A tenant whose grant allows so many credentials of an identity.
+async fn limited(
+    purpose: &str,
+    quota: usize,
+) -> anyhow::Result<(Tenant<'static>, ManagedIdentity)> {
+    let tenant = Tenant::new(enforcing().await?, purpose).await?;
+    let orders = tenant.shop.identity("orders").await?;
+    let spec = json!({ "maxCredentialsPerIdentity": quota, "allowRetain": true });
+    tenant.shop.grant("it", spec).await?;
+    Ok((tenant, orders))
+}
+
+async fn is_over_quota(tenant: &Tenant<'_>, binding: &str) -> anyhow::Result<()> {
+    let shop = &tenant.shop;
+    shop.failing(binding, "Granted", "GrantQuotaReached")
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_burst_of_bindings_gets_no_more_than_the_quota() -> anyhow::Result<()> {
+    let (tenant, orders) = limited("burst", 3).await?;
+    let all: Vec<_> = (0..12).map(|it| format!("many-{it}")).collect();
+    let made = all
+        .iter()
+        .map(|name| tenant.bind_to(name, orders.resource_id()));
+    try_join_all(made).await?;
+    let is_told = |binding: &_| {
+        let is = |type_, reason| condition(binding, type_).is_some_and(|it| it.reason == reason);
+        is("Ready", "Succeeded") || is("Granted", "GrantQuotaReached")
+    };
+    let mut served = 0;
+    for name in &all {
+        let told = tenant.shop.until(name, "told", is_told).await?;
+        served += usize::from(condition(&told, "Ready").unwrap().status == "True");
+    }
+    assert_eq!(served, 3);
+    assert_eq!(tenant.shop.credentials(&orders).await?.len(), 3);
+    let puts = tenant.shop.operator_requests("PUT", "orders").await?;
+    let paths: BTreeSet<_> = puts.iter().map(|it| &it.path).collect();
+    assert_eq!(paths.len(), 3, "{paths:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_goes_counts_until_its_credential_is_gone() -> anyhow::Result<()> {
+    let (tenant, orders) = limited("going", 1).await?;
+    let shop = &tenant.shop;
+    tenant.bind_to("orders", orders.resource_id()).await?;
+    shop.ready("orders").await?;
+    let held = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
+    tenant.delete("orders").await?;
+    held.reached().await?;
+    tenant.bind_to("next", orders.resource_id()).await?;
+    is_over_quota(&tenant, "next").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    held.release().await?;
+    shop.ready("next").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    tenant.assert_powerless("orders", &orders).await
+}
+
+#[tokio::test]
+async fn no_other_way_of_asking_gets_around_a_quota() -> anyhow::Result<()> {
+    let (tenant, orders) = limited("around", 1).await?;
+    let id = orders.resource_id();
+    tenant.bind_to("orders", id).await?;
+    tenant.shop.ready("orders").await?;
+    let rows = [
+        (
+            "spelling",
+            json!({ "identity": { "resourceId": id.to_uppercase() } }),
+        ),
+        (
+            "name",
+            json!({ "identity": { "name": "orders", "resourceGroup": tenant.shop.name() } }),
+        ),
+        (
+            "role",
+            json!({ "identity": { "resourceId": id }, "serviceAccount": { "role": "Additional" } }),
+        ),
+        (
+            "audience",
+            json!({ "identity": { "resourceId": id }, "credential": { "audience": "api://other" } }),
+        ),
+        (
+            "retain",
+            json!({ "identity": { "resourceId": id }, "deletionPolicy": "Retain" }),
+        ),
+    ];
+    for (name, spec) in rows {
+        tenant.bind(name, spec).await?;
+        is_over_quota(&tenant, name).await?;
+        tenant.assert_powerless(name, &orders).await?;
+    }
+    // Nor does it help to leave one's credential behind.
+    let retain = json!({ "deletionPolicy": "Retain" });
+    let changed = tenant.change("orders", retain).await?;
+    tenant
+        .shop
+        .until("orders", "seen", |it| {
+            let seen = it.status.as_ref().map(|it| it.observed_generation);
+            seen >= changed.metadata.generation
+        })
+        .await?;
+    tenant.unbind("orders").await?;
+    tenant.bind_to("after", id).await?;
+    is_over_quota(&tenant, "after").await?;
+    assert_eq!(tenant.shop.credentials(&orders).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_that_others_have_used_up_takes_nothing_from_who_has_a_grant_of_its_own()
+-> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let greedy = Tenant::new(env, "greedy").await?;
+    let modest = Tenant::new(env, "modest").await?;
+    let orders = greedy.shop.identity("orders").await?;
+    let both = json!({ "names": [greedy.shop.name(), modest.shop.name()] });
+    let shared = json!({ "namespaces": both, "maxCredentialsPerIdentity": 2 });
+    greedy.shop.grant("shared", shared).await?;
+    let own = json!({ "names": [modest.shop.name()] });
+    let own = json!({ "namespaces": own, "maxCredentialsPerIdentity": 1 });
+    greedy.shop.grant("own", own).await?;
+    bind_many(&greedy, "many", 5, &orders).await?;
+    let served = wait::until("both places to be taken", PATIENCE, async || {
+        let all = greedy.shop.credentials(&orders).await?;
+        Ok((all.len() == 2).then_some(all))
+    })
+    .await?;
+    modest.bind_to("orders", orders.resource_id()).await?;
+    modest.shop.ready("orders").await?;
+    let all = greedy.shop.credentials(&orders).await?;
+    assert_eq!(all.len(), 3);
+    assert!(served.iter().all(|it| all.contains(it)));
+    modest.bind_to("more", orders.resource_id()).await?;
+    is_over_quota(&modest, "more").await
 }
