@@ -136,3 +136,24 @@ fn the_contents_of_the_user_guide_name_each_of_its_chapters() {
         .collect();
     assert_eq!(listed, chapters);
 }
+
+#[test]
+fn the_page_on_security_has_each_kind_of_attack_with_the_sentence_that_its_tests_begin_with() {
+    let page = fs::read_to_string(repository().join("docs/security.md")).unwrap();
+    let folder = repository().join("e2e/tests/attacks");
+    let mut kinds = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if ["main.rs", "tenant.rs"].contains(&&*name) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let head = text.lines().map_while(|line| line.strip_prefix("//! "));
+        let sentence = head.collect::<Vec<_>>().join(" ");
+        let row = format!("| {sentence} | [`{name}`](../e2e/tests/attacks/{name}) |");
+        assert!(page.contains(&row), "docs/security.md lacks: {row}");
+        kinds += 1;
+    }
+    assert_eq!(kinds, 12);
+}

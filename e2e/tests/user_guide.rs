@@ -1,11 +1,14 @@
 //! What the user guide tells people to do, done.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use azure_simulator::control::api::RequestRecord;
 use azwib_crds::ServiceAccountOrigin;
 use azwib_e2e::{
-    Environment,
-    environment::{Namespace, annotation, condition},
+    Environment, EnvironmentOptions,
+    environment::{Namespace, PATIENCE, annotation, condition, repository},
+    wait,
 };
 use kube::ResourceExt;
 
@@ -174,6 +177,97 @@ async fn the_guide_shows_for_which_issuer_the_credential_of_a_binding_was_made()
     let shown: Vec<_> = of_orders.unwrap().split_whitespace().collect();
     assert_eq!(shown, [shop.name(), "orders", env.issuer()]);
     Ok(())
+}
+
+/// The chapter "Grants": from a time without them over the audit to enforcement, and then a revocation.
+#[tokio::test]
+async fn grants_are_audited_then_enforced_and_revoked_by_the_commands_of_their_chapter()
+-> anyhow::Result<()> {
+    let mut options = EnvironmentOptions {
+        start_operator: false,
+        ..EnvironmentOptions::default()
+    };
+    let grace = "--revocation-grace=4s".to_owned();
+    options.operator_flags.push(grace);
+    let env = Environment::start(options).await?;
+    let shop = env.namespace("grants").await?;
+    let orders = shop.identity("orders").await?;
+    env.start_operator().await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    env.stop_operator().await?;
+
+    // The same cluster, with an operator that is told nothing of grants.
+    let mut flags = env.operator_flags();
+    flags.retain(|flag| !flag.starts_with("--grants"));
+    let _operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let columns = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,\
+                   GRANTED:.status.conditions[?(@.type==\"Granted\")].reason";
+    let all = ["get", "azwib", "-A", "-o", columns];
+    shown(&shop, &all, "WouldBeRefused").await?;
+    let message = r#"jsonpath={.status.conditions[?(@.type=="Granted")].message}"#;
+    let of_orders = ["get", "azwib", "orders", "-o", message];
+    shown(&shop, &of_orders, &shop.identity_id("orders")).await?;
+
+    env.control_plane.apply(&grant_of_the_guide(&shop)?).await?;
+    shown(&shop, &all, " Granted").await?;
+    assert!(!kubectl(&shop, &all).await?.contains("WouldBeRefused"));
+    shop.ready("orders").await?;
+    shown(&shop, &["get", "azgrant"], "True").await?;
+
+    kubectl(&shop, &["delete", "azgrant", "shop"]).await?;
+    shop.failing("orders", "Ready", "NotGranted").await?;
+    shop.event("NotGranted").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 1, "it works on");
+    let credential = r#"jsonpath={.status.conditions[?(@.type=="CredentialReady")].reason}"#;
+    let of_orders = ["get", "azwib", "orders", "-o", credential];
+    shown(&shop, &of_orders, "Revoked").await?;
+    assert!(shop.credentials(&orders).await?.is_empty());
+    Ok(())
+}
+
+/// "To be faster, delete the binding after the grant."
+#[tokio::test]
+async fn a_binding_that_is_deleted_after_its_grant_is_cleaned_up_at_once() -> anyhow::Result<()> {
+    let env = Environment::start(EnvironmentOptions {
+        grants: Some("enforce"),
+        ..EnvironmentOptions::default()
+    })
+    .await?;
+    let shop = env.namespace("faster").await?;
+    let orders = shop.identity("orders").await?;
+    let guide = grant_of_the_guide(&shop)?;
+    env.control_plane.apply(&guide).await?;
+    let id = orders.resource_id();
+    let spec = format!("identity: {{resourceId: {id}}}, deletionPolicy: Retain");
+    shop.bind("orders", &spec).await?;
+    shop.ready("orders").await?;
+    shop.event("RetainNotGranted").await?;
+    kubectl(&shop, &["delete", "azgrant", "shop"]).await?;
+    // The grace is five minutes here, and PATIENCE is less.
+    kubectl(&shop, &["delete", "azwib", "orders", "--timeout=1m"]).await?;
+    assert!(shop.credentials(&orders).await?.is_empty());
+    Ok(())
+}
+
+/// The grant that the guide shows, for this namespace and its resource group.
+fn grant_of_the_guide(shop: &Namespace<'_>) -> anyhow::Result<String> {
+    let guide = std::fs::read_to_string(repository().join("docs/user-guide.md"))?;
+    let (_, chapter) = guide.split_once("### Write a grant").unwrap();
+    let (_, block) = chapter.split_once("```yaml\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-shop";
+    assert!(block.contains(group) && block.contains("names: [shop]"));
+    let ours = block.replace(group, &shop.resource_group_id());
+    Ok(ours.replace("names: [shop]", &format!("names: [{}]", shop.name())))
+}
+
+/// Waits until kubectl shows this text.
+async fn shown(shop: &Namespace<'_>, args: &[&str], text: &str) -> anyhow::Result<()> {
+    wait::until(&format!("{args:?} to show {text}"), PATIENCE, async || {
+        Ok(kubectl(shop, args).await?.contains(text).then_some(()))
+    })
+    .await
 }
 
 async fn kubectl(namespace: &Namespace<'_>, args: &[&str]) -> anyhow::Result<String> {
