@@ -1,11 +1,12 @@
 //! A tenant cannot make azwib leave a credential behind: the finalizer stays on until cleanup is done, and only the platform team
 //! lets go of a binding.
 
+use anyhow::Context;
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::{ManagedIdentity, PATIENCE};
 use azwib_e2e::wait;
 use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -157,4 +158,42 @@ async fn what_an_administrator_strips_is_cleaned_up_after_and_gives_nobody_anyth
     let puts = shop.operator_requests("PUT", "orders").await?;
     assert_eq!(puts.len(), 1, "only the first one's: {puts:?}");
     Ok(())
+}
+
+/// However fast it is: before the operator looks at the deletion, while it looks, and after that.
+#[tokio::test]
+async fn a_binding_that_is_stripped_and_deleted_at_once_is_cleaned_up_after() -> anyhow::Result<()>
+{
+    let tenant = Tenant::new(enforcing().await?, "at-once").await?;
+    let shop = &tenant.shop;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    let names: Vec<_> = (0..12).map(|it| format!("orders-{it}")).collect();
+    for name in &names {
+        tenant.bind_to(name, orders.resource_id()).await?;
+    }
+    for name in &names {
+        shop.ready(name).await?;
+    }
+    let by_hand = PatchParams::default();
+    let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    let (bindings, delete) = (shop.bindings(), DeleteParams::default());
+    for (at, name) in names.iter().enumerate() {
+        if at % 2 == 0 {
+            bindings.patch(name, &by_hand, &none).await?;
+            bindings.delete(name, &delete).await?;
+        } else {
+            bindings.delete(name, &delete).await?;
+            // The operator may have been faster.
+            let _ = bindings.patch(name, &by_hand, &none).await;
+        }
+        shop.until_gone(name).await?;
+    }
+    let mut left = Vec::new();
+    let gone = wait::until("the end of the credentials", PATIENCE, async || {
+        left = shop.credentials(&orders).await?;
+        Ok(left.is_empty().then_some(()))
+    });
+    let gone = gone.await;
+    gone.with_context(|| format!("{left:?} of {names:?}"))
 }
