@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use azwib_e2e::Environment;
-use azwib_e2e::environment::condition;
+use azwib_e2e::environment::{condition, repository};
 
 use super::{granted, is_granted_by, options, version};
 
@@ -74,5 +74,49 @@ async fn without_the_flag_what_was_there_before_is_audited_until_it_is_granted()
     let theirs = other.identity("orders").await?;
     other.bind_to("orders", &theirs).await?;
     other.failing("orders", "Ready", "NotGranted").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away()
+-> anyhow::Result<()> {
+    let mut enforced = options(Some("enforce"));
+    enforced.start_operator = false;
+    let env = Environment::start(enforced).await?;
+    let flags = env.operator_flags();
+    let operator = env
+        .operator_with(flags.clone(), BTreeMap::new(), None)
+        .await?;
+    let shop = env.namespace("unlisted").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    let binding = shop.ready("orders").await?;
+    operator.terminate().await?;
+
+    let crd = repository().join("config/crd/azwib.dev_identitygrants.yaml");
+    let crd = crd.to_str().unwrap();
+    let kubectl = async |arguments: &[&str]| env.control_plane.kubectl(arguments).await;
+    kubectl(&["delete", "-f", crd]).await?;
+    let _operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    shop.bind_to("later", &orders).await?;
+    let told = shop.failing("later", "Ready", "Pending").await?;
+    assert!(told.message.contains("identitygrants"), "{}", told.message);
+    assert!(
+        told.message.contains("kubectl apply -k config/default"),
+        "{}",
+        told.message
+    );
+    assert!(shop.service_accounts().get_opt("later").await?.is_none());
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    let same = shop.bindings().get("orders").await?;
+    assert_eq!(version(&same), version(&binding));
+
+    kubectl(&["apply", "-f", crd]).await?;
+    kubectl(&["wait", "--for=condition=Established", "-f", crd]).await?;
+    shop.grant_all("it").await?;
+    shop.ready("later").await?;
+    let same = shop.bindings().get("orders").await?;
+    assert_eq!(version(&same), version(&binding), "Ready all the time");
     Ok(())
 }
