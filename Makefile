@@ -88,6 +88,9 @@ test-names = $(sort $(patsubst $(1)/tests/%.rs,%,$(wildcard $(1)/tests/*.rs)) $(
 E2E_TESTS := $(call test-names,e2e)
 OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator,$(call test-names,$(package)))
 
+# The longest one has more tests than cores at work: each of them mostly waits for the operator's next look.
+e2e-binding: export RUST_TEST_THREADS := 4
+
 .PHONY: $(addprefix e2e-,$(E2E_TESTS))
 $(addprefix e2e-,$(E2E_TESTS)): e2e-%:
 	$(CARGO) test --quiet --workspace --test $*
