@@ -87,24 +87,26 @@ async fn further_passes(shop: &Namespace<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every version of every binding after this one, up to the one that is marked.
+/// Every version of every binding after this one, up to the one that is marked. The API server ends watches when a definition changes.
 async fn versions_until_marked(
     bindings: Api<WorkloadIdentityBinding>,
-    first: String,
+    mut last: String,
 ) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
-    let mut events = pin!(bindings.watch(&WatchParams::default(), &first).await?);
     let mut seen = Vec::new();
-    while let Some(event) = events.try_next().await? {
-        let WatchEvent::Modified(binding) = event else {
-            anyhow::bail!("a binding came or went: {event:?}");
-        };
-        let is_last = binding.annotations().contains_key(END);
-        seen.push(binding);
-        if is_last {
-            return Ok(seen);
+    loop {
+        let mut events = pin!(bindings.watch(&WatchParams::default(), &last).await?);
+        while let Some(event) = events.try_next().await? {
+            let WatchEvent::Modified(binding) = event else {
+                anyhow::bail!("a binding came or went: {event:?}");
+            };
+            let is_last = binding.annotations().contains_key(END);
+            last = binding.resource_version().context("no version")?;
+            seen.push(binding);
+            if is_last {
+                return Ok(seen);
+            }
         }
     }
-    anyhow::bail!("the watch has ended")
 }
 
 /// The writes of the operator that Azure has seen, whatever came of them.
