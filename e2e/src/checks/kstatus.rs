@@ -12,11 +12,22 @@ use crate::environment::recorder::SeenBinding;
 /// What the CRD sets until the operator writes: no status of the operator's yet.
 const NEVER_WRITTEN: i64 = -1;
 
-/// The steps, with the reasons that each may have; the first is that of True.
+/// The steps, with the reasons that each may have; the first is one of True.
 ///
 /// Written down here a second time: a reason that the operator gets without anybody's decision is to fail.
 const STEPS: [(&str, &[&str]); 5] = [
-    ("Granted", &["GrantsNotRequired", "Pending"]),
+    (
+        "Granted",
+        &[
+            "Granted",
+            "GrantsNotRequired",
+            "WouldBeRefused",
+            "NotGranted",
+            "Reserved",
+            "GrantQuotaReached",
+            "Pending",
+        ],
+    ),
     (
         "IssuerReady",
         &["IssuerConfigured", "IssuerChanged", "Pending"],
@@ -45,6 +56,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "WaitingForCredential",
             "NamespaceTerminating",
             "CleanedUp",
+            "Revoked",
             "Pending",
         ],
     ),
@@ -68,10 +80,14 @@ const STEPS: [(&str, &[&str]); 5] = [
             "AzureConflict",
             "RequestRefused",
             "CleanedUp",
+            "Revoked",
             "Pending",
         ],
     ),
 ];
+
+/// Further reasons of a step that is True.
+const ALSO_TRUE: [&str; 3] = [PROVIDED, "GrantsNotRequired", "WouldBeRefused"];
 
 /// Reasons of Ready where it is True.
 const OF_READY_TRUE: [&str; 2] = ["Succeeded", PROVIDED];
@@ -90,8 +106,9 @@ const OF_READY_ALONE: [&str; 6] = [
 ];
 
 /// Flux and Argo CD fail a sync at once on Stalled: what heals by itself never says it.
-const NEVER_STALLED: [&str; 10] = [
+const NEVER_STALLED: [&str; 11] = [
     "CleanedUp",
+    "Revoked",
     "Pending",
     "Creating",
     "WaitingForTurn",
@@ -273,17 +290,19 @@ fn of_condition(condition: &Condition, observed_generation: i64) -> Vec<String> 
     let step = STEPS.iter().find(|(step, _)| *step == type_);
     let known = match (step, type_) {
         (Some((_, reasons)), _) => {
-            let means_true = reasons.first() == Some(&reason) || reason == PROVIDED;
+            let means_true = reasons.first() == Some(&reason) || ALSO_TRUE.contains(&reason);
             if means_true != (condition.status == "True") {
                 breaches.push(format!("{type_}={} for {reason}", condition.status));
             }
             reasons.contains(&reason)
         }
         (None, "Ready" | "Reconciling" | "Stalled") => {
-            OF_READY_ALONE.contains(&reason)
-                || STEPS
+            let is_of_a_step = || {
+                STEPS
                     .iter()
                     .any(|(_, reasons)| reasons[1..].contains(&reason))
+            };
+            OF_READY_ALONE.contains(&reason) || !ALSO_TRUE.contains(&reason) && is_of_a_step()
         }
         (None, _) => {
             breaches.push(format!("{type_} is no condition of a binding"));

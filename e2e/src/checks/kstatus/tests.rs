@@ -258,6 +258,24 @@ fn every_breach_of_the_contract_is_found() {
             }),
         ),
         (
+            "Granted=False for WouldBeRefused",
+            changed(propagating(), |it| {
+                it["conditions"][1] = condition("Granted", "False", "WouldBeRefused", 2);
+            }),
+        ),
+        (
+            "Granted=True for NotGranted",
+            changed(ready(), |it| {
+                it["conditions"][1]["reason"] = json!("NotGranted")
+            }),
+        ),
+        (
+            "WouldBeRefused is no reason of Ready",
+            changed(propagating(), |it| {
+                it["conditions"][0]["reason"] = json!("WouldBeRefused")
+            }),
+        ),
+        (
             "CredentialExists is no reason of Granted",
             changed(propagating(), |it| {
                 it["conditions"][1] = condition("Granted", "False", "CredentialExists", 2);
@@ -279,5 +297,24 @@ fn every_breach_of_the_contract_is_found() {
             found.iter().any(|breach| breach.contains(expected)),
             "{expected} is not among {found:?}"
         );
+    }
+}
+
+#[test]
+fn each_way_of_being_granted_is_taken() {
+    for reason in ["Granted", "GrantsNotRequired", "WouldBeRefused"] {
+        let seen = changed(ready(), |it| {
+            it["conditions"][1]["reason"] = json!(reason);
+        });
+        assert_eq!(breaches(&seen), Vec::<String>::new(), "{reason}");
+    }
+    for reason in ["NotGranted", "GrantQuotaReached", "Reserved"] {
+        let seen = changed(propagating(), |it| {
+            for at in [0, 6] {
+                it["conditions"][at]["reason"] = json!(reason);
+            }
+            it["conditions"][1] = condition("Granted", "False", reason, 2);
+        });
+        assert_eq!(breaches(&seen), Vec::<String>::new(), "{reason}");
     }
 }
