@@ -87,26 +87,36 @@ async fn further_passes(shop: &Namespace<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every version of every binding after this one, up to the one that is marked. The API server ends watches when a definition changes.
+/// Every version of every binding after this one, up to the one that is marked. The API server ends watches when a definition changes, and
+/// may have forgotten by then what came before: they are listed then.
 async fn versions_until_marked(
     bindings: Api<WorkloadIdentityBinding>,
     mut last: String,
 ) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
+    let is_marked = |it: &WorkloadIdentityBinding| it.annotations().contains_key(END);
     let mut seen = Vec::new();
-    loop {
+    while !seen.last().is_some_and(is_marked) {
         let mut events = pin!(bindings.watch(&WatchParams::default(), &last).await?);
         while let Some(event) = events.try_next().await? {
-            let WatchEvent::Modified(binding) = event else {
-                anyhow::bail!("a binding came or went: {event:?}");
-            };
-            let is_last = binding.annotations().contains_key(END);
-            last = binding.resource_version().context("no version")?;
-            seen.push(binding);
-            if is_last {
-                return Ok(seen);
+            match event {
+                WatchEvent::Modified(binding) => {
+                    last = binding.resource_version().context("no version")?;
+                    seen.push(binding);
+                }
+                WatchEvent::Error(expired) if expired.code == 410 => {
+                    let all = bindings.list(&ListParams::default()).await?;
+                    last = all.metadata.resource_version.context("no version")?;
+                    seen.extend(all.items);
+                    break;
+                }
+                event => anyhow::bail!("a binding came or went: {event:?}"),
+            }
+            if seen.last().is_some_and(is_marked) {
+                break;
             }
         }
     }
+    Ok(seen)
 }
 
 /// The writes of the operator that Azure has seen, whatever came of them.
