@@ -95,7 +95,7 @@ async fn versions_until_marked(
 ) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
     let is_marked = |it: &WorkloadIdentityBinding| it.annotations().contains_key(END);
     let mut seen = Vec::new();
-    while !seen.last().is_some_and(is_marked) {
+    while !seen.iter().any(is_marked) {
         let mut events = pin!(bindings.watch(&WatchParams::default(), &last).await?);
         while let Some(event) = events.try_next().await? {
             match event {
