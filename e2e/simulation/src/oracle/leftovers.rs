@@ -78,6 +78,7 @@ impl Gone<'_> {
                     && self.might_retain(&binding)
                     || annotations.contains_key("azwib.dev/force-detach")
                     || self.was_stripped_unseen(&binding)
+                    || self.was_forgotten(&binding)
                     || self.was_lost_unseen(&binding, identity)
             })
     }
@@ -90,6 +91,12 @@ impl Gone<'_> {
         let since = deleted.0 - jiff::SignedDuration::from_secs(60);
         !self.shared.requires_grants
             || might_retain(&self.shared.cluster, binding, since).contains(&true)
+    }
+
+    /// Whether it had no grant in the end, and nobody knew any more that it had one before.
+    fn was_forgotten(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let uid = binding.metadata.uid.as_deref().unwrap_or_default();
+        self.shared.requires_grants && self.books.is_forgotten(uid)
     }
 
     /// Whether its finalizer was taken off, and the process that saw it go has died since.

@@ -42,6 +42,14 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     let Some(identity) = reference.and_then(|it| identity_id(it, defaults).ok()) else {
         return Ok(Deleted::of(remembered));
     };
+    // Who never had a grant made nothing, whatever its account says: anybody in the namespace can write that.
+    let account = (departing.namespace(), &*departing.service_account);
+    if !remembered
+        && says_nothing(departing)
+        && ctx.ruling_on(&identity, account, None).is_refused()
+    {
+        return Ok(Deleted::of(false));
+    }
     let (namespace, service_account) = (departing.namespace(), &departing.service_account);
     let name = CredentialName::derive(&defaults.issuer, namespace, service_account);
     let ledger = ctx.ledgers.of(&identity);

@@ -36,8 +36,8 @@ const FINALIZERS: usize = 64;
 const MANAGERS: usize = 32;
 const OTHER_NAMES: usize = 8;
 
-/// Labels of a namespace: no grant selects by more than a few of them.
-const LABELS: usize = 128;
+/// Labels of a namespace. Any of them may be the one that a grant selects by, and who may write labels there may write many.
+const LABELS: usize = 1024;
 
 /// Annotations of ours besides those that are known by name.
 const OWN_ANNOTATIONS: usize = 8;

@@ -93,7 +93,8 @@ impl Watches {
                 {
                     let namespace = binding.namespace().unwrap_or_default();
                     // Nobody listens any more once the operator is stopping.
-                    let _ = going.unbounded_send((namespace, service_account_name(binding)));
+                    let gone = (namespace, service_account_name(binding), reference(gone));
+                    let _ = going.unbounded_send(gone);
                 }
                 let first = sync.take_if(|_| matches!(event, Event::InitDone));
                 if let Some(sync) = first {
@@ -118,10 +119,18 @@ impl Watches {
         );
         // The end of a binding that had no finalizer changes nothing about it, and so is no trigger.
         let left = bindings.clone();
-        let of_gone = gone.flat_map(move |(namespace, account): (String, String)| {
-            let others = of_account(&namespace, &account, &left);
-            stream::iter(others.into_iter().map(|other| Ok(Request::from(other))))
-        });
+        let of_gone = gone.flat_map(
+            move |(namespace, account, who): (String, String, BindingRef)| {
+                let others = of_account(&namespace, &account, &left);
+                // What it has left has to be cleaned up.
+                let vanished = left.vanished(&who).map(|_| {
+                    let BindingRef { namespace, name } = &who;
+                    ObjectRef::new(name).within(namespace)
+                });
+                let all = others.into_iter().chain(vanished);
+                stream::iter(all.map(|it| Ok(Request::from(it))))
+            },
+        );
         let of_bindings = stream::select(of_bindings, of_gone);
         let of_grants = grants::concerned(client, grants, &bindings, defaults);
         let requests = stream::select(of_bindings, of_accounts);

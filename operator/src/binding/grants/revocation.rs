@@ -12,7 +12,10 @@ use azwib_crds::{CredentialOrigin, DeletionPolicy, RecordedCredential, WorkloadI
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
+use kube_runtime::reflector::ObjectRef;
+
 use crate::azure::safe_line;
+use crate::binding::account::{CLIENT_ID, ExistingAccount};
 use crate::binding::cleanup::deleted_binding::DeletedBinding;
 use crate::binding::cleanup::take_away;
 use crate::binding::conclude::{Pass, conclude};
@@ -21,6 +24,7 @@ use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::status::{self, Report, has_something};
+use crate::binding::validate::service_account_name;
 use crate::grant::Missing;
 use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
 use crate::ledger::BindingRef;
@@ -48,7 +52,7 @@ pub async fn without_grant(
     if told.is_none() && shows_grant(binding) && !settles.is_zero() && !Bug::RevokedAtOnce.is_on() {
         return Ok(Some(settles));
     }
-    if !has_own(binding, ctx) {
+    if !has_own(binding, ctx) && !carries_although_revoked(binding, ctx) {
         let why = refused(&missing, &after(binding));
         return end(
             binding,
@@ -220,12 +224,7 @@ fn refused(missing: &Missing, what: &str) -> String {
 
 /// What is left to say of a binding that has nothing of its own.
 fn after(binding: &WorkloadIdentityBinding) -> String {
-    let conditions = binding.status.as_ref().map_or(&[][..], |it| &it.conditions);
-    let is_of_revoked = |type_: ConditionType| {
-        find(conditions, type_.as_str()).is_some_and(|it| it.reason == Reason::Revoked.as_str())
-    };
-    let taken = is_of_revoked(ConditionType::CredentialReady);
-    if taken || adopted(binding).next().is_some() {
+    if says_revoked(binding) || adopted(binding).next().is_some() {
         after_removal(binding)
     } else {
         String::new()
@@ -286,6 +285,27 @@ fn has_own(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
                         .iter()
                         .any(|it| it.origin != CredentialOrigin::Adopted)
             })
+}
+
+/// Whether status says that all was taken away, and the account shows that it was not: somebody has written that while no operator
+/// ran. It is looked at once.
+fn carries_although_revoked(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
+    let uid = binding.uid().unwrap_or_default();
+    if !says_revoked(binding) || ctx.ungranted.is_stripped(&uid) {
+        return false;
+    }
+    let namespace = binding.namespace().unwrap_or_default();
+    let key = ObjectRef::<ExistingAccount>::new(&service_account_name(binding)).within(&namespace);
+    ctx.accounts.get(&key).is_some_and(|account| {
+        account.annotation(CLIENT_ID).is_some()
+            && account.own_references().any(|owner| owner.uid == uid)
+    })
+}
+
+fn says_revoked(binding: &WorkloadIdentityBinding) -> bool {
+    let conditions = binding.status.as_ref().map_or(&[][..], |it| &it.conditions);
+    find(conditions, ConditionType::CredentialReady.as_str())
+        .is_some_and(|it| it.reason == Reason::Revoked.as_str())
 }
 
 fn adopted(binding: &WorkloadIdentityBinding) -> impl Iterator<Item = &RecordedCredential> {

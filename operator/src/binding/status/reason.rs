@@ -84,7 +84,7 @@ pub enum Persistence {
 /// What else follows from a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Says {
-    /// A step is done: never the reason of `Ready`.
+    /// A step is done, or undone: never the reason of `Ready`.
     StepDone,
     /// Azure has refused the credential for a reason of its own.
     AzureRefuses,
@@ -167,7 +167,7 @@ reasons! {
     /// The IdentityGrants that cover the binding allow no more credentials of this identity (`maxCredentialsPerIdentity`).
     GrantQuotaReached => CurableElsewhere, Warning, Else;
     /// No IdentityGrant covers the binding any more, and what azwib had made for it was taken away.
-    Revoked => Heals, Warning, Else;
+    Revoked => Heals, Warning, StepDone;
     /// The issuer is the one that the operator was configured with; it is not verified.
     IssuerConfigured => Heals, Warning, StepDone;
     /// The recorded credential was made for another issuer: by another cluster, or by this one before its issuer changed. It stays as it is.
@@ -225,7 +225,7 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether it says that a step is done, which is never the reason of `Ready`.
+    /// Whether it says that a step is done or undone, which is never the reason of `Ready`.
     pub fn is_of_step_done(self) -> bool {
         self.says() == Says::StepDone
     }
