@@ -45,7 +45,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     // Who never had a grant made nothing, whatever its account says: anybody in the namespace can write that.
     let account = (departing.namespace(), &*departing.service_account);
     if !remembered
-        && departing.credentials.is_empty()
+        && departing.account_binding.is_none()
         && says_nothing(departing)
         && ctx.ruling_on(&identity, account, None).is_refused()
     {
