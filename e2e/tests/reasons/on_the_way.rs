@@ -59,7 +59,7 @@ async fn each_step_on_the_way_is_told() -> anyhow::Result<()> {
         (
             "Granted",
             "GrantsNotRequired",
-            "every binding is admitted".to_owned(),
+            "every binding is admitted (--grants=off)".to_owned(),
         ),
         (
             "IssuerReady",
