@@ -180,6 +180,10 @@ async fn a_write_to_the_status_leaves_the_finalizer() -> anyhow::Result<()> {
             .ok())
     })
     .await?;
+    let (uid, foreign) = (written.uid().unwrap(), json!({ "observedGeneration": 7 }));
+    shop.environment()
+        .records
+        .note_foreign_status(&uid, foreign)?;
     assert_eq!(written.status.unwrap().observed_generation, 7);
     assert_eq!(written.metadata.finalizers.unwrap(), [FINALIZER]);
     Ok(())

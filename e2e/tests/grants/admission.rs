@@ -98,10 +98,15 @@ async fn a_status_that_says_granted_gives_nothing() -> anyhow::Result<()> {
     let binding = shop.bindings().get("orders").await?;
     let mut status = json!(binding.status);
     for condition in status["conditions"].as_array_mut().unwrap() {
-        if condition["type"] == "Granted" || condition["type"] == "ServiceAccountReady" {
+        if condition["type"] == "Granted" {
             condition["status"] = json!("True");
             condition["reason"] = json!("Granted");
             condition["message"] = json!("the IdentityGrant \"planted\" covers it");
+        }
+        // Whose earlier steps are done would be an applicant.
+        if condition["type"] == "ServiceAccountReady" {
+            condition["status"] = json!("True");
+            condition["reason"] = json!("Applied");
         }
     }
     let patch = Patch::Merge(json!({ "status": status }));
