@@ -82,6 +82,19 @@ impl Namespace<'_> {
         arm.credentials(identity.resource_id()).await
     }
 
+    /// All that the operator has asked Azure about an identity, reads included.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub async fn asked_of_azure(&self, identity: &str) -> anyhow::Result<Vec<String>> {
+        let mut asked = Vec::new();
+        for method in ["GET", "PUT", "DELETE"] {
+            let requests = self.operator_requests(method, identity).await?;
+            asked.extend(requests.iter().map(|it| format!("{method} {}", it.path)));
+        }
+        Ok(asked)
+    }
+
     /// The operator's requests with this method to an identity and all below it, in order of arrival.
     ///
     /// # Errors

@@ -52,19 +52,9 @@ async fn start() -> anyhow::Result<Environment> {
     anyhow::Ok(env)
 }
 
-/// All that the operator has asked Azure about an identity.
-async fn asked(shop: &Namespace<'_>, identity: &str) -> anyhow::Result<Vec<String>> {
-    let mut asked = Vec::new();
-    for method in ["GET", "PUT", "DELETE"] {
-        let requests = shop.operator_requests(method, identity).await?;
-        asked.extend(requests.iter().map(|it| format!("{method} {}", it.path)));
-    }
-    Ok(asked)
-}
-
 /// Fails if the operator has asked Azure anything about an identity.
 async fn assert_unasked(shop: &Namespace<'_>, identity: &str) -> anyhow::Result<()> {
-    assert_eq!(asked(shop, identity).await?, Vec::<String>::new());
+    assert_eq!(shop.asked_of_azure(identity).await?, Vec::<String>::new());
     Ok(())
 }
 

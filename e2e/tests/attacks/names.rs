@@ -4,7 +4,7 @@
 use azwib_e2e::environment::ManagedIdentity;
 use serde_json::{Value, json};
 
-use super::{DEFAULT_GROUP, Tenant, asked, enforcing, is_invalid};
+use super::{DEFAULT_GROUP, Tenant, enforcing, is_invalid};
 
 /// An identity in the group of the operator's default. Each test has one of its own.
 async fn in_default_group(tenant: &Tenant<'_>) -> anyhow::Result<(ManagedIdentity, String)> {
@@ -128,7 +128,7 @@ async fn a_name_with_another_group_or_subscription_is_another_identity() -> anyh
         asked_anywhere(&tenant, &central.name).await?,
         Vec::<String>::new()
     );
-    assert_eq!(asked(shop, "orders").await?, Vec::<String>::new());
+    assert_eq!(shop.asked_of_azure("orders").await?, Vec::<String>::new());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use azwib_e2e::environment::condition;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{asked, carried, enforcing, granted, is_granted_by, version};
+use super::{carried, enforcing, granted, is_granted_by, version};
 
 #[tokio::test]
 async fn without_a_grant_nothing_is_asked_of_azure_and_a_tenant_can_read_what_is_missing()
@@ -19,7 +19,7 @@ async fn without_a_grant_nothing_is_asked_of_azure_and_a_tenant_can_read_what_is
         assert!(told.message.contains(part), "{part}: {}", told.message);
     }
     // Not even a read: what is there is nobody's business. And one status says all there is to say.
-    assert_eq!(asked(&shop, "orders").await?, Vec::<String>::new());
+    assert_eq!(shop.asked_of_azure("orders").await?, Vec::<String>::new());
     assert_eq!(carried(&shop).await?, None);
     Ok(())
 }
@@ -45,7 +45,7 @@ async fn a_grant_admits_a_binding_at_once_and_before_it_came_nothing_was_asked_o
     .await?;
     shop.bind_to("orders", &orders).await?;
     shop.failing("orders", "Ready", "NotGranted").await?;
-    assert_eq!(asked(&shop, "orders").await?, Vec::<String>::new());
+    assert_eq!(shop.asked_of_azure("orders").await?, Vec::<String>::new());
     assert_eq!(carried(&shop).await?, None);
     shop.grant(
         "orders",
@@ -121,7 +121,7 @@ async fn a_status_that_says_granted_gives_nothing() -> anyhow::Result<()> {
         granted(it).1 == "NotGranted"
     })
     .await?;
-    assert_eq!(asked(&shop, "orders").await?, Vec::<String>::new());
+    assert_eq!(shop.asked_of_azure("orders").await?, Vec::<String>::new());
     assert_eq!(carried(&shop).await?, None);
     Ok(())
 }

@@ -47,16 +47,6 @@ fn is_granted_by(binding: &WorkloadIdentityBinding, grant: &str) -> bool {
     status == "True" && reason == "Granted" && message.contains(&format!("\"{grant}\""))
 }
 
-/// All that the operator has asked Azure about an identity of the namespace.
-async fn asked(shop: &Namespace<'_>, identity: &str) -> anyhow::Result<Vec<String>> {
-    let mut asked = Vec::new();
-    for method in ["GET", "PUT", "DELETE"] {
-        let requests = shop.operator_requests(method, identity).await?;
-        asked.extend(requests.iter().map(|it| format!("{method} {}", it.path)));
-    }
-    Ok(asked)
-}
-
 /// The client id that the account `orders` carries; an empty text where it carries none, `None` without an account.
 async fn carried(shop: &Namespace<'_>) -> anyhow::Result<Option<String>> {
     let account = shop.service_accounts().get_opt("orders").await?;

@@ -3,7 +3,7 @@
 use azwib_e2e::environment::condition;
 use serde_json::json;
 
-use super::{asked, enforcing, granted};
+use super::{enforcing, granted};
 
 #[tokio::test]
 async fn a_quota_refuses_new_ones_and_lets_the_next_one_in_when_one_goes() -> anyhow::Result<()> {
@@ -107,7 +107,7 @@ async fn the_operators_own_identity_and_namespace_are_never_bound() -> anyhow::R
     system.bind_to("orders", &orders).await?;
     let told = system.failing("orders", "Granted", "Reserved").await?;
     assert!(told.message.contains("azwib-system"), "{}", told.message);
-    assert_eq!(asked(&shop, "orders").await?, Vec::<String>::new());
+    assert_eq!(shop.asked_of_azure("orders").await?, Vec::<String>::new());
     system.unbind("orders").await?;
     Ok(())
 }
