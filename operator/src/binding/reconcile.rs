@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{DeletionPolicy, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
 use super::applied::Applied;
@@ -15,23 +15,21 @@ use super::cleanup::deleted_binding::DeletedBinding;
 use super::cleanup::{self, Cleaned, Stage, Stopped};
 use super::conclude::{Pass, conclude, tell_what_it_waits_for};
 use super::context::Context;
-use super::error::{Error, Failure, Wait};
+use super::error::{Error, Failure};
 use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
+use super::grants::admission::admit;
 use super::grants::quota::counted;
-use super::grants::ruling::Ruling;
-use super::grants::{revocation, said};
 use super::plan::CredentialStep;
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
-use super::status::reason::{ConditionType, Reason};
+use super::status::reason::Reason;
 use super::validate::{Desired, validate};
 use super::write_status::write_status;
 use super::{line_up, observe, plan, status};
-use crate::grant::{CannotTell, Reserved};
+use crate::grant::Reserved;
 use crate::kubeutil::answers::Answer;
-use crate::kubeutil::conditions::ConditionStatus;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
@@ -134,82 +132,6 @@ async fn converge(stored: &WorkloadIdentityBinding, ctx: &Context) -> Result<Nex
             conclude(pass.asking_for(&desired), Some(error), ctx).await
         }
     }
-}
-
-/// Asks the grants before anything else: without one there is no request to Azure at all. A pass goes on with the binding as they
-/// admit it, or has ended.
-async fn admit<'a>(
-    mut binding: Cow<'a, WorkloadIdentityBinding>,
-    stored: &WorkloadIdentityBinding,
-    ctx: &Context,
-) -> ControlFlow<Result<Next, Failed>, Cow<'a, WorkloadIdentityBinding>> {
-    let uid = binding.uid().unwrap_or_default();
-    let Some(ruling) = ctx.ruling(&binding, &ctx.defaults) else {
-        return ControlFlow::Continue(binding);
-    };
-    match &ruling {
-        Ruling::Refused(_) if Bug::StatusGrants.is_on() && says_granted(&binding) => {}
-        Ruling::Refused(missing) => {
-            let missing = missing.clone();
-            let outcome = revocation::without_grant(&binding, stored, missing, ctx).await;
-            return ControlFlow::Break(outcome);
-        }
-        Ruling::Reserved(why) => {
-            let error = Error::from(why.clone());
-            let pass = Pass::stopped(&binding, &error, ctx).of(stored);
-            return ControlFlow::Break(conclude(pass, Some(error), ctx).await);
-        }
-        Ruling::CannotTell(why) => {
-            if !binding.spec.suspend {
-                let why = why.clone();
-                return ControlFlow::Break(without_answer(&binding, stored, why, ctx).await);
-            }
-        }
-        Ruling::NotRequired | Ruling::Granted { .. } | Ruling::WouldBeRefused(_) => {
-            ctx.ungranted.forget(&uid);
-        }
-    }
-    if let Ruling::WouldBeRefused(why) = &ruling
-        && ctx.told.is_news(&uid, "would be refused")
-    {
-        ctx.events.would_be_refused(&binding, why);
-    }
-    let policy = binding.spec.deletion_policy;
-    ctx.settle(said::finding(&ruling, policy));
-    if policy == DeletionPolicy::Retain && !ruling.may_retain() {
-        if ctx.told.is_news(&uid, "retain") {
-            ctx.events.retain_ignored(&binding);
-        }
-        binding.to_mut().spec.deletion_policy = DeletionPolicy::Delete;
-    }
-    ControlFlow::Continue(binding)
-}
-
-/// A pass over a binding of which it is not known whether a grant covers it: nothing is taken away, and nothing made.
-async fn without_answer(
-    binding: &WorkloadIdentityBinding,
-    stored: &WorkloadIdentityBinding,
-    why: CannotTell,
-    ctx: &Context,
-) -> Result<Next, Failed> {
-    let error = Error::from(Wait::ForGrants(why));
-    let desired = validate(binding, &ctx.defaults).ok();
-    let pass = match &desired {
-        Some(desired) if status::was_ready(binding, desired) => {
-            Pass::kept(binding, ctx).asking_for(desired)
-        }
-        _ => Pass::stopped(binding, &error, ctx),
-    };
-    conclude(pass.of(stored), Some(error), ctx).await
-}
-
-/// Whether status says that the binding is granted.
-fn says_granted(binding: &WorkloadIdentityBinding) -> bool {
-    let conditions = binding.status.iter().flat_map(|it| &it.conditions);
-    let granted = ConditionType::Granted.as_str();
-    conditions
-        .into_iter()
-        .any(|it| it.type_ == granted && it.status == ConditionStatus::True.as_str())
 }
 
 /// A pass over a suspended binding: nothing is written but its status.

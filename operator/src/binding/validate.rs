@@ -2,8 +2,8 @@
 
 use azwib_crds::{
     Audience, CredentialName, DEFAULT_AUDIENCE, IdentityReference, InvalidAudience,
-    InvalidManagedIdentityId, Issuer, ManagedIdentityId, ServiceAccountCreation,
-    ServiceAccountRole, Subject, WorkloadIdentityBinding,
+    InvalidManagedIdentityId, Issuer, ManagedIdentityId, RecordedCredential,
+    ServiceAccountCreation, ServiceAccountRole, Subject, WorkloadIdentityBinding,
 };
 use kube::ResourceExt;
 
@@ -166,6 +166,18 @@ pub fn identity_id(
         });
     };
     ManagedIdentityId::new(subscription, group, name).map_err(Error::IdentityParts)
+}
+
+/// The identities that a binding has to do with for grants: the one that it names, and those on which it records credentials.
+pub fn identities<'a>(
+    binding: &'a WorkloadIdentityBinding,
+    defaults: &Defaults,
+) -> impl Iterator<Item = ManagedIdentityId> + use<'a> {
+    let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+    let of_spec = identity_id(&binding.spec.identity, defaults).ok();
+    of_spec
+        .into_iter()
+        .chain(recorded.filter_map(RecordedCredential::managed_identity))
 }
 
 fn both(one: Option<&str>, other: Option<&str>) -> String {

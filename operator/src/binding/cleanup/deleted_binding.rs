@@ -65,6 +65,15 @@ impl DeletedBinding {
         self.metadata.namespace.as_deref().unwrap_or_default()
     }
 
+    /// The same, leaving nothing behind.
+    pub fn without_retain(mut self) -> Self {
+        self.deletion_policy = DeletionPolicy::Delete;
+        if let Some(account) = &mut self.account_binding {
+            account.deletion_policy = DeletionPolicy::Delete;
+        }
+        self
+    }
+
     /// Where it stands in every line.
     pub fn rank(&self) -> Rank {
         Rank {

@@ -97,14 +97,12 @@ fn as_granted(departing: &DeletedBinding, ctx: &Context) -> DeletedBinding {
         .filter_map(RecordedCredential::managed_identity)
         .chain(of_spec);
     let may_retain = identities.all(|it| ctx.ruling_on(&it, account, None).may_retain());
-    let mut granted = departing.clone();
-    if !may_retain {
-        granted.deletion_policy = DeletionPolicy::Delete;
-        if let Some(account) = &mut granted.account_binding {
-            account.deletion_policy = DeletionPolicy::Delete;
-        }
+    let granted = departing.clone();
+    if may_retain {
+        granted
+    } else {
+        granted.without_retain()
     }
-    granted
 }
 
 /// Takes away what was made for a binding that stays: no grant covers it any more.

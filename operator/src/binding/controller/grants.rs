@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use azwib_crds::{ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding};
+use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::passes::Request;
 use super::watched::watched;
 use crate::binding::index::{Bindings, readable};
-use crate::binding::validate::{Defaults, identity_id, service_account_name};
+use crate::binding::validate::{Defaults, identities, service_account_name};
 use crate::grant::{Authority, Change, Concerns, Grant, GuardedGrant, Mode};
 use crate::kubeutil::watch_course::Pauses;
 use crate::ledger::BindingRef;
@@ -93,7 +93,7 @@ impl Looking<'_> {
 
     fn of_change(&self, change: &Change) -> Vec<BindingRef> {
         let grants = || [&change.before, &change.after].into_iter().flatten();
-        let found = match identities(grants()) {
+        let found = match named_by(grants()) {
             Some(identities) => {
                 let of = |id: &ManagedIdentityId| self.bindings.of_identity(id);
                 identities.iter().flat_map(of).collect::<Vec<_>>()
@@ -116,11 +116,7 @@ impl Looking<'_> {
             binding.namespace().unwrap_or_default(),
             service_account_name(binding),
         );
-        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
-        let recorded = recorded.filter_map(RecordedCredential::managed_identity);
-        let of_spec = identity_id(&binding.spec.identity, self.defaults).ok();
-        let mut identities = of_spec.into_iter().chain(recorded);
-        identities.any(|it| {
+        identities(binding, self.defaults).any(|it| {
             let account = (&*namespace, &*account);
             self.grants.is_concerned(change, &it, account)
         })
@@ -128,7 +124,7 @@ impl Looking<'_> {
 }
 
 /// The identities that these grants name; None where one of them has a wider scope.
-fn identities<'a>(grants: impl Iterator<Item = &'a Arc<Grant>>) -> Option<Vec<ManagedIdentityId>> {
+fn named_by<'a>(grants: impl Iterator<Item = &'a Arc<Grant>>) -> Option<Vec<ManagedIdentityId>> {
     let scopes = grants.flat_map(|it| it.scopes());
     scopes
         .map(|scope| ManagedIdentityId::parse(scope.as_str()).ok())

@@ -11,13 +11,11 @@ use azwib_crds::{CredentialName, ManagedIdentityId, Subject};
 
 use crate::azure::ListedCredential;
 use crate::binding::context::Context;
+use crate::binding::credential::applicants::Account;
 use crate::grant::{Grant, Mode, QuotaReached, Used};
 use crate::ledger::Rank;
 use crate::ledger::decide::{Applicant, Precedence};
 use crate::runtime::deliberate::Bug;
-
-/// An account, by namespace and name.
-type Account = (String, String);
 
 /// What is counted for one binding, but for what is about to be written.
 pub struct Counted<'a> {

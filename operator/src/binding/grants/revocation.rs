@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use azwib_crds::{CredentialOrigin, DeletionPolicy, RecordedCredential, WorkloadIdentityBinding};
+use azwib_crds::{CredentialOrigin, RecordedCredential, WorkloadIdentityBinding};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
@@ -22,11 +22,12 @@ use crate::binding::conclude::{Pass, conclude};
 use crate::binding::context::{Context, Operator};
 use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
+use crate::binding::status::granted::says_granted;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::status::{self, Report, has_something};
 use crate::binding::validate::service_account_name;
 use crate::grant::Missing;
-use crate::kubeutil::conditions::{ConditionStatus, find, is_true};
+use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::BindingRef;
 use crate::runtime::clock::minute_at;
 use crate::runtime::deliberate::Bug;
@@ -49,7 +50,8 @@ pub async fn without_grant(
     let seen = ctx.ungranted.since(&binding.uid().unwrap_or_default());
     let told = refused_since(binding);
     let settles = SETTLES.saturating_sub(seen.elapsed());
-    if told.is_none() && shows_grant(binding) && !settles.is_zero() && !Bug::RevokedAtOnce.is_on() {
+    if told.is_none() && says_granted(binding) && !settles.is_zero() && !Bug::RevokedAtOnce.is_on()
+    {
         return Ok(Some(settles));
     }
     if !has_own(binding, ctx) && !carries_although_revoked(binding, ctx) {
@@ -89,7 +91,7 @@ pub async fn without_grant(
 
 /// The same for a binding that cannot be read, from what is known of it. Its status says nothing of grants: the time counts from when
 /// this process has first seen it without one.
-pub async fn of_unreadable(mut binding: DeletedBinding, ctx: &Context) -> Result<Next, Error> {
+pub async fn of_unreadable(binding: DeletedBinding, ctx: &Context) -> Result<Next, Error> {
     let uid = binding.uid().to_owned();
     let is_refused = {
         let account = (binding.namespace(), &*binding.service_account);
@@ -106,11 +108,7 @@ pub async fn of_unreadable(mut binding: DeletedBinding, ctx: &Context) -> Result
     if !left.is_zero() || ctx.ungranted.is_stripped(&uid) {
         return Ok(Some(left).filter(|left| !left.is_zero()));
     }
-    binding.deletion_policy = DeletionPolicy::Delete;
-    if let Some(account) = &mut binding.account_binding {
-        account.deletion_policy = DeletionPolicy::Delete;
-    }
-    let taken = take_away(&binding, ctx).await;
+    let taken = take_away(&binding.without_retain(), ctx).await;
     taken.map_err(|stopped| stopped.error)?;
     ctx.ungranted.stripped(&uid);
     Ok(None)
@@ -155,13 +153,9 @@ async fn remove(
     if refused_since(&fresh) != refused_since(binding) {
         return Ok(Some(CATCHES_UP));
     }
-    let mut leaving = DeletedBinding::from(&fresh);
-    leaving.deletion_policy = DeletionPolicy::Delete;
+    let mut leaving = DeletedBinding::from(&fresh).without_retain();
     // Only what is known to be its own.
     leaving.suspended = true;
-    if let Some(account) = &mut leaving.account_binding {
-        account.deletion_policy = DeletionPolicy::Delete;
-    }
     if let Err(stopped) = take_away(&leaving, ctx).await {
         let what = format!(
             "what azwib made for it is to be taken away, and is not yet: {}",
@@ -263,11 +257,6 @@ fn refused_since(binding: &WorkloadIdentityBinding) -> Option<Timestamp> {
     let is_refused = granted.status == ConditionStatus::False.as_str()
         && granted.reason == Reason::NotGranted.as_str();
     is_refused.then_some(granted.last_transition_time.0)
-}
-
-fn shows_grant(binding: &WorkloadIdentityBinding) -> bool {
-    let status = binding.status.as_ref();
-    status.is_some_and(|it| is_true(&it.conditions, ConditionType::Granted.as_str()))
 }
 
 /// Whether the binding has anything that is azwib's to take away: as status says, or as this process has seen before somebody

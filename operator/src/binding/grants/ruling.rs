@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use azwib_crds::{DeletionPolicy, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding};
+use azwib_crds::{DeletionPolicy, ManagedIdentityId, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
 use super::revocation;
 use crate::binding::context::Operator;
 use crate::binding::status::granted::named;
 use crate::binding::status::has_something;
-use crate::binding::validate::{Defaults, Desired, identity_id, service_account_name};
+use crate::binding::validate::{Defaults, Desired, identities, service_account_name};
 use crate::grant::{CannotTell, Missing, Mode, Reserved, Verdict};
 use crate::runtime::deliberate::Bug;
 
@@ -117,10 +117,7 @@ impl Operator {
         let named = named(binding);
         let ask =
             |identity: &ManagedIdentityId| self.ruling_on(identity, (&namespace, &account), named);
-        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
-        let recorded = recorded.filter_map(RecordedCredential::managed_identity);
-        let of_spec = identity_id(&binding.spec.identity, defaults).ok();
-        let mut rulings = of_spec.into_iter().chain(recorded).map(|it| ask(&it));
+        let mut rulings = identities(binding, defaults).map(|it| ask(&it));
         let first = rulings.next()?;
         Some(rulings.find(Ruling::is_refused).unwrap_or(first))
     }

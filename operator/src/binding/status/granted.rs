@@ -3,7 +3,7 @@
 use azwib_crds::WorkloadIdentityBinding;
 
 use super::reason::{ConditionType, Reason};
-use crate::kubeutil::conditions::find;
+use crate::kubeutil::conditions::{find, is_true};
 
 /// Before and after the name of a grant that covers a binding.
 const BEFORE_NAME: &str = "the IdentityGrant \"";
@@ -20,6 +20,12 @@ pub fn named(binding: &WorkloadIdentityBinding) -> Option<&str> {
     let granted = find(conditions, ConditionType::Granted.as_str())?;
     let rest = granted.message.strip_prefix(BEFORE_NAME)?;
     rest.split_once(AFTER_NAME).map(|(name, _)| name)
+}
+
+/// Whether status says that the binding is granted.
+pub fn says_granted(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    status.is_some_and(|it| is_true(&it.conditions, ConditionType::Granted.as_str()))
 }
 
 /// Whether status says that the binding has something that it was given without a grant.
