@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use azwib_e2e::environment::repository;
+use azwib_e2e::wait::{self, PATIENCE};
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess};
 use kube::ResourceExt;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 /// Environments that stop their API server: one at a time, since each loads the machine.
@@ -104,5 +106,41 @@ async fn an_operator_waits_for_its_custom_resource_definition() -> anyhow::Resul
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
     assert_eq!(operator.exit(), None, "{}", operator.log_tail());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_says_which_fields_an_older_definition_drops() -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    let env = environment(true).await?;
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/credentials/items/properties/id";
+    let patch = json!([{ "op": "remove", "path": path }]).to_string();
+    env.control_plane
+        .kubectl(&[
+            "patch",
+            "crd",
+            "workloadidentitybindings.azwib.dev",
+            "--type=json",
+            "-p",
+            &patch,
+        ])
+        .await?;
+    wait::until("the API server to tell of the old schema", PATIENCE, async || {
+        let served = env
+            .control_plane
+            .kubectl(&["get", "--raw", "/openapi/v3/apis/azwib.dev/v1alpha1"])
+            .await?;
+        let served: Value = serde_json::from_str(&served)?;
+        let path = "/components/schemas/dev.azwib.v1alpha1.WorkloadIdentityBinding/properties/status/properties/credentials/items/properties";
+        let fields = served.pointer(path);
+        Ok(fields.filter(|it| it["id"].is_null()).map(|_| ()))
+    })
+    .await?;
+    let operator = operator(&env).await?;
+    operator
+        .logs("the CustomResourceDefinition is older than this operator")
+        .await?;
+    operator.logs("fields=\"status.credentials[].id\"").await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::binding::events::Events;
 use crate::binding::grants::tell::keep_told;
 use crate::binding::metrics::State;
 use crate::cli::config::Config;
+use crate::definitions::say_if_older;
 use crate::grant::{Authority, OwnNamespace};
 use crate::kubeutil::backoff::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
@@ -130,6 +131,8 @@ pub async fn run(config: Config) -> Result<(), Error> {
         () = stop.cancelled() => return Ok(()),
     }
 
+    let client = context.client.clone();
+    tokio::spawn(async move { say_if_older(&client).await });
     tokio::spawn(ready_once_synced(synced, readiness));
     tokio::spawn(keep_told(Arc::clone(&context)));
     let stopped = stop.clone();

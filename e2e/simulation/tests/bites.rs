@@ -83,6 +83,8 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::RevokedAtOnce => &[STAYS_READY, OURS],
         Bug::RetainWithoutGrant => &[NOTHING_LEFT],
         Bug::VanishedForgotten => &[NOTHING_LEFT, GRANTED],
+        Bug::LeftoverKept => &[GRANTED],
+        Bug::LeftoverDespiteGrant => &[OURS],
         Bug::QuotaIgnored => &[QUOTA],
         Bug::AllOfAccountServed => &[OLDEST_SERVED],
         Bug::WritesWhatStands | Bug::ReadBeforeAdmission => &[COSTS],

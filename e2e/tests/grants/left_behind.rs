@@ -34,6 +34,42 @@ async fn a_binding_whose_finalizer_was_taken_off_is_cleaned_up_after() -> anyhow
 }
 
 #[tokio::test]
+async fn what_was_retained_is_left_while_a_grant_covers_it_and_deleted_once_none_does()
+-> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("left-over").await?;
+    let orders = shop.identity("orders").await?;
+    let of = |account| json!({ "names": [account] });
+    shop.grant(
+        "retains",
+        json!({ "allowRetain": true, "serviceAccounts": of("orders") }),
+    )
+    .await?;
+    shop.grant("other", json!({ "serviceAccounts": of("api") }))
+        .await?;
+    let id = orders.resource_id();
+    let spec = format!("identity: {{resourceId: {id}}}, deletionPolicy: Retain");
+    shop.bind("orders", &spec).await?;
+    shop.ready("orders").await?;
+    shop.unbind("orders").await?;
+    shop.bind_to("api", &orders).await?;
+    shop.ready("api").await?;
+    shop.further_listings("api", 3).await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 2);
+    shop.revoke("retains").await?;
+    shop.further_listings("api", 1).await?;
+    let only = wait::until("one credential to be left", PATIENCE, async || {
+        let left = shop.credentials(&orders).await?;
+        Ok(Some(left).filter(|left| left.len() == 1))
+    })
+    .await?;
+    let subject = format!("system:serviceaccount:{}:api", shop.name());
+    assert_eq!(only[0].properties.subject, subject);
+    shop.ready("api").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_grant_tells_how_many_bindings_it_covers() -> anyhow::Result<()> {
     let env = enforcing().await?;
     let shop = env.namespace("told").await?;

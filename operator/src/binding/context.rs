@@ -11,6 +11,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
+use super::cleanup::leftovers::Leftovers;
 use super::credential::record::resolved;
 use super::error::Error;
 use super::events::Events;
@@ -50,6 +51,8 @@ pub struct Operator {
     pub grants: Arc<Authority>,
     /// Bindings without a grant.
     pub ungranted: Ungranted,
+    /// Credentials that neither a binding nor a grant covers.
+    pub leftovers: Leftovers,
     /// Bindings that are good as far as this process knows.
     pub known_good: KnownGood,
     pub settings: Settings,
@@ -87,6 +90,7 @@ impl Operator {
             taken_off: Overwritten::default(),
             grants,
             ungranted: Ungranted::default(),
+            leftovers: Leftovers::default(),
             known_good: KnownGood::default(),
             settings,
             attempts: Attempts::default(),

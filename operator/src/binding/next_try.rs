@@ -154,6 +154,7 @@ mod tests {
             before: false,
             promised: false,
             ahead: 0,
+            of_platform: vec![],
         })
     }
 

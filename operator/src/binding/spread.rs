@@ -1,5 +1,6 @@
 //! What a new read of Azure means to others than the binding that it was made for.
 
+use super::cleanup::leftovers;
 use super::context::Context;
 use super::credential::orphans::orphans;
 use super::index::readable;
@@ -21,17 +22,19 @@ pub(super) fn identity_seen(identity: &Identity, ledger: &Ledger, ctx: &Context)
     ledger.wake(named.map(BindingRef::of));
 }
 
-/// Tells, once for each change of them, of credentials that have lost their binding.
+/// Tells, once for each change of them, of credentials that have lost their binding, and has those cleaned up that no grant covers.
 pub(super) fn listing_seen(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
     let bindings = ctx.bindings.of_identity(ledger.id());
     let bindings: Vec<_> = readable(&bindings).collect();
     let unreadable = ctx.bindings.namespaces_with_unreadable();
     let orphans = orphans(listing, &ctx.defaults.issuer, &bindings, &unreadable);
-    if ledger.is_news(&orphans) && !orphans.is_empty() {
+    leftovers::note(listing, ledger, ctx);
+    let names: Vec<_> = orphans.iter().map(|it| it.name.as_str()).collect();
+    if ledger.is_news(&names) && !names.is_empty() {
         tracing::warn!(
             identity = %ledger.id(),
-            count = orphans.len(),
-            credentials = orphans.join(", "),
+            count = names.len(),
+            credentials = names.join(", "),
             "orphaned credentials: azwib made them, and no binding refers to them any more; retained ones are among them"
         );
     }

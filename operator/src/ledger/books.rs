@@ -258,7 +258,7 @@ impl Ledger {
     }
 
     /// Whether what an earlier process has sent may still have its effect.
-    fn may_be_of_earlier_process(&self) -> bool {
+    pub fn may_be_of_earlier_process(&self) -> bool {
         self.shared.started.elapsed() < self.shared.settings.write_settle_time
     }
 

@@ -1,10 +1,13 @@
 //! What should happen to the credential of each applicant on an identity: plain functions of its listing and its applicants.
 
+mod platform;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use azwib_crds::{Audience, CredentialAdoption, CredentialName, Issuer, Subject};
 
+use self::platform::{is_of_aks, names_of_platform, not_these};
 use super::queue::PLACES;
 use super::who::{Rank, Urgency, Writer};
 use crate::azure::{CredentialContent, ListedCredential};
@@ -135,10 +138,11 @@ pub enum Refusal {
     },
     /// All slots are taken, or promised to applicants that have waited longer; foreign credentials count.
     #[error(
-        "{} of {limit} federated identity credentials of the identity are used{}: remove one, or use another managed \
+        "{} of {limit} federated identity credentials of the identity are used{}: remove one{}, or use another managed \
          identity",
         if *before { limit } else { used },
-        or_kept(*.before)
+        or_kept(*.before),
+        not_these(.of_platform)
     )]
     LimitReached {
         used: usize,
@@ -149,6 +153,8 @@ pub enum Refusal {
         promised: bool,
         /// How many applicants stand before this one, up to [`FAR_BACK`].
         ahead: usize,
+        /// The names of credentials that a platform has made for itself.
+        of_platform: Vec<String>,
     },
 }
 
@@ -230,7 +236,7 @@ fn decide_by_content(
         // With one of ours on the identity besides, adopting would leave that one behind.
         let adopts = identical
             && !has_ours
-            && !is_of_platform(&name)
+            && !is_of_aks(&name)
             && (desired.adoption == CredentialAdoption::IfIdentical
                 || Bug::AdoptsUnderNever.is_on());
         return Some(if adopts {
@@ -289,6 +295,7 @@ fn decide_by_slots(applicant: &Applicant, situation: &Situation<'_>) -> Decision
         before: used < limit,
         promised: used >= limit && used - promised_to_others < limit,
         ahead: before,
+        of_platform: names_of_platform(listing),
     })
 }
 
@@ -300,11 +307,6 @@ fn is_as_desired(credential: &ListedCredential, desired: &DesiredCredential) -> 
         return desired.is_for_whom(found);
     }
     desired.is_exactly(found) || Bug::ContentUnchecked.is_on()
-}
-
-/// Whether a platform keeps this credential for itself: that of an AKS identity binding.
-fn is_of_platform(name: &str) -> bool {
-    name.eq_ignore_ascii_case("aks-identity-binding")
 }
 
 fn bears(credential: &ListedCredential, name: &CredentialName) -> bool {

@@ -148,6 +148,10 @@ bugs! {
     RevokedKept,
     /// What a binding has left is forgotten that went without having been cleaned up.
     VanishedForgotten,
+    /// What neither a binding nor a grant covers is left.
+    LeftoverKept,
+    /// What no binding has is taken away although a grant covers it.
+    LeftoverDespiteGrant,
     /// Quotas of grants are not counted.
     QuotaIgnored,
     /// `Retain` is honoured without a grant that allows it.

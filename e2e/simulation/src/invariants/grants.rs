@@ -30,6 +30,9 @@ pub const QUOTA: &str = "quotas-of-grants-are-kept";
 /// A quota that has just changed may not have been known when it was decided.
 const KNOWN_AFTER: SignedDuration = SignedDuration::from_secs(120);
 
+/// So long a decision may take to be seen in Azure.
+const MOMENT: SignedDuration = SignedDuration::from_secs(5);
+
 /// What a process was shown so short a time ago it may not have read yet.
 const READING: SignedDuration = SignedDuration::from_millis(50);
 
@@ -41,12 +44,23 @@ pub(super) fn was_without(shared: &Shared, binding: &WorkloadIdentityBinding) ->
     shared.requires_grants && without(shared, binding) >= SHORT
 }
 
-/// Whether a quota of a grant may have kept the binding from a slot for a while.
+/// Whether a quota of a grant may have kept the binding from a slot until a moment ago: who comes in the moment in which it is lifted
+/// may be decided on first.
 pub(super) fn may_be_over_quota(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
     let cluster = &shared.cluster;
-    let (grants, namespaces) = (cluster.all(Kind::Grant), cluster.all(Kind::Namespace));
     let (own, identity) = (account(binding), identity_id(binding));
-    shared.requires_grants && quota_of(&grants, &namespaces, own, identity).is_some()
+    let since = shared.time.now() - MOMENT;
+    let had_quota = |version| {
+        let (grants, namespaces) = (
+            cluster.at_version(Kind::Grant, version),
+            cluster.at_version(Kind::Namespace, version),
+        );
+        quota_of(&grants, &namespaces, own, identity).is_some()
+    };
+    let changes = cluster.changed_at(&[Kind::Grant, Kind::Namespace]);
+    let later = changes.iter().filter(|(_, at)| *at >= since);
+    let mut lately = later.chain(changes.iter().rfind(|(_, at)| *at < since));
+    shared.requires_grants && lately.any(|(version, _)| had_quota(*version))
 }
 
 /// Whether it was for long enough that what was made for it may have been taken away.

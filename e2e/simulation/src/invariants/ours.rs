@@ -83,6 +83,43 @@ fn may_not_retain(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
     shared.requires_grants && might_retain(&shared.cluster, binding, since).contains(&false)
 }
 
+/// Whether the last binding of this account and identity has left its credential behind, long ago and under a grant that has
+/// allowed it ever since.
+fn was_left_to_stay(shared: &Shared, owner: (&str, &str), identity: &str) -> bool {
+    let cluster = &shared.cluster;
+    let (changes, _) = cluster.changes(Kind::Binding, 0);
+    let gone = changes
+        .into_iter()
+        .filter(|change| change.type_ == "DELETED")
+        .filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
+        .filter(|it| account(it) == owner && is_for(it, identity));
+    let Some(last) = gone.last() else {
+        return false;
+    };
+    let Some(deleted) = &last.metadata.deletion_timestamp else {
+        return false;
+    };
+    let since = deleted.0 - jiff::SignedDuration::from_secs(60);
+    shared.requires_grants
+        && shared.time.now().duration_since(deleted.0) > LONG
+        && last.spec.deletion_policy == DeletionPolicy::Retain
+        && !might_retain(cluster, &last, since).contains(&false)
+}
+
+/// Whether one of this account and identity has gone, so that a process may clean up after it: its finalizer was taken off, or the
+/// process has started since and knows nothing of the cleanup before.
+fn has_gone(shared: &Shared, owner: (&str, &str), identity: &str) -> bool {
+    let (changes, _) = shared.cluster.changes(Kind::Binding, 0);
+    changes
+        .into_iter()
+        .filter(|change| change.type_ == "DELETED")
+        .filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
+        .any(|it| account(&it) == owner && is_for(&it, identity))
+}
+
+/// Longer than a deletion that was sent is under way.
+const LONG: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
+
 pub(super) fn deleted(
     judge: Judge<'_>,
     process: &Caller,
@@ -106,6 +143,12 @@ pub(super) fn deleted(
         return;
     }
     let bindings = bindings_of(shared, namespace, account, &before.identity);
+    if bindings.is_empty() && was_left_to_stay(shared, (namespace, account), &before.identity) {
+        shared.violated(
+            OURS,
+            format!("the retained credential of {namespace}/{account} was deleted under its grant"),
+        );
+    }
     if !bindings.is_empty() && !bindings.iter().any(|it| may_have_made(judge, it)) {
         shared.violated(
             OURS,
@@ -119,7 +162,8 @@ pub(super) fn deleted(
     // What goes with one of several is passed on to none that no grant covers.
     let goes = bindings
         .iter()
-        .any(|it| it.metadata.deletion_timestamp.is_some());
+        .any(|it| it.metadata.deletion_timestamp.is_some())
+        || has_gone(shared, (namespace, account), &before.identity);
     let is_ungranted = |it| was_revoked(shared, it) || goes && was_without(shared, it);
     if bindings.iter().any(is_ungranted) {
         return;

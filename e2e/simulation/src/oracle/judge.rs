@@ -1,7 +1,7 @@
 //! All of it, in order.
 
 use super::expected::may_clean_up;
-use super::leftovers::nothing_left;
+use super::leftovers::{is_listed, nothing_left};
 use super::reasons::true_reason;
 use crate::bindings::{account, identity_id, is_ready};
 use crate::costs::Costs;
@@ -49,6 +49,7 @@ fn nothing_ungranted(shared: &Shared, books: &Books) {
         if stands
             && !going
             && !books.is_forgotten(uid)
+            && (books.has_had_credential(uid) || is_listed(shared, id))
             && may_clean_up(shared, &azure, id)
             && !is_covered(&shared.cluster, &binding)
         {

@@ -3,10 +3,12 @@
 use azwib_crds::{DeletionPolicy, WorkloadIdentityBinding};
 
 use super::duplicates::belongs;
-use crate::bindings::account;
+use super::expected::may_clean_up;
+use crate::bindings::{account, is_for, is_ready};
 use crate::costs::Costs;
-use crate::grants::might_retain;
+use crate::grants::{covered, might_retain};
 use crate::invariants::Books;
+use crate::invariants::grants::GRANTED;
 use crate::kubernetes::{Kind, STRIPPED};
 use crate::names::{ISSUER, our_name, short, subject};
 use crate::setup::World;
@@ -16,7 +18,8 @@ use crate::trace::lock;
 /// No credential of ours without a binding, but for those that were to stay.
 pub const NOTHING_LEFT: &str = "nothing-left-behind";
 
-/// Judges every credential of ours that stands.
+/// Judges every credential of ours that stands. Where grants are required and the identity is listed, nothing stays that neither a
+/// binding nor a grant covers.
 pub(super) fn nothing_left(shared: &Shared, world: &World, books: &Books, costs: &Costs) {
     let gone = Gone {
         shared,
@@ -25,11 +28,14 @@ pub(super) fn nothing_left(shared: &Shared, world: &World, books: &Books, costs:
     };
     let azure = lock(&shared.azure);
     let bindings = shared.cluster.bindings();
+    let cluster = &shared.cluster;
+    let (grants, namespaces) = (cluster.all(Kind::Grant), cluster.all(Kind::Namespace));
     for identity in &world.identities {
         let id = identity.id();
         let Some(found) = azure.identity(&id) else {
             continue;
         };
+        let is_listed = shared.requires_grants && is_listed(shared, &id);
         for namespace in &world.namespaces {
             for account in &world.accounts {
                 let Some(name) = our_name(namespace, account) else {
@@ -45,13 +51,32 @@ pub(super) fn nothing_left(shared: &Shared, world: &World, books: &Books, costs:
                 let needed = bindings
                     .iter()
                     .any(|it| belongs(it, namespace, account, &id));
-                if stands && !needed && !gone.may_stay(namespace, account, &id) {
-                    let what = format!("the credential of {namespace}/{account} on {}", short(&id));
+                if !stands || needed {
+                    continue;
+                }
+                let what = format!("the credential of {namespace}/{account} on {}", short(&id));
+                if !gone.may_stay(namespace, account, &id) {
                     shared.violated(NOTHING_LEFT, what);
+                } else if is_listed
+                    && may_clean_up(shared, &azure, &id)
+                    && !covered(&grants, &namespaces, (namespace, account), &id)
+                {
+                    shared.violated(
+                        GRANTED,
+                        format!("{what} stands without a binding or a grant"),
+                    );
                 }
             }
         }
     }
+}
+
+/// Whether the identity is listed in every resync period: whoever is Ready has seen that.
+pub(super) fn is_listed(shared: &Shared, id: &str) -> bool {
+    let bindings = shared.cluster.bindings();
+    bindings
+        .iter()
+        .any(|it| is_ready(it) && is_for(it, id) && !it.spec.suspend)
 }
 
 /// What is known of those that have gone.

@@ -53,7 +53,7 @@ pub(super) fn create(binding: &Key, spec: &WorkloadIdentityBindingSpec, shared: 
     created
 }
 
-fn draw_spec(
+pub(super) fn draw_spec(
     account: &str,
     identity: &IdentityName,
     shared: &Shared,

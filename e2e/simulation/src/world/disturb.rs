@@ -42,6 +42,10 @@ pub async fn disturb(shared: Arc<Shared>, world: World) {
     if shared.requires_grants && shared.chance(500) {
         grants::grant_all(&shared, &world);
     }
+    // What lasts to the end is judged there.
+    if shared.requires_grants && shared.chance(300) {
+        grants::retained_under_grant(&shared, &world).await;
+    }
 }
 
 async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
@@ -108,6 +112,7 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         | Step::GrantByLabel
         | Step::GrantAppliedAgain
         | Step::GrantGoneAtWrite
+        | Step::RetainedUnderGrant
         | Step::FinalizerStripped => grants::on_grants(step, shared, world).await,
         Step::SlowNamespace => neighbours::slow_namespace(shared, world).await,
         _ => in_azure(step, shared, world),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use azwib_crds::DeletionPolicy;
 use serde_json::{Value, json};
 
-use super::bindings::create_for;
+use super::bindings::{create, create_for, draw_spec};
 use super::candidates::{PATIENCE, free_accounts, key};
 use super::coincidence::is_recorded;
 use super::step::Step;
@@ -34,6 +35,7 @@ pub(super) async fn on_grants(step: Step, shared: &Shared, world: &World) {
         Step::GrantByLabel => by_label(&namespace, shared, world),
         Step::GrantAppliedAgain => applied_again(&namespace, shared, world).await,
         Step::GrantGoneAtWrite => gone_at_write(shared, world).await,
+        Step::RetainedUnderGrant => retained_under_grant(shared, world).await,
         Step::FinalizerStripped => finalizer_stripped(shared).await,
         _ => {}
     }
@@ -181,5 +183,42 @@ async fn gone_at_write(shared: &Shared, world: &World) {
             .cluster
             .until(&binding, Duration::from_secs(60), is_ready)
             .await;
+    }
+}
+
+/// A binding leaves its credential behind, as its grant allows. A binding of another namespace has the identity listed from then on,
+/// and the grant may go.
+pub(super) async fn retained_under_grant(shared: &Shared, world: &World) {
+    let free = free_accounts(4, shared, world);
+    let (Some(identity), Some((namespace, account))) =
+        (shared.pick(&world.identities), free.first())
+    else {
+        return;
+    };
+    let Some((other, other_account)) = free.iter().find(|it| it.0 != *namespace) else {
+        return;
+    };
+    shared.cluster.create_namespace(namespace);
+    for namespace in [namespace, other] {
+        let spec = json!({
+            "identities": scopes(world), "namespaces": { "names": [namespace] }, "allowRetain": true,
+        });
+        shared.cluster.put_grant(&name_of(namespace), &spec);
+    }
+    let binding = Key::new(Kind::Binding, namespace, "retained");
+    let mut spec = draw_spec(account, &identity, shared, world);
+    spec.deletion_policy = DeletionPolicy::Retain;
+    spec.suspend = false;
+    let cluster = &shared.cluster;
+    if !create(&binding, &spec, shared) || !cluster.until(&binding, PATIENCE, is_ready).await {
+        return;
+    }
+    cluster.delete(&binding);
+    cluster.until_gone(&binding, PATIENCE).await;
+    let lists = create_for(other, other_account, &identity, shared, world);
+    let Some(lists) = lists else { return };
+    cluster.until(&lists, PATIENCE, is_ready).await;
+    if shared.chance(500) {
+        revoke(namespace, shared);
     }
 }

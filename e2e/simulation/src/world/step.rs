@@ -69,6 +69,7 @@ pub(super) enum Step {
     GrantByLabel,
     GrantAppliedAgain,
     GrantGoneAtWrite,
+    RetainedUnderGrant,
     FinalizerStripped,
 }
 
@@ -94,6 +95,7 @@ pub(super) fn step_on_grants(shared: &Shared) -> Step {
         GrantAppliedAgain,
         GrantAppliedAgain,
         GrantGoneAtWrite,
+        RetainedUnderGrant,
         FinalizerStripped,
     ];
     shared.pick(&steps).unwrap_or(GrantBack)

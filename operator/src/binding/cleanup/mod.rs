@@ -9,6 +9,7 @@ mod credentials;
 pub mod deleted_binding;
 mod deletion;
 mod hand_over;
+pub mod leftovers;
 mod lost;
 mod ownership;
 mod stopped;

@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::schedule::Schedule;
-use crate::binding::cleanup::unreadable;
+use crate::binding::cleanup::{leftovers, unreadable};
 use crate::binding::index::Guarded;
 use crate::binding::reconcile::{reconcile, vanished};
 use crate::binding::{Failed, Next, Operator};
@@ -121,6 +121,13 @@ impl Workers {
                 let ctx = Arc::new(self.ctx.begin_pass());
                 self.passes
                     .spawn(async move { (who, vanished(gone, ctx).await) });
+                continue;
+            }
+            if let Some(leftover) = self.ctx.leftovers.get(&who) {
+                tell(Notice::Began(who.clone()));
+                let ctx = Arc::new(self.ctx.begin_pass());
+                self.passes
+                    .spawn(async move { (who, leftovers::pass(&leftover, &ctx).await) });
                 continue;
             }
             let reference = ObjectRef::new(&who.name).within(&who.namespace);

@@ -40,10 +40,12 @@ pub enum Indexed {
 /// What a binding means to the quotas of grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
-    /// It records a credential.
+    /// It records a credential that Azure has acknowledged.
     Holds,
     /// It was refused for want of room.
     Waits,
+    /// It records a write of which Azure has not said what became of it.
+    Pending,
     Neither,
 }
 
@@ -85,12 +87,15 @@ fn quota(binding: &WorkloadIdentityBinding) -> Quota {
         return Quota::Neither;
     };
     let granted = find(&status.conditions, ConditionType::Granted.as_str());
-    if !status.credentials.is_empty() {
+    let mut recorded = status.credentials.iter();
+    if recorded.any(|it| it.origin != CredentialOrigin::Pending) {
         Quota::Holds
     } else if !binding.spec.suspend
         && granted.is_some_and(|it| it.reason == Reason::GrantQuotaReached.as_str())
     {
         Quota::Waits
+    } else if !status.credentials.is_empty() {
+        Quota::Pending
     } else {
         Quota::Neither
     }

@@ -1,5 +1,5 @@
 //! Credentials that bear one of our names and belong to no binding: left by a binding that was let go, or by one that
-//! retained its credential. They are told of, never touched.
+//! retained its credential. They are told of. What no grant covers is a [leftover](crate::binding::cleanup::leftovers).
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,17 +13,37 @@ use crate::binding::validate::service_account_name;
 const PREFIX: &str = "azwib-";
 const HASH_DIGITS: usize = 32;
 
-/// The names of the credentials in a listing that have the form of ours and our issuer, and that none of the bindings
-/// of this identity records or would give. Where a namespace has a binding that cannot be read, nobody can say.
+/// The credentials in a listing whose names have the form of ours, with our issuer, that none of the bindings of this identity
+/// records or would give. Where a namespace has a binding that cannot be read, nobody can say.
 pub fn orphans<'a>(
     listing: &'a [ListedCredential],
     issuer: &Issuer,
     bindings: &[&WorkloadIdentityBinding],
     unreadable: &BTreeSet<String>,
-) -> Vec<&'a str> {
-    let owned: HashSet<_> = bindings
+) -> Vec<&'a ListedCredential> {
+    let derived = |binding: &&WorkloadIdentityBinding| {
+        let namespace = binding.namespace().unwrap_or_default();
+        let derived = CredentialName::derive(issuer, &namespace, &service_account_name(binding));
+        derived.as_str().to_ascii_lowercase()
+    };
+    let given: HashSet<_> = bindings.iter().map(derived).collect();
+    let mut orphans = unrecorded(listing, issuer, bindings, unreadable);
+    orphans.retain(|credential| !given.contains(&credential.name.to_ascii_lowercase()));
+    orphans
+}
+
+/// The same, whatever the bindings would give: those that none of them records.
+pub fn unrecorded<'a>(
+    listing: &'a [ListedCredential],
+    issuer: &Issuer,
+    bindings: &[&WorkloadIdentityBinding],
+    unreadable: &BTreeSet<String>,
+) -> Vec<&'a ListedCredential> {
+    let recorded: HashSet<_> = bindings
         .iter()
-        .flat_map(|binding| names(binding, issuer))
+        .flat_map(|binding| binding.status.iter())
+        .flat_map(|status| &status.credentials)
+        .map(|credential| credential.name.to_ascii_lowercase())
         .collect();
     let candidates = listing.iter().filter(|credential| {
         let content = credential.content.as_ref();
@@ -35,19 +55,8 @@ pub fn orphans<'a>(
             })
     });
     candidates
-        .map(|credential| credential.name.as_str())
-        .filter(|name| !owned.contains(&name.to_ascii_lowercase()))
+        .filter(|credential| !recorded.contains(&credential.name.to_ascii_lowercase()))
         .collect()
-}
-
-/// The names of a binding's credentials: those that it records, and the one that it would give. In lower case.
-fn names(binding: &WorkloadIdentityBinding, issuer: &Issuer) -> impl Iterator<Item = String> {
-    let recorded = binding.status.iter().flat_map(|status| &status.credentials);
-    let namespace = binding.namespace().unwrap_or_default();
-    let derived = CredentialName::derive(issuer, &namespace, &service_account_name(binding));
-    recorded
-        .map(|credential| credential.name.to_ascii_lowercase())
-        .chain([derived.as_str().to_ascii_lowercase()])
 }
 
 /// The namespace of the service account that a subject names.
@@ -96,7 +105,7 @@ mod tests {
     fn found(listing: &[ListedCredential], bindings: &[&WorkloadIdentityBinding]) -> Vec<String> {
         let issuer = Issuer::parse(ISSUER).unwrap();
         let found = orphans(listing, &issuer, bindings, &BTreeSet::new());
-        found.into_iter().map(str::to_owned).collect()
+        found.into_iter().map(|it| it.name.clone()).collect()
     }
 
     #[test]

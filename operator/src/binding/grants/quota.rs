@@ -1,8 +1,10 @@
 //! Whether the quotas of the grants that cover a binding leave room for its credential.
 //!
 //! Counted are, for one identity and each account once: every binding that records a credential there, also while it is being deleted,
-//! every credential of azwib's that is listed, with a binding or without, and what is about to be written. Then the line: who
-//! has waited longer comes first.
+//! every credential of azwib's that is listed, with a binding or without, and what is about to be written. Just after a start that
+//! includes what an earlier process may have sent. Then the line: who has waited longer comes first.
+//!
+//! A record of a write alone gives no right to room: Azure may have refused that write.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct Counted<'a> {
     own: Account,
     grants: Vec<Arc<Grant>>,
     holders: BTreeSet<Account>,
+    /// Whose writes may be under way, sent by an earlier process.
+    pending: Vec<Arc<Account>>,
     /// Who has waited longer, the longest first.
     line: Vec<Account>,
 }
@@ -44,8 +48,14 @@ pub fn counted<'a>(
     if grants.is_empty() || grants.iter().any(is_open) {
         return None;
     }
+    let pending = if ctx.ledgers.of(identity).may_be_of_earlier_process() {
+        ctx.bindings.pending(identity)
+    } else {
+        vec![]
+    };
     Some(Counted {
         ctx,
+        pending,
         identity,
         own,
         grants,
@@ -68,6 +78,7 @@ impl Counted<'_> {
         if holders.contains(&self.own) {
             return Ok(());
         }
+        holders.extend(self.pending.iter().map(|it| Account::clone(it)));
         holders.extend(promised.iter().filter_map(|it| account_of(it)));
         holders.remove(&self.own);
         let mut used = Used::default();

@@ -18,6 +18,8 @@ pub(super) struct Applicants {
     departing: BTreeMap<Arc<BindingRef>, Arc<Account>>,
     /// Live ones that record a credential.
     holding: BTreeMap<Rank, Arc<Account>>,
+    /// Live ones that record a write alone.
+    pending: BTreeMap<Rank, Arc<Account>>,
     /// Those that the quota of a grant has no room for.
     over_quota: BTreeMap<Rank, Arc<Account>>,
 }
@@ -81,6 +83,11 @@ impl Applicants {
         self.departing.values().chain(self.holding.values())
     }
 
+    /// The accounts whose bindings record a write alone.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.pending.values()
+    }
+
     /// Those without room in a quota that have waited longer than this one, the longest first.
     pub(super) fn over_quota(&self, than: Option<&Rank>) -> Vec<(Rank, Account)> {
         let all = self.over_quota.iter();
@@ -107,6 +114,7 @@ impl Applicants {
         match quota {
             Quota::Holds => drop(self.holding.insert(rank.clone(), Arc::clone(account))),
             Quota::Waits => drop(self.over_quota.insert(rank.clone(), Arc::clone(account))),
+            Quota::Pending => drop(self.pending.insert(rank.clone(), Arc::clone(account))),
             Quota::Neither => {}
         }
         let bindings = self.accounts.entry(Arc::clone(account)).or_default();
@@ -120,6 +128,7 @@ impl Applicants {
     pub(super) fn take(&mut self, account: &Arc<Account>, rank: &Rank) {
         self.holding.remove(rank);
         self.over_quota.remove(rank);
+        self.pending.remove(rank);
         let Some(bindings) = self.accounts.get_mut(account) else {
             return;
         };

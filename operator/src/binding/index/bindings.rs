@@ -228,6 +228,15 @@ impl Bindings {
             .unwrap_or_default()
     }
 
+    /// The accounts whose bindings record a write to this identity, and no credential that Azure has acknowledged.
+    pub fn pending(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
+        let index = self.index();
+        let applicants = index.applicants.get(identity.key());
+        applicants
+            .map(|it| it.pending().cloned().collect())
+            .unwrap_or_default()
+    }
+
     /// Those on this identity without room in a quota that have waited longer than this one, or all; the longest first, and no more
     /// than an identity can have credentials.
     pub fn over_quota(

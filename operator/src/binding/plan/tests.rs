@@ -222,6 +222,7 @@ fn the_credential_is_kept_adopted_written_or_refused() {
         before: false,
         promised: false,
         ahead: 0,
+        of_platform: vec![],
     };
     let refused = stepped(None, Decision::Refuse(full));
     assert!(matches!(refused, CredentialStep::Refuse(_)), "{refused:?}");

@@ -349,6 +349,7 @@ fn messages_say_what_to_do() {
                 used: 20,
                 limit: 20,
                 ahead: 0,
+                of_platform: vec![],
             }),
             "20 of 20",
         ),

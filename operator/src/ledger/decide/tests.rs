@@ -131,6 +131,7 @@ fn full(used: usize, ahead: usize) -> Decision {
         before: used < LIMIT,
         promised: false,
         ahead,
+        of_platform: vec![],
     })
 }
 
@@ -236,6 +237,7 @@ fn the_twenty_first_is_refused_and_flexible_credentials_count() {
         before: false,
         promised: false,
         ahead: 0,
+        of_platform: vec![],
     };
     assert_eq!(
         decide_alone(&foreign(3), desired(), 3),
@@ -319,6 +321,7 @@ fn a_promised_slot_is_taken_and_is_counted_once() {
         before: false,
         promised: true,
         ahead: 0,
+        of_platform: vec![],
     };
     assert!(promised.leaves_slot_to_others());
     assert_eq!(

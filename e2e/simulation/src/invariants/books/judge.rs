@@ -35,6 +35,12 @@ impl Books {
         self.open().foreign.died.is_some_and(|died| died >= at)
     }
 
+    /// Whether this binding has had a credential of its own.
+    pub fn has_had_credential(&self, uid: &str) -> bool {
+        let pages = self.open();
+        pages.with_credential.contains(uid) || pages.repaired.contains(uid)
+    }
+
     /// Whether somebody has overwritten the record of this binding, and the process that had seen it has died since.
     pub fn is_forgotten(&self, uid: &str) -> bool {
         let pages = self.open();

@@ -147,6 +147,7 @@ fn of_ourselves() -> Vec<Error> {
             before: false,
             promised: false,
             ahead: 0,
+            of_platform: vec![],
         }),
     ];
     let for_grants = Wait::ForGrants(CannotTell::NotListed("identitygrants"));

@@ -29,6 +29,7 @@ fn what_something_else_can_cure_is_stalled_after_a_while_and_stays_so_over_a_res
             used: 20,
             limit: 20,
             ahead: 0,
+            of_platform: vec![],
         })
     };
     assert_eq!(
