@@ -54,10 +54,10 @@ async fn what_was_retained_is_left_while_a_grant_covers_it_and_deleted_once_none
     shop.unbind("orders").await?;
     shop.bind_to("api", &orders).await?;
     shop.ready("api").await?;
-    shop.further_listings("api", 3).await?;
+    shop.further_listings("orders", 3).await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
     shop.revoke("retains").await?;
-    shop.further_listings("api", 1).await?;
+    shop.further_listings("orders", 1).await?;
     let only = wait::until("one credential to be left", PATIENCE, async || {
         let left = shop.credentials(&orders).await?;
         Ok(Some(left).filter(|left| left.len() == 1))
