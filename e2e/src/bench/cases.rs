@@ -37,6 +37,9 @@ pub(super) enum Kind {
     Large(usize),
     /// How long a newcomer takes beside such a crowd, and what that costs the operator while nothing changes.
     Neighbour(Crowd),
+    /// What it costs that each binding has a grant, that one comes over all of them, and that its tenant asks for looks all the
+    /// time.
+    Granted,
     /// Whether the operator grows while subscriptions, namespaces and bindings come and go for so long.
     Churn(Duration),
 }
@@ -114,6 +117,11 @@ impl Case {
         }
     }
 
+    /// How many bindings a namespace has.
+    pub(super) fn bindings_of_a_namespace(&self) -> usize {
+        if self.kind == Kind::Granted { 10 } else { 200 }
+    }
+
     /// The identity of a binding, both counted from 0.
     pub(super) fn identity_of(&self, binding: usize) -> usize {
         binding * self.identities / self.bindings
@@ -165,6 +173,12 @@ fn all() -> Vec<Case> {
         Case::neighbour("account-2000", Crowd::OnOneAccount(2_000)),
         Case::neighbour("missing-4500", Crowd::OnMissingIdentities(4_500)),
         Case::neighbour("slow-100", Crowd::OfSlowWrites(100)),
+        Case {
+            name: "granted-20000".to_owned(),
+            kind: Kind::Granted,
+            only_by_name: true,
+            ..Case::creation(20_000, 0)
+        },
         Case::churn(8),
         Case::churn(60),
     ]);

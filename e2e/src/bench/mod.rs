@@ -6,6 +6,7 @@ mod cases;
 mod churn;
 mod counts;
 mod creation;
+mod granted;
 mod large;
 mod neighbour;
 pub(crate) mod process;

@@ -47,6 +47,8 @@ pub(super) struct Figures {
     #[serde(flatten)]
     pub(super) beside: Option<Beside>,
     #[serde(flatten)]
+    pub(super) granted: Option<Granted>,
+    #[serde(flatten)]
     pub(super) growth: Option<Growth>,
 }
 
@@ -68,6 +70,23 @@ pub(super) struct Beside {
     pub(super) cpu_percent: f64,
     /// From the creation of a second newcomer to its being Ready.
     pub(super) later_ready_s: f64,
+}
+
+/// Under grants.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Granted {
+    /// How long the operator took to find whom a grant over all bindings concerns, in milliseconds.
+    pub(super) evaluated_ms: u64,
+    /// From the creation of that grant until the operator had looked at all bindings.
+    pub(super) looked_s: f64,
+    /// The operator's writes to Kubernetes meanwhile.
+    pub(super) looked_writes: usize,
+    /// Requests for a look that the tenant made, by second.
+    pub(super) toggles_per_s: f64,
+    /// How long a newcomer of another tenant took meanwhile.
+    pub(super) newcomer_s: f64,
+    /// Peak memory until all were Ready; that of the whole case is `peak_rss_mib`.
+    pub(super) created_rss_mib: f64,
 }
 
 /// Of the operator, while everything comes and goes.
@@ -126,6 +145,18 @@ impl Figures {
                 "{row}\n  the crowd was at rest after {:.1} s; then the operator used {:.2} % of a core, and another newcomer was \
                  Ready within {:.3} s",
                 beside.settled_s, beside.cpu_percent, beside.later_ready_s
+            );
+        }
+        if let Some(granted) = self.granted {
+            return format!(
+                "{row}\n  {:.1} MiB until all were Ready; a grant over all was evaluated in {} ms, and all bindings were looked at \
+                 within {:.3} s, with {} writes; beside {:.0} requests for a look in a second, a newcomer was Ready within {:.3} s",
+                granted.created_rss_mib,
+                granted.evaluated_ms,
+                granted.looked_s,
+                granted.looked_writes,
+                granted.toggles_per_s,
+                granted.newcomer_s,
             );
         }
         if let Some(growth) = &self.growth {

@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use super::cases::{Case, Kind};
+use super::granted;
 use super::large;
 use super::report::seconds;
 use super::resyncs::{STEADY_RESYNC, resync};
@@ -27,8 +28,13 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
         run.tell(&format!("making {count} large accounts and bindings"));
         large::fill(&run.setup, count).await?;
     }
+    if case.kind == Kind::Granted {
+        run.tell("making a grant for each two bindings");
+        granted::grant(&run.setup, case).await?;
+    }
     let flags = match case.kind {
         Kind::Steady => vec![resync(STEADY_RESYNC)],
+        Kind::Granted => vec![granted::LOG_LEVEL.to_owned()],
         _ => Vec::new(),
     };
     let operator = run.setup.operator(&flags).await?;
@@ -61,6 +67,7 @@ impl Run<'_> {
                     .await?
             }
             Kind::Neighbour(_) | Kind::Churn(_) => {}
+            Kind::Granted => self.granted(&operator, &created, &mut figures).await?,
             Kind::Steady => self.steady(&operator, &mut figures).await?,
             Kind::Restart => self.restart(operator, &mut figures).await?,
             Kind::Full => {

@@ -11,15 +11,12 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::bound::BURST_SECONDS;
-use super::cases::Case;
+use super::cases::{Case, Kind};
 use super::readiness::Readiness;
 use crate::{Environment, EnvironmentOptions, OperatorProcess};
 
 /// The resource group of all identities.
 pub(super) const GROUP: &str = "rg-bench";
-
-/// Bindings of one namespace.
-const BINDINGS_OF_A_NAMESPACE: usize = 200;
 
 /// Requests that are sent at once while something is made.
 pub(super) const AT_ONCE: usize = 32;
@@ -42,9 +39,10 @@ impl Setup {
     /// # Errors
     /// A part of it does not start, or an object cannot be made.
     pub(super) async fn start(case: &Case) -> anyhow::Result<Self> {
+        let is_granted = case.kind == Kind::Granted;
         let environment = Environment::start(EnvironmentOptions {
             operator_flags: FLAGS.map(str::to_owned).to_vec(),
-            grants: Some("off"),
+            grants: Some(if is_granted { "enforce" } else { "off" }),
             start_operator: false,
             install_crd: true,
             // The recorder would look at every status, on the same cores.
@@ -53,10 +51,14 @@ impl Setup {
         })
         .await?;
         let client = environment.client().await?;
-        make_namespaces(&client, case.bindings.div_ceil(BINDINGS_OF_A_NAMESPACE)).await?;
+        let of_a_namespace = case.bindings_of_a_namespace();
+        make_namespaces(&client, case.bindings.div_ceil(of_a_namespace)).await?;
         let ids = make_identities(&environment, case.identities).await?;
         let bindings = (0..case.bindings)
-            .map(|number| binding(number, &ids[case.identity_of(number)]))
+            .map(|number| {
+                let namespace = namespace_name(number / of_a_namespace);
+                binding(number, &namespace, &ids[case.identity_of(number)])
+            })
             .collect::<Result<Vec<_>, _>>()?;
         try_creation(&client, bindings.first()).await?;
         let readiness = Readiness::follow(client).await?;
@@ -104,14 +106,15 @@ impl Setup {
     }
 }
 
-fn namespace_name(number: usize) -> String {
+pub(super) fn namespace_name(number: usize) -> String {
     format!("bench-{number}")
 }
 
 async fn make_namespaces(client: &Client, count: usize) -> anyhow::Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let make = async |number| {
-        let namespace = json!({ "metadata": { "name": namespace_name(number) } });
+        let labels = json!({ "bench": "all" });
+        let namespace = json!({ "metadata": { "name": namespace_name(number), "labels": labels } });
         let namespace = serde_json::from_value(namespace)?;
         namespaces
             .create(&PostParams::default(), &namespace)
@@ -161,11 +164,15 @@ async fn make_identities(environment: &Environment, count: usize) -> anyhow::Res
 }
 
 /// A binding as most will be: all defaults.
-fn binding(number: usize, identity: &str) -> anyhow::Result<WorkloadIdentityBinding> {
+fn binding(
+    number: usize,
+    namespace: &str,
+    identity: &str,
+) -> anyhow::Result<WorkloadIdentityBinding> {
     Ok(serde_json::from_value(json!({
         "apiVersion": "azwib.dev/v1alpha1",
         "kind": "WorkloadIdentityBinding",
-        "metadata": { "name": format!("b-{number:05}"), "namespace": namespace_name(number / BINDINGS_OF_A_NAMESPACE) },
+        "metadata": { "name": format!("b-{number:05}"), "namespace": namespace },
         "spec": { "identity": { "resourceId": identity } },
     }))?)
 }

@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::passes::Request;
 use super::watched::watched;
@@ -47,12 +48,19 @@ pub(super) fn concerned(
             move |_| grants.failed()
         })
         .map_ok(move |concerns| {
+            let began = Instant::now();
             let found = Looking {
                 grants: &grants,
                 bindings: &bindings,
                 defaults: &defaults.borrow(),
             }
             .at(concerns);
+            let milliseconds = began.elapsed().as_millis();
+            tracing::debug!(
+                bindings = found.len(),
+                milliseconds,
+                "grants were asked again"
+            );
             let requests = found.into_iter().map(|it| {
                 let reference = ObjectRef::new(&it.name).within(&it.namespace);
                 Ok(Request::from(reference))
