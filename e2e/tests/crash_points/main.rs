@@ -13,7 +13,8 @@ mod story;
 mod toll;
 
 use self::stories::{
-    Creation, DeletedAfterTheCrash, Deletion, DeletionWithAdoptedAccount, DriftInAzure, TakeOver,
+    Creation, DeletedAfterTheCrash, Deletion, DeletionWithAdoptedAccount, DriftInAzure, Revocation,
+    TakeOver,
 };
 use self::story::ends_the_same_wherever_the_operator_is_killed;
 
@@ -47,4 +48,10 @@ async fn a_binding_takes_over_from_an_older_one_wherever_the_operator_is_killed(
 #[tokio::test]
 async fn an_adopted_account_is_given_back_wherever_the_operator_is_killed() -> anyhow::Result<()> {
     ends_the_same_wherever_the_operator_is_killed(DeletionWithAdoptedAccount).await
+}
+
+#[tokio::test]
+async fn what_no_grant_covers_any_more_is_taken_away_wherever_the_operator_is_killed()
+-> anyhow::Result<()> {
+    ends_the_same_wherever_the_operator_is_killed(Revocation).await
 }

@@ -24,6 +24,9 @@ const REQUESTS_IN_FLIGHT: usize = 100;
 
 const LIST: &str = "FederatedIdentityCredentials_List";
 
+/// The grant of each case.
+pub(crate) const GRANT: &str = "it";
+
 static STAGE: OnceCell<Stage> = OnceCell::const_new();
 
 /// The environment that the tests share.
@@ -41,9 +44,11 @@ impl Stage {
     async fn new() -> anyhow::Result<Self> {
         let options = EnvironmentOptions {
             start_operator: false,
+            grants: Some("enforce"),
             operator_flags: vec![
                 format!("--resync-period={}s", RESYNC_PERIOD.as_secs()),
                 "--propagation-delay=1s".to_owned(),
+                "--revocation-grace=1s".to_owned(),
                 format!("--write-settle-time={}s", SETTLE_TIME.as_secs()),
                 format!("--azure-requests-in-flight={REQUESTS_IN_FLIGHT}"),
             ],
@@ -166,6 +171,7 @@ impl Case {
     pub(crate) async fn new(stage: &'static Stage, purpose: &str) -> anyhow::Result<Self> {
         let shop = stage.env.namespace(purpose).await?;
         let orders = shop.identity("orders").await?;
+        shop.grant_all(GRANT).await?;
         Ok(Self {
             shop,
             orders,

@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::point::{Point, azure, kubernetes};
-use crate::stage::{Case, SETTLE_TIME, Stage};
+use crate::stage::{Case, GRANT, SETTLE_TIME, Stage};
 use crate::story::{End, Story, until_over};
 
 const BINDING: &str = "workloadidentitybindings/orders";
@@ -206,6 +206,31 @@ impl Story for TakeOver {
         let parameters = DeleteParams::default();
         bindings.delete(Self::OLDER, &parameters).await?;
         Ok(())
+    }
+}
+
+/// The grant of a binding goes.
+pub(crate) struct Revocation;
+
+impl Story for Revocation {
+    const NAME: &'static str = "revoke";
+    const POINTS: &'static [Point<'static>] = &[
+        // It is announced.
+        kubernetes("PUT", STATUS, 1),
+        kubernetes("POST", "events", 1),
+        azure(GET, 1),
+        azure(DELETE, 1),
+        kubernetes("PATCH", ACCOUNT, 1),
+        kubernetes("PUT", STATUS, 2),
+    ];
+    const END: End = End::Revoked;
+
+    async fn prepare(&self, case: &Case, arm: &Arm) -> anyhow::Result<()> {
+        bind_and_wait(case, arm).await
+    }
+
+    async fn begin(&self, case: &Case) -> anyhow::Result<()> {
+        case.shop.revoke(GRANT).await
     }
 }
 

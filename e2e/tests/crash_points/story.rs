@@ -53,6 +53,8 @@ pub(crate) enum End {
     Ready,
     /// The binding is gone.
     Gone,
+    /// What was made for it was taken away.
+    Revoked,
 }
 
 /// One case in which the operator is killed.
@@ -226,6 +228,7 @@ pub(crate) async fn until_over(end: &End, case: &Case, arm: &Arm) -> anyhow::Res
                 // What was repaired in between propagates anew.
                 await_condition(bindings, "orders", is_ready).await?;
             }
+            End::Revoked => drop(await_condition(bindings, "orders", is_revoked).await?),
             End::Gone => {
                 if let Some(binding) = bindings.get_opt("orders").await? {
                     let uid = binding.uid().unwrap_or_default();
@@ -269,6 +272,12 @@ fn is_ready(binding: Option<&WorkloadIdentityBinding>) -> bool {
     })
 }
 
+fn is_revoked(binding: Option<&WorkloadIdentityBinding>) -> bool {
+    binding.is_some_and(|binding| {
+        condition(binding, "CredentialReady").is_some_and(|it| it.reason == "Revoked")
+    })
+}
+
 /// The story ends as it does without a crash.
 async fn ends(end: &End, crash: &Crash, wanted: &EndState, arm: &Arm) -> anyhow::Result<()> {
     until_over(end, &crash.case, arm).await?;
@@ -293,7 +302,8 @@ async fn nothing_more_comes(
     crashes: &[Crash],
 ) -> anyhow::Result<()> {
     let cases: Vec<_> = crashes.iter().map(|crash| &crash.case).collect();
-    if *end == End::Gone {
+    // Of what has no grant nothing is read any more.
+    if *end != End::Ready {
         return Ok(());
     }
     // The operator that has done the work is through with it.
@@ -316,7 +326,7 @@ async fn nothing_more_comes(
 
 /// What the operator made goes with its binding.
 async fn garbage_is_collected(case: &Case, end: End) -> anyhow::Result<()> {
-    if end == End::Ready {
+    if end != End::Gone {
         return Ok(());
     }
     let accounts = case.shop.service_accounts();
