@@ -65,6 +65,9 @@ fn target(path: &str) -> Option<Target> {
     match *rest {
         ["namespaces", namespace, "events", ..] => Some(Target::Event(namespace.to_owned())),
         ["namespaces", name] => Some(Target::One(Key::new(Kind::Namespace, "", name), false)),
+        ["identitygrants", name, "status"] => {
+            Some(Target::One(Key::new(Kind::Grant, "", name), true))
+        }
         ["namespaces", namespace, resource, name] => Some(Target::One(
             Key::new(kind(resource)?, namespace, name),
             false,
@@ -183,6 +186,7 @@ impl ApiServer {
             (&Method::PATCH, false) if type_ == Some("application/merge-patch+json") => {
                 self.cluster.merge_finalizers(key, body)
             }
+            (&Method::PATCH, true) => self.cluster.apply_status(key, body),
             (&Method::PATCH, _) if type_.is_some_and(|it| it.contains("apply-patch")) => {
                 self.cluster.apply(key, body)
             }

@@ -11,6 +11,7 @@ use azwib_operator::binding::controller::Watches;
 use azwib_operator::binding::controller::kept;
 use azwib_operator::binding::controller::passes::{self, Notice};
 use azwib_operator::binding::events::Events;
+use azwib_operator::binding::grants::tell::keep_told;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Failed, Operator, Settings};
 use azwib_operator::grant::Authority;
@@ -99,7 +100,10 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
         std::future::pending(),
         tell,
     );
-    ctx.events.published_during(passes).await;
+    tokio::select! {
+        () = ctx.events.published_during(passes) => {}
+        () = keep_told(Arc::clone(&ctx)) => {}
+    }
     Ok(())
 }
 

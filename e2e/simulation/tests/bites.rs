@@ -10,7 +10,7 @@ use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, ORPHANS_STAY};
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
-use azwib_simulation::invariants::grants::{GRANTED, QUOTA};
+use azwib_simulation::invariants::grants::{GRANTED, QUOTA, TOLD};
 use azwib_simulation::invariants::looks::PACED;
 use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
 use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
@@ -83,6 +83,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::RevokedAtOnce => &[STAYS_READY, OURS],
         Bug::RetainWithoutGrant => &[NOTHING_LEFT],
         Bug::VanishedForgotten => &[NOTHING_LEFT, GRANTED],
+        Bug::GrantToldAgain | Bug::GrantToldOnce => &[TOLD],
         Bug::LeftoverKept => &[GRANTED],
         Bug::LeftoverDespiteGrant => &[OURS],
         Bug::QuotaIgnored => &[QUOTA],

@@ -152,6 +152,10 @@ bugs! {
     LeftoverKept,
     /// What no binding has is taken away although a grant covers it.
     LeftoverDespiteGrant,
+    /// The status of a grant is written at each look.
+    GrantToldAgain,
+    /// The status of a grant is written once.
+    GrantToldOnce,
     /// Quotas of grants are not counted.
     QuotaIgnored,
     /// `Retain` is honoured without a grant that allows it.

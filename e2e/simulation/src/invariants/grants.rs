@@ -33,6 +33,12 @@ const KNOWN_AFTER: SignedDuration = SignedDuration::from_secs(120);
 /// So long a decision may take to be seen in Azure.
 const MOMENT: SignedDuration = SignedDuration::from_secs(5);
 
+/// The status of a grant says what is the case, and is written at most twice a minute.
+pub const TOLD: &str = "grants-tell-what-they-cover";
+
+/// Between two writes of a status by one process.
+const SETTLES: SignedDuration = SignedDuration::from_millis(29_900);
+
 /// What a process was shown so short a time ago it may not have read yet.
 const READING: SignedDuration = SignedDuration::from_millis(50);
 
@@ -247,4 +253,51 @@ fn account_of(judge: Judge<'_>, name: &str) -> Option<(String, String)> {
         ours.eq_ignore_ascii_case(name)
             .then(|| (namespace.to_owned(), account.to_owned()))
     })
+}
+
+/// A process has written the status of a grant.
+pub(super) fn told(judge: Judge<'_>, process: &Caller, call: &Call<'_>) {
+    let (shared, key) = (judge.shared, call.key);
+    let Ok(grant) = call.outcome else { return };
+    if key.kind != Kind::Grant {
+        return;
+    }
+    shared.trace.note(format!(
+        "kubernetes status of the grant {}: {} bindings, {}",
+        key.name, grant["status"]["bindings"], grant["status"]["conditions"][0]["reason"],
+    ));
+    shared.count("status of a grant");
+    let now = shared.time.now();
+    let uid = grant["metadata"]["uid"].to_string();
+    let before = judge.books().told.insert((process.number, uid), now);
+    if before.is_some_and(|before| now.duration_since(before) < SETTLES) {
+        let what = format!("the status of {} was written twice within 30 s", key.name);
+        shared.violated(TOLD, what);
+    }
+}
+
+/// At the end each grant says how many bindings it covers, and of which generation that is.
+pub(crate) fn tell_what_they_cover(shared: &Shared) {
+    if !shared.requires_grants {
+        return;
+    }
+    let (grants, namespaces) = (
+        shared.cluster.all(Kind::Grant),
+        shared.cluster.all(Kind::Namespace),
+    );
+    let bindings = shared.cluster.bindings();
+    for grant in &grants {
+        let only = std::slice::from_ref(grant);
+        let covers = |it: &&WorkloadIdentityBinding| {
+            covered(only, &namespaces, account(it), identity_id(it))
+        };
+        let expected = bindings.iter().filter(covers).count();
+        let (status, name) = (&grant["status"], &grant["metadata"]["name"]);
+        if status["bindings"] != expected
+            || status["observedGeneration"] != grant["metadata"]["generation"]
+        {
+            let what = format!("{name} covers {expected} bindings, and its status says {status}");
+            shared.violated(TOLD, what);
+        }
+    }
 }

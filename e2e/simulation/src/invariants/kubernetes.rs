@@ -32,6 +32,9 @@ pub(super) fn called(judge: Judge<'_>, call: &Call<'_>) {
         Ok(object) => object,
         Err(refusal) => return refused(shared, what, key, refusal),
     };
+    if key.kind == Kind::Grant {
+        return;
+    }
     if is_status {
         status_written(judge, key, object);
     } else {

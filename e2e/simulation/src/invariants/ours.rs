@@ -8,7 +8,7 @@ use super::grants::{was_revoked, was_without};
 use super::in_order::overtaken;
 use crate::bindings::{account, condition, is_for, is_ready};
 use crate::caller::Caller;
-use crate::grants::might_retain;
+use crate::grants::{is_covered, might_retain};
 use crate::kubernetes::{Key, Kind};
 use crate::names::{ISSUER, subject};
 use crate::requests::Target;
@@ -149,12 +149,6 @@ pub(super) fn deleted(
             format!("the retained credential of {namespace}/{account} was deleted under its grant"),
         );
     }
-    if !bindings.is_empty() && !bindings.iter().any(|it| may_have_made(judge, it)) {
-        shared.violated(
-            OURS,
-            format!("the credential of {namespace}/{account} was deleted for a binding that never made one"),
-        );
-    }
     let leaves = bindings.iter().any(|it| {
         it.metadata.deletion_timestamp.is_some()
             && (it.spec.deletion_policy == DeletionPolicy::Delete || may_not_retain(shared, it))
@@ -164,9 +158,18 @@ pub(super) fn deleted(
         .iter()
         .any(|it| it.metadata.deletion_timestamp.is_some())
         || has_gone(shared, (namespace, account), &before.identity);
-    let is_ungranted = |it| was_revoked(shared, it) || goes && was_without(shared, it);
+    let is_ungranted = |it| {
+        let is_without = || was_without(shared, it) || !is_covered(&shared.cluster, it);
+        was_revoked(shared, it) || shared.requires_grants && goes && is_without()
+    };
     if bindings.iter().any(is_ungranted) {
         return;
+    }
+    if !bindings.is_empty() && !bindings.iter().any(|it| may_have_made(judge, it)) {
+        shared.violated(
+            OURS,
+            format!("the credential of {namespace}/{account} was deleted for a binding that never made one"),
+        );
     }
     let stays = bindings
         .iter()

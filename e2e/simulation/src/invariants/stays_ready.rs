@@ -20,7 +20,9 @@ pub const STAYS_READY: &str = "good-stays-ready";
 pub const RENAME_KEEPS_READY: &str = "rename-keeps-ready";
 
 /// What takes Ready away although the credential stands.
-const OTHER_REASONS: [&str; 5] = [
+const OTHER_REASONS: [&str; 6] = [
+    // The issuer of a run never changes: somebody else has written that into the status, and all that it says.
+    "IssuerChanged",
     "ServiceAccountConflict",
     // Of those that came within a second the last by name is beyond the limit.
     "ServiceAccountLimitReached",

@@ -59,6 +59,7 @@ impl Witness for Books {
         accounts::written(judge, process, call);
         kubernetes::called(judge, call);
         grants::account_written(judge, process, call);
+        grants::told(judge, process, call);
     }
 
     fn request_sent(&self, shared: &Shared, process: &Caller, request: &Request) {

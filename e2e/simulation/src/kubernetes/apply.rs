@@ -29,6 +29,13 @@ impl Cluster {
         self.update(key, object)
     }
 
+    /// Server-side apply of a status by azwib, which owns all of it.
+    pub(crate) fn apply_status(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
+        let mut object = self.get(key).ok_or_else(|| Refusal::not_found(key))?;
+        object["status"] = sent["status"].clone();
+        self.update(key, object)
+    }
+
     /// A merge patch of the finalizers, with the version that was read.
     pub(crate) fn merge_finalizers(&self, key: &Key, sent: &Value) -> Result<Value, Refusal> {
         let mut object = self.get(key).ok_or_else(|| Refusal::not_found(key))?;

@@ -93,9 +93,22 @@ impl Cluster {
     /// The versions at which objects of these kinds have changed, and when.
     pub(crate) fn changed_at(&self, kinds: &[Kind]) -> Vec<(u64, jiff::Timestamp)> {
         let state = lock(&self.state);
-        let changes = state.history.iter();
-        let changes = changes.filter(|it| kinds.contains(&it.key.kind));
-        changes.map(|it| (it.version, it.at)).collect()
+        let mut generations: BTreeMap<&Key, &Value> = BTreeMap::new();
+        let mut changes = Vec::new();
+        for change in state
+            .history
+            .iter()
+            .filter(|it| kinds.contains(&it.key.kind))
+        {
+            let generation = &change.object["metadata"]["generation"];
+            let before = generations.insert(&change.key, generation);
+            // A status changes nothing that is asked for here.
+            let is_status = change.key.kind == Kind::Grant && change.type_ == "MODIFIED";
+            if !(is_status && before == Some(generation)) {
+                changes.push((change.version, change.at));
+            }
+        }
+        changes
     }
 
     pub fn version(&self) -> u64 {

@@ -7,7 +7,7 @@ use crate::bindings::{account, identity_id, is_ready};
 use crate::costs::Costs;
 use crate::grants::is_covered;
 use crate::invariants::Books;
-use crate::invariants::grants::GRANTED;
+use crate::invariants::grants::{GRANTED, tell_what_they_cover};
 use crate::names::{ISSUER, our_name, subject};
 use crate::setup::World;
 use crate::shared::Shared;
@@ -24,6 +24,7 @@ pub fn judge(shared: &Shared, world: &World, books: &Books, costs: &Costs) {
         true_reason(shared, world, &binding);
     }
     nothing_ungranted(shared, books);
+    tell_what_they_cover(shared);
     still(shared, books);
     costs.judge(shared);
 }

@@ -124,11 +124,11 @@ impl Gone<'_> {
         self.shared.requires_grants && self.books.is_forgotten(uid)
     }
 
-    /// Whether its finalizer was taken off, and the process that saw it go has died since.
+    /// Whether its finalizer was taken off, and the process that saw it go has died since, or none ran then.
     fn was_stripped_unseen(&self, binding: &WorkloadIdentityBinding) -> bool {
         let annotations = binding.metadata.annotations.as_ref();
         let stripped = annotations.and_then(|it| it.get(STRIPPED)?.parse().ok());
-        stripped.is_some_and(|at| self.books.died_since(at))
+        stripped.is_some_and(|at| self.books.died_since(at) || self.books.started_since(at))
     }
 
     /// Whether somebody had overwritten the record of a binding that has gone, and something kept the operator from looking

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::Timestamp;
 
 use super::pages::Pages;
+use crate::kubernetes::Kind;
 use crate::shared::Shared;
 use crate::trace::lock;
 
@@ -33,6 +34,14 @@ impl Books {
     /// Whether a process has died since then.
     pub fn died_since(&self, at: Timestamp) -> bool {
         self.open().foreign.died.is_some_and(|died| died >= at)
+    }
+
+    /// Whether a process has started since.
+    pub fn started_since(&self, at: Timestamp) -> bool {
+        let pages = self.open();
+        let opened = pages.watches.iter();
+        let mut of_bindings = opened.filter(|((_, kind), _)| *kind == Kind::Binding);
+        of_bindings.any(|(_, opened)| opened.first().is_some_and(|first| *first >= at))
     }
 
     /// Whether this binding has had a credential of its own.

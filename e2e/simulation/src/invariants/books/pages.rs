@@ -42,6 +42,8 @@ pub(crate) struct Pages {
     pub(crate) watches: BTreeMap<(u32, Kind), Vec<Timestamp>>,
     /// Which versions of grants and namespaces processes were shown, and when.
     pub(crate) shown: BTreeMap<(u32, Kind), Vec<(Timestamp, u64)>>,
+    /// When processes have last written the status of each grant.
+    pub(crate) told: BTreeMap<(u32, String), Timestamp>,
     /// When the operator has last written anything.
     pub(crate) last_write: Option<Timestamp>,
     /// Pauses that are not believed to their end.
