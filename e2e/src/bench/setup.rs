@@ -91,12 +91,15 @@ impl Setup {
         Ok(control.set_tunables(&tunables).await?)
     }
 
-    /// Starts the operator with further flags and waits until it is ready.
+    /// Starts the operator with further flags, which come before the usual ones of the same name, and waits until it is ready.
     ///
     /// # Errors
     /// It does not start.
     pub(super) async fn operator(&self, flags: &[String]) -> anyhow::Result<OperatorProcess> {
-        let flags = [self.environment.operator_flags(), flags.to_vec()].concat();
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let mut all = self.environment.operator_flags();
+        all.retain(|usual| flags.iter().all(|flag| name(flag) != name(usual)));
+        let flags = [all, flags.to_vec()].concat();
         let operator = self
             .environment
             .operator_with(flags, BTreeMap::new(), None)

@@ -19,6 +19,7 @@ use super::target::Target;
 use super::who::BindingRef;
 use crate::azure::auth::Claims;
 use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
+use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
 /// What of the operator's configuration the ledgers depend on.
@@ -245,6 +246,24 @@ impl Ledger {
         let mut books = self.books();
         if books.known.insert(name.to_owned()) {
             let effect = Effect::Put(content);
+            books.lost.assume(name, effect, self.shared.started);
+        }
+    }
+
+    /// Takes note of a deletion that an earlier process may have sent: it counts as sent when this one started. What this process
+    /// has recorded itself was deleted by no earlier one. Where the creation may be under way as well, no listing shows that both are
+    /// over.
+    pub fn take_note_of_deletion(&self, name: &str, is_pending: bool) {
+        if !self.may_be_of_earlier_process() || Bug::EarlierDeletionForgotten.is_on() {
+            return;
+        }
+        let mut books = self.books();
+        if books.known.insert(name.to_owned()) {
+            let effect = if is_pending {
+                Effect::DeleteUnseen
+            } else {
+                Effect::Delete
+            };
             books.lost.assume(name, effect, self.shared.started);
         }
     }

@@ -93,7 +93,7 @@ fn was_left_to_stay(shared: &Shared, owner: (&str, &str), identity: &str) -> boo
         .filter(|change| change.type_ == "DELETED")
         .filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
         .filter(|it| account(it) == owner && is_for(it, identity));
-    let Some(last) = gone.last() else {
+    let Some(last) = gone.into_iter().next_back() else {
         return false;
     };
     let Some(deleted) = &last.metadata.deletion_timestamp else {

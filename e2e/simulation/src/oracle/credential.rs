@@ -70,7 +70,11 @@ pub(super) fn credential(
 /// Whether `other` waits for a slot before `binding`.
 fn waits_before(other: &WorkloadIdentityBinding, binding: &WorkloadIdentityBinding) -> bool {
     let id = identity_id(binding);
-    is_for(other, id)
+    // One whose account is refused does not apply, whatever its status said of its credential before.
+    let applies = condition(other, "ServiceAccountReady")
+        .is_none_or(|it| it.status != "False" || it.reason == "WaitingForCredential");
+    applies
+        && is_for(other, id)
         && other.metadata.uid != binding.metadata.uid
         && other.metadata.deletion_timestamp.is_none()
         && !other.spec.suspend

@@ -33,9 +33,12 @@ pub(super) async fn delete_credentials(
                     }
                     continue;
                 }
-                // An earlier process may have sent it a moment before it ended: it could still appear after our deletion.
+                // An earlier process may have sent a write a moment before it ended. A creation could still appear after our deletion,
+                // and a deletion could take away what the next binding makes.
                 let ledger = ctx.ledgers.of(&identity);
-                if recorded.origin == CredentialOrigin::Pending {
+                let is_pending = recorded.origin == CredentialOrigin::Pending;
+                ledger.take_note_of_deletion(&recorded.name, is_pending);
+                if is_pending {
                     ledger.take_note_of_pending(&recorded.name, content_of(recorded));
                 } else if let Some(ago) = in_place_for(&departing.conditions, ctx.clock.now()) {
                     // A read made now may still show the state before that write.

@@ -183,6 +183,7 @@ async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
     } = leftover;
     let departing = leftover.departing();
     let ledger = ctx.ledgers.of(identity);
+    ledger.take_note_of_deletion(name.as_str(), false);
     let place = deletion_place(&departing, &ledger, name).await?;
     // The place may have taken its time.
     if !leftover.is_left_over(ctx) {
