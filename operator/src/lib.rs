@@ -7,6 +7,7 @@ pub mod binding;
 pub mod cli;
 pub mod grant;
 pub mod kubeutil;
+pub mod leader;
 pub mod ledger;
 pub mod run;
 pub mod runtime;
