@@ -16,6 +16,11 @@ use crate::runtime::lock::lock;
 #[derive(Debug, Clone)]
 pub struct Claim(Option<Arc<Election>>);
 
+/// Why a write was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this process does not lead any more, and so it does not write")]
+pub struct NoClaim;
+
 #[derive(Debug)]
 struct Election {
     clocks: Clocks,
@@ -31,12 +36,25 @@ impl Claim {
     }
 
     /// A claim that counts from this moment, which was before the Lease was asked for.
-    pub(super) fn since(before: Reading, clocks: Clocks, renew_deadline: Duration) -> Self {
+    pub(crate) fn since(before: Reading, clocks: Clocks, renew_deadline: Duration) -> Self {
         Self(Some(Arc::new(Election {
             clocks,
             renew_deadline,
             renewed: Mutex::new(Some(before)),
         })))
+    }
+
+    /// Whether it can end at all.
+    pub fn can_end(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Says whether this process may write now.
+    ///
+    /// # Errors
+    /// It does not lead any more.
+    pub fn check(&self) -> Result<(), NoClaim> {
+        if self.is_held() { Ok(()) } else { Err(NoClaim) }
     }
 
     /// Whether this process may write now.

@@ -10,13 +10,17 @@
 mod calls;
 mod claim;
 mod elector;
+mod guarded;
+mod metrics;
 mod observed;
 mod record;
 mod term;
 mod timings;
 
-pub use claim::Claim;
+pub use claim::{Claim, NoClaim};
 pub use elector::{Elector, Place};
+pub use guarded::ClaimLayer;
+pub use metrics::LeaderMetrics;
 pub use term::Term;
 pub use timings::{LONGEST_LEASE, Timings};
 
