@@ -131,12 +131,17 @@ async fn the_operator_may_do_what_is_listed_and_nothing_else() -> anyhow::Result
     let anybody = control_plane
         .client_for_service_account(NAMESPACE, "default")
         .await?;
-    let granted: BTreeSet<_> = rules(&operator, "shop")
-        .await?
-        .difference(&rules(&anybody, "shop").await?)
-        .cloned()
-        .collect();
-    assert_eq!(granted, rules_of_the_operator());
+    let granted = async |namespace| {
+        let anybody = rules(&anybody, namespace).await?;
+        let operator = rules(&operator, namespace).await?;
+        anyhow::Ok(&operator - &anybody)
+    };
+    let everywhere = granted("shop").await?;
+    assert_eq!(everywhere, rules_of_the_operator());
+    let in_its_own_namespace = &granted(NAMESPACE).await? - &everywhere;
+    let leases = ["create", "get", "list", "update", "watch"];
+    let leases = leases.map(|verb| format!("{verb} leases.coordination.k8s.io"));
+    assert_eq!(in_its_own_namespace, leases.into());
     Ok(())
 }
 

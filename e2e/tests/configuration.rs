@@ -51,6 +51,7 @@ impl Start {
             ("azure-federated-token-file", &token.to_string_lossy()),
             ("health-probe-bind-address", "127.0.0.1:0"),
             ("metrics-bind-address", "127.0.0.1:0"),
+            ("leader-elect", "false"),
         ];
         Ok(Self {
             flags: flags.map(|(flag, value)| (flag, value.to_owned())).into(),
@@ -119,6 +120,7 @@ async fn a_value_that_cannot_be_is_refused_by_the_name_of_its_flag() -> anyhow::
         ("issuer", "https://localhost:6443", "az aks show"),
         ("azure-tenant-id", "../common", "--azure-tenant-id"),
         ("log-level", "azwib=loud", "azwib_operator=debug"),
+        ("leader-elect", "true", "--leader-election-namespace"),
     ] {
         let mut start = Start::new()?;
         start.flags.insert(flag, value.to_owned());

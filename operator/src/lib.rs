@@ -8,6 +8,7 @@ pub mod cli;
 pub mod definitions;
 pub mod grant;
 pub mod kubeutil;
+pub mod leader;
 pub mod ledger;
 pub mod run;
 pub mod runtime;

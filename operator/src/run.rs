@@ -5,41 +5,56 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
+use futures::FutureExt;
 use http::HeaderValue;
 use http::header::USER_AGENT as USER_AGENT_HEADER;
 use kube::api::ListParams;
 use kube::client::ClientBuilder;
 use kube::{Api, Client};
+use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::azure::auth::AuthConfig;
 use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
-use crate::binding::Operator;
+use crate::binding::account::ExistingAccount;
 use crate::binding::calls;
 use crate::binding::controller::kept;
-use crate::binding::controller::{self, Watches};
+use crate::binding::controller::passes::Queue;
+use crate::binding::controller::{self, Feed, Watches};
 use crate::binding::events::Events;
 use crate::binding::grants::tell::keep_told;
+use crate::binding::index::Bindings;
 use crate::binding::metrics::State;
-use crate::cli::config::Config;
+use crate::binding::{Operator, Settings};
+use crate::cli::config::{Config, Election};
 use crate::definitions::say_if_older;
 use crate::grant::{Authority, OwnNamespace};
 use crate::kubeutil::backoff::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::WatchCourse;
-use crate::ledger::Ledgers;
+use crate::leader::{Claim, ClaimLayer, Elector, LeaderMetrics, Place};
+use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
+use crate::runtime::clocks::Clocks;
 use crate::runtime::listen::listen;
+use crate::runtime::metrics::{self, TermMetrics};
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
-use crate::runtime::{metrics, shutdown};
+use crate::runtime::shutdown::{self, Signals};
 
 /// How much longer than one request to Azure the shutdown may take.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The Lease that the leader holds.
+const LEASE: &str = "azwib-operator";
 
 /// How long a call of the API server may be silent. The API server gives up on a call after 34 s. A shorter time would lose its
 /// message about a webhook that does not answer.
@@ -69,77 +84,240 @@ pub enum Error {
     ControllerEnded,
     #[error("the work under way did not end within {0:?}")]
     Unfinished(Duration),
+    #[error("told to end at once; what was under way was not waited for")]
+    AtOnce,
 }
 
-/// Runs the operator until SIGTERM or SIGINT.
+/// Runs the operator until SIGTERM or SIGINT. A second one ends it at once.
+///
+/// # Errors
+/// It cannot run, or it ends in another way.
 pub async fn run(config: Config) -> Result<(), Error> {
-    let stop = shutdown::on_signal().map_err(Error::Signals)?;
-    let grace = config.azure.request_timeout + GRACE;
-    let issuer = config.settings.defaults.borrow().issuer.clone();
-    let token_file = match &config.auth {
-        AuthConfig::WorkloadIdentity { token_file, .. } => Some(token_file.clone()),
-        _ => None,
-    };
-    let service = MsiIdentityService::with_authorization(
-        &config.cloud,
-        config.auth,
-        config.azure,
-        config.authorization,
-    )
-    .map_err(Error::Azure)?;
-    let mut registry = metrics::registry();
-    service.requests().register(&mut registry);
-    let course = WatchCourse::default();
-    let (client, watching) = kubernetes_clients(&course).await?;
-    let (wake, woken) = mpsc::unbounded_channel();
-    let ledgers = Arc::new(Ledgers::new(Arc::new(service), wake, config.ledger));
-    let own_namespace = OwnNamespace::of(token_file);
-    let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
-    let grants = Arc::new(grants);
-    let Watches {
-        bindings,
-        accounts,
-        synced,
-        requests,
-    } = Watches::new(
-        &watching,
-        config.settings.defaults.clone(),
-        Arc::clone(&grants),
-    );
-    let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
-    let context = Arc::new(Operator::new(
-        client,
-        events,
-        Arc::clone(&ledgers),
-        (bindings, accounts, grants),
-        config.settings,
-        Clock::Wall,
-    ));
-    register(&context, &mut registry);
+    let Signals { stop, at_once } = shutdown::on_signal().map_err(Error::Signals)?;
+    tokio::select! {
+        outcome = until_told(config, stop) => outcome,
+        () = at_once.cancelled() => Err(Error::AtOnce),
+    }
+}
 
-    let readiness = Readiness::waiting_for("the API server", course);
+async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    let issuer = config.settings.defaults.borrow().issuer.clone();
+    let (health_probes, metrics) = (config.health_probe_address, config.metrics_address);
+    let election = config.election.clone();
+    let course = WatchCourse::default();
+    let readiness = Readiness::waiting_for("the API server", course.clone());
+    let mut registry = metrics::registry();
+    let (process, watches) = Process::new(config, course, &mut registry).await?;
     let (probes, metrics) = answer(
-        config.health_probe_address,
+        health_probes,
         &readiness,
-        config.metrics_address,
-        registry,
+        metrics,
+        (registry, process.term_metrics.clone()),
     )
     .await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %probes, metrics = metrics.map(display), %issuer, "azwib starts");
+    let client = process.clients.calling(None)?;
     tokio::select! {
-        () = crd_is_served(&context.client, &readiness) => {}
+        () = crd_is_served(&client, &readiness) => {}
         () = stop.cancelled() => return Ok(()),
     }
-
-    let client = context.client.clone();
     tokio::spawn(async move { say_if_older(&client).await });
-    tokio::spawn(ready_once_synced(synced, readiness));
-    tokio::spawn(keep_told(Arc::clone(&context)));
-    let stopped = stop.clone();
-    let controller = tokio::spawn(controller::run(requests, woken, context, async move {
-        stopped.cancelled().await
-    }));
-    wind_down(stop, controller, ledgers.drain(), grace).await
+    let synced = ready_once_synced(watches.synced, readiness).shared();
+    tokio::spawn(synced.clone());
+    let Some(election) = election else {
+        let alone = Claim::of_the_only_process();
+        let watched = watches.requests;
+        let never = CancellationToken::new();
+        let led = process.lead(alone, never, &stop, |feed| {
+            tokio::spawn(feed.carry(watched))
+        });
+        return led.await.map(drop);
+    };
+    process.bindings.stand_by();
+    tokio::spawn(process.feed.clone().carry(watches.requests));
+    // Who does not know the bindings yet should not keep another from leading.
+    tokio::select! {
+        () = synced => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+    process.take_turns(&election, &stop).await
+}
+
+/// What a process has whether it leads or waits.
+struct Process {
+    clients: KubernetesClients,
+    service: MsiIdentityService,
+    ledger: LedgerSettings,
+    bindings: Bindings,
+    accounts: Store<ExistingAccount>,
+    grants: Arc<Authority>,
+    settings: Settings,
+    /// How much time there is for a write under way.
+    grace: Duration,
+    feed: Feed,
+    term_metrics: TermMetrics,
+    leader_metrics: LeaderMetrics,
+}
+
+impl Process {
+    async fn new(
+        config: Config,
+        course: WatchCourse,
+        registry: &mut Registry,
+    ) -> Result<(Self, Watched), Error> {
+        let grace = config.azure.request_timeout + GRACE;
+        let token_file = match &config.auth {
+            AuthConfig::WorkloadIdentity { token_file, .. } => Some(token_file.clone()),
+            _ => None,
+        };
+        let service = MsiIdentityService::with_authorization(
+            &config.cloud,
+            config.auth,
+            config.azure,
+            config.authorization,
+        )
+        .map_err(Error::Azure)?;
+        service.requests().register(registry);
+        let leader_metrics = LeaderMetrics::new(LEASE);
+        leader_metrics.register(registry);
+        let clients = KubernetesClients::infer().await?;
+        let own_namespace = OwnNamespace::of(token_file);
+        let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
+        let grants = Arc::new(grants);
+        let Watches {
+            bindings,
+            accounts,
+            synced,
+            requests,
+        } = Watches::new(
+            &clients.watching(&course)?,
+            config.settings.defaults.clone(),
+            Arc::clone(&grants),
+        );
+        let process = Self {
+            clients,
+            service,
+            ledger: config.ledger,
+            bindings,
+            accounts,
+            grants,
+            settings: config.settings,
+            grace,
+            feed: Feed::default(),
+            term_metrics: TermMetrics::default(),
+            leader_metrics,
+        };
+        Ok((process, Watched { synced, requests }))
+    }
+
+    /// Leads whenever the Lease says so, until it is told to stop.
+    async fn take_turns(&self, election: &Election, stop: &CancellationToken) -> Result<(), Error> {
+        let place = Place {
+            namespace: election.namespace.clone(),
+            name: LEASE.to_owned(),
+        };
+        // A course of its own: whether the Lease can be watched says nothing about being ready.
+        let watching = self.clients.watching(&WatchCourse::default())?;
+        let clients = (self.clients.calling(None)?, watching);
+        let (identity, clocks) = (identity(), Clocks::Machine);
+        tracing::info!(
+            identity,
+            namespace = place.namespace,
+            "waiting for the lease"
+        );
+        let mut elector = Elector::new(clients, &place, identity, election.timings, clocks);
+        while let Some(term) = elector.term(stop).await {
+            tracing::info!("this process leads");
+            self.bindings.take_over();
+            let end = self.lead(term.claim(), term.lost(), stop, |_| ()).await?;
+            self.bindings.stand_by();
+            match end {
+                End::AllAnswered => term.release().await,
+                // A write to the cluster may be under way: nobody leads before the Lease has run out.
+                End::GivenUp => drop(term),
+            }
+            tracing::info!("this process does not lead any more");
+        }
+        Ok(())
+    }
+
+    /// Makes passes until the claim is lost or the process is told to stop, and lets what is under way finish. `begin` is told once
+    /// the passes are fed.
+    async fn lead<T>(
+        &self,
+        claim: Claim,
+        lost: CancellationToken,
+        stop: &CancellationToken,
+        begin: impl FnOnce(Feed) -> T,
+    ) -> Result<End, Error> {
+        let service = self.service.claiming(claim.clone());
+        let service = Arc::new(service.map_err(Error::Azure)?);
+        let (wake, woken) = mpsc::unbounded_channel();
+        let ledgers = Ledgers::claiming(service, wake, self.ledger, claim.clone());
+        let ledgers = Arc::new(ledgers);
+        let client = self.clients.calling(Some(claim))?;
+        let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
+        let stores = (
+            self.bindings.clone(),
+            self.accounts.clone(),
+            Arc::clone(&self.grants),
+        );
+        let context = Arc::new(Operator::new(
+            client,
+            events,
+            Arc::clone(&ledgers),
+            stores,
+            self.settings.clone(),
+            Clock::Wall,
+        ));
+        self.term_metrics.begin(metrics_of(&context));
+        self.leader_metrics.begins();
+        let ends = CancellationToken::new();
+        let requests = self.feed.begin(&self.bindings);
+        begin(self.feed.clone());
+        let _told = AbortOnDropHandle::new(tokio::spawn(keep_told(Arc::clone(&context))));
+        let stopped = ends.clone();
+        let controller = tokio::spawn(controller::run(requests, woken, context, async move {
+            stopped.cancelled().await
+        }));
+        let over = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = lost.cancelled() => {}
+            }
+            ends.cancel();
+        };
+        let end = wind_down(over, controller, ledgers.drain(), self.grace).await;
+        self.feed.end();
+        self.term_metrics.end();
+        self.leader_metrics.ends();
+        match end? {
+            End::GivenUp if stop.is_cancelled() => Err(Error::Unfinished(self.grace)),
+            end => Ok(end),
+        }
+    }
+}
+
+/// How the work of a term has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// All that was sent has its answer.
+    AllAnswered,
+    /// Passes hung, and were given up. No write to Azure is under way.
+    GivenUp,
+}
+
+/// What the watches of a process give.
+struct Watched {
+    synced: oneshot::Receiver<()>,
+    requests: Queue,
+}
+
+/// Whom the Lease names: no other process, nor this pod after a restart of its container.
+fn identity() -> String {
+    let pod = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
+    let pod = pod.unwrap_or_else(|_| LEASE.to_owned());
+    format!("{pod}_{}", Uuid::new_v4())
 }
 
 /// Serves probes and, unless they are turned off, metrics. Returns the addresses of both.
@@ -147,7 +325,7 @@ async fn answer(
     probes: SocketAddr,
     readiness: &Readiness,
     metrics: Option<SocketAddr>,
-    registry: Registry,
+    (registry, term): (Registry, TermMetrics),
 ) -> Result<(SocketAddr, Option<SocketAddr>), Error> {
     let (listener, probes) = bind("health-probe-bind-address", probes).await?;
     tokio::spawn(serve(listener, probes::router(readiness.clone())));
@@ -155,20 +333,22 @@ async fn answer(
         return Ok((probes, None));
     };
     let (listener, address) = bind("metrics-bind-address", address).await?;
-    tokio::spawn(serve(listener, metrics::router(registry)));
+    tokio::spawn(serve(listener, metrics::router(registry, term)));
     Ok((probes, Some(address)))
 }
 
-/// Has the registry show the passes, and what is true of bindings and identities.
-fn register(context: &Operator, registry: &mut Registry) {
-    context.metrics.register(registry, &context.settings);
-    context.events.register(registry);
+/// What shows the passes, and what is true of bindings and identities.
+fn metrics_of(context: &Operator) -> Registry {
+    let mut registry = Registry::default();
+    context.metrics.register(&mut registry, &context.settings);
+    context.events.register(&mut registry);
     registry.register_collector(Box::new(State {
         bindings: context.bindings.clone(),
         grants: Arc::clone(&context.grants),
         ledgers: Arc::clone(&context.ledgers),
         settings: context.settings.clone(),
     }));
+    registry
 }
 
 /// Listens on the address of a flag, and says which it is: port 0 is any that is free.
@@ -183,26 +363,46 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, address))
 }
 
-/// Clients of the API server, whose answers are cut to what is read of them: for calls, and for watches.
-async fn kubernetes_clients(course: &WatchCourse) -> Result<(Client, Client), Error> {
-    let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
-    // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
-    config.default_retry = false;
-    let name = (
-        USER_AGENT_HEADER,
-        HeaderValue::from_static(crate::USER_AGENT),
-    );
-    config.headers.push(name);
-    let with = |read_timeout| {
-        let mut config = config.clone();
-        config.read_timeout = Some(read_timeout);
+/// How clients of the API server are made. Their answers are cut to what is read of them.
+struct KubernetesClients(kube::Config);
+
+impl KubernetesClients {
+    async fn infer() -> Result<Self, Error> {
+        let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
+        // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
+        config.default_retry = false;
+        let name = (
+            USER_AGENT_HEADER,
+            HeaderValue::from_static(crate::USER_AGENT),
+        );
+        config.headers.push(name);
+        Ok(Self(config))
+    }
+
+    /// One for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
+    fn calling(&self, claim: Option<Claim>) -> Result<Client, Error> {
+        let mut config = self.0.clone();
+        config.read_timeout = Some(CALL_TIMEOUT);
         let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
-        Ok(client
+        let claim = claim.unwrap_or_else(Claim::of_the_only_process);
+        let client = client
             .with_layer(&RetryAfterLayer)
-            .with_layer(&kept::layer()))
-    };
-    let watching = with(WATCH_TIMEOUT)?.with_layer(course);
-    Ok((with(CALL_TIMEOUT)?.build(), watching.build()))
+            .with_layer(&kept::layer())
+            .with_layer(&ClaimLayer(claim));
+        Ok(client.build())
+    }
+
+    /// One for lists and watches, whose course is noted.
+    fn watching(&self, course: &WatchCourse) -> Result<Client, Error> {
+        let mut config = self.0.clone();
+        config.read_timeout = Some(WATCH_TIMEOUT);
+        let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
+        let client = client
+            .with_layer(&RetryAfterLayer)
+            .with_layer(&kept::layer())
+            .with_layer(course);
+        Ok(client.build())
+    }
 }
 
 /// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.
@@ -246,48 +446,57 @@ async fn ready_once_synced(synced: oneshot::Receiver<()>, readiness: Readiness) 
     }
 }
 
-/// Lets the passes under way finish, then the writes that outlived theirs.
+/// Once this is over, lets the passes under way finish, then the writes that outlived theirs. Passes that hang are given up: the
+/// API server may be the one that does not answer, and without it no claim is kept either.
 async fn wind_down(
-    stop: CancellationToken,
-    mut controller: tokio::task::JoinHandle<()>,
+    over: impl Future<Output = ()>,
+    mut controller: JoinHandle<()>,
     writes_done: impl Future<Output = ()>,
     grace: Duration,
-) -> Result<(), Error> {
+) -> Result<End, Error> {
     tokio::select! {
         // A controller without work ends as soon as it is told to stop. Which of the two is polled first decides whether
         // that counts as the shutdown or as an end by itself.
         biased;
-        () = stop.cancelled() => {}
+        () = over => {}
         // It runs until it is told to stop: a supervisor should start the operator anew.
         _ = &mut controller => return Err(Error::ControllerEnded),
     }
-    let finished = async {
-        // A controller that panicked during the shutdown has nothing under way either.
+    let began = Instant::now();
+    // A controller that panicked during the shutdown has nothing under way either.
+    let passes = timeout(grace, &mut controller).await;
+    if passes.is_err() {
+        tracing::warn!("passes under way were given up after {grace:?}");
+        controller.abort();
         let _ = controller.await;
-        writes_done.await;
-    };
-    tokio::time::timeout(grace, finished)
-        .await
-        .map_err(|_| Error::Unfinished(grace))
+    }
+    // A write may have begun at the end of the last pass.
+    let left = grace.saturating_sub(began.elapsed()).max(GRACE);
+    let writes = timeout(left, writes_done).await;
+    writes.map_err(|_| Error::Unfinished(grace))?;
+    Ok(match passes {
+        Ok(_) => End::AllAnswered,
+        Err(_) => End::GivenUp,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
+    use std::future::{pending, ready};
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(1);
 
     #[tokio::test]
     async fn a_controller_that_ends_when_it_is_told_to_stop_has_not_ended_by_itself() {
         // Both are seen at once; which is looked at first must not be left to chance.
         for _ in 0..64 {
-            let stop = CancellationToken::new();
             let controller = tokio::spawn(ready(()));
             while !controller.is_finished() {
                 tokio::task::yield_now().await;
             }
-            stop.cancel();
-            let outcome = wind_down(stop, controller, ready(()), Duration::from_secs(1)).await;
+            let outcome = wind_down(ready(()), controller, ready(()), LIMIT).await;
             assert!(outcome.is_ok(), "{outcome:?}");
         }
     }
@@ -295,13 +504,16 @@ mod tests {
     #[tokio::test]
     async fn a_controller_that_ends_by_itself_is_an_error() {
         let controller = tokio::spawn(ready(()));
-        let outcome = wind_down(
-            CancellationToken::new(),
-            controller,
-            ready(()),
-            Duration::from_secs(1),
-        )
-        .await;
+        let outcome = wind_down(pending(), controller, ready(()), LIMIT).await;
         assert!(matches!(outcome, Err(Error::ControllerEnded)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_write_that_does_not_end_is_an_error() {
+        let hangs = || tokio::spawn(pending());
+        let outcome = wind_down(ready(()), hangs(), ready(()), LIMIT).await;
+        assert!(matches!(outcome, Ok(End::GivenUp)), "{outcome:?}");
+        let outcome = wind_down(ready(()), hangs(), pending(), LIMIT).await;
+        assert!(matches!(outcome, Err(Error::Unfinished(_))));
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde::Deserialize;
 
 use crate::control_plane::permission;
 
@@ -14,14 +15,24 @@ pub struct Unseen {
     pub reason: &'static str,
 }
 
+/// What is read of a Role or a ClusterRole.
+#[derive(Deserialize)]
+struct Rules {
+    kind: String,
+    #[serde(default)]
+    rules: Vec<PolicyRule>,
+}
+
 /// Every right of the role, which names verbs and resources one by one.
 ///
 /// # Errors
-/// It is no ClusterRole, or it says more than such a list can: a wildcard, the name of an object, a path.
+/// It is neither Role nor ClusterRole, or it says more than such a list can: a wildcard, the name of an object, a path.
 pub fn granted(role: &str) -> anyhow::Result<BTreeSet<String>> {
-    let role: ClusterRole = serde_yaml_ng::from_str(role).context("reading the role")?;
+    let role: Rules = serde_yaml_ng::from_str(role).context("reading the role")?;
+    let is_role = ["Role", "ClusterRole"].contains(&&*role.kind);
+    ensure!(is_role, "neither Role nor ClusterRole: {}", role.kind);
     let mut granted = BTreeSet::new();
-    for rule in role.rules.unwrap_or_default() {
+    for rule in role.rules {
         let is_limited = rule.resource_names.is_some() || rule.non_resource_urls.is_some();
         ensure!(
             !is_limited,

@@ -117,7 +117,7 @@ pub fn the_operator_used_what_it_is_given(environments: &[Records]) -> anyhow::R
     let found = differences(&given()?, &used(environments)?, &UNSEEN);
     ensure!(
         found.is_empty(),
-        "config/rbac/role.yaml and what was used differ:\n{}",
+        "the operator's roles in config/rbac and what was used differ:\n{}",
         found.join("\n")
     );
     Ok(())
@@ -147,9 +147,12 @@ pub fn the_operator_was_forbidden_nothing(environments: &[Records]) -> anyhow::R
 }
 
 fn given() -> anyhow::Result<BTreeSet<String>> {
-    granted(&fs::read_to_string(
-        repository().join("config/rbac/role.yaml"),
-    )?)
+    let mut given = BTreeSet::new();
+    for role in ["role.yaml", "leader_election_role.yaml"] {
+        let file = repository().join("config/rbac").join(role);
+        given.extend(granted(&fs::read_to_string(file)?)?);
+    }
+    Ok(given)
 }
 
 fn used(environments: &[Records]) -> anyhow::Result<BTreeSet<String>> {

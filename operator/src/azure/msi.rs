@@ -22,6 +22,7 @@ use super::{
     metrics::RequestMetrics,
     transport::{Exchange, Http, HttpOptions, ResourceManagerTransport, SignInTransport},
 };
+use crate::leader::Claim;
 
 /// An identity has at most 20 credentials, and a page brings one at least. A listing with more pages or more credentials
 /// than this does not end, and nothing of it is kept.
@@ -40,8 +41,17 @@ pub struct MsiOptions {
 /// Resource Manager's managed identity API, version 2023-01-31.
 pub struct MsiIdentityService {
     client: Client,
-    requests: RequestMetrics,
+    parts: Parts,
+}
+
+/// What services have in common that differ in their claims.
+#[derive(Clone)]
+struct Parts {
+    http: Http,
+    cloud: Cloud,
+    authorization: Authorization,
     tokens: Arc<TokenSource>,
+    requests: RequestMetrics,
 }
 
 impl MsiIdentityService {
@@ -84,7 +94,7 @@ impl MsiIdentityService {
 
     /// What has become of its requests so far.
     pub fn requests(&self) -> &RequestMetrics {
-        &self.requests
+        &self.parts.requests
     }
 
     fn over(
@@ -103,28 +113,42 @@ impl MsiIdentityService {
                 transport: SignInTransport::new(http.clone()),
             },
         )?;
-        let tokens = Arc::new(TokenSource::new(sign_in));
-        let requests = RequestMetrics::default();
-        let credential = LegacyCredential::new(authorization, &tokens);
-        let transport = ResourceManagerTransport {
+        let parts = Parts {
             http,
-            tokens: Arc::clone(&tokens),
-            resource_manager: cloud.resource_manager().clone(),
+            cloud: cloud.clone(),
             authorization,
-            requests: requests.clone(),
+            tokens: Arc::new(TokenSource::new(sign_in)),
+            requests: RequestMetrics::default(),
+        };
+        Self::of(parts, Claim::of_the_only_process())
+    }
+
+    /// The same service, whose writes are sent while this claim is held.
+    ///
+    /// # Errors
+    /// None that [`Self::new`] would not have given.
+    pub fn claiming(&self, claim: Claim) -> Result<Self, SetupError> {
+        Self::of(self.parts.clone(), claim)
+    }
+
+    fn of(parts: Parts, claim: Claim) -> Result<Self, SetupError> {
+        let credential = LegacyCredential::new(parts.authorization, &parts.tokens);
+        let transport = ResourceManagerTransport {
+            http: parts.http.clone(),
+            tokens: Arc::clone(&parts.tokens),
+            resource_manager: parts.cloud.resource_manager().clone(),
+            authorization: parts.authorization,
+            requests: parts.requests.clone(),
+            claim,
         };
         let client = Client::builder(Arc::new(credential))
-            .endpoint(cloud.resource_manager().clone())
-            .scopes(&[&cloud.scope()])
+            .endpoint(parts.cloud.resource_manager().clone())
+            .scopes(&[&parts.cloud.scope()])
             .retry(RetryOptions::none())
             .transport(TransportOptions::new(Arc::new(transport)))
             .build()
             .map_err(|_| SetupError::Client("its endpoint is not accepted".to_owned()))?;
-        Ok(Self {
-            client,
-            requests,
-            tokens,
-        })
+        Ok(Self { client, parts })
     }
 }
 
@@ -137,7 +161,7 @@ impl fmt::Debug for MsiIdentityService {
 #[async_trait]
 impl IdentityService for MsiIdentityService {
     async fn signed_in_as(&self) -> Option<Claims> {
-        self.tokens.claims().await
+        self.parts.tokens.claims().await
     }
 
     async fn get_identity(&self, id: &ManagedIdentityId) -> Result<Identity, AzureError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 
 /// Makes Azure workload identity federation declarative on any Kubernetes cluster.
 ///
@@ -156,6 +156,54 @@ pub struct Cli {
         default_value_t = 64
     )]
     pub max_concurrent_reconciles: u16,
+
+    /// Write only while this process holds the Lease azwib-operator; give it as `--leader-elect=false` for a process that is the
+    /// only one
+    #[arg(
+        long,
+        env = "AZWIB_LEADER_ELECT",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = true
+    )]
+    pub leader_elect: bool,
+
+    /// Namespace of the Lease; in a pod its own, where it is not given
+    #[arg(
+        long,
+        env = "AZWIB_LEADER_ELECTION_NAMESPACE",
+        value_name = "NAMESPACE"
+    )]
+    pub leader_election_namespace: Option<String>,
+
+    /// How long the Lease stands unchanged before another process takes it
+    #[arg(
+        long,
+        env = "AZWIB_LEADER_ELECT_LEASE_DURATION",
+        value_name = "DURATION",
+        default_value = "15s"
+    )]
+    pub leader_elect_lease_duration: String,
+
+    /// How long after its last renewal of the Lease a process writes
+    #[arg(
+        long,
+        env = "AZWIB_LEADER_ELECT_RENEW_DEADLINE",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    pub leader_elect_renew_deadline: String,
+
+    /// How often the Lease is renewed
+    #[arg(
+        long,
+        env = "AZWIB_LEADER_ELECT_RETRY_PERIOD",
+        value_name = "DURATION",
+        default_value = "2s"
+    )]
+    pub leader_elect_retry_period: String,
 
     /// Address of /healthz and /readyz
     #[arg(

@@ -19,6 +19,7 @@ use super::target::Target;
 use super::who::BindingRef;
 use crate::azure::auth::Claims;
 use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
+use crate::leader::Claim;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
@@ -74,7 +75,8 @@ pub(super) struct Shared {
     pub(super) gate: Gate,
     pub(super) wake: UnboundedSender<BindingRef>,
     pub(super) writes: TaskTracker,
-    /// When this process began: the latest time at which an earlier one can have sent a write.
+    /// When this process began to write, be it at its start or when it took over: the latest time at which an earlier one can
+    /// have sent a write.
     pub(super) started: Instant,
     pub(super) settings: LedgerSettings,
     /// Bindings that were woken to take a place or a slot, and where.
@@ -88,10 +90,21 @@ impl Ledgers {
         wake: UnboundedSender<BindingRef>,
         settings: LedgerSettings,
     ) -> Self {
+        Self::claiming(service, wake, settings, Claim::of_the_only_process())
+    }
+
+    /// The same, whose writes are sent while this claim is held. They count as begun when the claim was taken: what an earlier
+    /// process has sent, it has sent before.
+    pub fn claiming(
+        service: Arc<dyn IdentityService>,
+        wake: UnboundedSender<BindingRef>,
+        settings: LedgerSettings,
+        claim: Claim,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 service,
-                gate: Gate::new(settings.requests_in_flight),
+                gate: Gate::new(settings.requests_in_flight, claim),
                 wake,
                 writes: TaskTracker::new(),
                 started: Instant::now(),

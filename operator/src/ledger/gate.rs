@@ -10,22 +10,26 @@ use super::fair_queue::{Asker, Look};
 use super::pacing::Pacing;
 use super::target::{Operation, Target};
 use crate::azure::AzureError;
+use crate::leader::Claim;
 use crate::runtime::lock::lock;
 
-/// The one gate of a process.
+/// The one gate of a process, for as long as it leads.
 pub(super) struct Gate {
     pacing: Mutex<Pacing>,
     /// Requests that may be under way in one subscription.
     in_flight: usize,
     subscriptions: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Asked for before each write.
+    claim: Claim,
 }
 
 impl Gate {
-    pub(super) fn new(in_flight: usize) -> Self {
+    pub(super) fn new(in_flight: usize, claim: Claim) -> Self {
         Self {
             pacing: Mutex::default(),
             in_flight,
             subscriptions: Mutex::default(),
+            claim,
         }
     }
 
@@ -88,6 +92,9 @@ impl Gate {
         request: impl Future<Output = Result<T, AzureError>>,
     ) -> Result<T, AzureError> {
         let permit = self.permit_in_time(target, operation).await;
+        if operation.is_write() {
+            self.claim.check().map_err(AzureError::without_claim)?;
+        }
         let departs = self.pacing().depart(target, operation, Instant::now());
         if let Err(until) = departs {
             return Err(AzureError::held_back(until.duration_since(Instant::now())));
@@ -181,7 +188,7 @@ mod tests {
 
     /// A gate with one permit, and an identity whose writes Azure has just throttled.
     async fn throttled() -> (Gate, Target) {
-        let gate = Gate::new(1);
+        let gate = Gate::new(1, Claim::of_the_only_process());
         let id = Target::of(&ManagedIdentityId::parse(ID).unwrap());
         let refused = async {
             let kind = AzureErrorKind::Throttled;

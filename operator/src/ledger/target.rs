@@ -11,6 +11,13 @@ pub enum Operation {
     Delete,
 }
 
+impl Operation {
+    /// Whether it may change something in Azure.
+    pub(super) fn is_write(self) -> bool {
+        matches!(self, Self::Put | Self::Delete)
+    }
+}
+
 /// Whom a budget is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Scope {

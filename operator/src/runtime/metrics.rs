@@ -1,7 +1,7 @@
 //! `/metrics`, as Prometheus scrapes it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{self, Arc};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,6 +14,8 @@ use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
+
+use super::lock::lock;
 
 /// A text is given out again for so many times as long as it took to make: scrapes in a loop take a twentieth of a processor.
 const WORTH: u32 = 20;
@@ -51,11 +53,20 @@ impl Format {
         }
     }
 
-    fn encode(self, registry: &Registry) -> Result<String, fmt::Error> {
+    /// What these show together. No two of them have a metric of the same name.
+    fn encode<'a>(
+        self,
+        registries: impl Iterator<Item = &'a Registry>,
+    ) -> Result<String, fmt::Error> {
         let mut scrape = String::new();
-        match self {
-            Self::Text => prometheus_text::encode(&mut scrape, registry)?,
-            Self::OpenMetrics => text::encode(&mut scrape, registry)?,
+        for registry in registries {
+            match self {
+                Self::Text => prometheus_text::encode(&mut scrape, registry)?,
+                Self::OpenMetrics => text::encode_registry(&mut scrape, registry)?,
+            }
+        }
+        if self == Self::OpenMetrics {
+            text::encode_eof(&mut scrape)?;
         }
         Ok(scrape)
     }
@@ -82,10 +93,32 @@ struct Scrape {
 /// The registry, and the scrapes that are fresh enough to be given out again: those who read slowly hold the same ones.
 struct Scrapes {
     registry: Registry,
+    term: TermMetrics,
     last: Mutex<Vec<Scrape>>,
 }
 
+/// What a process shows while it leads, and not while it waits: two processes would show it twice. Clones are of the same.
+#[derive(Debug, Clone, Default)]
+pub struct TermMetrics(Arc<sync::Mutex<Option<Registry>>>);
+
+impl TermMetrics {
+    /// Shows this from now on.
+    pub fn begin(&self, registry: Registry) {
+        *lock(&self.0) = Some(registry);
+    }
+
+    /// Shows nothing any more.
+    pub fn end(&self) {
+        lock(&self.0).take();
+    }
+}
+
 impl Scrapes {
+    fn encode(&self, format: Format) -> Result<String, fmt::Error> {
+        let term = lock(&self.term.0);
+        format.encode([&self.registry].into_iter().chain(term.as_ref()))
+    }
+
     async fn answer(&self, headers: &HeaderMap) -> Response {
         let format = Format::of(headers);
         let mut last = self.last.lock().await;
@@ -94,7 +127,7 @@ impl Scrapes {
             Some(scrape) => scrape.text.clone(),
             None => {
                 let made = Instant::now();
-                let Ok(text) = format.encode(&self.registry) else {
+                let Ok(text) = self.encode(format) else {
                     return StatusCode::INTERNAL_SERVER_ERROR.into_response();
                 };
                 let text = Bytes::from(text);
@@ -126,10 +159,11 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// Answers scrapes.
-pub fn router(registry: Registry) -> Router {
+/// Answers scrapes: of what the process shows, and of what it shows while it leads.
+pub fn router(registry: Registry, term: TermMetrics) -> Router {
     let scrapes = Arc::new(Scrapes {
         registry,
+        term,
         last: Mutex::default(),
     });
     Router::new().route(

@@ -1,6 +1,7 @@
 //! What every long-running process needs: probes, metrics, logs, time, randomness, shutdown.
 
 pub mod clock;
+pub mod clocks;
 pub mod deliberate;
 pub mod jitter;
 pub mod listen;

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use crate::leader::NoClaim;
+
 /// Why there is no usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
@@ -29,12 +31,17 @@ pub enum Cause {
     Endless,
     /// Azure says itself that it has a fault.
     Fault,
+    /// This process does not lead any more, and nothing was sent.
+    NoClaim,
 }
 
 impl Cause {
     /// Of a request that was sent, or was to be, from the errors below it.
     pub(crate) fn of(error: &reqwest::Error) -> Self {
         let chain = Chain(error.source());
+        if chain.clone().any(|it| it.is::<NoClaim>()) {
+            return Self::NoClaim;
+        }
         if chain.clone().any(is_certificate) {
             return Self::Certificate;
         }

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
 use super::retry_after::RetryAfter;
+use crate::leader::NoClaim;
 
 mod answer;
 mod cause;
@@ -97,6 +98,11 @@ impl AzureError {
     /// A request that was not sent, since Azure has asked for a pause that is not over.
     pub(crate) fn held_back(left: Duration) -> Self {
         Self::local(AzureErrorKind::Throttled, "azure has asked for a pause").with_retry_after(left)
+    }
+
+    /// A write that was not sent, since this process does not lead any more.
+    pub(crate) fn without_claim(why: NoClaim) -> Self {
+        Self::local(AzureErrorKind::Unavailable, &why.to_string()).with_cause(Cause::NoClaim)
     }
 
     /// Notes how long Azure asks us to wait.

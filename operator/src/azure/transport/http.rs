@@ -23,6 +23,7 @@ use crate::azure::{
     error::{Answer, AzureError, AzureErrorKind, Cause, SetupError, safe_line},
     retry_after::RetryAfter,
 };
+use crate::leader::NoClaim;
 
 /// The longest answer that is read, in bytes. A full listing of 20 credentials is below 50 kB.
 const MAX_BODY_BYTES: usize = 512 << 10;
@@ -222,10 +223,16 @@ impl NoReply {
             (false, true) => format!("no answer from {host} in time"),
             (false, false) => format!("lost the connection to {host}: {}", innermost(&error)),
         };
+        let cause = Cause::of(&error);
+        // The body of a request whose claim has ended fails before the first byte of it is on its way.
+        let never_sent = error.is_connect() || error.is_builder() || cause == Cause::NoClaim;
         Self {
-            message,
-            never_sent: error.is_connect() || error.is_builder(),
-            cause: Cause::of(&error),
+            message: match cause {
+                Cause::NoClaim => NoClaim.to_string(),
+                _ => message,
+            },
+            never_sent,
+            cause,
         }
     }
 

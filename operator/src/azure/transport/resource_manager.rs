@@ -11,12 +11,14 @@ use azure_core_legacy::{
     error::{Error, ErrorKind},
     headers::{AUTHORIZATION, Headers},
 };
+use bytes::Bytes;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
 use super::{
+    claimed::ClaimedBody,
     http::{Http, Reply},
     listing::{keep_what_is_understood, keep_what_is_understood_of_one},
     operation::Operation,
@@ -26,6 +28,7 @@ use crate::azure::{
     error::{AzureError, AzureErrorKind, Cause},
     metrics::RequestMetrics,
 };
+use crate::leader::Claim;
 
 /// Sends requests to Resource Manager, and to no other host: each carries a token that can act as any identity in
 /// reach, and the old client follows a listing's `nextLink` wherever it leads.
@@ -36,6 +39,8 @@ pub(crate) struct ResourceManagerTransport {
     pub(crate) resource_manager: Url,
     pub(crate) authorization: Authorization,
     pub(crate) requests: RequestMetrics,
+    /// Asked for at each write.
+    pub(crate) claim: Claim,
 }
 
 impl ResourceManagerTransport {
@@ -88,7 +93,14 @@ impl ResourceManagerTransport {
         token: &BearerToken,
     ) -> Result<Response, AzureError> {
         let is_write = operation.is_write();
-        let sent = to_reqwest(request, token)?;
+        let mut sent = to_reqwest(request, token)?;
+        if is_write && self.claim.can_end() {
+            self.claim.check().map_err(AzureError::without_claim)?;
+            let body = sent.body_mut().take();
+            let bytes = body.and_then(|it| it.as_bytes().map(Bytes::copy_from_slice));
+            let body = ClaimedBody::new(bytes.unwrap_or_default(), self.claim.clone());
+            *sent.body_mut() = Some(reqwest::Body::wrap(body));
+        }
         let reply = self.http.send(sent).await.map_err(|no_reply| {
             let lost = is_write && !no_reply.never_sent;
             let error = no_reply.into_error(AzureErrorKind::Unavailable);

@@ -1,6 +1,7 @@
 //! When a binding is looked at: on its own changes, on those of its account, when an identity's turn is given back,
 //! and when its next try is due.
 
+mod feed;
 mod grants;
 pub mod kept;
 pub mod pass_log;
@@ -22,6 +23,7 @@ use kube_runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{oneshot, watch};
 
+pub use self::feed::Feed;
 use self::pass_log::PassLog;
 use self::passes::{Queue, Request};
 use self::watched::watched;

@@ -95,7 +95,7 @@ fn advice_on_cause(cause: Cause) -> Option<&'static str> {
             "it is tried again; if it stays so, report it to Azure's support with the identity's id"
         }
         // It passes by itself.
-        Cause::Lost | Cause::Fault => return None,
+        Cause::Lost | Cause::Fault | Cause::NoClaim => return None,
     })
 }
 

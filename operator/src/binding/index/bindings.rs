@@ -74,6 +74,32 @@ impl Bindings {
         }
     }
 
+    /// Begins anew, as a process that has just started: of bindings it is known what the store has, and nothing of what has become
+    /// of them before. Another process may have led until now, and what that one has written is no status of others.
+    pub fn take_over(&self) {
+        self.begin(false);
+    }
+
+    /// Begins anew, as a process that waits: another one writes, and cleans up what goes.
+    pub fn stand_by(&self) {
+        self.begin(true);
+    }
+
+    fn begin(&self, stands_by: bool) {
+        let defaults = self.defaults.borrow();
+        let index = &mut *self.index();
+        *index = Index {
+            stands_by,
+            is_listed: index.is_listed,
+            // A list may be under way.
+            listed: std::mem::take(&mut index.listed),
+            ..Index::default()
+        };
+        for binding in self.store.state() {
+            index.put(&binding, &defaults);
+        }
+    }
+
     /// Notes what a write of ours has made of a binding: until the watch shows it, that counts instead of what the store has.
     pub fn wrote(&self, before: &WorkloadIdentityBinding, after: &WorkloadIdentityBinding) {
         let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {

@@ -52,6 +52,8 @@ pub(super) struct Index {
     pub(super) vanished: HashMap<BindingRef, Arc<WorkloadIdentityBinding>>,
     /// Those that cannot be read.
     pub(super) unreadable: BTreeSet<BindingRef>,
+    /// Another process leads: what goes is cleaned up by that one.
+    pub(super) stands_by: bool,
     /// Whether a list was complete.
     pub(super) is_listed: bool,
     /// Those of a list that is under way: what it does not name is gone once it is done.
@@ -269,7 +271,11 @@ impl Index {
     pub(super) fn vanish(&mut self, binding: &Guarded, issuer: &Issuer) {
         let is_cleaned_up = self.cleaned_up.remove(&binding.uid().unwrap_or_default());
         let Ok(binding) = &binding.0 else { return };
-        if !is_cleaned_up && records_own(binding, issuer) && !Bug::VanishedForgotten.is_on() {
+        if !self.stands_by
+            && !is_cleaned_up
+            && records_own(binding, issuer)
+            && !Bug::VanishedForgotten.is_on()
+        {
             let vanished = Arc::new(binding.clone());
             self.vanished.insert(BindingRef::of(binding), vanished);
         }

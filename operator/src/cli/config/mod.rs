@@ -1,5 +1,6 @@
 //! From flags to settings: plain data, checked before anything starts. Every error names the flag and what to do.
 
+mod election;
 mod reach;
 
 use std::net::{Ipv6Addr, SocketAddr};
@@ -21,6 +22,8 @@ use crate::binding::validate::Defaults;
 use crate::grant::Mode;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
+pub use election::Election;
+use election::election;
 use reach::{Unreachable, unreachable};
 
 /// How to come by an issuer that Microsoft Entra can read, on each platform.
@@ -50,6 +53,8 @@ pub struct Config {
     pub ledger: LedgerSettings,
     /// Whether grants are required; None where that depends on what there is.
     pub grants: Option<Mode>,
+    /// None: this process is the only one.
+    pub election: Option<Election>,
 }
 
 /// A setting that cannot be right.
@@ -108,12 +113,34 @@ pub enum Error {
     },
     #[error("--default-subscription and --default-resource-group: {0}")]
     Defaults(#[source] InvalidManagedIdentityId),
+    #[error(
+        "--leader-elect: which namespace is the operator in? Outside of a cluster, give --leader-election-namespace, or \
+         --leader-elect=false for a process that is the only one"
+    )]
+    NoNamespace,
+    #[error("--leader-election-namespace: \"{0}\" is no name of a namespace")]
+    Namespace(String),
+    #[error("--{shorter} ({shorter_value}) has to be shorter than --{longer} ({longer_value})")]
+    Order {
+        shorter: &'static str,
+        shorter_value: String,
+        longer: &'static str,
+        longer_value: String,
+    },
+    #[error(
+        "--write-settle-time ({settle_time}) has to be at least --request-timeout ({request_timeout}) with --leader-elect: a \
+         process that takes over waits so long for the last request of the one before"
+    )]
+    SettlesTooSoon {
+        settle_time: String,
+        request_timeout: String,
+    },
     #[error("--{flag}: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081")]
     Address { flag: &'static str, value: String },
 }
 
 impl Config {
-    /// Checks and completes the flags. Reads the file of the client secret and nothing else.
+    /// Checks and completes the flags. Reads the file of the client secret and that of the pod's namespace, and nothing else.
     pub fn from_cli(cli: Cli) -> Result<Self, Error> {
         Ok(Self {
             settings: settings(&cli)?,
@@ -138,6 +165,7 @@ impl Config {
                 NO_METRICS => None,
                 value => Some(address("metrics-bind-address", value)?),
             },
+            election: election(&cli)?,
         })
     }
 }
@@ -346,14 +374,22 @@ fn required<'a>(
 }
 
 fn duration(flag: &'static str, value: &str, least: u64, most: u64) -> Result<Duration, Error> {
+    let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+    duration_within(flag, value, least, most)
+}
+
+fn duration_within(
+    flag: &'static str,
+    value: &str,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, Error> {
     let parsed = humantime::parse_duration(value).map_err(|source| Error::Duration {
         flag,
         value: value.to_owned(),
         source,
     })?;
-    let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
     if parsed < least || parsed > most {
-        let shown = |duration| humantime::format_duration(duration).to_string();
         return Err(Error::Range {
             flag,
             value: value.to_owned(),
@@ -362,6 +398,10 @@ fn duration(flag: &'static str, value: &str, least: u64, most: u64) -> Result<Du
         });
     }
     Ok(parsed)
+}
+
+fn shown(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
 }
 
 fn within(flag: &'static str, value: u16, least: u16, most: u16) -> Result<u16, Error> {

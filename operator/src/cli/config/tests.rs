@@ -5,6 +5,7 @@ use super::*;
 const TENANT: &str = "--azure-tenant-id=00000000-0000-0000-0000-000000000001";
 const CLIENT: &str = "--azure-client-id=00000000-0000-0000-0000-000000000002";
 const TOKEN: &str = "--azure-federated-token-file=/var/run/token";
+const ALONE: &str = "--leader-elect=false";
 const CUSTOM: [&str; 4] = [
     "--cloud=custom",
     "--authority-host=https://login.example",
@@ -19,6 +20,7 @@ fn config(flags: &[&str]) -> Result<Config, String> {
         TENANT,
         CLIENT,
         TOKEN,
+        ALONE,
     ];
     let cli =
         Cli::try_parse_from(minimal.iter().chain(flags)).map_err(|error| error.to_string())?;
@@ -36,6 +38,7 @@ fn without(flag: &str) -> String {
         TENANT,
         CLIENT,
         TOKEN,
+        ALONE,
     ];
     let cli = Cli::try_parse_from(all.iter().filter(|given| !given.starts_with(flag))).unwrap();
     Config::from_cli(cli).unwrap_err().to_string()
@@ -186,7 +189,7 @@ fn a_client_secret_is_read_without_its_line_end_and_never_printed() {
 fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() {
     let with = |issuer: &str, more: &[&str]| {
         let issuer = format!("--issuer={issuer}");
-        let flags = ["azwib-operator", &issuer, TENANT, CLIENT, TOKEN];
+        let flags = ["azwib-operator", &issuer, TENANT, CLIENT, TOKEN, ALONE];
         let cli = Cli::try_parse_from(flags.iter().chain(more)).unwrap();
         Config::from_cli(cli).map_err(|error| error.to_string())
     };
@@ -224,4 +227,69 @@ fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() {
     );
     assert!(refusal.contains("az aks show"), "{refusal}");
     with("https://oidc.example/", &[]).unwrap();
+}
+
+fn elected(flags: &[&str]) -> Result<Election, String> {
+    let minimal = [
+        "azwib-operator",
+        "--issuer=https://oidc.example/",
+        TENANT,
+        CLIENT,
+        TOKEN,
+    ];
+    let cli = Cli::try_parse_from(minimal.iter().chain(flags)).unwrap();
+    let config = Config::from_cli(cli).map_err(|error| error.to_string())?;
+    Ok(config.election.unwrap())
+}
+
+#[test]
+fn a_lease_is_asked_for_unless_that_is_switched_off() {
+    let namespace = "--leader-election-namespace=azwib-system";
+    for flags in [&[namespace][..], &["--leader-elect", namespace]] {
+        let election = elected(flags).unwrap();
+        assert_eq!(election.namespace, "azwib-system");
+        assert_eq!(election.timings, crate::leader::Timings::default());
+    }
+    assert_eq!(config(&[]).unwrap().election, None);
+}
+
+#[test]
+fn outside_of_a_cluster_the_lease_needs_a_namespace() {
+    let refusal = elected(&[]).unwrap_err();
+    assert!(refusal.contains("--leader-election-namespace"), "{refusal}");
+    assert!(refusal.contains("--leader-elect=false"), "{refusal}");
+    for name in ["Shop", "-a", "a-", "a/b", "a.b"] {
+        let flag = format!("--leader-election-namespace={name}");
+        let refusal = elected(&[&flag]).unwrap_err();
+        assert!(refusal.contains("--leader-election-namespace"), "{refusal}");
+    }
+}
+
+#[test]
+fn the_times_of_a_lease_have_an_order() {
+    for (flags, expected) in [
+        (
+            &["--leader-elect-retry-period=10s"][..],
+            "--leader-elect-retry-period (10s) has to be shorter than --leader-elect-renew-deadline (10s)",
+        ),
+        (
+            &["--leader-elect-lease-duration=9s"],
+            "--leader-elect-renew-deadline (10s) has to be shorter than --leader-elect-lease-duration (9s)",
+        ),
+        (&["--leader-elect-lease-duration=3m"], "give 100ms to 2m"),
+        (&["--leader-elect-retry-period=0s"], "give 100ms to 2m"),
+        (
+            &["--write-settle-time=29s"],
+            "--write-settle-time (29s) has to be at least --request-timeout (30s)",
+        ),
+    ] {
+        let namespace = "--leader-election-namespace=azwib-system";
+        let flags: Vec<_> = flags.iter().copied().chain([namespace]).collect();
+        let refusal = elected(&flags).unwrap_err();
+        assert!(refusal.contains(expected), "{refusal}");
+    }
+    assert!(
+        config(&["--write-settle-time=29s"]).is_ok(),
+        "it is the only one"
+    );
 }

@@ -1,0 +1,89 @@
+//! Whether the operator asks for a Lease before it writes, and for which.
+
+use std::fs;
+use std::time::Duration;
+
+use super::{Cli, Error, duration, duration_within, given, shown};
+use crate::leader::{LONGEST_LEASE, Timings};
+
+/// Where the kubelet writes which namespace a pod is in.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The longest name of a namespace.
+const LONGEST_NAMESPACE: usize = 63;
+
+/// More often than this no API server needs to be asked.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// A Lease to hold while the operator writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Election {
+    pub namespace: String,
+    pub timings: Timings,
+}
+
+pub(super) fn election(cli: &Cli) -> Result<Option<Election>, Error> {
+    if !cli.leader_elect {
+        return Ok(None);
+    }
+    let timings = timings(cli)?;
+    settles_in_time(cli)?;
+    let namespace = match given(&cli.leader_election_namespace) {
+        Some(namespace) => namespace.to_owned(),
+        None => fs::read_to_string(NAMESPACE_FILE).map_err(|_| Error::NoNamespace)?,
+    };
+    let namespace = namespace.trim().to_owned();
+    if !is_label(&namespace) {
+        return Err(Error::Namespace(namespace));
+    }
+    Ok(Some(Election { namespace, timings }))
+}
+
+fn timings(cli: &Cli) -> Result<Timings, Error> {
+    let read = |flag, value| Ok((flag, duration_within(flag, value, SHORTEST, LONGEST_LEASE)?));
+    let lease = read(
+        "leader-elect-lease-duration",
+        &cli.leader_elect_lease_duration,
+    )?;
+    let renew = read(
+        "leader-elect-renew-deadline",
+        &cli.leader_elect_renew_deadline,
+    )?;
+    let retry = read("leader-elect-retry-period", &cli.leader_elect_retry_period)?;
+    for ((shorter, short), (longer, long)) in [(retry, renew), (renew, lease)] {
+        if short >= long {
+            return Err(Error::Order {
+                shorter,
+                shorter_value: shown(short),
+                longer,
+                longer_value: shown(long),
+            });
+        }
+    }
+    Ok(Timings {
+        lease_duration: lease.1,
+        renew_deadline: renew.1,
+        retry_period: retry.1,
+    })
+}
+
+/// Who takes over counts each recorded write as sent at that moment. What the process before it has sent a moment earlier
+/// is over when a request is: the settle time has to be no shorter.
+fn settles_in_time(cli: &Cli) -> Result<(), Error> {
+    let settle_time = duration("write-settle-time", &cli.write_settle_time, 1, 3600)?;
+    let request_timeout = duration("request-timeout", &cli.request_timeout, 1, 600)?;
+    if settle_time < request_timeout {
+        return Err(Error::SettlesTooSoon {
+            settle_time: shown(settle_time),
+            request_timeout: shown(request_timeout),
+        });
+    }
+    Ok(())
+}
+
+/// As Kubernetes names namespaces (RFC 1123).
+fn is_label(name: &str) -> bool {
+    let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+    let ends = !name.starts_with('-') && !name.ends_with('-');
+    !name.is_empty() && name.len() <= LONGEST_NAMESPACE && ends && name.bytes().all(is_inner)
+}

@@ -1,0 +1,143 @@
+//! When a Lease is taken.
+
+use serde_json::json;
+
+use super::api_server::Ways;
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_released_lease_is_taken_at_once() {
+    let server = ApiServer::new();
+    let began = Instant::now();
+    let (_elector, term, _) = leading(&server, "a").await;
+    assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+    assert!(term.claim().is_held());
+    let spec = server.spec();
+    assert_eq!(spec["holderIdentity"], "a");
+    assert_eq!(spec["leaseDurationSeconds"], 15);
+    assert_eq!(spec["leaseTransitions"], 0);
+    assert_eq!(spec["acquireTime"], "2027-01-15T08:00:00.000000Z");
+    assert_eq!(spec["renewTime"], spec["acquireTime"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_given_back_is_taken_by_who_waits() {
+    let server = ApiServer::new();
+    let (_elector, term, _) = leading(&server, "a").await;
+    let (mut standby, _) = elector(&server, "b", 0);
+    let waiting = tokio::spawn(async move { super::term(&mut standby).await });
+    sleep(seconds(60)).await;
+    assert!(!waiting.is_finished(), "it is held");
+    let claim = term.claim();
+    term.release().await;
+    let released = Instant::now();
+    let term = waiting.await.unwrap();
+    assert!(!claim.is_held());
+    assert!(term.claim().is_held());
+    assert!(released.elapsed() < seconds(1), "{:?}", released.elapsed());
+    assert_eq!(server.spec()["leaseTransitions"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_nobody_renews_is_taken_once_it_has_stood_for_a_lease() {
+    for ahead in [-3600, 0, 3600] {
+        let server = ApiServer::new();
+        let (_elector, term, _) = leading(&server, "a").await;
+        let (mut standby, _) = elector(&server, "b", ahead);
+        let waiting = tokio::spawn(async move { super::term(&mut standby).await });
+        sleep(seconds(60)).await;
+        assert!(
+            !waiting.is_finished(),
+            "it is renewed, whatever the clocks say"
+        );
+        drop(term);
+        let killed = Instant::now();
+        waiting.await.unwrap();
+        let took = killed.elapsed();
+        // The last renewal was up to a retry period ago, and those who see it run out come one after the other.
+        assert!((13..=19).contains(&took.as_secs()), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_missing_or_was_emptied_counts_as_held_for_a_lease() {
+    for spec in [
+        None,
+        Some(json!(null)),
+        Some(json!({})),
+        Some(json!({ "holderIdentity": "", "leaseDurationSeconds": 15 })),
+        Some(json!({ "holderIdentity": "x", "leaseDurationSeconds": -1, "leaseTransitions": -9 })),
+    ] {
+        let server = ApiServer::new();
+        if let Some(spec) = &spec {
+            server.write_by_hand(spec);
+        }
+        let (mut elector, _) = elector(&server, "a", 0);
+        let began = Instant::now();
+        let term = super::term(&mut elector).await;
+        let took = began.elapsed();
+        assert!((15..=17).contains(&took.as_secs()), "{took:?}: {spec:?}");
+        assert!(term.claim().is_held());
+        assert_eq!(server.holder(), "a");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_huge_duration_is_no_lock_for_ever() {
+    let server = ApiServer::new();
+    server.write_by_hand(&json!({ "holderIdentity": "x", "leaseDurationSeconds": i32::MAX }));
+    let (mut elector, _) = elector(&server, "a", 0);
+    let began = Instant::now();
+    super::term(&mut elector).await;
+    let took = began.elapsed();
+    assert!((120..=122).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_taking_was_not_answered_is_an_own_one() {
+    let server = ApiServer::new();
+    server.release_by_hand();
+    let (mut elector, _) = elector(&server, "a", 0);
+    // Call 1 lists, 2 reads, 3 or 4 takes; which of them does not matter.
+    server.of("a", |call| Ways {
+        back: if call <= 4 { seconds(60) } else { seconds(0) },
+        ..Ways::default()
+    });
+    let began = Instant::now();
+    let term = super::term(&mut elector).await;
+    assert!(term.claim().is_held());
+    assert!(began.elapsed() < seconds(40), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_cannot_be_reached_is_tried_again() {
+    let server = ApiServer::new();
+    server.release_by_hand();
+    server.cut_off("a");
+    let (mut elector, _) = elector(&server, "a", 0);
+    let waiting = tokio::spawn(async move { super::term(&mut elector).await });
+    sleep(seconds(300)).await;
+    server.of("a", |_| Ways::default());
+    let back = Instant::now();
+    waiting.await.unwrap();
+    assert!(back.elapsed() < seconds(8), "{:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_stop_while_it_takes_the_lease_gives_it_back() {
+    let server = ApiServer::new();
+    server.release_by_hand();
+    server.of("a", |_| Ways {
+        there: seconds(1),
+        back: seconds(1),
+    });
+    let (mut elector, _) = elector(&server, "a", 0);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let waiting = tokio::spawn(async move { elector.term(&stopped).await.is_none() });
+    until(|| server.holder() == "a").await;
+    stop.cancel();
+    assert!(waiting.await.unwrap(), "no term begins");
+    assert_eq!(server.holder(), "");
+    assert_eq!(server.spec()["leaseDurationSeconds"], 1);
+}
