@@ -297,9 +297,14 @@ impl Authority {
         self.known().changes
     }
 
-    /// All grants, by name.
-    pub fn seen(&self) -> Vec<SeenGrant> {
-        self.known().seen.values().cloned().collect()
+    /// The names of all grants, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.known().seen.keys().cloned().collect()
+    }
+
+    /// The grant of this name, as it was seen last.
+    pub fn seen(&self, name: &str) -> Option<SeenGrant> {
+        self.known().seen.get(name).cloned()
     }
 
     /// Resolves once it is known what grants say, or that it cannot be known now.

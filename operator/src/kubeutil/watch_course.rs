@@ -24,8 +24,12 @@ use super::retry_after::seconds_of_error;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
-/// A watch that ends sooner has brought nothing that a list would not.
+/// A watch that ends sooner has brought nothing that a list would not, unless it has brought [much](MUCH).
 const LASTING: Duration = Duration::from_secs(5);
+
+/// So many bytes are dozens of events. The API server ends the watch of a client that is behind, and a long pause would leave that
+/// one further behind.
+const MUCH: usize = 64 << 10;
 
 /// The longest pause before the next list or watch.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -100,6 +104,8 @@ struct Course {
     ended: Option<(u32, Instant)>,
     /// Since when a watch is open.
     open: Option<Instant>,
+    /// How much that one has brought, in bytes.
+    brought: usize,
     /// What the last refusal was.
     refusal: Option<String>,
 }
@@ -163,8 +169,11 @@ impl Course {
             .open
             .take()
             .is_some_and(|since| now.duration_since(since) >= LASTING);
+        let is_behind = std::mem::take(&mut self.brought) >= MUCH;
         self.ended = if lasted {
             None
+        } else if is_behind {
+            Some((1, now))
         } else {
             let (ended, since) = self.ended.unwrap_or((0, now));
             Some((ended.saturating_add(1), since))
@@ -282,6 +291,7 @@ where
                 course.refusal = refusal;
                 if opened {
                     course.open = Some(Instant::now());
+                    course.brought = 0;
                 }
             });
             // Who learns of the refusal asks again.
@@ -321,6 +331,12 @@ struct OpenWatch {
 }
 
 impl OpenWatch {
+    fn brings(&self, bytes: usize) {
+        self.course.of(&self.resource, |course| {
+            course.brought = course.brought.saturating_add(bytes);
+        });
+    }
+
     /// Ends it, and says how long the next has to wait.
     fn end(self) -> Duration {
         let (course, resource) = (self.course.clone(), self.resource.clone());
@@ -359,8 +375,11 @@ where
         let body = &mut *self;
         if body.pause.is_none() {
             let frame = ready!(Pin::new(&mut body.body).poll_frame(cx));
-            if frame.is_some() {
-                return Poll::Ready(frame);
+            if let Some(frame) = frame {
+                if let (Some(open), Ok(frame)) = (&body.open, &frame) {
+                    open.brings(frame.data_ref().map_or(0, Bytes::len));
+                }
+                return Poll::Ready(Some(frame));
             }
             let pause = body.open.take().map_or(Duration::ZERO, OpenWatch::end);
             body.pause = Some(Box::pin(sleep(pause)));

@@ -103,6 +103,19 @@ async fn a_watch_that_ends_at_once_is_opened_again_after_a_pause_and_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_because_its_client_is_behind_is_opened_again_soon() {
+    let answer = changed().repeat(1 + MUCH / changed().len());
+    let (counts, course) = requests_in_an_hour(move |asks| match asks {
+        Asks::Watch => (200, answer.clone()),
+        _ => (200, LIST.to_owned()),
+    })
+    .await;
+    let watches = counts["watch"];
+    assert!((2_000..10_000).contains(&watches), "{watches}");
+    assert_eq!(course.trouble(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_keeps_failing_is_told_of_by_its_name() {
     let refusal = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
         "message":"no","reason":"Forbidden","code":403}"#;
