@@ -22,7 +22,7 @@ pub(crate) use error::{azure_errors, safe_line};
 #[cfg(test)]
 pub(crate) use retry_after::RetryAfter;
 #[doc(hidden)]
-pub use transport::{Exchange, NoReply, Reply};
+pub use transport::{Exchange, NoReply, Reply, allowed};
 
 /// What Azure says about a user-assigned managed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use super::queue::Intent;
 use super::shared_read::ReadError;
 use super::target::Operation;
 use super::who::{Urgency, Writer};
+use crate::azure::allowed::{Question, while_allowed};
 use crate::azure::{AzureError, AzureErrorKind, CredentialContent, Deleted, ListedCredential, Put};
 use crate::runtime::deliberate::Bug;
 
@@ -191,17 +192,22 @@ impl Turn {
         self,
         name: &CredentialName,
         content: &CredentialContent,
-        may_go: impl FnOnce() -> bool + Send + 'static,
+        may_go: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Result<Option<Put>, AzureError> {
         let (named, put) = (name.clone(), content.clone());
         let effect = Effect::Put(content.clone());
+        let may_go: Question = Arc::new(may_go);
         let request = move |ledger: Arc<Ledger>| async move {
             if !may_go() {
                 return Ok(None);
             }
             let service = &ledger.shared.service;
-            let put = service.put_credential(&ledger.id, &named, &put).await;
-            put.map(Some)
+            let put = service.put_credential(&ledger.id, &named, &put);
+            match while_allowed(Arc::clone(&may_go), put).await {
+                // Nothing was done, and it was not sent again.
+                Err(error) if error.kind() == AzureErrorKind::Unauthorized && !may_go() => Ok(None),
+                put => put.map(Some),
+            }
         };
         self.write(name, effect, Option::is_some, request).await
     }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
+    allowed::may_go,
     claimed::ClaimedBody,
     http::{Http, Reply},
     listing::{keep_what_is_understood, keep_what_is_understood_of_one},
@@ -65,6 +66,10 @@ impl ResourceManagerTransport {
                     // It may have been revoked, or the cache of the authority gave us a stale one. Nothing was done.
                     Err(error) if error.kind() == AzureErrorKind::Unauthorized => {
                         let token = self.tokens.replace(&token).await?;
+                        // A sign-in takes its time: what allowed the write may be over.
+                        if !may_go() {
+                            return Err(error);
+                        }
                         self.send(request, &token).await
                     }
                     outcome => outcome,

@@ -173,7 +173,7 @@ pub(in crate::binding) async fn put(
     among: &AmongApplicants,
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
-    (may_go, applied): (impl FnOnce() -> bool + Send + 'static, &mut Applied),
+    (may_go, applied): (impl Fn() -> bool + Send + Sync + 'static, &mut Applied),
 ) -> Result<(), Error> {
     let (ledger, desired) = (Arc::clone(turn.ledger()), &among.applicant.credential);
     match turn.put(&desired.name, &desired.content(), may_go).await {

@@ -144,7 +144,10 @@ impl Operator {
     }
 
     /// Asks, whenever it is called, whether what a binding asks for may be made at that moment.
-    pub fn permission(self: &Arc<Self>, desired: &Desired) -> impl Fn() -> bool + Send + 'static {
+    pub fn permission(
+        self: &Arc<Self>,
+        desired: &Desired,
+    ) -> impl Fn() -> bool + Send + Sync + 'static {
         let operator = Arc::clone(self);
         let Desired {
             identity,
