@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -51,6 +51,10 @@ use crate::runtime::shutdown::{self, Signals};
 
 /// How much longer than one request to Azure the shutdown may take.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a process that takes over tries to list grants afresh, and how often.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// The Lease that the leader holds.
 const LEASE: &str = "azwib-operator";
@@ -226,6 +230,7 @@ impl Process {
         let mut elector = Elector::new(clients, &place, identity, election.timings, clocks);
         while let Some(term) = elector.term(stop).await {
             tracing::info!("this process leads");
+            self.list_grants_afresh(&term.lost()).await?;
             self.bindings.take_over();
             let end = self.lead(term.claim(), term.lost(), stop, |_| ()).await?;
             self.bindings.stand_by();
@@ -235,6 +240,27 @@ impl Process {
                 End::GivenUp => drop(term),
             }
             tracing::info!("this process does not lead any more");
+        }
+        Ok(())
+    }
+
+    /// Tries until it succeeds, the term is lost, or it was tried for long enough: who refuses a list refuses the watch as well,
+    /// and what follows from that the passes know.
+    async fn list_grants_afresh(&self, lost: &CancellationToken) -> Result<(), Error> {
+        let client = self.clients.calling(None)?;
+        let listed = async {
+            while let Err(error) = controller::list_afresh(&client, &self.grants).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "cannot list grants and namespaces afresh; it is tried again"
+                );
+                sleep(LISTED_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            _ = timeout(LISTED_WITHIN, listed) => {}
+            () = lost.cancelled() => {}
         }
         Ok(())
     }
