@@ -173,3 +173,55 @@ fn named_by<'a>(grants: impl Iterator<Item = &'a Arc<Grant>>) -> Option<Vec<Mana
         .map(|scope| ManagedIdentityId::parse(scope.as_str()).ok())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::http::{Request, Response};
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kubeutil::watch_course::WatchCourse;
+
+    fn grant(name: &str, namespace: &str) -> Value {
+        json!({
+            "apiVersion": "azwib.dev/v1alpha1", "kind": "IdentityGrant",
+            "metadata": { "name": name, "generation": 1 },
+            "spec": {
+                "namespaces": { "names": [namespace] },
+                "identities": { "resourceGroups": ["/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"] },
+            },
+        })
+    }
+
+    /// A cluster with one grant and one namespace.
+    fn client() -> Client {
+        let service = tower::service_fn(async |request: Request<Body>| {
+            let items = if request.uri().path().ends_with("/identitygrants") {
+                vec![grant("kept", "shop")]
+            } else {
+                vec![json!({ "metadata": { "name": "shop" } })]
+            };
+            let list =
+                json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items });
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(list.to_string()))))
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_grant_that_the_watch_still_shows_is_gone_after_a_fresh_list() {
+        let grants = Authority::new(Some(Mode::Enforce), WatchCourse::default());
+        for name in ["kept", "revoked"] {
+            let seen = serde_json::from_value(grant(name, "shop")).unwrap();
+            grants.follow_grants(&Event::Apply(seen));
+        }
+        list_afresh(&client(), &grants).await.unwrap();
+        let names: Vec<_> = grants.seen().into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["kept"]);
+    }
+}
