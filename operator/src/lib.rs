@@ -5,6 +5,7 @@
 pub mod azure;
 pub mod binding;
 pub mod cli;
+pub mod clients;
 pub mod definitions;
 pub mod grant;
 pub mod kubeutil;

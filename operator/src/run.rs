@@ -4,19 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::WorkloadIdentityBinding;
 use futures::FutureExt;
-use http::HeaderValue;
-use http::header::USER_AGENT as USER_AGENT_HEADER;
-use kube::api::ListParams;
-use kube::client::ClientBuilder;
-use kube::{Api, Client};
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -25,8 +18,6 @@ use crate::azure::auth::AuthConfig;
 use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
 use crate::binding::account::ExistingAccount;
-use crate::binding::calls;
-use crate::binding::controller::kept;
 use crate::binding::controller::passes::Queue;
 use crate::binding::controller::{self, Feed, Watches};
 use crate::binding::events::Events;
@@ -35,12 +26,11 @@ use crate::binding::index::Bindings;
 use crate::binding::metrics::State;
 use crate::binding::{Operator, Settings};
 use crate::cli::config::{Config, Election};
+use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_older;
 use crate::grant::{Authority, OwnNamespace};
-use crate::kubeutil::backoff::Standing;
-use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::WatchCourse;
-use crate::leader::{Claim, ClaimLayer, Elector, LeaderMetrics, Place};
+use crate::leader::{Claim, Elector, LeaderMetrics, Place};
 use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
 use crate::runtime::clocks::Clocks;
@@ -48,28 +38,20 @@ use crate::runtime::listen::listen;
 use crate::runtime::metrics::{self, TermMetrics};
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
-use crate::runtime::shutdown::{self, Signals};
+use crate::runtime::shutdown::{self, BadEnd, End, GRACE, Signals, wind_down};
 
-/// How much longer than one request to Azure the shutdown may take.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a process that takes over tries to list grants afresh, and how often.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// The Lease that the leader holds.
 const LEASE: &str = "azwib-operator";
 
-/// How long a call of the API server may be silent. The API server gives up on a call after 34 s. A shorter time would lose its
-/// message about a webhook that does not answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(40);
-
-/// How long a watch may be silent: longer than it lasts (295 s).
-const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
-
 /// Why the operator cannot run at all. It waits for everything that can recover by itself, so none of that is here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot tell how to reach the API server: run in a cluster or set KUBECONFIG")]
-    Kubeconfig(#[source] kube::config::InferConfigError),
-    #[error("cannot make a client for the API server")]
-    Client(#[source] kube::Error),
+    #[error(transparent)]
+    Clients(#[from] clients::Error),
     #[error("the flags for Azure do not work")]
     Azure(#[source] SetupError),
     #[error("cannot listen on --{flag}={address}")]
@@ -80,10 +62,8 @@ pub enum Error {
     },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    #[error("the controller ended although nothing told it to stop; the log says why")]
-    ControllerEnded,
-    #[error("the work under way did not end within {0:?}")]
-    Unfinished(Duration),
+    #[error(transparent)]
+    End(#[from] BadEnd),
     #[error("told to end at once; what was under way was not waited for")]
     AtOnce,
 }
@@ -228,6 +208,7 @@ impl Process {
         let mut elector = Elector::new(clients, &place, identity, election.timings, clocks);
         while let Some(term) = elector.term(stop).await {
             tracing::info!("this process leads");
+            self.list_grants_afresh(&term.lost()).await?;
             self.bindings.take_over();
             let end = self.lead(term.claim(), term.lost(), stop, |_| ()).await?;
             self.bindings.stand_by();
@@ -237,6 +218,27 @@ impl Process {
                 End::GivenUp => drop(term),
             }
             tracing::info!("this process does not lead any more");
+        }
+        Ok(())
+    }
+
+    /// Tries until it succeeds, the term is lost, or it was tried for long enough: who refuses a list refuses the watch as well,
+    /// and what follows from that the passes know.
+    async fn list_grants_afresh(&self, lost: &CancellationToken) -> Result<(), Error> {
+        let client = self.clients.calling(None)?;
+        let listed = async {
+            while let Err(error) = controller::list_afresh(&client, &self.grants).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "cannot list grants and namespaces afresh; it is tried again"
+                );
+                sleep(LISTED_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            _ = timeout(LISTED_WITHIN, listed) => {}
+            () = lost.cancelled() => {}
         }
         Ok(())
     }
@@ -292,19 +294,10 @@ impl Process {
         self.term_metrics.end();
         self.leader_metrics.ends();
         match end? {
-            End::GivenUp if stop.is_cancelled() => Err(Error::Unfinished(self.grace)),
+            End::GivenUp if stop.is_cancelled() => Err(BadEnd::Unfinished(self.grace).into()),
             end => Ok(end),
         }
     }
-}
-
-/// How the work of a term has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// All that was sent has its answer.
-    AllAnswered,
-    /// Passes hung, and were given up. No write to Azure is under way.
-    GivenUp,
 }
 
 /// What the watches of a process give.
@@ -363,157 +356,10 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, address))
 }
 
-/// How clients of the API server are made. Their answers are cut to what is read of them.
-struct KubernetesClients(kube::Config);
-
-impl KubernetesClients {
-    async fn infer() -> Result<Self, Error> {
-        let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
-        // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
-        config.default_retry = false;
-        let name = (
-            USER_AGENT_HEADER,
-            HeaderValue::from_static(crate::USER_AGENT),
-        );
-        config.headers.push(name);
-        Ok(Self(config))
-    }
-
-    /// One for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
-    fn calling(&self, claim: Option<Claim>) -> Result<Client, Error> {
-        let mut config = self.0.clone();
-        config.read_timeout = Some(CALL_TIMEOUT);
-        let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
-        let claim = claim.unwrap_or_else(Claim::of_the_only_process);
-        let client = client
-            .with_layer(&RetryAfterLayer)
-            .with_layer(&kept::layer())
-            .with_layer(&ClaimLayer(claim));
-        Ok(client.build())
-    }
-
-    /// One for lists and watches, whose course is noted.
-    fn watching(&self, course: &WatchCourse) -> Result<Client, Error> {
-        let mut config = self.0.clone();
-        config.read_timeout = Some(WATCH_TIMEOUT);
-        let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
-        let client = client
-            .with_layer(&RetryAfterLayer)
-            .with_layer(&kept::layer())
-            .with_layer(course);
-        Ok(client.build())
-    }
-}
-
-/// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.
-async fn crd_is_served(client: &Client, readiness: &Readiness) {
-    let bindings: Api<WorkloadIdentityBinding> = Api::all(client.clone());
-    let mut standing = Standing::FIRST;
-    loop {
-        let error = match bindings
-            .list_metadata(&ListParams::default().limit(1))
-            .await
-        {
-            Ok(_) => return,
-            Err(error) => error,
-        };
-        let delay = calls::pace(&error).delay(standing);
-        standing.failures = (standing.failures + 1).min(5);
-        match &error {
-            kube::Error::Api(answer) if answer.code == 404 => {
-                readiness
-                    .wait_for("the CustomResourceDefinition workloadidentitybindings.azwib.dev");
-                tracing::warn!(
-                    retry_in = ?delay,
-                    "the CustomResourceDefinition is not installed: kubectl apply -k config/crd"
-                );
-            }
-            error => {
-                readiness.wait_for("the API server");
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(error, retry_in = ?delay, "the API server does not answer as it should");
-            }
-        }
-        tokio::time::sleep(delay).await;
-    }
-}
-
 async fn ready_once_synced(synced: oneshot::Receiver<()>, readiness: Readiness) {
     readiness.wait_for("the first list of bindings");
     if synced.await.is_ok() {
         tracing::info!("the bindings are known; azwib is ready");
         readiness.ready();
-    }
-}
-
-/// Once this is over, lets the passes under way finish, then the writes that outlived theirs. Passes that hang are given up: the
-/// API server may be the one that does not answer, and without it no claim is kept either.
-async fn wind_down(
-    over: impl Future<Output = ()>,
-    mut controller: JoinHandle<()>,
-    writes_done: impl Future<Output = ()>,
-    grace: Duration,
-) -> Result<End, Error> {
-    tokio::select! {
-        // A controller without work ends as soon as it is told to stop. Which of the two is polled first decides whether
-        // that counts as the shutdown or as an end by itself.
-        biased;
-        () = over => {}
-        // It runs until it is told to stop: a supervisor should start the operator anew.
-        _ = &mut controller => return Err(Error::ControllerEnded),
-    }
-    let began = Instant::now();
-    // A controller that panicked during the shutdown has nothing under way either.
-    let passes = timeout(grace, &mut controller).await;
-    if passes.is_err() {
-        tracing::warn!("passes under way were given up after {grace:?}");
-        controller.abort();
-        let _ = controller.await;
-    }
-    // A write may have begun at the end of the last pass.
-    let left = grace.saturating_sub(began.elapsed()).max(GRACE);
-    let writes = timeout(left, writes_done).await;
-    writes.map_err(|_| Error::Unfinished(grace))?;
-    Ok(match passes {
-        Ok(_) => End::AllAnswered,
-        Err(_) => End::GivenUp,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::{pending, ready};
-
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(1);
-
-    #[tokio::test]
-    async fn a_controller_that_ends_when_it_is_told_to_stop_has_not_ended_by_itself() {
-        // Both are seen at once; which is looked at first must not be left to chance.
-        for _ in 0..64 {
-            let controller = tokio::spawn(ready(()));
-            while !controller.is_finished() {
-                tokio::task::yield_now().await;
-            }
-            let outcome = wind_down(ready(()), controller, ready(()), LIMIT).await;
-            assert!(outcome.is_ok(), "{outcome:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_controller_that_ends_by_itself_is_an_error() {
-        let controller = tokio::spawn(ready(()));
-        let outcome = wind_down(pending(), controller, ready(()), LIMIT).await;
-        assert!(matches!(outcome, Err(Error::ControllerEnded)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_a_write_that_does_not_end_is_an_error() {
-        let hangs = || tokio::spawn(pending());
-        let outcome = wind_down(ready(()), hangs(), ready(()), LIMIT).await;
-        assert!(matches!(outcome, Ok(End::GivenUp)), "{outcome:?}");
-        let outcome = wind_down(ready(()), hangs(), pending(), LIMIT).await;
-        assert!(matches!(outcome, Err(Error::Unfinished(_))));
     }
 }

@@ -11,7 +11,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
-use super::cleanup::leftovers::Leftovers;
+use super::credential::leftovers::Leftovers;
 use super::credential::record::resolved;
 use super::error::Error;
 use super::events::Events;

@@ -3,140 +3,24 @@
 //!
 //! A listing shows them. Each is looked at again when its grace is over, and deleted if nobody covers it then either.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use azwib_crds::{
-    CredentialName, DeletionPolicy, Issuer, ManagedIdentityId, ServiceAccountRole, Subject,
-};
+use azwib_crds::{DeletionPolicy, ServiceAccountRole, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use tokio::time::Instant;
 
 use super::deleted_binding::DeletedBinding;
 use super::deletion::{delete_found, deletion_place, unless_identity_is_gone};
 use super::ownership::is_ours;
 use crate::azure::ListedCredential;
-use crate::binding::context::{Context, Operator};
+use crate::binding::context::Context;
+use crate::binding::credential::leftovers::Leftover;
 use crate::binding::credential::orphans::unrecorded;
 use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
-use crate::binding::grants::revocation::SETTLES;
+use crate::binding::grants::SETTLES;
 use crate::binding::index::readable;
 use crate::ledger::{BindingRef, Ledger, ReadError};
 use crate::runtime::deliberate::Bug;
-use crate::runtime::lock::lock;
-
-/// A credential that no binding has.
-#[derive(Debug, Clone)]
-pub struct Leftover {
-    identity: ManagedIdentityId,
-    credential: ListedCredential,
-    name: CredentialName,
-    namespace: String,
-    service_account: String,
-    /// When a listing has shown it so first.
-    since: Instant,
-}
-
-impl Leftover {
-    /// A listed credential whose name is the one that azwib gives to the account that it is for.
-    fn of(
-        credential: &ListedCredential,
-        identity: &ManagedIdentityId,
-        issuer: &Issuer,
-    ) -> Option<Self> {
-        let content = credential.content.as_ref()?;
-        let subject = Subject::parse(&content.subject).ok()?;
-        let (namespace, service_account) = subject.service_account()?;
-        let name = CredentialName::derive(issuer, namespace, service_account);
-        let is_ours = name.as_str().eq_ignore_ascii_case(&credential.name);
-        is_ours.then(|| Self {
-            identity: identity.clone(),
-            namespace: namespace.to_owned(),
-            service_account: service_account.to_owned(),
-            credential: credential.clone(),
-            name,
-            since: Instant::now(),
-        })
-    }
-
-    /// What its passes go by. No binding has such a name.
-    fn who(&self) -> BindingRef {
-        BindingRef {
-            namespace: self.namespace.clone(),
-            name: format!("{}@{}", self.name, self.identity.key()),
-        }
-    }
-
-    /// As a binding that is being deleted: what of one the deletion of a credential needs.
-    fn departing(&self) -> DeletedBinding {
-        let BindingRef { namespace, name } = self.who();
-        DeletedBinding {
-            metadata: ObjectMeta {
-                uid: Some(name.clone()),
-                name: Some(name),
-                namespace: Some(namespace),
-                ..ObjectMeta::default()
-            },
-            service_account: self.service_account.clone(),
-            deletion_policy: DeletionPolicy::Delete,
-            account_binding: None,
-            credentials: vec![],
-            identity: None,
-            role: ServiceAccountRole::Default,
-            suspended: false,
-            conditions: vec![],
-        }
-    }
-
-    /// Whether a grant is required for its account, and none covers it.
-    fn is_ungranted(&self, operator: &Operator) -> bool {
-        let account = (&*self.namespace, &*self.service_account);
-        let ruling = operator.ruling_on(&self.identity, account, None);
-        ruling.is_refused() || Bug::LeftoverDespiteGrant.is_on()
-    }
-
-    /// Whether still no binding records it, and no grant covers it. A binding that would give it such a name has no grant either.
-    fn is_left_over(&self, ctx: &Context) -> bool {
-        let bindings = ctx.bindings.of_identity(&self.identity);
-        let bindings: Vec<_> = readable(&bindings).collect();
-        let unreadable = ctx.bindings.namespaces_with_unreadable();
-        let listed = std::slice::from_ref(&self.credential);
-        let issuer = &ctx.defaults.issuer;
-        !unrecorded(listed, issuer, &bindings, &unreadable).is_empty() && self.is_ungranted(ctx)
-    }
-}
-
-/// The leftovers that wait for the end of their grace.
-#[derive(Debug, Default)]
-pub struct Leftovers(Mutex<HashMap<BindingRef, Arc<Leftover>>>);
-
-impl Leftovers {
-    /// The one with this name.
-    pub fn get(&self, who: &BindingRef) -> Option<Arc<Leftover>> {
-        self.all().get(who).cloned()
-    }
-
-    /// Whether it was not known.
-    fn add(&self, leftover: Leftover) -> bool {
-        let mut all = self.all();
-        let mut is_new = false;
-        all.entry(leftover.who()).or_insert_with(|| {
-            is_new = true;
-            Arc::new(leftover)
-        });
-        is_new
-    }
-
-    fn forget(&self, who: &BindingRef) {
-        self.all().remove(who);
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<BindingRef, Arc<Leftover>>> {
-        lock(&self.0)
-    }
-}
 
 /// Takes note of those in a listing.
 pub fn note(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
@@ -147,7 +31,7 @@ pub fn note(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
     let leftovers = unrecorded(listing, issuer, &bindings, &unreadable)
         .into_iter()
         .filter_map(|it| Leftover::of(it, ledger.id(), issuer))
-        .filter(|it| it.is_ungranted(ctx) && !Bug::LeftoverKept.is_on());
+        .filter(|it| is_ungranted(it, ctx) && !Bug::LeftoverKept.is_on());
     for leftover in leftovers {
         let who = leftover.who();
         if ctx.leftovers.add(leftover) {
@@ -161,7 +45,7 @@ pub async fn pass(leftover: &Leftover, ctx: &Context) -> Result<Next, Failed> {
     let who = leftover.who();
     let grace = SETTLES + ctx.settings.revocation_grace;
     let left = grace.saturating_sub(leftover.since.elapsed());
-    if leftover.is_left_over(ctx) {
+    if is_left_over(leftover, ctx) {
         if left > Duration::ZERO {
             return Ok(Some(left));
         }
@@ -173,6 +57,23 @@ pub async fn pass(leftover: &Leftover, ctx: &Context) -> Result<Next, Failed> {
     Ok(None)
 }
 
+/// Whether a grant is required for its account, and none covers it.
+fn is_ungranted(leftover: &Leftover, ctx: &Context) -> bool {
+    let account = (&*leftover.namespace, &*leftover.service_account);
+    let ruling = ctx.ruling_on(&leftover.identity, account, None);
+    ruling.is_refused() || Bug::LeftoverDespiteGrant.is_on()
+}
+
+/// Whether still no binding records it, and no grant covers it. A binding that would give it such a name has no grant either.
+fn is_left_over(leftover: &Leftover, ctx: &Context) -> bool {
+    let bindings = ctx.bindings.of_identity(&leftover.identity);
+    let bindings: Vec<_> = readable(&bindings).collect();
+    let unreadable = ctx.bindings.namespaces_with_unreadable();
+    let listed = std::slice::from_ref(&leftover.credential);
+    let issuer = &ctx.defaults.issuer;
+    !unrecorded(listed, issuer, &bindings, &unreadable).is_empty() && is_ungranted(leftover, ctx)
+}
+
 async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
     let Leftover {
         identity,
@@ -181,12 +82,12 @@ async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
         service_account,
         ..
     } = leftover;
-    let departing = leftover.departing();
+    let departing = departing(leftover);
     let ledger = ctx.ledgers.of(identity);
     ledger.take_note_of_deletion(name.as_str(), false);
     let place = deletion_place(&departing, &ledger, name).await?;
     // The place may have taken its time.
-    if !leftover.is_left_over(ctx) {
+    if !is_left_over(leftover, ctx) {
         return Ok(());
     }
     let look = ctx.look(departing.uid());
@@ -211,4 +112,25 @@ async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// As a binding that is being deleted: what of one the deletion of a credential needs.
+fn departing(leftover: &Leftover) -> DeletedBinding {
+    let BindingRef { namespace, name } = leftover.who();
+    DeletedBinding {
+        metadata: ObjectMeta {
+            uid: Some(name.clone()),
+            name: Some(name),
+            namespace: Some(namespace),
+            ..ObjectMeta::default()
+        },
+        service_account: leftover.service_account.clone(),
+        deletion_policy: DeletionPolicy::Delete,
+        account_binding: None,
+        credentials: vec![],
+        identity: None,
+        role: ServiceAccountRole::Default,
+        suspended: false,
+        conditions: vec![],
+    }
 }

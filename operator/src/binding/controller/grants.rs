@@ -8,9 +8,13 @@ use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
+use kube::core::error_boundary::InvalidObject;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
+use kube_runtime::watcher::Event;
 use kube_runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -69,6 +73,45 @@ pub(super) fn concerned(
         })
         .try_flatten()
         .boxed()
+}
+
+/// Lists grants and namespaces afresh, for a process that takes over: its watches may lag behind, and what was revoked before the
+/// takeover should give nobody anything after it. Where that fails, what the watches have shown counts.
+///
+/// # Errors
+/// The API server does not give a list.
+pub async fn list_afresh(client: &Client, grants: &Authority) -> Result<(), kube::Error> {
+    if grants.asked() == Some(Mode::Off) {
+        return Ok(());
+    }
+    let listed = Api::<GuardedGrant>::all(client.clone());
+    let listed = listed.list(&ListParams::default()).await?.items;
+    let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
+    // One by one, and not as a whole list: a list of the watch may be under way.
+    for grant in listed {
+        grants.follow_grants(&Event::Apply(grant));
+    }
+    let seen = grants.names().into_iter();
+    for gone in seen.filter(|name| !names.contains(name)) {
+        grants.follow_grants(&Event::Delete(of_name(gone)));
+    }
+    let listed = Api::<Namespace>::all(client.clone());
+    let listed = listed.list_metadata(&ListParams::default()).await?;
+    for namespace in listed.items {
+        grants.follow_namespaces(&Event::Apply(namespace));
+    }
+    Ok(())
+}
+
+/// A grant of which no more than the name is known.
+fn of_name(name: String) -> GuardedGrant {
+    DeserializeGuard(Err(InvalidObject {
+        error: String::new(),
+        metadata: ObjectMeta {
+            name: Some(name),
+            ..ObjectMeta::default()
+        },
+    }))
 }
 
 /// Looks for who is concerned.
@@ -137,4 +180,56 @@ fn named_by<'a>(grants: impl Iterator<Item = &'a Arc<Grant>>) -> Option<Vec<Mana
     scopes
         .map(|scope| ManagedIdentityId::parse(scope.as_str()).ok())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::http::{Request, Response};
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kubeutil::watch_course::WatchCourse;
+
+    fn grant(name: &str, namespace: &str) -> Value {
+        json!({
+            "apiVersion": "azwib.dev/v1alpha1", "kind": "IdentityGrant",
+            "metadata": { "name": name, "generation": 1 },
+            "spec": {
+                "namespaces": { "names": [namespace] },
+                "identities": { "resourceGroups": ["/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"] },
+            },
+        })
+    }
+
+    /// A cluster with one grant and one namespace.
+    fn client() -> Client {
+        let service = tower::service_fn(async |request: Request<Body>| {
+            let items = if request.uri().path().ends_with("/identitygrants") {
+                vec![grant("kept", "shop")]
+            } else {
+                vec![json!({ "metadata": { "name": "shop" } })]
+            };
+            let list =
+                json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items });
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(list.to_string()))))
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_grant_that_the_watch_still_shows_is_gone_after_a_fresh_list() {
+        let grants = Authority::new(Some(Mode::Enforce), WatchCourse::default());
+        for name in ["kept", "revoked"] {
+            let seen = serde_json::from_value(grant(name, "shop")).unwrap();
+            grants.follow_grants(&Event::Apply(seen));
+        }
+        list_afresh(&client(), &grants).await.unwrap();
+        let names = grants.names();
+        assert_eq!(names, ["kept"]);
+    }
 }

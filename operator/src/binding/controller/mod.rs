@@ -24,6 +24,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{oneshot, watch};
 
 pub use self::feed::Feed;
+pub use self::grants::list_afresh;
 use self::pass_log::PassLog;
 use self::passes::{Queue, Request};
 use self::watched::watched;

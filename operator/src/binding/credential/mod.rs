@@ -2,6 +2,7 @@
 
 pub mod applicants;
 pub mod duplicates;
+pub mod leftovers;
 pub mod orphans;
 pub mod record;
 pub mod write;

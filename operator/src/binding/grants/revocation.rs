@@ -14,6 +14,7 @@ use kube::{Api, ResourceExt};
 
 use kube_runtime::reflector::ObjectRef;
 
+use super::SETTLES;
 use crate::azure::safe_line;
 use crate::binding::account::{CLIENT_ID, ExistingAccount};
 use crate::binding::cleanup::deleted_binding::DeletedBinding;
@@ -31,9 +32,6 @@ use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::BindingRef;
 use crate::runtime::clock::minute_at;
 use crate::runtime::deliberate::Bug;
-
-/// So long a binding without a grant is left as it is, in every respect.
-pub const SETTLES: Duration = Duration::from_secs(10);
 
 /// When a binding is looked at again that the watch shows as it was.
 const CATCHES_UP: Duration = Duration::from_secs(1);

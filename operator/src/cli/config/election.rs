@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use super::{Cli, Error, duration, duration_within, given, shown};
+use super::error::Error;
+use super::values::{duration, duration_within, given, shown};
+use crate::cli::flags::Cli;
 use crate::leader::{LONGEST_LEASE, Timings};
 
 /// Where the kubelet writes which namespace a pod is in.

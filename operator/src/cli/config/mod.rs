@@ -1,21 +1,19 @@
 //! From flags to settings: plain data, checked before anything starts. Every error names the flag and what to do.
 
 mod election;
+mod error;
 mod reach;
+mod values;
 
-use std::net::{Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use azwib_crds::{
-    ClientId, InvalidClientId, InvalidIssuer, InvalidManagedIdentityId, Issuer, ManagedIdentityId,
-};
+use azwib_crds::{ClientId, Issuer, ManagedIdentityId};
 
 use tokio::sync::watch;
 
 use super::flags::{AuthName, Cli, CloudName, GrantsName};
 use crate::azure::auth::{AuthConfig, Authorization, Secret};
-use crate::azure::cloud::{Cloud, InvalidCloud, KnownCloud};
+use crate::azure::cloud::{Cloud, KnownCloud};
 use crate::azure::msi::MsiOptions;
 use crate::binding::Settings;
 use crate::binding::validate::Defaults;
@@ -24,15 +22,9 @@ use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
 pub use election::Election;
 use election::election;
-use reach::{Unreachable, unreachable};
-
-/// How to come by an issuer that Microsoft Entra can read, on each platform.
-const REAL_ISSUER: &str = "give the URL that Entra can read too. AKS: `az aks show -g GROUP -n CLUSTER --query \
-                           oidcIssuerProfile.issuerUrl -o tsv` (after `az aks update --enable-oidc-issuer`); Azure Arc: \
-                           `az connectedk8s show -g GROUP -n CLUSTER --query oidcIssuerProfile.issuerUrl -o tsv` (after \
-                           `az connectedk8s update --enable-oidc-issuer`), and set it as the API server's \
-                           --service-account-issuer; other clusters: publish the discovery document and the keys at a \
-                           public https address and set that as --service-account-issuer";
+pub use error::Error;
+use reach::unreachable;
+use values::{address, duration, given, required, within};
 
 /// `--metrics-bind-address` without metrics, as in controller-runtime.
 const NO_METRICS: &str = "0";
@@ -55,88 +47,6 @@ pub struct Config {
     pub grants: Option<Mode>,
     /// None: this process is the only one.
     pub election: Option<Election>,
-}
-
-/// A setting that cannot be right.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("--issuer: {0}; {REAL_ISSUER}")]
-    Issuer(#[source] InvalidIssuer),
-    #[error(
-        "--issuer: the host of {issuer} {why}: Microsoft Entra cannot read its discovery document there, and no token could \
-         be exchanged; {REAL_ISSUER}. Where a cloud of your own can read it, say so with --allow-private-issuer"
-    )]
-    UnreachableIssuer { issuer: Issuer, why: Unreachable },
-    #[error("--{flag} is needed with --{with}: give the flag or set {variable}")]
-    Missing {
-        flag: &'static str,
-        with: &'static str,
-        variable: &'static str,
-    },
-    #[error(
-        "--{flag} only goes with --cloud=custom: remove it (or {variable}), or choose that cloud"
-    )]
-    OnlyCustom {
-        flag: &'static str,
-        variable: &'static str,
-    },
-    #[error(
-        "--cloud: {0}; see --authority-host, --resource-manager-endpoint and --resource-manager-audience"
-    )]
-    Cloud(#[source] InvalidCloud),
-    #[error(
-        "--authority-host is {given}, but --cloud has {expected}: remove the flag (or AZURE_AUTHORITY_HOST), or choose \
-         the cloud that it belongs to"
-    )]
-    OtherAuthority { given: String, expected: String },
-    #[error("--azure-client-id: {0}")]
-    ClientId(#[source] InvalidClientId),
-    #[error("--azure-client-secret-file: cannot read {path}")]
-    ClientSecretFile {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("--azure-client-secret-file: {path} is empty")]
-    EmptyClientSecret { path: PathBuf },
-    #[error("--{flag}: \"{value}\" is not a duration such as 90s, 15m or 1h")]
-    Duration {
-        flag: &'static str,
-        value: String,
-        source: humantime::DurationError,
-    },
-    #[error("--{flag}: {value} is out of range: give {least} to {most}")]
-    Range {
-        flag: &'static str,
-        value: String,
-        least: String,
-        most: String,
-    },
-    #[error("--default-subscription and --default-resource-group: {0}")]
-    Defaults(#[source] InvalidManagedIdentityId),
-    #[error(
-        "--leader-elect: which namespace is the operator in? Outside of a cluster, give --leader-election-namespace, or \
-         --leader-elect=false for a process that is the only one"
-    )]
-    NoNamespace,
-    #[error("--leader-election-namespace: \"{0}\" is no name of a namespace")]
-    Namespace(String),
-    #[error("--{shorter} ({shorter_value}) has to be shorter than --{longer} ({longer_value})")]
-    Order {
-        shorter: &'static str,
-        shorter_value: String,
-        longer: &'static str,
-        longer_value: String,
-    },
-    #[error(
-        "--write-settle-time ({settle_time}) has to be at least --request-timeout ({request_timeout}) with --leader-elect: a \
-         process that takes over waits so long for the last request of the one before"
-    )]
-    SettlesTooSoon {
-        settle_time: String,
-        request_timeout: String,
-    },
-    #[error("--{flag}: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081")]
-    Address { flag: &'static str, value: String },
 }
 
 impl Config {
@@ -352,79 +262,6 @@ fn client_secret(cli: &Cli) -> Result<Secret, Error> {
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(Error::EmptyClientSecret { path }),
         secret => Ok(Secret::new(secret.to_owned())),
-    }
-}
-
-/// A flag that was given something: an empty environment variable is none.
-fn given(value: &Option<String>) -> Option<&str> {
-    value.as_deref().filter(|value| !value.is_empty())
-}
-
-fn required<'a>(
-    value: &'a Option<String>,
-    flag: &'static str,
-    with: &'static str,
-    variable: &'static str,
-) -> Result<&'a str, Error> {
-    given(value).ok_or(Error::Missing {
-        flag,
-        with,
-        variable,
-    })
-}
-
-fn duration(flag: &'static str, value: &str, least: u64, most: u64) -> Result<Duration, Error> {
-    let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
-    duration_within(flag, value, least, most)
-}
-
-fn duration_within(
-    flag: &'static str,
-    value: &str,
-    least: Duration,
-    most: Duration,
-) -> Result<Duration, Error> {
-    let parsed = humantime::parse_duration(value).map_err(|source| Error::Duration {
-        flag,
-        value: value.to_owned(),
-        source,
-    })?;
-    if parsed < least || parsed > most {
-        return Err(Error::Range {
-            flag,
-            value: value.to_owned(),
-            least: shown(least),
-            most: shown(most),
-        });
-    }
-    Ok(parsed)
-}
-
-fn shown(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
-}
-
-fn within(flag: &'static str, value: u16, least: u16, most: u16) -> Result<u16, Error> {
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    Err(Error::Range {
-        flag,
-        value: value.to_string(),
-        least: least.to_string(),
-        most: most.to_string(),
-    })
-}
-
-/// An address as Go programs write it: `:8081` is every interface.
-fn address(flag: &'static str, value: &str) -> Result<SocketAddr, Error> {
-    let port_only = value.strip_prefix(':').and_then(|port| port.parse().ok());
-    match port_only {
-        Some(port) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
-        None => value.parse().map_err(|_| Error::Address {
-            flag,
-            value: value.to_owned(),
-        }),
     }
 }
 

@@ -1,0 +1,76 @@
+//! Somebody changes the Lease by hand.
+
+use super::*;
+use kube::api::DeleteParams;
+
+#[tokio::test]
+async fn a_lease_that_is_deleted_is_taken_back_by_the_leader() -> anyhow::Result<()> {
+    let operators = Operators::start().await?;
+    let (shop, _) = settled(&operators, "deleted").await?;
+    let before = operators.spec().await?.acquire_time;
+    let how = DeleteParams::default();
+    operators.leases().delete(LEASE, &how).await?;
+    let took = operators.until_led_by("one").await?;
+    eprintln!("taken back after {took:?}");
+    assert_eq!(
+        operators.spec().await?.acquire_time,
+        before,
+        "the same term"
+    );
+    works(&shop, "later").await?;
+    operators.end().await
+}
+
+#[tokio::test]
+async fn who_is_not_the_holder_any_more_stops_and_one_of_them_takes_it_later() -> anyhow::Result<()>
+{
+    let operators = Operators::start().await?;
+    let (shop, _) = settled(&operators, "by-hand").await?;
+    let foreign =
+        json!({ "holderIdentity": "somebody", "renewTime": "2020-01-01T00:00:00.000000Z" });
+    operators.patch(foreign).await?;
+    let one = operators.of("one");
+    one.logs("this process does not lead any more").await?;
+    let began = Instant::now();
+    let holder = until("somebody to lead", PATIENCE, async || {
+        let (one, two) = (operators.leads("one").await?, operators.leads("two").await?);
+        assert!(!(one && two), "both lead");
+        Ok((one || two).then_some(()))
+    });
+    holder.await?;
+    let took = began.elapsed();
+    eprintln!("led again after {took:?}");
+    assert!(
+        took <= LEASE_DURATION + 2 * RETRY_PERIOD + SLACK,
+        "{took:?}"
+    );
+    works(&shop, "later").await?;
+    assert_eq!(one.exit(), None);
+    operators.end().await
+}
+
+#[tokio::test]
+async fn garbage_in_the_lease_keeps_nobody_from_leading() -> anyhow::Result<()> {
+    let operators = Operators::start().await?;
+    let (shop, _) = settled(&operators, "garbage").await?;
+    for (number, garbage) in [
+        json!({ "holderIdentity": "", "leaseDurationSeconds": 15 }),
+        json!({ "holderIdentity": null, "leaseDurationSeconds": null, "renewTime": null, "acquireTime": null }),
+        json!({ "holderIdentity": "x", "leaseTransitions": i32::MAX, "renewTime": "2200-01-01T00:00:00.000000Z" }),
+        json!(null),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        operators.patch(garbage.clone()).await?;
+        let what = format!("somebody to hold the lease after {garbage}");
+        until(&what, PATIENCE, async || {
+            let holder = operators.spec().await?.holder_identity.unwrap_or_default();
+            let is_ours = ["one_", "two_"].iter().any(|it| holder.starts_with(it));
+            Ok(is_ours.then_some(()))
+        })
+        .await?;
+        works(&shop, &format!("later-{number}")).await?;
+    }
+    operators.end().await
+}
