@@ -20,7 +20,6 @@ use super::who::BindingRef;
 use crate::azure::auth::Claims;
 use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
 use crate::leader::Claim;
-use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
 /// What of the operator's configuration the ledgers depend on.
@@ -267,7 +266,7 @@ impl Ledger {
     /// has recorded itself was deleted by no earlier one. Where the creation may be under way as well, no listing shows that both are
     /// over.
     pub fn take_note_of_deletion(&self, name: &str, is_pending: bool) {
-        if !self.may_be_of_earlier_process() || Bug::EarlierDeletionForgotten.is_on() {
+        if !self.may_be_of_earlier_process() {
             return;
         }
         let mut books = self.books();

@@ -152,8 +152,6 @@ bugs! {
     LeftoverKept,
     /// What no binding has is taken away although a grant covers it.
     LeftoverDespiteGrant,
-    /// What an earlier process may be deleting counts as deleted by nobody.
-    EarlierDeletionForgotten,
     /// The status of a grant is written at each look.
     GrantToldAgain,
     /// The status of a grant is written once.

@@ -166,3 +166,23 @@ async fn what_an_earlier_process_recorded_counts_as_sent_and_what_this_one_recor
     tokio::time::advance(SETTLE_TIME).await;
     assert!(place(&ledger, "a").await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_process_may_be_deleting_counts_as_sent_and_what_this_one_recorded_does_not()
+ {
+    let azure = Azure::new(9, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    ledger.recorded(&name());
+    ledger.take_note_of_deletion(name().as_str(), false);
+    assert!(place(&ledger, "a").await.is_ok());
+    ledger.take_note_of_deletion("azwib-earlier", true);
+    let settles_in = SETTLE_TIME;
+    let unsettled = Some(NotNow::Unsettled { settles_in });
+    assert_eq!(place(&ledger, "a").await.err(), unsettled);
+    tokio::time::advance(SETTLE_TIME).await;
+    assert!(place(&ledger, "a").await.is_ok());
+    // Whatever it has sent has had its effect by now.
+    ledger.take_note_of_deletion("azwib-later", false);
+    assert!(place(&ledger, "a").await.is_ok());
+}
