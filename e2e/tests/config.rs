@@ -12,6 +12,7 @@ use k8s_openapi::api::{
         SubjectAccessReview, SubjectAccessReviewSpec,
     },
     core::v1::Pod,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client,
@@ -25,6 +26,31 @@ const BINDINGS: &str = "workloadidentitybindings.azwib.dev";
 
 /// What controllers do in the background, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn two_operators_are_kept_apart_and_one_of_them_stays() -> anyhow::Result<()> {
+    let control_plane = installed().await?;
+    let client = control_plane.client().await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let spec = deployments.get(OPERATOR).await?.spec.unwrap();
+    assert_eq!(spec.replicas, Some(2));
+    let pod = spec.template.spec.unwrap();
+    let spread = pod.topology_spread_constraints.unwrap_or_default();
+    let keys: Vec<_> = spread.iter().map(|it| &*it.topology_key).collect();
+    assert_eq!(
+        keys,
+        ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    );
+    // The controller of Kubernetes counts the pods that the budget is about.
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client, NAMESPACE);
+    let status = until("the budget to know both pods", LIMIT, async || {
+        let status = budgets.get(OPERATOR).await?.status;
+        Ok(status.filter(|it| it.expected_pods == 2))
+    })
+    .await?;
+    assert_eq!(status.desired_healthy, 1, "{status:?}");
+    Ok(())
+}
 
 #[tokio::test]
 async fn the_default_configuration_is_accepted_and_its_pod_admitted_where_a_privileged_one_is_refused()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use futures::FutureExt;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
@@ -35,6 +36,7 @@ use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
 use crate::runtime::clocks::Clocks;
 use crate::runtime::listen::listen;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::{self, TermMetrics};
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
@@ -88,9 +90,9 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
     let readiness = Readiness::waiting_for("the API server", course.clone());
     let mut registry = metrics::registry();
     let (process, watches) = Process::new(config, course, &mut registry).await?;
+    let router = probes::router(readiness.clone(), process.liveness.clone());
     let (probes, metrics) = answer(
-        health_probes,
-        &readiness,
+        (health_probes, router),
         metrics,
         (registry, process.term_metrics.clone()),
     )
@@ -137,6 +139,7 @@ struct Process {
     feed: Feed,
     term_metrics: TermMetrics,
     leader_metrics: LeaderMetrics,
+    liveness: Liveness,
 }
 
 impl Process {
@@ -186,6 +189,7 @@ impl Process {
             feed: Feed::default(),
             term_metrics: TermMetrics::default(),
             leader_metrics,
+            liveness: Liveness::default(),
         };
         Ok((process, Watched { synced, requests }))
     }
@@ -264,14 +268,16 @@ impl Process {
             self.accounts.clone(),
             Arc::clone(&self.grants),
         );
-        let context = Arc::new(Operator::new(
+        let mut context = Operator::new(
             client,
             events,
             Arc::clone(&ledgers),
             stores,
             self.settings.clone(),
             Clock::Wall,
-        ));
+        );
+        context.liveness = self.liveness.clone();
+        let context = Arc::new(context);
         self.term_metrics.begin(metrics_of(&context));
         self.leader_metrics.begins();
         let ends = CancellationToken::new();
@@ -315,13 +321,12 @@ fn identity() -> String {
 
 /// Serves probes and, unless they are turned off, metrics. Returns the addresses of both.
 async fn answer(
-    probes: SocketAddr,
-    readiness: &Readiness,
+    (probes, router): (SocketAddr, Router),
     metrics: Option<SocketAddr>,
     (registry, term): (Registry, TermMetrics),
 ) -> Result<(SocketAddr, Option<SocketAddr>), Error> {
     let (listener, probes) = bind("health-probe-bind-address", probes).await?;
-    tokio::spawn(serve(listener, probes::router(readiness.clone())));
+    tokio::spawn(serve(listener, router));
     let Some(address) = metrics else {
         return Ok((probes, None));
     };

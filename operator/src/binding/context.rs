@@ -34,6 +34,7 @@ use crate::kubeutil::backoff::{Attempts, Standing};
 use crate::ledger::{BindingRef, Ledgers, Look, NotNow};
 use crate::runtime::clock::Clock;
 use crate::runtime::deliberate::Bug;
+use crate::runtime::liveness::Liveness;
 
 /// Clients, stores and memory that all passes share.
 pub struct Operator {
@@ -68,6 +69,8 @@ pub struct Operator {
     pub events: Events,
     pub metrics: ReconcileMetrics,
     pub clock: Clock,
+    /// What the passes say of themselves.
+    pub liveness: Liveness,
 }
 
 impl Operator {
@@ -101,6 +104,7 @@ impl Operator {
             events,
             metrics: ReconcileMetrics::default(),
             clock,
+            liveness: Liveness::default(),
         }
     }
 

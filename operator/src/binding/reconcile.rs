@@ -1,11 +1,12 @@
 //! One pass over a binding, whatever state it is in.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{CredentialOrigin, ResolvedIdentity, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
 use super::applied::Applied;
@@ -20,12 +21,13 @@ use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
 use super::grants::admission::admit;
 use super::grants::quota::counted;
+use super::index::readable;
 use super::plan::CredentialStep;
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
 use super::status::reason::Reason;
-use super::validate::{Desired, validate};
+use super::validate::{Desired, service_account_name, validate};
 use super::write_status::write_status;
 use super::{line_up, observe, plan, status};
 use crate::grant::Reserved;
@@ -314,19 +316,40 @@ pub async fn vanished(
 ) -> Result<Next, Failed> {
     let who = BindingRef::of(&binding);
     let uid = binding.uid().unwrap_or_default();
-    let cleaned = cleanup::cleanup_departing(&DeletedBinding::from(&*binding), &ctx).await;
-    if let Err(Stopped { error, .. }) = cleaned {
-        return Err(ctx.failed(&uid, error));
+    if !is_recorded_by_another(&binding, &ctx) {
+        let cleaned = cleanup::cleanup_departing(&DeletedBinding::from(&*binding), &ctx).await;
+        if let Err(Stopped { error, .. }) = cleaned {
+            return Err(ctx.failed(&uid, error));
+        }
+        tracing::warn!(
+            binding = who.name,
+            namespace = who.namespace,
+            "the binding went without its finalizer, and what it had made was deleted after it"
+        );
     }
-    tracing::warn!(
-        binding = who.name,
-        namespace = who.namespace,
-        "the binding went without its finalizer, and what it had made was deleted after it"
-    );
     ctx.bindings.no_more(&who);
     ctx.forget(&uid);
     // There may be another one of its name.
     Ok(Some(Duration::ZERO))
+}
+
+/// Whether another binding of the same account records what this one has left: then it looks after it, and cleans it up. An earlier
+/// process may have cleaned up after this one, and an old list shows it once more.
+fn is_recorded_by_another(gone: &WorkloadIdentityBinding, ctx: &Context) -> bool {
+    let namespace = gone.namespace().unwrap_or_default();
+    let others = ctx
+        .bindings
+        .of_account(&namespace, &service_account_name(gone));
+    let records = |binding: &WorkloadIdentityBinding| {
+        let recorded = binding.status.iter().flat_map(|it| &it.credentials);
+        let own = recorded.filter(|it| it.origin != CredentialOrigin::Adopted);
+        own.filter_map(|it| Some((it.managed_identity()?, it.name.to_ascii_lowercase())))
+            .collect::<HashSet<_>>()
+    };
+    let left = records(gone);
+    readable(&others)
+        .filter(|other| other.uid() != gone.uid())
+        .any(|other| left.is_subset(&records(other)))
 }
 
 /// The end of a cleanup that did not come to its end.

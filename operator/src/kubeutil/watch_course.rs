@@ -43,6 +43,9 @@ const LONGEST_LIST: Duration = Duration::from_secs(10 * 60);
 /// Pages of one list: a million objects of which each is as large as can be.
 const MOST_PAGES: usize = 20_000;
 
+/// Two time-outs of a watch. In one of them each watch has an event, a bookmark, an end or an error, whatever the API server does.
+const STANDS_STILL: Duration = Duration::from_secs(2 * 310);
+
 /// A watcher that has not failed for so long begins anew with short pauses.
 const RECOVERED: Duration = Duration::from_secs(120);
 
@@ -108,6 +111,8 @@ struct Course {
     brought: usize,
     /// What the last refusal was.
     refusal: Option<String>,
+    /// When anything was last asked for or received.
+    stirred: Option<Instant>,
 }
 
 /// What a request asks for.
@@ -136,6 +141,7 @@ impl Asks {
 impl Course {
     /// Notes a request; one that would lead in a circle is none.
     fn begin(&mut self, asks: Asks, now: Instant) -> Result<(), Endless> {
+        self.stirred = Some(now);
         match asks {
             Asks::List => {
                 let (lists, since) = self.lists.unwrap_or((0, now));
@@ -212,6 +218,19 @@ impl WatchCourse {
         let courses = self.courses();
         let mut troubles = courses.iter();
         troubles.find_map(|(resource, course)| course.trouble(resource, now))
+    }
+
+    /// What nobody asks for or listens to any more, although this process lives by it; None where all goes on.
+    pub fn stands_still(&self) -> Option<String> {
+        let courses = self.courses();
+        let mut still = courses.iter().filter_map(|(resource, course)| {
+            let since = course.stirred?.elapsed();
+            (since >= STANDS_STILL).then_some((resource, since.as_secs()))
+        });
+        let (resource, seconds) = still.next()?;
+        Some(format!(
+            "the watch of {resource} has stood still for {seconds} s"
+        ))
     }
 
     /// How the last list or watch of this resource was refused, if it was.
@@ -295,6 +314,8 @@ where
                 }
             });
             // Who learns of the refusal asks again.
+            let asks_again = Instant::now() + asked.unwrap_or_default();
+            course.of(&resource, |course| course.stirred = Some(asks_again));
             if let Some(pause) = asked {
                 sleep(pause).await;
             }
@@ -334,6 +355,7 @@ impl OpenWatch {
     fn brings(&self, bytes: usize) {
         self.course.of(&self.resource, |course| {
             course.brought = course.brought.saturating_add(bytes);
+            course.stirred = Some(Instant::now());
         });
     }
 

@@ -5,6 +5,7 @@ pub mod clocks;
 pub mod deliberate;
 pub mod jitter;
 pub mod listen;
+pub mod liveness;
 pub(crate) mod lock;
 pub mod metrics;
 pub mod probes;

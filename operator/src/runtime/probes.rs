@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 
 use crate::kubeutil::watch_course::WatchCourse;
+use crate::runtime::liveness::Liveness;
 
 /// Whether the operator is ready, and what it waits for if not.
 #[derive(Debug, Clone)]
@@ -58,10 +59,19 @@ impl Readiness {
 }
 
 /// Answers probes.
-pub fn router(readiness: Readiness) -> Router {
+pub fn router(readiness: Readiness, liveness: Liveness) -> Router {
+    let watches = readiness.watches.clone();
+    let is_alive = async move || alive(&liveness, &watches);
     Router::new()
-        .route("/healthz", get(async || "ok"))
+        .route("/healthz", get(is_alive))
         .route("/readyz", get(async move || readiness.answer()))
+}
+
+fn alive(liveness: &Liveness, watches: &WatchCourse) -> (StatusCode, String) {
+    match liveness.trouble().or_else(|| watches.stands_still()) {
+        None => (StatusCode::OK, "ok".to_owned()),
+        Some(trouble) => (StatusCode::INTERNAL_SERVER_ERROR, trouble),
+    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,7 @@ pub async fn run(
             workers.start(&mut tell);
         }
         let due = workers.schedule.next_due().filter(|_| is_listed);
+        workers.ctx.liveness.next_due(due);
         tokio::select! {
             biased;
             () = &mut shutdown => break,
@@ -95,6 +96,7 @@ pub async fn run(
             _ = pruned.tick(), if is_listed => workers.ctx.prune(),
         }
     }
+    workers.ctx.liveness.next_due(None);
     while let Some(passed) = workers.passes.join_next().await {
         workers.passed(passed, &mut tell);
     }

@@ -210,3 +210,24 @@ async fn lists_and_watches_leave_a_busy_api_server_alone_for_as_long_as_it_asks(
     .await;
     assert!((11..=13).contains(&counts["watch"]), "{counts:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_nobody_asks_for_any_more_stands_still_and_one_that_fails_does_not() {
+    let course = WatchCourse::default();
+    assert_eq!(course.stands_still(), None);
+    let begin = |course: &WatchCourse| {
+        let mut courses = course.courses();
+        let one = courses.entry("serviceaccounts".to_owned()).or_default();
+        one.begin(Asks::Watch, Instant::now()).unwrap();
+    };
+    for _ in 0..5 {
+        begin(&course);
+        tokio::time::advance(Duration::from_secs(310)).await;
+        assert_eq!(course.stands_still(), None);
+    }
+    tokio::time::advance(Duration::from_secs(310)).await;
+    assert_eq!(
+        course.stands_still().unwrap(),
+        "the watch of serviceaccounts has stood still for 620 s"
+    );
+}
