@@ -31,7 +31,7 @@ use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_older;
 use crate::grant::{Authority, OwnNamespace};
 use crate::kubeutil::watch_course::WatchCourse;
-use crate::leader::{Claim, Elector, LeaderMetrics, Place};
+use crate::leader::{Claim, Elector, LeaderMetrics, Place, say_if_another_is_installed};
 use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
 use crate::runtime::clocks::Clocks;
@@ -200,6 +200,8 @@ impl Process {
             namespace: election.namespace.clone(),
             name: LEASE.to_owned(),
         };
+        let (client, own) = (self.clients.calling(None)?, place.clone());
+        tokio::spawn(async move { say_if_another_is_installed(&client, &own).await });
         // A course of its own: whether the Lease can be watched says nothing about being ready.
         let watching = self.clients.watching(&WatchCourse::default())?;
         let clients = (self.clients.calling(None)?, watching);

@@ -1,7 +1,7 @@
 //! Somebody changes the Lease by hand.
 
 use super::*;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 
 #[tokio::test]
 async fn a_lease_that_is_deleted_is_taken_back_by_the_leader() -> anyhow::Result<()> {
@@ -72,5 +72,23 @@ async fn garbage_in_the_lease_keeps_nobody_from_leading() -> anyhow::Result<()> 
         .await?;
         works(&shop, &format!("later-{number}")).await?;
     }
+    operators.end().await
+}
+
+#[tokio::test]
+async fn another_installation_is_told_of_at_the_start() -> anyhow::Result<()> {
+    let mut operators = Operators::start().await?;
+    let elsewhere = operators.env.namespace("another-azwib").await?;
+    let leases: Api<Lease> = Api::namespaced(operators.client.clone(), elsewhere.name());
+    let lease = serde_json::from_value(json!({
+        "metadata": { "name": LEASE }, "spec": { "holderIdentity": "azwib-operator-of-others" },
+    }))?;
+    leases.create(&PostParams::default(), &lease).await?;
+    operators.kill("two").await?;
+    operators.run("two").await?;
+    let two = operators.of("two");
+    two.logs("another azwib is installed in this cluster")
+        .await?;
+    two.logs("azwib-operator-of-others").await?;
     operators.end().await
 }

@@ -13,6 +13,7 @@ mod elector;
 mod guarded;
 mod metrics;
 mod observed;
+mod others;
 mod record;
 mod term;
 mod timings;
@@ -21,6 +22,7 @@ pub use claim::{Claim, NoClaim};
 pub use elector::{Elector, Place};
 pub use guarded::ClaimLayer;
 pub use metrics::LeaderMetrics;
+pub use others::say_if_another_is_installed;
 pub use term::Term;
 pub use timings::{LONGEST_LEASE, Timings};
 

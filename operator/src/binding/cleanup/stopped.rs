@@ -41,11 +41,9 @@ impl Stage {
 /// itself is refused, there is nothing to give up on that would help.
 pub(super) fn can_be_let_go(error: &Error) -> bool {
     match error {
-        // Azure has to be waited for; another binding that is under way is none of its doing.
-        Error::Wait(_) => matches!(
-            error.not_now(),
-            Some(NotNow::Paced { .. } | NotNow::Unsettled { .. })
-        ),
+        // Azure has to be waited for. Another binding that is under way is none of its doing, and a write whose answer was lost
+        // is settled within a minute.
+        Error::Wait(_) => matches!(error.not_now(), Some(NotNow::Paced { .. })),
         Error::Failure(Failure::Kubernetes(CallFailed {
             call: Call::RemoveFinalizer,
             ..
