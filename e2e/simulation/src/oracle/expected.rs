@@ -80,7 +80,8 @@ pub(super) fn expected(
     }
     let bindings = shared.cluster.bindings();
     if older_of_account(binding, &bindings) >= BINDINGS_OF_AN_ACCOUNT {
-        return vec!["ServiceAccountLimitReached"];
+        // What somebody has written of a step that such a binding never reaches stays, and comes first.
+        return vec!["ServiceAccountLimitReached", "AuthorizationFailed"];
     }
     if !permitted {
         // Who was good stays so; the others say what they came to.
