@@ -61,10 +61,11 @@ fn copies(memory: &[Vec<u8>], token: &str) -> anyhow::Result<usize> {
     Ok(found)
 }
 
-/// Reads of all identities at once, after the token was refused.
+/// Work on all identities at once, in the course of which the token is refused: at a write, since a read of a moment ago may serve
+/// the next round as well.
 async fn renew(env: &Environment, shop: &Namespace<'_>, round: usize) -> anyhow::Result<()> {
     let refused = Fault {
-        matcher: shop.requests_to("GET", "orders-0"),
+        matcher: shop.requests_to("PUT", "orders-0"),
         skip: 0,
         times: Some(1),
         when: When::BeforeEffect,
