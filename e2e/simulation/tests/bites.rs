@@ -82,7 +82,6 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::UngrantedCountsForAccount => &[GRANTED],
         Bug::RevokedAtOnce => &[STAYS_READY, OURS],
         Bug::RetainWithoutGrant => &[NOTHING_LEFT],
-        Bug::VanishedForgotten => &[NOTHING_LEFT, GRANTED],
         Bug::GrantToldAgain | Bug::GrantToldOnce => &[TOLD],
         Bug::LeftoverKept => &[GRANTED],
         Bug::LeftoverDespiteGrant => &[OURS],

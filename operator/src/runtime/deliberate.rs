@@ -146,8 +146,6 @@ bugs! {
     RevokedAtOnce,
     /// It never is.
     RevokedKept,
-    /// What a binding has left is forgotten that went without having been cleaned up.
-    VanishedForgotten,
     /// What neither a binding nor a grant covers is left.
     LeftoverKept,
     /// What no binding has is taken away although a grant covers it.
