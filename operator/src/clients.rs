@@ -13,16 +13,13 @@ use crate::binding::calls;
 use crate::binding::controller::kept;
 use crate::kubeutil::backoff::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
-use crate::kubeutil::watch_course::WatchCourse;
+use crate::kubeutil::watch_course::{WATCH_TIMEOUT, WatchCourse};
 use crate::leader::{Claim, ClaimLayer};
 use crate::runtime::probes::Readiness;
 
 /// How long a call of the API server may be silent. The API server gives up on a call after 34 s. A shorter time would lose its
 /// message about a webhook that does not answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
-
-/// How long a watch may be silent: longer than it lasts (295 s).
-const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
 
 /// Why there are no clients.
 #[derive(Debug, thiserror::Error)]

@@ -43,8 +43,11 @@ const LONGEST_LIST: Duration = Duration::from_secs(10 * 60);
 /// Pages of one list: a million objects of which each is as large as can be.
 const MOST_PAGES: usize = 20_000;
 
-/// Two time-outs of a watch. In one of them each watch has an event, a bookmark, an end or an error, whatever the API server does.
-const STANDS_STILL: Duration = Duration::from_secs(2 * 310);
+/// How long a watch may be silent: longer than it lasts (295 s).
+pub const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
+
+/// In one time-out each watch has an event, a bookmark, an end or an error, whatever the API server does.
+const STANDS_STILL: Duration = WATCH_TIMEOUT.saturating_mul(2);
 
 /// A watcher that has not failed for so long begins anew with short pauses.
 const RECOVERED: Duration = Duration::from_secs(120);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,12 @@ fn elector(server: &ApiServer, identity: &str, ahead: i64) -> (Elector, Arc<Move
 async fn term(elector: &mut Elector) -> Term {
     let term = elector.term(&CancellationToken::new()).await;
     term.expect("nobody stops it")
+}
+
+/// Another elector, called `b`, that waits for its term; its clock is ahead of the others by so many seconds.
+fn waiting(server: &ApiServer, ahead: i64) -> JoinHandle<Term> {
+    let (mut standby, _) = elector(server, "b", ahead);
+    tokio::spawn(async move { term(&mut standby).await })
 }
 
 /// An elector that leads a Lease which it has found released.

@@ -20,6 +20,7 @@ use super::who::BindingRef;
 use crate::azure::auth::Claims;
 use crate::azure::{CredentialContent, Identity, IdentityService, ListedCredential};
 use crate::leader::Claim;
+use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
 /// What of the operator's configuration the ledgers depend on.
@@ -252,30 +253,32 @@ impl Ledger {
     /// Takes note of a record of a write that an earlier process may have sent: it counts as sent when this one started.
     /// What this process records itself it knows better.
     pub fn take_note_of_pending(&self, name: &str, content: CredentialContent) {
-        if !self.may_be_of_earlier_process() {
-            return;
-        }
-        let mut books = self.books();
-        if books.known.insert(name.to_owned()) {
-            let effect = Effect::Put(content);
-            books.lost.assume(name, effect, self.shared.started);
-        }
+        self.assume(name, Effect::Put(content));
     }
 
     /// Takes note of a deletion that an earlier process may have sent: it counts as sent when this one started. What this process
     /// has recorded itself was deleted by no earlier one. Where the creation may be under way as well, no listing shows that both are
     /// over.
     pub fn take_note_of_deletion(&self, name: &str, is_pending: bool) {
+        if Bug::StaleBindingAtCleanup.is_on() {
+            return;
+        }
+        self.assume(
+            name,
+            if is_pending {
+                Effect::DeleteUnseen
+            } else {
+                Effect::Delete
+            },
+        );
+    }
+
+    fn assume(&self, name: &str, effect: Effect) {
         if !self.may_be_of_earlier_process() {
             return;
         }
         let mut books = self.books();
         if books.known.insert(name.to_owned()) {
-            let effect = if is_pending {
-                Effect::DeleteUnseen
-            } else {
-                Effect::Delete
-            };
             books.lost.assume(name, effect, self.shared.started);
         }
     }

@@ -50,7 +50,7 @@ bugs! {
     RecordedAfterPut,
     /// The record of a write whose answer was lost is withdrawn.
     RecordWithdrawn,
-    /// Cleanup goes by the binding as the watch showed it.
+    /// Cleanup goes by the binding as the watch showed it, at once after a start as well.
     StaleBindingAtCleanup,
     /// Just after its start a process gives slots on the word of a listing that the one before it has read.
     OldListing,
@@ -136,7 +136,7 @@ bugs! {
     DeadClientIdKept,
     /// Only status says which bindings are good.
     KnownGoodForgotten,
-    /// A binding of which status says that it is granted is.
+    /// A binding of which status says that it is granted is, to the end.
     StatusGrants,
     /// A grant is not asked for once more when a write goes out.
     GateWithoutGrant,
@@ -146,6 +146,8 @@ bugs! {
     RevokedAtOnce,
     /// It never is.
     RevokedKept,
+    /// What a binding has left is forgotten that went without having been cleaned up, and no listing shows it either.
+    VanishedForgotten,
     /// What neither a binding nor a grant covers is left.
     LeftoverKept,
     /// What no binding has is taken away although a grant covers it.

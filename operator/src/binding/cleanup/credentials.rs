@@ -1,20 +1,21 @@
 //! Deletes what the binding has made in Azure, as far as it is provably its own.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use azwib_crds::{CredentialName, CredentialOrigin, RecordedCredential, Subject};
 
 use super::deleted_binding::DeletedBinding;
-use super::deletion::{Deleted, delete_found, deletion_place, unless_identity_is_gone};
+use super::deletion::{Deleted, delete_found, deletion_place, read};
 use super::hand_over::handed_over;
 use super::lost;
 use super::ownership::is_ours;
 use crate::azure::safe_line;
 use crate::binding::context::Context;
 use crate::binding::credential::record::{content_of, in_place_for};
-use crate::binding::error::{Error, Failure};
+use crate::binding::error::Error;
 use crate::binding::status::believed::{Recorded, whose};
-use crate::ledger::{AcknowledgedEarlier, Ledger, ReadError};
+use crate::ledger::{AcknowledgedEarlier, Ledger};
 
 /// Deletes what the binding has made.
 pub(super) async fn delete_credentials(
@@ -38,9 +39,8 @@ pub(super) async fn delete_credentials(
                 let ledger = ctx.ledgers.of(&identity);
                 let is_pending = recorded.origin == CredentialOrigin::Pending;
                 ledger.take_note_of_deletion(&recorded.name, is_pending);
-                if is_pending {
-                    ledger.take_note_of_pending(&recorded.name, content_of(recorded));
-                } else if let Some(ago) = in_place_for(&departing.conditions, ctx.clock.now()) {
+                let in_place = in_place_for(&departing.conditions, ctx.clock.now());
+                if let Some(ago) = in_place.filter(|_| !is_pending) {
                     // A read made now may still show the state before that write.
                     ledger.take_note_of_acknowledged(AcknowledgedEarlier {
                         name: recorded.name.clone(),
@@ -91,18 +91,8 @@ async fn delete_credential(
             return Ok(());
         }
     }
-    let look = ctx.look(departing.uid());
-    let found = match place.credential_to_delete(name, look).await {
-        Ok(found) => found,
-        Err(ReadError::Azure { source, .. }) => {
-            let failure = Failure::ReadCredential {
-                identity: ledger.id().to_string(),
-                name: name.clone(),
-                source,
-            };
-            return unless_identity_is_gone(failure, departing, ledger).await;
-        }
-        Err(ReadError::NotNow(why)) => return Err(why.into()),
+    let ControlFlow::Continue(found) = read(departing, ledger, &place, name, ctx).await? else {
+        return Ok(());
     };
     let subject = Subject::of_service_account(departing.namespace(), &departing.service_account);
     let issuer = &ctx.defaults.issuer;

@@ -1,12 +1,15 @@
 //! The deletion of one credential, in its identity's turn.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use azwib_crds::{CredentialName, WorkloadIdentityBinding};
 
 use super::deleted_binding::DeletedBinding;
+use crate::azure::ListedCredential;
+use crate::binding::context::Context;
 use crate::binding::error::{Error, Failure};
-use crate::ledger::{Ledger, Operation, Place, Urgency, Writer};
+use crate::ledger::{Ledger, Operation, Place, ReadError, Urgency, Writer};
 use crate::runtime::deliberate::Bug;
 
 /// What the deletion of a binding's credentials has come to.
@@ -43,6 +46,30 @@ pub(super) async fn deletion_place(
     Ok(place)
 }
 
+/// What stands under the name that is about to be deleted. `Break` where the identity is gone, and the credential with it.
+pub(super) async fn read(
+    departing: &DeletedBinding,
+    ledger: &Arc<Ledger>,
+    place: &Place,
+    name: &CredentialName,
+    ctx: &Context,
+) -> Result<ControlFlow<(), Option<ListedCredential>>, Error> {
+    let look = ctx.look(departing.uid());
+    match place.credential_to_delete(name, look).await {
+        Ok(found) => Ok(ControlFlow::Continue(found)),
+        Err(ReadError::Azure { source, .. }) => {
+            let failure = Failure::ReadCredential {
+                identity: ledger.id().to_string(),
+                name: name.clone(),
+                source,
+            };
+            unless_identity_is_gone(failure, departing, ledger).await?;
+            Ok(ControlFlow::Break(()))
+        }
+        Err(ReadError::NotNow(why)) => Err(why.into()),
+    }
+}
+
 pub(super) async fn delete_found(
     departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
@@ -64,7 +91,7 @@ pub(super) async fn delete_found(
 }
 
 /// Ignores a failure if the identity, its group or its subscription is gone: the credential went with it.
-pub(super) async fn unless_identity_is_gone(
+async fn unless_identity_is_gone(
     failure: Failure,
     departing: &DeletedBinding,
     ledger: &Arc<Ledger>,

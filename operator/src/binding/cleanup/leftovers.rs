@@ -3,35 +3,33 @@
 //!
 //! A listing shows them. Each is looked at again when its grace is over, and deleted if nobody covers it then either.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use azwib_crds::{DeletionPolicy, ServiceAccountRole, Subject};
+use azwib_crds::{DeletionPolicy, ManagedIdentityId, ServiceAccountRole, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::deleted_binding::DeletedBinding;
-use super::deletion::{delete_found, deletion_place, unless_identity_is_gone};
+use super::deletion::{delete_found, deletion_place, read};
 use super::ownership::is_ours;
 use crate::azure::ListedCredential;
 use crate::binding::context::Context;
 use crate::binding::credential::leftovers::Leftover;
 use crate::binding::credential::orphans::unrecorded;
-use crate::binding::error::{Error, Failure};
+use crate::binding::error::Error;
 use crate::binding::failed::{Failed, Next};
 use crate::binding::grants::SETTLES;
 use crate::binding::index::readable;
-use crate::ledger::{BindingRef, Ledger, ReadError};
+use crate::ledger::{BindingRef, Ledger};
 use crate::runtime::deliberate::Bug;
 
 /// Takes note of those in a listing.
 pub fn note(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
-    let issuer = &ctx.defaults.issuer;
-    let bindings = ctx.bindings.of_identity(ledger.id());
-    let bindings: Vec<_> = readable(&bindings).collect();
-    let unreadable = ctx.bindings.namespaces_with_unreadable();
-    let leftovers = unrecorded(listing, issuer, &bindings, &unreadable)
+    let leftovers = recorded_by_nobody(listing, ledger.id(), ctx)
         .into_iter()
-        .filter_map(|it| Leftover::of(it, ledger.id(), issuer))
-        .filter(|it| is_ungranted(it, ctx) && !Bug::LeftoverKept.is_on());
+        .filter_map(|it| Leftover::of(it, ledger.id(), &ctx.defaults.issuer))
+        .filter(|it| is_ungranted(it, ctx))
+        .filter(|_| !Bug::LeftoverKept.is_on() && !Bug::VanishedForgotten.is_on());
     for leftover in leftovers {
         let who = leftover.who();
         if ctx.leftovers.add(leftover) {
@@ -66,12 +64,21 @@ fn is_ungranted(leftover: &Leftover, ctx: &Context) -> bool {
 
 /// Whether still no binding records it, and no grant covers it. A binding that would give it such a name has no grant either.
 fn is_left_over(leftover: &Leftover, ctx: &Context) -> bool {
-    let bindings = ctx.bindings.of_identity(&leftover.identity);
+    let listed = std::slice::from_ref(&leftover.credential);
+    let is_unrecorded = !recorded_by_nobody(listed, &leftover.identity, ctx).is_empty();
+    is_unrecorded && is_ungranted(leftover, ctx)
+}
+
+/// Those of these credentials of an identity that no binding records.
+fn recorded_by_nobody<'a>(
+    listed: &'a [ListedCredential],
+    identity: &ManagedIdentityId,
+    ctx: &Context,
+) -> Vec<&'a ListedCredential> {
+    let bindings = ctx.bindings.of_identity(identity);
     let bindings: Vec<_> = readable(&bindings).collect();
     let unreadable = ctx.bindings.namespaces_with_unreadable();
-    let listed = std::slice::from_ref(&leftover.credential);
-    let issuer = &ctx.defaults.issuer;
-    !unrecorded(listed, issuer, &bindings, &unreadable).is_empty() && is_ungranted(leftover, ctx)
+    unrecorded(listed, &ctx.defaults.issuer, &bindings, &unreadable)
 }
 
 async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
@@ -90,18 +97,8 @@ async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
     if !is_left_over(leftover, ctx) {
         return Ok(());
     }
-    let look = ctx.look(departing.uid());
-    let found = match place.credential_to_delete(name, look).await {
-        Ok(found) => found,
-        Err(ReadError::Azure { source, .. }) => {
-            let failure = Failure::ReadCredential {
-                identity: identity.to_string(),
-                name: name.clone(),
-                source,
-            };
-            return unless_identity_is_gone(failure, &departing, &ledger).await;
-        }
-        Err(ReadError::NotNow(why)) => return Err(why.into()),
+    let ControlFlow::Continue(found) = read(&departing, &ledger, &place, name, ctx).await? else {
+        return Ok(());
     };
     let subject = Subject::of_service_account(namespace, service_account);
     if found.is_some_and(|found| is_ours(&found, &ctx.defaults.issuer, &subject)) {

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::{StreamExt, stream};
-use kube_runtime::reflector::ObjectRef;
 
-use super::passes::{Queue, Request};
+use super::passes::{Queue, request};
 use crate::binding::index::Bindings;
 use crate::runtime::lock::lock;
 
@@ -25,10 +24,7 @@ impl Feed {
         let (sender, receiver) = unbounded();
         *lock(&self.0) = Some(sender);
         // After that, or one that comes in between would be missed.
-        let all = bindings.all().into_iter().map(|who| {
-            let reference = ObjectRef::new(&who.name).within(&who.namespace);
-            Ok(Request::from(reference))
-        });
+        let all = bindings.all().into_iter().map(|who| Ok(request(&who)));
         stream::iter(all).chain(receiver).boxed()
     }
 

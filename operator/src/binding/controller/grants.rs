@@ -13,13 +13,12 @@ use kube::api::ListParams;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt};
-use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
 use kube_runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::passes::Request;
+use super::passes::{Request, request};
 use super::watched::watched;
 use crate::binding::index::{Bindings, readable};
 use crate::binding::validate::{Defaults, identities, service_account_name};
@@ -65,11 +64,7 @@ pub(super) fn concerned(
                 milliseconds,
                 "grants were asked again"
             );
-            let requests = found.into_iter().map(|it| {
-                let reference = ObjectRef::new(&it.name).within(&it.namespace);
-                Ok(Request::from(reference))
-            });
-            stream::iter(requests)
+            stream::iter(found.into_iter().map(|it| Ok(request(&it))))
         })
         .try_flatten()
         .boxed()

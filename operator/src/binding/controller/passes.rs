@@ -25,6 +25,11 @@ pub(super) type Request = ReconcileRequest<Guarded>;
 /// Requests to look at a binding.
 pub type Queue = BoxStream<'static, Result<Request, watcher::Error>>;
 
+/// A request to look at this binding.
+pub(super) fn request(who: &BindingRef) -> Request {
+    ObjectRef::new(&who.name).within(&who.namespace).into()
+}
+
 /// How often what is remembered of things that are gone is looked for.
 const PRUNED_EVERY: Duration = Duration::from_secs(60);
 

@@ -1,11 +1,13 @@
 //! The memory of leftovers: credentials of azwib's that no binding records and no grant covers.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use azwib_crds::{CredentialName, Issuer, ManagedIdentityId, Subject};
+use azwib_crds::{CredentialName, Issuer, ManagedIdentityId};
 use tokio::time::Instant;
 
+use super::orphans::account_of_ours;
 use crate::azure::ListedCredential;
 use crate::ledger::BindingRef;
 use crate::runtime::lock::lock;
@@ -29,15 +31,11 @@ impl Leftover {
         identity: &ManagedIdentityId,
         issuer: &Issuer,
     ) -> Option<Self> {
-        let content = credential.content.as_ref()?;
-        let subject = Subject::parse(&content.subject).ok()?;
-        let (namespace, service_account) = subject.service_account()?;
-        let name = CredentialName::derive(issuer, namespace, service_account);
-        let is_ours = name.as_str().eq_ignore_ascii_case(&credential.name);
-        is_ours.then(|| Self {
+        let ((namespace, service_account), name) = account_of_ours(credential, issuer)?;
+        Some(Self {
             identity: identity.clone(),
-            namespace: namespace.to_owned(),
-            service_account: service_account.to_owned(),
+            namespace,
+            service_account,
             credential: credential.clone(),
             name,
             since: Instant::now(),
@@ -65,13 +63,13 @@ impl Leftovers {
 
     /// Whether it was not known.
     pub fn add(&self, leftover: Leftover) -> bool {
-        let mut all = self.all();
-        let mut is_new = false;
-        all.entry(leftover.who()).or_insert_with(|| {
-            is_new = true;
-            Arc::new(leftover)
-        });
-        is_new
+        match self.all().entry(leftover.who()) {
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(leftover));
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
     pub fn forget(&self, who: &BindingRef) {

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use azwib_crds::{CredentialName, Issuer, WorkloadIdentityBinding};
+use azwib_crds::{CredentialName, Issuer, Subject, WorkloadIdentityBinding};
 use kube::ResourceExt;
 
+use super::applicants::Account;
 use crate::azure::ListedCredential;
 use crate::binding::validate::service_account_name;
 
@@ -57,6 +58,26 @@ pub fn unrecorded<'a>(
     candidates
         .filter(|credential| !recorded.contains(&credential.name.to_ascii_lowercase()))
         .collect()
+}
+
+/// The account that a subject names.
+pub fn account_of(subject: &str) -> Option<Account> {
+    let subject = Subject::parse(subject).ok()?;
+    let (namespace, account) = subject.service_account()?;
+    Some((namespace.to_owned(), account.to_owned()))
+}
+
+/// The account that a listed credential of azwib's is for, and its name: the one that azwib gives to that account.
+pub fn account_of_ours(
+    credential: &ListedCredential,
+    issuer: &Issuer,
+) -> Option<(Account, CredentialName)> {
+    let content = credential.content.as_ref()?;
+    let account = account_of(&content.subject)?;
+    let name = CredentialName::derive(issuer, &account.0, &account.1);
+    let is_ours =
+        content.issuer == issuer.as_str() && credential.name.eq_ignore_ascii_case(name.as_str());
+    is_ours.then_some((account, name))
 }
 
 /// The namespace of the service account that a subject names.

@@ -9,11 +9,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use azwib_crds::{CredentialName, ManagedIdentityId, Subject};
+use azwib_crds::ManagedIdentityId;
 
 use crate::azure::ListedCredential;
 use crate::binding::context::Context;
 use crate::binding::credential::applicants::Account;
+use crate::binding::credential::orphans::{account_of, account_of_ours};
 use crate::grant::{Grant, Mode, QuotaReached, Used};
 use crate::ledger::Rank;
 use crate::ledger::decide::{Applicant, Precedence};
@@ -104,14 +105,8 @@ fn holders(
     ctx: &Context,
 ) -> BTreeSet<Account> {
     let issuer = &ctx.defaults.issuer;
-    let listed = listing.iter().filter_map(|it| {
-        let content = it.content.as_ref()?;
-        let account = account_of(&content.subject)?;
-        let derived = CredentialName::derive(issuer, &account.0, &account.1);
-        let is_ours =
-            content.issuer == issuer.as_str() && it.name.eq_ignore_ascii_case(derived.as_str());
-        is_ours.then_some(account)
-    });
+    let listed = listing.iter();
+    let listed = listed.filter_map(|it| account_of_ours(it, issuer).map(|(account, _)| account));
     let recorded = ctx.bindings.holders(identity);
     let recorded = recorded.iter().map(|it| Account::clone(it));
     listed.chain(recorded).collect()
@@ -134,10 +129,4 @@ fn line(
     line.retain(|(rank, _)| *rank < applicant.rank);
     line.sort();
     line.into_iter().map(|(_, account)| account).collect()
-}
-
-fn account_of(subject: &str) -> Option<Account> {
-    let subject = Subject::parse(subject).ok()?;
-    let (namespace, account) = subject.service_account()?;
-    Some((namespace.to_owned(), account.to_owned()))
 }

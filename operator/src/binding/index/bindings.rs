@@ -9,6 +9,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
+use super::applicants::Applicants;
 use super::files::{Age, Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
@@ -238,29 +239,28 @@ impl Bindings {
         most: usize,
         may_apply: impl Fn(&Applicant) -> bool,
     ) -> Vec<Arc<Applicant>> {
-        let index = self.index();
-        let applicants = index.applicants.get(identity.key());
-        applicants
-            .map(|applicants| applicants.front(most, may_apply))
-            .unwrap_or_default()
+        self.applicants(identity, |it| it.front(most, may_apply))
     }
 
     /// The accounts whose bindings record a credential on this identity.
     pub fn holders(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
-        let index = self.index();
-        let applicants = index.applicants.get(identity.key());
-        applicants
-            .map(|it| it.holders().cloned().collect())
-            .unwrap_or_default()
+        self.applicants(identity, |it| it.holders().cloned().collect())
     }
 
     /// The accounts whose bindings record a write to this identity, and no credential that Azure has acknowledged.
     pub fn pending(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
+        self.applicants(identity, |it| it.pending().cloned().collect())
+    }
+
+    /// What there is to say of the applicants on an identity; nothing where there are none.
+    fn applicants<T: Default>(
+        &self,
+        identity: &ManagedIdentityId,
+        look: impl FnOnce(&Applicants) -> T,
+    ) -> T {
         let index = self.index();
         let applicants = index.applicants.get(identity.key());
-        applicants
-            .map(|it| it.pending().cloned().collect())
-            .unwrap_or_default()
+        applicants.map(look).unwrap_or_default()
     }
 
     /// Those on this identity without room in a quota that have waited longer than this one, or all; the longest first, and no more
@@ -270,9 +270,7 @@ impl Bindings {
         identity: &ManagedIdentityId,
         than: Option<&Rank>,
     ) -> Vec<(Rank, Account)> {
-        let index = self.index();
-        let applicants = index.applicants.get(identity.key());
-        applicants.map(|it| it.over_quota(than)).unwrap_or_default()
+        self.applicants(identity, |it| it.over_quota(than))
     }
 
     /// Whether this binding stands in the line of its identity, before others.
@@ -293,9 +291,7 @@ impl Bindings {
 
     /// Whether a binding other than this one is being deleted and has a credential on this identity still on record.
     pub fn is_deletion_pending(&self, identity: &ManagedIdentityId, except: &BindingRef) -> bool {
-        let index = self.index();
-        let applicants = index.applicants.get(identity.key());
-        applicants.is_some_and(|applicants| applicants.is_departed_from(except))
+        self.applicants(identity, |it| it.is_departed_from(except))
     }
 
     /// The bindings that cannot be read.

@@ -271,7 +271,11 @@ impl Index {
     pub(super) fn vanish(&mut self, binding: &Guarded, issuer: &Issuer) {
         let is_cleaned_up = self.cleaned_up.remove(&binding.uid().unwrap_or_default());
         let Ok(binding) = &binding.0 else { return };
-        if !self.stands_by && !is_cleaned_up && records_own(binding, issuer) {
+        if !self.stands_by
+            && !is_cleaned_up
+            && records_own(binding, issuer)
+            && !Bug::VanishedForgotten.is_on()
+        {
             let vanished = Arc::new(binding.clone());
             self.vanished.insert(BindingRef::of(binding), vanished);
         }

@@ -16,13 +16,16 @@ const CUSTOM: [&str; 4] = [
 ];
 
 fn config(flags: &[&str]) -> Result<Config, String> {
+    configured(&[&[ALONE], flags].concat())
+}
+
+fn configured(flags: &[&str]) -> Result<Config, String> {
     let minimal = [
         "azwib-operator",
         "--issuer=https://oidc.example/",
         TENANT,
         CLIENT,
         TOKEN,
-        ALONE,
     ];
     let cli =
         Cli::try_parse_from(minimal.iter().chain(flags)).map_err(|error| error.to_string())?;
@@ -232,16 +235,7 @@ fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() {
 }
 
 fn elected(flags: &[&str]) -> Result<Election, String> {
-    let minimal = [
-        "azwib-operator",
-        "--issuer=https://oidc.example/",
-        TENANT,
-        CLIENT,
-        TOKEN,
-    ];
-    let cli = Cli::try_parse_from(minimal.iter().chain(flags)).unwrap();
-    let config = Config::from_cli(cli).map_err(|error| error.to_string())?;
-    Ok(config.election.unwrap())
+    configured(flags).map(|config| config.election.unwrap())
 }
 
 #[test]

@@ -222,10 +222,10 @@ async fn a_watch_that_nobody_asks_for_any_more_stands_still_and_one_that_fails_d
     };
     for _ in 0..5 {
         begin(&course);
-        tokio::time::advance(Duration::from_secs(310)).await;
+        tokio::time::advance(WATCH_TIMEOUT).await;
         assert_eq!(course.stands_still(), None);
     }
-    tokio::time::advance(Duration::from_secs(310)).await;
+    tokio::time::advance(WATCH_TIMEOUT).await;
     assert_eq!(
         course.stands_still().unwrap(),
         "the watch of serviceaccounts has stood still for 620 s"

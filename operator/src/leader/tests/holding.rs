@@ -117,8 +117,7 @@ async fn who_has_lost_the_claim_by_its_clock_takes_its_own_lease_again() {
 async fn a_lease_that_was_deleted_or_emptied_is_taken_back_by_who_still_holds_it() {
     let server = ApiServer::new();
     let (_elector, term, _) = leading(&server, "a").await;
-    let (mut standby, _) = elector(&server, "b", 0);
-    let waiting = tokio::spawn(async move { super::term(&mut standby).await });
+    let waiting = waiting(&server, 0);
     for _ in 0..5 {
         sleep(seconds(20)).await;
         server.delete_by_hand();
@@ -138,8 +137,7 @@ async fn a_lease_that_was_deleted_or_emptied_is_taken_back_by_who_still_holds_it
 async fn a_lease_that_was_deleted_is_taken_by_another_only_when_the_claim_is_over() {
     let server = ApiServer::new();
     let (_elector, term, _) = leading(&server, "a").await;
-    let (mut standby, _) = elector(&server, "b", 0);
-    let waiting = tokio::spawn(async move { super::term(&mut standby).await });
+    let waiting = waiting(&server, 0);
     sleep(seconds(20)).await;
     server.cut_off("a");
     server.delete_by_hand();

@@ -24,8 +24,7 @@ async fn a_released_lease_is_taken_at_once() {
 async fn one_that_is_given_back_is_taken_by_who_waits() {
     let server = ApiServer::new();
     let (_elector, term, _) = leading(&server, "a").await;
-    let (mut standby, _) = elector(&server, "b", 0);
-    let waiting = tokio::spawn(async move { super::term(&mut standby).await });
+    let waiting = waiting(&server, 0);
     sleep(seconds(60)).await;
     assert!(!waiting.is_finished(), "it is held");
     let claim = term.claim();
@@ -43,8 +42,7 @@ async fn one_that_nobody_renews_is_taken_once_it_has_stood_for_a_lease() {
     for ahead in [-3600, 0, 3600] {
         let server = ApiServer::new();
         let (_elector, term, _) = leading(&server, "a").await;
-        let (mut standby, _) = elector(&server, "b", ahead);
-        let waiting = tokio::spawn(async move { super::term(&mut standby).await });
+        let waiting = waiting(&server, ahead);
         sleep(seconds(60)).await;
         assert!(
             !waiting.is_finished(),
