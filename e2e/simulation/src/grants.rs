@@ -49,16 +49,24 @@ pub(crate) fn might_retain(
     binding: &WorkloadIdentityBinding,
     since: Timestamp,
 ) -> BTreeSet<bool> {
-    let changes = cluster.changed_at(&[Kind::Grant, Kind::Namespace]);
-    let later = changes.iter().filter(|(_, at)| *at >= since);
-    let before = changes.iter().rfind(|(_, at)| *at < since);
-    let allows = |(version, _): &(u64, Timestamp)| {
-        let mut grants = cluster.at_version(Kind::Grant, *version);
+    let allows = |version| {
+        let mut grants = cluster.at_version(Kind::Grant, version);
         grants.retain(|it| it["spec"]["allowRetain"] == true);
-        let namespaces = cluster.at_version(Kind::Namespace, *version);
+        let namespaces = cluster.at_version(Kind::Namespace, version);
         covered(&grants, &namespaces, account(binding), identity_id(binding))
     };
-    later.chain(before).map(allows).collect()
+    versions_since(cluster, since).map(allows).collect()
+}
+
+/// The versions that grants and namespaces have had since then, the one that stood at that time included.
+pub(crate) fn versions_since(
+    cluster: &Cluster,
+    since: Timestamp,
+) -> impl Iterator<Item = u64> + use<> {
+    let changes = cluster.changed_at(&[Kind::Grant, Kind::Namespace]);
+    let stood = changes.iter().rposition(|(_, at)| *at < since);
+    let versions = changes.into_iter().map(|(version, _)| version);
+    versions.skip(stood.unwrap_or(0))
 }
 
 /// How many credentials of an identity the accounts under one of these grants may use, where exactly one of them covers this and it has a

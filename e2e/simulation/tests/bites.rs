@@ -83,6 +83,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::RevokedAtOnce => &[STAYS_READY, OURS],
         Bug::RetainWithoutGrant => &[NOTHING_LEFT],
         Bug::GrantToldAgain | Bug::GrantToldOnce => &[TOLD],
+        Bug::VanishedForgotten => &[NOTHING_LEFT, GRANTED],
         Bug::LeftoverKept => &[GRANTED],
         Bug::LeftoverDespiteGrant => &[OURS],
         Bug::QuotaIgnored => &[QUOTA],

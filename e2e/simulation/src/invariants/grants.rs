@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use super::books::Judge;
 use crate::bindings::{account, identity_id};
 use crate::caller::Caller;
-use crate::grants::{covered, longest_without, quota_of};
+use crate::grants::{covered, longest_without, quota_of, versions_since};
 use crate::kubernetes::{Call, Kind};
 use crate::names::{ISSUER, our_name};
 use crate::requests::{credential_of, identity_of, operation};
@@ -63,10 +63,7 @@ pub(super) fn may_be_over_quota(shared: &Shared, binding: &WorkloadIdentityBindi
         );
         quota_of(&grants, &namespaces, own, identity).is_some()
     };
-    let changes = cluster.changed_at(&[Kind::Grant, Kind::Namespace]);
-    let later = changes.iter().filter(|(_, at)| *at >= since);
-    let mut lately = later.chain(changes.iter().rfind(|(_, at)| *at < since));
-    shared.requires_grants && lately.any(|(version, _)| had_quota(*version))
+    shared.requires_grants && versions_since(cluster, since).any(had_quota)
 }
 
 /// Whether it was for long enough that what was made for it may have been taken away.

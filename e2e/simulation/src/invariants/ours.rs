@@ -87,13 +87,9 @@ fn may_not_retain(shared: &Shared, binding: &WorkloadIdentityBinding) -> bool {
 /// allowed it ever since.
 fn was_left_to_stay(shared: &Shared, owner: (&str, &str), identity: &str) -> bool {
     let cluster = &shared.cluster;
-    let (changes, _) = cluster.changes(Kind::Binding, 0);
-    let gone = changes
-        .into_iter()
-        .filter(|change| change.type_ == "DELETED")
-        .filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
-        .filter(|it| account(it) == owner && is_for(it, identity));
-    let Some(last) = gone.into_iter().next_back() else {
+    let mut gone = cluster.gone_bindings();
+    gone.retain(|it| account(it) == owner && is_for(it, identity));
+    let Some(last) = gone.pop() else {
         return false;
     };
     let Some(deleted) = &last.metadata.deletion_timestamp else {
@@ -109,12 +105,9 @@ fn was_left_to_stay(shared: &Shared, owner: (&str, &str), identity: &str) -> boo
 /// Whether one of this account and identity has gone, so that a process may clean up after it: its finalizer was taken off, or the
 /// process has started since and knows nothing of the cleanup before.
 fn has_gone(shared: &Shared, owner: (&str, &str), identity: &str) -> bool {
-    let (changes, _) = shared.cluster.changes(Kind::Binding, 0);
-    changes
-        .into_iter()
-        .filter(|change| change.type_ == "DELETED")
-        .filter_map(|change| serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok())
-        .any(|it| account(&it) == owner && is_for(&it, identity))
+    let gone = shared.cluster.gone_bindings();
+    gone.iter()
+        .any(|it| account(it) == owner && is_for(it, identity))
 }
 
 /// Longer than a deletion that was sent is under way.

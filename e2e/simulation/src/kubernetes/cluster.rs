@@ -111,6 +111,14 @@ impl Cluster {
         changes
     }
 
+    /// The bindings that are gone, as they were last, in the order in which they went.
+    pub fn gone_bindings(&self) -> Vec<WorkloadIdentityBinding> {
+        let (changes, _) = self.changes(Kind::Binding, 0);
+        let gone = changes.into_iter().filter(|it| it.type_ == "DELETED");
+        gone.filter_map(|it| serde_json::from_value(it.object).ok())
+            .collect()
+    }
+
     pub fn version(&self) -> u64 {
         lock(&self.state).version
     }

@@ -89,13 +89,8 @@ struct Gone<'a> {
 impl Gone<'_> {
     /// Whether a binding that has gone was to leave its credential behind, or was let go by force.
     fn may_stay(&self, namespace: &str, account: &str, identity: &str) -> bool {
-        let (changes, _) = self.shared.cluster.changes(Kind::Binding, 0);
-        changes
-            .into_iter()
-            .filter(|change| change.type_ == "DELETED")
-            .filter_map(|change| {
-                serde_json::from_value::<WorkloadIdentityBinding>(change.object).ok()
-            })
+        let gone = self.shared.cluster.gone_bindings();
+        gone.into_iter()
             .filter(|binding| belongs(binding, namespace, account, identity))
             .any(|binding| {
                 let annotations = binding.metadata.annotations.clone().unwrap_or_default();
