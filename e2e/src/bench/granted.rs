@@ -8,7 +8,7 @@ use azwib_crds::{IdentityGrant, WorkloadIdentityBinding};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -17,9 +17,8 @@ use super::cases::Case;
 use super::counts::{Window, count};
 use super::creation::Created;
 use super::process;
-use super::readiness::Seen;
 use super::report::{Figures, Granted, seconds};
-use super::setup::{AT_ONCE, GROUP, Setup, namespace_name};
+use super::setup::{AT_ONCE, GROUP, Setup, binding, namespace_name};
 use super::under_way::Run;
 use crate::OperatorProcess;
 use crate::environment::PATIENCE;
@@ -140,6 +139,7 @@ impl Run<'_> {
         create(&namespaces, namespace).await?;
         let control = self.setup.environment.control();
         let identity = control.create_identity(GROUP, NEWCOMER).await?;
+        let newcomer = binding(NEWCOMER, NEWCOMER, &identity.id)?;
         let start = Instant::now();
         let mut toggles = 0_u64;
         let toggling = async {
@@ -151,44 +151,19 @@ impl Run<'_> {
             }
             anyhow::Ok(())
         };
-        let newcomer = async {
+        let arrival = async {
             sleep(TOGGLED_BEFORE).await;
-            self.bind_newcomer(&client, &identity.id).await
+            self.time_to_ready(&newcomer).await
         };
         let took = tokio::select! {
             ended = toggling => {
                 ended?;
                 anyhow::bail!("there are no bindings");
             }
-            took = newcomer => took?,
+            took = arrival => took?,
         };
         let rate = toggles as f64 / start.elapsed().as_secs_f64();
         Ok((rate.round(), took))
-    }
-
-    async fn bind_newcomer(&self, client: &Client, identity: &str) -> anyhow::Result<Duration> {
-        let bindings: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), NEWCOMER);
-        let start = Instant::now();
-        let binding = json!({
-            "apiVersion": "azwib.dev/v1alpha1", "kind": "WorkloadIdentityBinding", "metadata": { "name": NEWCOMER },
-            "spec": { "identity": { "resourceId": identity } },
-        });
-        let binding = serde_json::from_value(binding)?;
-        bindings.create(&PostParams::default(), &binding).await?;
-        let name = (NEWCOMER.to_owned(), NEWCOMER.to_owned());
-        let ready = |seen: &Seen| {
-            let mut all = seen.ready_since();
-            all.find(|(of, _)| **of == name).map(|(_, since)| since)
-        };
-        let told = |_: &Seen| {};
-        let seen = self
-            .setup
-            .readiness
-            .until("the newcomer to be Ready", PATIENCE, told, |seen| {
-                ready(seen).is_some()
-            })
-            .await?;
-        Ok(ready(&seen).context("it is Ready no more")? - start)
     }
 }
 

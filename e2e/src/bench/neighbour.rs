@@ -84,6 +84,14 @@ impl Run<'_> {
     /// Creates one of the case's bindings; gives how long it took to be Ready.
     async fn newcomer(&self, number: usize) -> anyhow::Result<Duration> {
         let binding = self.setup.bindings.get(number).context("no such binding")?;
+        self.time_to_ready(binding).await
+    }
+
+    /// Creates a binding; gives how long it took to be Ready.
+    pub(super) async fn time_to_ready(
+        &self,
+        binding: &WorkloadIdentityBinding,
+    ) -> anyhow::Result<Duration> {
         let namespace = binding.namespace().unwrap_or_default();
         let client = self.setup.environment.client().await?;
         let bindings = Api::namespaced(client, &namespace);

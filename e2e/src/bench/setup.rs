@@ -57,7 +57,8 @@ impl Setup {
         let bindings = (0..case.bindings)
             .map(|number| {
                 let namespace = namespace_name(number / of_a_namespace);
-                binding(number, &namespace, &ids[case.identity_of(number)])
+                let name = format!("b-{number:05}");
+                binding(&name, &namespace, &ids[case.identity_of(number)])
             })
             .collect::<Result<Vec<_>, _>>()?;
         try_creation(&client, bindings.first()).await?;
@@ -167,15 +168,15 @@ async fn make_identities(environment: &Environment, count: usize) -> anyhow::Res
 }
 
 /// A binding as most will be: all defaults.
-fn binding(
-    number: usize,
+pub(super) fn binding(
+    name: &str,
     namespace: &str,
     identity: &str,
 ) -> anyhow::Result<WorkloadIdentityBinding> {
     Ok(serde_json::from_value(json!({
         "apiVersion": "azwib.dev/v1alpha1",
         "kind": "WorkloadIdentityBinding",
-        "metadata": { "name": format!("b-{number:05}"), "namespace": namespace },
+        "metadata": { "name": name, "namespace": namespace },
         "spec": { "identity": { "resourceId": identity } },
     }))?)
 }
