@@ -26,8 +26,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 pub enum Error {
     #[error("cannot tell how to reach the API server: run in a cluster or set KUBECONFIG")]
     Kubeconfig(#[source] kube::config::InferConfigError),
-    #[error("cannot make a client for the API server")]
-    Client(#[source] kube::Error),
 }
 
 /// How clients of the API server are made. Their answers are cut to what is read of them.
@@ -47,10 +45,10 @@ impl KubernetesClients {
     }
 
     /// One for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
-    pub(crate) fn calling(&self, claim: Option<Claim>) -> Result<Client, Error> {
+    pub(crate) fn calling(&self, claim: Option<Claim>) -> Result<Client, kube::Error> {
         let mut config = self.0.clone();
         config.read_timeout = Some(CALL_TIMEOUT);
-        let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
+        let client = ClientBuilder::try_from(config)?;
         let claim = claim.unwrap_or_else(Claim::of_the_only_process);
         let client = client
             .with_layer(&RetryAfterLayer)
@@ -60,10 +58,10 @@ impl KubernetesClients {
     }
 
     /// One for lists and watches, whose course is noted.
-    pub(crate) fn watching(&self, course: &WatchCourse) -> Result<Client, Error> {
+    pub(crate) fn watching(&self, course: &WatchCourse) -> Result<Client, kube::Error> {
         let mut config = self.0.clone();
         config.read_timeout = Some(WATCH_TIMEOUT);
-        let client = ClientBuilder::try_from(config).map_err(Error::Client)?;
+        let client = ClientBuilder::try_from(config)?;
         let client = client
             .with_layer(&RetryAfterLayer)
             .with_layer(&kept::layer())

@@ -11,6 +11,7 @@ pub mod grant;
 pub mod kubeutil;
 pub mod leader;
 pub mod ledger;
+pub mod replica;
 pub mod run;
 pub mod runtime;
 

@@ -69,6 +69,14 @@ pub fn holds_credential(binding: &WorkloadIdentityBinding) -> bool {
         .any(|it| it.origin == CredentialOrigin::Created)
 }
 
+/// Whether its status records a credential that works for it, be it made for it or adopted.
+pub fn has_a_credential(binding: &WorkloadIdentityBinding) -> bool {
+    let credentials = binding.status.iter().flat_map(|status| &status.credentials);
+    credentials
+        .into_iter()
+        .any(|it| it.origin != CredentialOrigin::Pending)
+}
+
 /// A condition of a binding.
 pub fn condition<'a>(binding: &'a WorkloadIdentityBinding, type_: &str) -> Option<&'a Condition> {
     let status = binding.status.as_ref()?;

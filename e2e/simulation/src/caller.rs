@@ -6,16 +6,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A process as those know it whom it calls.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Counts the processes of a run from 1.
+    /// Counts those who write from 1: the processes of a run, or the terms where there are several replicas.
     pub number: u32,
+    /// Counts the processes of a run from 1: what a process knows it knows from one term to the next.
+    pub replica: u32,
     dead: Arc<AtomicBool>,
 }
 
 impl Caller {
-    pub fn new(number: u32) -> Self {
+    pub fn new(replica: u32) -> Self {
+        Self {
+            number: replica,
+            replica,
+            dead: Arc::default(),
+        }
+    }
+
+    /// The same process in this term.
+    pub fn in_term(&self, number: u32) -> Self {
         Self {
             number,
-            dead: Arc::default(),
+            ..self.clone()
         }
     }
 

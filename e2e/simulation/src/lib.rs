@@ -7,12 +7,13 @@
 //! Each line uses those above it:
 //!
 //! ```text
-//! time trace names caller    requests bindings    setup (what a run begins with)
+//! time trace names caller watched machine    requests bindings    setup (what a run begins with)
 //! kubernetes (the cluster in memory)
 //! shared (what all parts share, and the trait Witness)
 //! process (one of the operator's)    world (everybody else)    invariants costs (two witnesses)
 //! network api_server (what a process talks to)                 oracle (the end)
 //! operator (its production parts)
+//! replicas (several of it, and what happens to them)
 //! run sweep
 //! ```
 
@@ -24,11 +25,14 @@ pub mod disturbances;
 mod grants;
 pub mod invariants;
 pub mod kubernetes;
+pub mod machine;
 pub mod names;
 pub mod network;
 pub mod operator;
 pub mod oracle;
 pub mod process;
+#[cfg(feature = "paused-time")]
+pub mod replicas;
 pub mod requests;
 #[cfg(feature = "paused-time")]
 pub mod run;
@@ -38,6 +42,7 @@ pub mod shared;
 pub mod sweep;
 pub mod time;
 pub mod trace;
+pub mod watched;
 pub mod world;
 
 #[cfg(feature = "paused-time")]

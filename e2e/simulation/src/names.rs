@@ -17,6 +17,8 @@ pub const SECRET: &str = "a-secret-of-the-simulation";
 pub const ISSUER: &str = "https://oidc.example/";
 /// The issuer of another cluster.
 pub const OTHER_ISSUER: &str = "https://elsewhere.example/";
+/// The namespace of the Lease.
+pub const LEASES: &str = "azwib-system";
 /// The resource group of all identities.
 pub const GROUP: &str = "shop";
 
@@ -61,4 +63,14 @@ pub fn short(path: &str) -> String {
     parts
         .join("/")
         .replace("federatedIdentityCredentials", "fic")
+}
+
+/// Whom the Lease names, for this replica.
+pub fn replica(number: u32) -> String {
+    format!("replica-{number}")
+}
+
+/// The replica that the Lease names.
+pub fn replica_of(holder: &str) -> Option<u32> {
+    holder.strip_prefix("replica-")?.parse().ok()
 }

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use azure_simulator::core::http::{Answer, Request, Response, Service};
 use azure_simulator::core::interference::{FaultAction, When};
 use azwib_operator::azure::{Cause, Exchange, NoReply, Reply};
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
@@ -33,12 +35,21 @@ fn lost(message: &str, cause: Cause) -> NoReply {
 #[async_trait]
 impl Exchange for Network {
     async fn exchange(&self, request: reqwest::Request) -> Result<Reply, NoReply> {
-        let process = &self.0;
-        let request = to_core(&request);
+        let process = &self.0.sending();
+        process.machine.goes_on().await;
+        let request = to_core(request).await.map_err(|message| NoReply {
+            message,
+            never_sent: true,
+            cause: Cause::NoClaim,
+        })?;
         let what = format!("Azure {} {}", request.method, short(&request.path));
         process.crash_point(&format!("before {what}")).await;
-        let (shared, caller) = (&process.shared, &process.caller);
+        let (shared, caller) = (&process.shared, &process.caller());
         shared.tell(|it| it.request_sent(shared, caller, &request));
+        if matches!(request.method.as_str(), "PUT" | "DELETE") {
+            let what = format!("{} {}", request.method, short(&request.path));
+            shared.tell(|it| it.write_sent(shared, caller, &what));
+        }
         let (fault, refused) = draw_fault(process, &request);
         let disturbed = fault.is_some();
         if refused {
@@ -52,6 +63,7 @@ impl Exchange for Network {
         // Once it is sent, the request does not depend on its sender any more.
         tokio::spawn(carry(process.clone(), request, fault, answer));
         let outcome = tokio::time::timeout(REQUEST_TIMEOUT, answered).await;
+        process.machine.goes_on().await;
         process.crash_point(&format!("after {what}")).await;
         let response = outcome.as_ref().ok().and_then(|it| it.as_ref().ok());
         told(process, &sent, disturbed, response);
@@ -69,7 +81,7 @@ impl Exchange for Network {
 
 /// Tells the witnesses how a request ended for its process.
 fn told(process: &Process, request: &Request, disturbed: bool, answer: Option<&Response>) {
-    let (shared, caller) = (&process.shared, &process.caller);
+    let (shared, caller) = (&process.shared, &process.caller());
     let answered = Answered {
         request,
         disturbed,
@@ -78,7 +90,15 @@ fn told(process: &Process, request: &Request, disturbed: bool, answer: Option<&R
     shared.tell(|it| it.request_answered(shared, caller, &answered));
 }
 
-fn to_core(request: &reqwest::Request) -> Request {
+/// The request as it leaves the process: its body is taken when the connection is ready. A body that fails says why.
+async fn to_core(mut request: reqwest::Request) -> Result<Request, String> {
+    let body = match request.body_mut().take() {
+        None => Bytes::new(),
+        Some(body) => {
+            let body = body.collect().await;
+            body.map_err(|error| error.to_string())?.to_bytes()
+        }
+    };
     let url = request.url();
     let entra = url.as_str().starts_with(AUTHORITY);
     let (service, base) = if entra {
@@ -86,14 +106,13 @@ fn to_core(request: &reqwest::Request) -> Request {
     } else {
         (Service::ResourceManager, RESOURCE_MANAGER)
     };
-    let body = request.body().and_then(reqwest::Body::as_bytes);
-    Request {
+    Ok(Request {
         query: url.query().unwrap_or_default().to_owned(),
         base_url: base.to_owned(),
         headers: request.headers().clone(),
-        body: bytes::Bytes::copy_from_slice(body.unwrap_or_default()),
+        body,
         ..Request::new(service, request.method().as_str(), url.path())
-    }
+    })
 }
 
 async fn carry(
@@ -102,7 +121,7 @@ async fn carry(
     fault: Option<(When, FaultAction)>,
     mut answer: oneshot::Sender<Response>,
 ) {
-    let (shared, caller) = (&process.shared, &process.caller);
+    let (shared, caller) = (&process.shared, &process.caller());
     shared.sleep(1..=40).await;
     let sent = request.clone();
     let mut operation = lock(&shared.azure).begin_with(request, fault, shared.time.now());

@@ -5,27 +5,48 @@ use std::time::Duration;
 
 use crate::caller::Caller;
 use crate::kubernetes::{Call, Kind};
+use crate::machine::Machine;
 use crate::shared::Shared;
 
 /// The process that a call is made by.
 #[derive(Debug, Clone)]
 pub struct Process {
     pub shared: Arc<Shared>,
-    pub caller: Caller,
+    pub machine: Arc<Machine>,
+    caller: Caller,
+    /// The number under which a call was sent that is under way.
+    sent_as: Option<u32>,
 }
 
 impl Process {
     pub fn new(shared: Arc<Shared>, number: u32) -> Self {
         Self {
+            machine: Arc::new(Machine::new(shared.time, number)),
             shared,
             caller: Caller::new(number),
+            sent_as: None,
+        }
+    }
+
+    /// The process as those know it whom it calls.
+    pub fn caller(&self) -> Caller {
+        let number = self.sent_as.unwrap_or_else(|| self.machine.term());
+        self.caller.in_term(number)
+    }
+
+    /// The process for a call that it sends now, whatever becomes of its term meanwhile.
+    pub fn sending(&self) -> Self {
+        Self {
+            sent_as: Some(self.caller().number),
+            ..self.clone()
         }
     }
 
     /// The end: none of its calls goes on from here.
     pub fn kill(&self) {
-        self.shared.tell(|it| it.process_died(&self.shared));
         self.caller.die();
+        self.shared
+            .tell(|it| it.process_died(&self.shared, &self.caller()));
     }
 
     pub fn is_dead(&self) -> bool {
@@ -45,13 +66,13 @@ impl Process {
         if self.shared.is_disturbing() && self.shared.chance(self.shared.crashes_per_mille) {
             self.shared
                 .trace
-                .note(format!("process {} dies {place}", self.caller.number));
+                .note(format!("process {} dies {place}", self.caller.replica));
             self.shared.count(format!(
                 "crash {}",
                 place.split(' ').take(2).collect::<Vec<_>>().join(" ")
             ));
             self.kill();
-            self.shared.crashed.notify_one();
+            self.machine.dies();
             std::future::pending::<()>().await;
         }
     }
@@ -67,7 +88,16 @@ impl Process {
     pub async fn arrive(&self, method: &str, path: &str) {
         self.crash_point(&format!("after {method} {path}")).await;
         self.shared.sleep(1..=6).await;
+        self.machine.goes_on().await;
         self.stay_if_dead().await;
+    }
+
+    /// What the process gets of a call that it cannot make: nothing for as long as that lasts, and then an error.
+    pub async fn unreachable(&self) -> std::io::Error {
+        self.machine.is_reachable().await;
+        self.machine.goes_on().await;
+        self.stay_if_dead().await;
+        std::io::Error::other("the connection was lost")
     }
 
     /// A watch event comes late.
@@ -82,6 +112,8 @@ impl Process {
         if let Some(until) = self.shared.stalled_until() {
             tokio::time::sleep_until(until).await;
         }
+        self.machine.is_reachable().await;
+        self.machine.goes_on().await;
         self.stay_if_dead().await;
     }
 
@@ -92,7 +124,7 @@ impl Process {
         {
             return self.shown_of_old(kind, version);
         }
-        if self.caller.number > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
+        if self.caller.replica > 1 && self.shared.is_disturbing() && self.shared.chance(300) {
             return self.shown_of_old(kind, newest.saturating_sub(self.shared.draw(1..=8)));
         }
         newest
@@ -101,7 +133,7 @@ impl Process {
     fn shown_of_old(&self, kind: Kind, version: u64) -> u64 {
         self.shared.count("stale list");
         if kind == Kind::Binding {
-            let (shared, caller) = (&self.shared, &self.caller);
+            let (shared, caller) = (&self.shared, &self.caller());
             shared.tell(|it| it.old_list_shown(shared, caller, version));
         }
         version
@@ -115,13 +147,13 @@ impl Process {
 
     /// The process is shown this kind as it was at a version.
     pub fn shown(&self, kind: Kind, version: u64) {
-        let (shared, caller) = (&self.shared, &self.caller);
+        let (shared, caller) = (&self.shared, &self.caller());
         shared.tell(|it| it.shown(shared, caller, kind, version));
     }
 
     /// A call about an object was carried out, or refused.
     pub fn called(&self, call: &Call<'_>) {
-        let (shared, caller) = (&self.shared, &self.caller);
+        let (shared, caller) = (&self.shared, &self.caller());
         shared.tell(|it| it.called(shared, caller, call));
     }
 

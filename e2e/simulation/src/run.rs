@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::costs::Costs;
 use crate::invariants::Books;
 use crate::process::Process;
+use crate::replicas::Replicas;
 use crate::setup::World;
 use crate::shared::{Counts, Shared, Violation, Witness};
 use crate::time::Time;
@@ -45,32 +46,60 @@ async fn live(seed: u64) -> anyhow::Result<Outcome> {
     for namespace in &world.namespaces {
         shared.cluster.create_namespace(namespace);
     }
-    let mut operator = Operator::start(&shared, &world);
-    let script = world::disturb(Arc::clone(&shared), world.clone());
-    tokio::select! {
-        biased;
-        () = operator.keep_running(&shared, &world) => {}
-        () = script => {}
-    }
-    shared.be_quiet();
-    shared.trace.note("quiet");
-    if operator.process.is_dead() {
-        operator.restart(&shared, &world).await;
-    }
-    let sweeping = tokio::spawn(sweep(Arc::clone(&shared)));
-    tokio::time::sleep(QUIET).await;
-    if operator.task.is_finished() {
-        shared.violated("no-pass-panics", "the operator has ended by itself");
-    }
+    let sweeping = if world.replicas == 1 {
+        live_alone(&shared, &world).await
+    } else {
+        Box::pin(live_by_turns(&shared, &world)).await
+    };
     oracle::judge(&shared, &world, &books, &costs);
-    sweeping.abort();
-    operator.task.abort();
+    drop(sweeping);
     Ok(Outcome {
         seed,
         violations: shared.violations(),
         counts: shared.counts(),
         trace: shared.trace.lines(),
     })
+}
+
+/// The time of disturbances and the quiet one, with one process after the other. What is running still, stops when it is dropped.
+async fn live_alone(shared: &Arc<Shared>, world: &World) -> Vec<AbortOnDropHandle<()>> {
+    let mut operator = Operator::start(shared, world);
+    let script = world::disturb(Arc::clone(shared), world.clone());
+    tokio::select! {
+        biased;
+        () = operator.keep_running(shared, world) => {}
+        () = script => {}
+    }
+    shared.be_quiet();
+    shared.trace.note("quiet");
+    if operator.process.is_dead() {
+        operator.restart(shared, world).await;
+    }
+    let sweeping = tokio::spawn(sweep(Arc::clone(shared)));
+    tokio::time::sleep(QUIET).await;
+    if operator.task.is_finished() {
+        shared.violated("no-pass-panics", "the operator has ended by itself");
+    }
+    vec![AbortOnDropHandle::new(sweeping), operator.task]
+}
+
+/// The same with several replicas.
+async fn live_by_turns(shared: &Arc<Shared>, world: &World) -> Vec<AbortOnDropHandle<()>> {
+    let replicas = Replicas::start(shared, world);
+    let script = world::disturb(Arc::clone(shared), world.clone());
+    tokio::select! {
+        biased;
+        () = replicas.keep_running() => {}
+        () = replicas.disturb() => {}
+        () = script => {}
+    }
+    shared.be_quiet();
+    shared.trace.note("quiet");
+    let sweeping = tokio::spawn(sweep(Arc::clone(shared)));
+    replicas.run_well(QUIET).await;
+    let mut left = replicas.tasks();
+    left.push(AbortOnDropHandle::new(sweeping));
+    left
 }
 
 /// The namespace controller in the quiet time.
@@ -83,7 +112,7 @@ async fn sweep(shared: Arc<Shared>) {
 
 struct Operator {
     process: Process,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Operator {
@@ -94,15 +123,25 @@ impl Operator {
     fn start_as(number: u32, shared: &Arc<Shared>, world: &World) -> Self {
         let process = Process::new(Arc::clone(shared), number);
         shared.trace.note(format!("process {number} starts"));
-        shared.tell(|it| it.process_began(shared, &process.caller));
-        let task = tokio::spawn(operator::run(process.clone(), world.clone()));
+        shared.tell(|it| it.process_began(shared, &process.caller()));
+        let running = operator::run(process.clone(), world.clone());
+        let ended = process.clone();
+        let task = tokio::spawn(async move {
+            if let Err(error) = running.await {
+                ended.shared.violated("no-pass-panics", error.to_string());
+            }
+        });
+        let task = AbortOnDropHandle::new(task);
         Self { process, task }
     }
 
     /// Starts the next process whenever one has died; the world goes on meanwhile.
     async fn keep_running(&mut self, shared: &Arc<Shared>, world: &World) {
         loop {
-            shared.crashed.notified().await;
+            tokio::select! {
+                () = shared.crashed.notified() => {}
+                _ = self.process.machine.has_ended() => {}
+            }
             self.restart(shared, world).await;
         }
     }
@@ -112,6 +151,6 @@ impl Operator {
         self.process.kill();
         self.task.abort();
         shared.sleep(200..=20_000).await;
-        *self = Self::start_as(self.process.caller.number + 1, shared, world);
+        *self = Self::start_as(self.process.caller().replica + 1, shared, world);
     }
 }

@@ -11,6 +11,7 @@ use azure_simulator::core::tunables::LatencyTail;
 use azure_simulator::core::{Azure, Endpoints, Settings, SigningKey};
 use azure_simulator::{ServicePrincipal, Tunables};
 use azwib_operator::grant::Mode;
+use azwib_operator::leader::Timings;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -23,6 +24,13 @@ pub const CONCURRENCY: u16 = 8;
 
 /// How many bindings of one account are served. Far fewer than in production: each change costs a look at each of them.
 pub const BINDINGS_OF_AN_ACCOUNT: usize = 5;
+
+/// Those of the Lease: the operator's own.
+pub const TIMINGS: Timings = Timings {
+    lease_duration: Duration::from_secs(15),
+    renew_deadline: Duration::from_secs(10),
+    retry_period: Duration::from_secs(2),
+};
 
 const SUBSCRIPTIONS: [Uuid; 2] = [
     uuid!("22222222-2222-4222-8222-222222222221"),
@@ -45,6 +53,8 @@ pub struct World {
     pub revocation_grace: Duration,
     pub faults_per_mille: u32,
     pub crashes_per_mille: u32,
+    /// How many replicas of the operator there are.
+    pub replicas: u32,
     pub identities: Vec<IdentityName>,
     pub namespaces: Vec<String>,
     pub accounts: Vec<String>,
@@ -89,6 +99,7 @@ impl World {
             } else {
                 *[0, 0, 10, 30].choose(&mut random).unwrap_or(&0)
             },
+            replicas: if !calm && seed % 6 == 1 { 2 } else { 1 },
             identities,
             namespaces: names("ns", random.random_range(1..=2)),
             accounts: names("sa", random.random_range(2..=6)),

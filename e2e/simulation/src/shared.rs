@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,12 +19,13 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::disturbances::{Fate, Policy, Refused};
-use crate::kubernetes::{Call, Cluster, Key, Kind};
+use crate::kubernetes::{Call, Cluster, Key, Kind, Leases};
 use crate::names::our_name;
 use crate::requests::{Answered, Effect};
 use crate::setup::World;
 use crate::time::Time;
 use crate::trace::{Trace, lock};
+use crate::watched::Watched;
 
 /// How often each thing has happened, by its name.
 pub type Counts = BTreeMap<String, u64>;
@@ -44,8 +45,17 @@ pub trait Witness: Debug + Send + Sync {
     /// A process of the operator begins.
     fn process_began(&self, _: &Shared, _process: &Caller) {}
 
-    /// The process dies.
-    fn process_died(&self, _: &Shared) {}
+    /// The process dies, or does not lead any more.
+    fn process_died(&self, _: &Shared, _process: &Caller) {}
+
+    /// A process goes on that was stopped.
+    fn process_went_on(&self, _: &Shared, _process: &Caller) {}
+
+    /// A replica has written the Lease, which names this replica now.
+    fn lease_written(&self, _: &Shared, _process: &Caller, _holder: Option<u32>) {}
+
+    /// A write leaves a process: to the API server, or to Azure about this identity.
+    fn write_sent(&self, _: &Shared, _process: &Caller, _what: &str) {}
 
     /// A pass over a binding begins.
     fn pass_began(&self, _: &Shared, _process: &Caller, _namespace: &str, _name: &str) {}
@@ -129,6 +139,7 @@ pub struct Shared {
     pub time: Time,
     pub trace: Trace,
     pub cluster: Cluster,
+    pub leases: Leases,
     pub azure: Mutex<Azure>,
     /// Who watches the run.
     witnesses: Vec<Box<dyn Witness>>,
@@ -140,7 +151,7 @@ pub struct Shared {
     disturbing: AtomicBool,
     /// Credentials that one identity may have, as the operator is told.
     pub limit: usize,
-    fate: Mutex<Option<Fate>>,
+    fate: Watched<Option<Fate>>,
     /// The subscription whose next read is told that all of it has to be quiet for years.
     silence: Mutex<Option<String>>,
     policies: Mutex<Vec<Policy>>,
@@ -159,7 +170,10 @@ pub struct Shared {
     pub faults_per_mille: u32,
     /// How many of a thousand calls the process dies at.
     pub crashes_per_mille: u32,
-    /// The process has died.
+    /// How many replicas there are.
+    pub replicas: u32,
+    terms: AtomicU32,
+    /// Somebody kills the process that leads.
     pub crashed: Notify,
 }
 
@@ -174,6 +188,7 @@ impl Shared {
             time,
             trace: Trace::new(time),
             cluster: Cluster::new(time),
+            leases: Leases::new(),
             azure: Mutex::new(azure),
             witnesses,
             accounts: accounts(world),
@@ -182,7 +197,7 @@ impl Shared {
             violations: Mutex::default(),
             disturbing: AtomicBool::new(true),
             limit: world.limit,
-            fate: Mutex::default(),
+            fate: Watched::new(None),
             silence: Mutex::default(),
             policies: Mutex::default(),
             slow: Mutex::default(),
@@ -194,6 +209,8 @@ impl Shared {
             revocation_grace: world.revocation_grace,
             faults_per_mille: world.faults_per_mille,
             crashes_per_mille: world.crashes_per_mille,
+            replicas: world.replicas,
+            terms: AtomicU32::new(0),
             crashed: Notify::new(),
         })
     }
@@ -216,7 +233,12 @@ impl Shared {
         self.tell(|witness| witness.quiet_began(self));
     }
 
-    /// Kills the process of the operator.
+    /// The number of a term that begins.
+    pub fn next_term(&self) -> u32 {
+        self.terms.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Kills the process of the operator, of several replicas the one that leads.
     pub fn crash(&self) {
         self.trace.note("world: the process is killed");
         self.crashed.notify_one();
@@ -260,7 +282,7 @@ impl Shared {
 
     /// Decides what the next write to Azure meets.
     pub fn let_next_write_meet(&self, fate: Fate) {
-        *lock(&self.fate) = Some(fate);
+        self.fate.set(Some(fate));
     }
 
     /// Lets the next read in this subscription be told to be quiet for years.
@@ -277,7 +299,16 @@ impl Shared {
     }
 
     pub fn take_fate(&self) -> Option<Fate> {
-        lock(&self.fate).take()
+        let fate = self.fate.get();
+        if fate.is_some() {
+            self.fate.set(None);
+        }
+        fate
+    }
+
+    /// Waits until a write has met what was decided.
+    pub async fn fate_is_met(&self) {
+        self.fate.wait_for(Option::is_none).await;
     }
 
     /// Lets the watches show nothing for a while.

@@ -38,6 +38,7 @@ impl Clocks {
             began: Instant::now(),
             wall,
             moved: Mutex::default(),
+            stopped: Mutex::default(),
         });
         (Self::Moved(Arc::clone(&moves)), moves)
     }
@@ -61,6 +62,8 @@ pub struct Moves {
     wall: Timestamp,
     /// How long the machine was suspended, and by how much somebody has set the wall clock.
     moved: Mutex<(Duration, SignedDuration)>,
+    /// What they showed when the process was stopped, as long as it is.
+    stopped: Mutex<Option<Reading>>,
 }
 
 impl Moves {
@@ -76,7 +79,21 @@ impl Moves {
         moved.1 = moved.1.saturating_add(by);
     }
 
+    /// The process is stopped: it sees no clock move until it goes on. Tokio's runs on.
+    pub fn stop(&self) {
+        let now = self.read();
+        lock(&self.stopped).get_or_insert(now);
+    }
+
+    /// The process goes on.
+    pub fn go_on(&self) {
+        lock(&self.stopped).take();
+    }
+
     fn read(&self) -> Reading {
+        if let Some(stopped) = *lock(&self.stopped) {
+            return stopped;
+        }
         let (suspended, set) = *lock(&self.moved);
         let boot = self.began.elapsed().saturating_add(suspended);
         let wall = self.wall.saturating_add(boot);
@@ -125,5 +142,10 @@ mod tests {
         let reading = clocks.read();
         assert_eq!(reading.boot, Duration::from_secs(65));
         assert_eq!(reading.wall.as_second(), 35);
+        moves.stop();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(clocks.read(), reading);
+        moves.go_on();
+        assert_eq!(clocks.read().boot, Duration::from_secs(75));
     }
 }

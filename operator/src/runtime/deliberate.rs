@@ -148,6 +148,18 @@ bugs! {
     RevokedKept,
     /// What a binding has left is forgotten that went without having been cleaned up, and no listing shows it either.
     VanishedForgotten,
+    /// A write to Azure is asked for its claim when it is recorded, and not when it goes out.
+    ClaimAtRecordOnly,
+    /// A claim is counted by the time of day, as the Lease names it.
+    RenewalByLeaseClock,
+    /// Who ends in order keeps the Lease.
+    LeaseNotReleased,
+    /// Who has lost the Lease writes until it has noticed.
+    WritesWithoutLease,
+    /// What the leader before may be deleting is not thought of.
+    OldDeletionsForgotten,
+    /// A replica that takes over counts from its start.
+    StartTakenForTakeover,
     /// What neither a binding nor a grant covers is left.
     LeftoverKept,
     /// What no binding has is taken away although a grant covers it.

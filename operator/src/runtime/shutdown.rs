@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// What the process was told by signals.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ pub enum BadEnd {
 /// The controller ended before, or writes are under way that do not end.
 pub async fn wind_down(
     over: impl Future<Output = ()>,
-    mut controller: JoinHandle<()>,
+    mut controller: AbortOnDropHandle<()>,
     writes_done: impl Future<Output = ()>,
     grace: Duration,
 ) -> Result<End, BadEnd> {
@@ -117,7 +117,7 @@ mod tests {
     async fn a_controller_that_ends_when_it_is_told_to_stop_has_not_ended_by_itself() {
         // Both are seen at once; which is looked at first must not be left to chance.
         for _ in 0..64 {
-            let controller = tokio::spawn(ready(()));
+            let controller = AbortOnDropHandle::new(tokio::spawn(ready(())));
             while !controller.is_finished() {
                 tokio::task::yield_now().await;
             }
@@ -128,14 +128,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_controller_that_ends_by_itself_is_an_error() {
-        let controller = tokio::spawn(ready(()));
+        let controller = AbortOnDropHandle::new(tokio::spawn(ready(())));
         let outcome = wind_down(pending(), controller, ready(()), LIMIT).await;
         assert!(matches!(outcome, Err(BadEnd::ControllerEnded)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_a_write_that_does_not_end_is_an_error() {
-        let hangs = || tokio::spawn(pending());
+        let hangs = || AbortOnDropHandle::new(tokio::spawn(pending()));
         let outcome = wind_down(ready(()), hangs(), ready(()), LIMIT).await;
         assert!(matches!(outcome, Ok(End::GivenUp)), "{outcome:?}");
         let outcome = wind_down(ready(()), hangs(), pending(), LIMIT).await;

@@ -3,6 +3,7 @@
 use azure_simulator::core::http::{Request, Response, Service};
 
 use super::books::Judge;
+use super::one_writer::ONE_WRITER;
 use super::ours::OURS;
 use super::{grants, looks, neighbours, newcomers, ours, pauses, slots};
 use crate::caller::Caller;
@@ -85,9 +86,11 @@ pub(super) fn answered(judge: Judge<'_>, process: &Caller, request: &Request, re
 /// A request has arrived at Azure.
 pub(super) fn arrived(judge: Judge<'_>, process: &Caller, id: u64, request: &Request) {
     let shared = judge.shared;
-    let other = {
+    let (other, has_effect) = {
         let azure = lock(&shared.azure);
-        azure.request(id).and_then(|record| record.overlaps)
+        let other = azure.request(id).and_then(|record| record.overlaps);
+        let effect = other.and_then(|it| azure.request(it)?.effect);
+        (other, effect.is_some_and(|at| at <= shared.time.now()))
     };
     let mut books = judge.books();
     books.sent_by.insert(id, process.number);
@@ -100,6 +103,17 @@ pub(super) fn arrived(judge: Judge<'_>, process: &Caller, id: u64, request: &Req
     drop(books);
     if other.is_some() {
         shared.count("overlapping write");
+    }
+    // One that has had its effect can be seen to be over.
+    let is_of_another = before.is_some_and(|before| before != process.number);
+    if shared.replicas > 1 && is_of_another && !has_effect {
+        let what = format!(
+            "{} {} of term {} while one of term {before:?} executes",
+            request.method,
+            short(&request.path),
+            process.number
+        );
+        shared.violated(ONE_WRITER, what);
     }
     if before == Some(process.number) {
         let what = format!(

@@ -97,7 +97,7 @@ fn stood_when_decided(judge: Judge<'_>, identity: &str, name: &str) -> bool {
 /// Whether a process can know of this version: its list may have been an old one, which its watch makes up for.
 fn is_shown(judge: Judge<'_>, process: &Caller, version: u64) -> bool {
     let books = judge.books();
-    let old = books.old_list.get(&process.number);
+    let old = books.old_list.get(&process.replica);
     old.is_none_or(|(shown, at)| {
         version <= *shown || judge.shared.time.now().duration_since(*at).as_secs() > CATCHES_UP
     })

@@ -16,6 +16,7 @@ mod kubernetes;
 pub mod looks;
 pub mod neighbours;
 pub mod newcomers;
+pub mod one_writer;
 mod ours;
 pub mod pauses;
 pub mod slots;

@@ -19,7 +19,7 @@ pub(super) fn opened(judge: Judge<'_>, process: &Caller, kind: Kind) {
     let now = shared.time.now();
     let opened = {
         let mut books = judge.books();
-        let opened = books.watches.entry((process.number, kind)).or_default();
+        let opened = books.watches.entry((process.replica, kind)).or_default();
         opened.retain(|at| now.duration_since(*at).unsigned_abs() < WITHIN);
         opened.push(now);
         opened.len()

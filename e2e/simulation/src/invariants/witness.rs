@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::books::Books;
 use super::{
-    accounts, azure, finalizers, grants, kubernetes, looks, neighbours, newcomers, slots, statuses,
-    watches,
+    accounts, azure, finalizers, grants, kubernetes, looks, neighbours, newcomers, one_writer,
+    slots, statuses, watches,
 };
 use crate::caller::Caller;
 use crate::kubernetes::{Call, Key, Kind};
@@ -18,12 +18,31 @@ use crate::requests::{Answered, Effect, credential_of, operation};
 use crate::shared::{Shared, Witness};
 
 impl Witness for Books {
-    fn process_began(&self, shared: &Shared, _: &Caller) {
-        self.open().foreign.process_began(shared.time.now());
+    fn process_began(&self, shared: &Shared, process: &Caller) {
+        let mut books = self.open();
+        books.leads = process.number;
+        books.foreign.process_began(shared.time.now());
     }
 
-    fn process_died(&self, shared: &Shared) {
-        self.open().foreign.process_died(shared.time.now());
+    fn process_died(&self, shared: &Shared, process: &Caller) {
+        let mut books = self.open();
+        // One that waits is missed by nobody.
+        if books.leads == process.number {
+            books.foreign.process_died(shared.time.now());
+        }
+    }
+
+    fn process_went_on(&self, shared: &Shared, process: &Caller) {
+        let now = shared.time.now();
+        self.open().went_on.insert(process.replica, now);
+    }
+
+    fn lease_written(&self, shared: &Shared, process: &Caller, holder: Option<u32>) {
+        one_writer::lease_written(self.judge(shared), process, holder);
+    }
+
+    fn write_sent(&self, shared: &Shared, process: &Caller, what: &str) {
+        one_writer::sent(self.judge(shared), process, what);
     }
 
     fn pass_began(&self, shared: &Shared, process: &Caller, namespace: &str, name: &str) {
@@ -34,7 +53,7 @@ impl Witness for Books {
 
     fn old_list_shown(&self, shared: &Shared, process: &Caller, version: u64) {
         let list = (version, shared.time.now());
-        self.open().old_list.insert(process.number, list);
+        self.open().old_list.insert(process.replica, list);
     }
 
     fn shown(&self, shared: &Shared, process: &Caller, kind: Kind, version: u64) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use azwib_crds::{WorkloadIdentityBinding, WorkloadIdentityBindingSpec};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::objects::{Change, Key, Kind, Refusal};
 use crate::time::Time;
 use crate::trace::lock;
+use crate::watched::Watched;
 
 /// The annotation that says when somebody has taken the finalizers off.
 pub(crate) const STRIPPED: &str = "simulation/stripped";
@@ -31,7 +31,7 @@ pub(super) struct State {
 pub struct Cluster {
     pub(super) state: Arc<Mutex<State>>,
     pub(super) time: Time,
-    changed: watch::Sender<u64>,
+    changed: Arc<Watched<()>>,
 }
 
 impl Cluster {
@@ -46,7 +46,7 @@ impl Cluster {
         Self {
             state: Arc::new(Mutex::new(state)),
             time,
-            changed: watch::Sender::new(100),
+            changed: Arc::new(Watched::new(())),
         }
     }
 
@@ -164,25 +164,27 @@ impl Cluster {
         patience: Duration,
         holds: impl Fn(Option<&WorkloadIdentityBinding>) -> bool,
     ) -> bool {
-        let mut changed = self.subscribe();
         let wait = async {
             loop {
+                let times = self.changed.times();
                 let found = self.binding(&binding.namespace, &binding.name);
-                if holds(found.as_ref()) || changed.changed().await.is_err() {
+                if holds(found.as_ref()) {
                     return;
                 }
+                self.changed.set_since(times).await;
             }
         };
         tokio::time::timeout(patience, wait).await.is_ok()
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// What tells of every change.
+    pub(crate) fn changed(&self) -> &Watched<()> {
+        &self.changed
     }
 
     /// Has the watches look again, as after a change.
     pub fn nudge_watches(&self) {
-        self.changed.send_modify(|_| ());
+        self.changed.set(());
     }
 
     /// Makes a namespace.
@@ -365,7 +367,7 @@ impl Cluster {
             type_,
             object: object.clone(),
         });
-        self.changed.send_replace(state.version);
+        self.changed.set(());
         object
     }
 }

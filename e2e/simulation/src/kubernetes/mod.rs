@@ -6,12 +6,15 @@
 
 mod apply;
 mod cluster;
+mod leases;
 mod objects;
 mod others;
 mod removal;
 
 pub use cluster::Cluster;
 pub(crate) use cluster::STRIPPED;
+pub(crate) use leases::LeaseChange;
+pub use leases::Leases;
 pub(crate) use objects::Change;
 pub use objects::{Call, Key, Kind, Refusal};
 pub use others::CLIENT_ID;

@@ -8,7 +8,7 @@ use azwib_crds::WorkloadIdentityBinding;
 use super::credential::credential;
 use super::duplicates::older_duplicate;
 use crate::bindings::{
-    account, age, asks_for_the_same, holds_credential, identity_id, is_for, is_ready,
+    account, age, asks_for_the_same, has_a_credential, identity_id, is_for, is_ready,
     records_elsewhere, records_own,
 };
 use crate::grants::{is_covered, quota_of};
@@ -138,7 +138,7 @@ fn is_over_quota(
     let listed = listed.filter(|it| it.name.starts_with("azwib-")).count();
     let waiting = bindings.iter().filter(|other| {
         // A record keeps its place, whatever became of the credential.
-        let comes_first = holds_credential(other) || !is_ready(other) && age(other) < age(binding);
+        let comes_first = has_a_credential(other) || !is_ready(other) && age(other) < age(binding);
         is_for(other, id) && account(other) != own && comes_first
     });
     (listed + waiting.count()) as u64 >= quota

@@ -30,6 +30,7 @@ use crate::azure::{
     metrics::RequestMetrics,
 };
 use crate::leader::Claim;
+use crate::runtime::deliberate::Bug;
 
 /// Sends requests to Resource Manager, and to no other host: each carries a token that can act as any identity in
 /// reach, and the old client follows a listing's `nextLink` wherever it leads.
@@ -99,7 +100,7 @@ impl ResourceManagerTransport {
     ) -> Result<Response, AzureError> {
         let is_write = operation.is_write();
         let mut sent = to_reqwest(request, token)?;
-        if is_write && self.claim.can_end() {
+        if is_write && self.claim.can_end() && !Bug::ClaimAtRecordOnly.is_on() {
             self.claim.check().map_err(AzureError::without_claim)?;
             let body = sent.body_mut().take();
             let bytes = body.and_then(|it| it.as_bytes().map(Bytes::copy_from_slice));

@@ -24,7 +24,9 @@ impl Feed {
         let (sender, receiver) = unbounded();
         *lock(&self.0) = Some(sender);
         // After that, or one that comes in between would be missed.
-        let all = bindings.all().into_iter().map(|who| Ok(request(&who)));
+        let mut all = bindings.all();
+        all.sort_unstable();
+        let all = all.into_iter().map(|who| Ok(request(&who)));
         stream::iter(all).chain(receiver).boxed()
     }
 

@@ -25,8 +25,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::feed::Feed;
 pub use self::grants::list_afresh;
-use self::pass_log::PassLog;
-use self::passes::{Queue, Request};
+use self::passes::{Notice, Queue, Request};
 use self::watched::watched;
 use super::Operator;
 use super::account::{BINDINGS_OF_AN_ACCOUNT, ExistingAccount};
@@ -198,16 +197,14 @@ fn of_account(
         .collect()
 }
 
-/// Runs the controller until `shutdown` resolves and the passes under way are done.
+/// Runs the controller until `shutdown` resolves and the passes under way are done. `tell` is told of the passes.
 pub async fn run(
     requests: Queue,
     woken: UnboundedReceiver<BindingRef>,
     ctx: Arc<Operator>,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    tell: impl FnMut(Notice) + Send + 'static,
 ) {
-    let mut log = PassLog::default();
-    let passes = passes::run(requests, woken, Arc::clone(&ctx), shutdown, |it| {
-        log.write(it)
-    });
+    let passes = passes::run(requests, woken, Arc::clone(&ctx), shutdown, tell);
     ctx.events.published_during(passes).await;
 }

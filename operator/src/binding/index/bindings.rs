@@ -96,7 +96,10 @@ impl Bindings {
             listed: std::mem::take(&mut index.listed),
             ..Index::default()
         };
-        for binding in self.store.state() {
+        let mut stored = self.store.state();
+        // As a list shows them: nothing is left to chance.
+        stored.sort_by_cached_key(|binding| (binding.namespace(), binding.name_any()));
+        for binding in stored {
             index.put(&binding, &defaults);
         }
     }

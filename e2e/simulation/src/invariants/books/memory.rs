@@ -96,3 +96,11 @@ impl Pauses {
         signed_in.is_some_and(|at| *at > since)
     }
 }
+
+/// What is known of the Lease by what the replicas have written into it.
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    pub(crate) holder: Option<u32>,
+    /// When each has renewed it last.
+    pub(crate) renewed: BTreeMap<u32, Timestamp>,
+}

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::foreign::Foreign;
-use super::memory::{Accounts, Looks, Neighbours, Newcomers, Pauses};
+use super::memory::{Accounts, Lease, Looks, Neighbours, Newcomers, Pauses};
 use crate::kubernetes::Kind;
 
 /// What the invariants remember.
@@ -53,6 +53,11 @@ pub(crate) struct Pages {
     /// The UIDs of bindings that have left their accounts, and when.
     pub(crate) orphaned: BTreeMap<String, Timestamp>,
     /// Statuses that somebody else has written.
+    /// The number of who leads, or did last.
+    pub(crate) leads: u32,
+    pub(crate) lease: Lease,
+    /// When a process has gone on that was stopped.
+    pub(crate) went_on: BTreeMap<u32, Timestamp>,
     pub(crate) foreign: Foreign,
     /// How often bindings were looked at.
     pub(crate) looks: Looks,

@@ -1,5 +1,7 @@
 //! The API server as one process of the operator reaches it: over a connection that takes time and dies with the process.
 
+mod leases;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,7 +45,11 @@ impl tower::Service<Request<Body>> for ApiServer {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.clone().answer(request).boxed()
+        let server = Self {
+            process: self.process.sending(),
+            ..self.clone()
+        };
+        server.answer(request).boxed()
     }
 }
 
@@ -82,7 +88,26 @@ fn target(path: &str) -> Option<Target> {
 }
 
 impl ApiServer {
+    /// What comes of a call for the process that has made it.
     async fn answer(self, request: Request<Body>) -> Result<Response<Frames>, std::io::Error> {
+        let machine = &self.process.machine;
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let is_about_leases = path.contains("/leases");
+        if method != Method::GET && !is_about_leases && !path.contains("/events") {
+            let (shared, caller) = (&self.process.shared, &self.process.caller());
+            shared.tell(|it| it.write_sent(shared, caller, &format!("{method} {path}")));
+        }
+        if machine.is_cut_off() {
+            return Err(self.process.unreachable().await);
+        }
+        let answer = self.carried(request).await;
+        if machine.is_cut_off() {
+            return Err(self.process.unreachable().await);
+        }
+        answer
+    }
+
+    async fn carried(&self, request: Request<Body>) -> Result<Response<Frames>, std::io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?;
         let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
@@ -93,6 +118,10 @@ impl ApiServer {
                 (key == name).then(|| value.to_owned())
             })
         };
+        if head.uri.path().contains("/leases") {
+            let asked = (head.uri.path(), query.as_str());
+            return Ok(self.leases(&head.method, asked, body).await);
+        }
         let Some(target) = target(head.uri.path()) else {
             return Ok(refused(&Refusal::new(404, "NotFound", "no such path")));
         };
@@ -108,7 +137,7 @@ impl ApiServer {
             let after = parameter("resourceVersion").and_then(|it| it.parse().ok());
             self.process.shared.sleep(1..=6).await;
             self.process.stay_if_dead().await;
-            let (shared, caller) = (&self.process.shared, &self.process.caller);
+            let (shared, caller) = (&self.process.shared, &self.process.caller());
             shared.tell(|it| it.watch_opened(shared, caller, kind));
             if self.process.shared.watches_end_at_once() {
                 self.process.shared.count("watch ends at once");
@@ -117,7 +146,13 @@ impl ApiServer {
             return Ok(self.watch(kind, after.unwrap_or(0)));
         }
         self.process.travel("LIST", head.uri.path()).await;
-        let version = self.process.list_version(kind, self.cluster.version());
+        // Who lists without pages asks for what is true now.
+        let newest = self.cluster.version();
+        let version = if parameter("limit").is_some() {
+            self.process.list_version(kind, newest)
+        } else {
+            newest
+        };
         let items = self.cluster.at_version(kind, version);
         let (api_version, name) = kind.type_();
         self.process.arrive("LIST", head.uri.path()).await;
@@ -146,7 +181,7 @@ impl ApiServer {
             Target::All(_) => Err(Refusal::new(405, "MethodNotAllowed", "not here")),
             Target::One(key, status) => {
                 if *method != Method::GET && self.process.shared.is_slow(&key.namespace) {
-                    let (shared, caller) = (&self.process.shared, &self.process.caller);
+                    let (shared, caller) = (&self.process.shared, &self.process.caller());
                     shared.tell(|it| it.slow_write_began(shared, caller, &key.namespace));
                     tokio::time::sleep(SLOW_WRITE).await;
                     shared.tell(|it| it.slow_write_ended(shared, caller));
@@ -234,19 +269,18 @@ impl ApiServer {
     fn watch(&self, kind: Kind, after: u64) -> Response<Frames> {
         let (cluster, process) = (self.cluster.clone(), self.process.clone());
         let until = tokio::time::Instant::now() + WATCH_LASTS;
-        let changed = cluster.subscribe();
-        let lines = stream::unfold((after, changed), move |(after, mut changed)| {
+        let lines = stream::unfold(after, move |after| {
             let (cluster, process) = (cluster.clone(), process.clone());
             async move {
                 loop {
                     if process.shared.watches_end_at_once() {
                         return None;
                     }
-                    changed.mark_unchanged();
+                    let times = cluster.changed().times();
                     let (changes, version) = cluster.changes(kind, after);
                     if changes.is_empty() {
-                        let next = tokio::time::timeout_at(until, changed.changed()).await;
-                        if !matches!(next, Ok(Ok(()))) {
+                        let changed = cluster.changed().set_since(times);
+                        if tokio::time::timeout_at(until, changed).await.is_err() {
                             return None;
                         }
                         continue;
@@ -255,7 +289,7 @@ impl ApiServer {
                     process.shown(kind, version);
                     let lines: String = changes.iter().map(line).collect();
                     let frame = http_body::Frame::data(Bytes::from(lines));
-                    return Some((Ok(frame), (version, changed)));
+                    return Some((Ok(frame), version));
                 }
             }
         });

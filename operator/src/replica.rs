@@ -1,0 +1,210 @@
+//! One replica of the operator: it watches whether it leads or waits, and makes passes while it leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube_runtime::reflector::Store;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::azure::error::SetupError;
+use crate::azure::msi::MsiIdentityService;
+use crate::binding::account::ExistingAccount;
+use crate::binding::controller::passes::Notice;
+use crate::binding::controller::{self, Feed};
+use crate::binding::events::Events;
+use crate::binding::grants::tell::keep_told;
+use crate::binding::index::Bindings;
+use crate::binding::metrics::State;
+use crate::binding::{Operator, Settings};
+use crate::grant::Authority;
+use crate::leader::{Claim, Elector};
+use crate::ledger::{LedgerSettings, Ledgers};
+use crate::runtime::clock::Clock;
+use crate::runtime::liveness::Liveness;
+use crate::runtime::metrics::TermMetrics;
+use crate::runtime::shutdown::{BadEnd, End, wind_down};
+
+/// How long a replica that takes over tries to list grants afresh, and how often.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+const LISTED_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a replica runs on, and what it is noticed by: a process, or a simulation.
+pub trait Host: Send + Sync + 'static {
+    /// A client for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn calling(&self, claim: Option<Claim>) -> Result<Client, kube::Error>;
+
+    /// The replica leads from now on, or does not any more.
+    fn leads(&self, leads: bool);
+
+    /// Something has become of a pass.
+    fn noticed(&self, notice: Notice);
+}
+
+/// Why a replica ends in another way than it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot make a client for the API server")]
+    Client(#[from] kube::Error),
+    #[error("the flags for Azure do not work")]
+    Azure(#[from] SetupError),
+    #[error(transparent)]
+    End(#[from] BadEnd),
+}
+
+/// What a replica has whether it leads or waits.
+pub struct Replica<H> {
+    pub host: Arc<H>,
+    pub service: MsiIdentityService,
+    pub ledger: LedgerSettings,
+    pub bindings: Bindings,
+    pub accounts: Store<ExistingAccount>,
+    pub grants: Arc<Authority>,
+    pub settings: Settings,
+    pub clock: Clock,
+    /// How much time there is for a write under way.
+    pub grace: Duration,
+    pub feed: Feed,
+    pub term_metrics: TermMetrics,
+    pub liveness: Liveness,
+}
+
+impl<H: Host> Replica<H> {
+    /// Leads whenever the Lease says so, until it is told to stop. The feed has to be carried meanwhile.
+    ///
+    /// # Errors
+    /// A term ends in another way than it should.
+    pub async fn take_turns(
+        &self,
+        mut elector: Elector,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        while let Some(term) = elector.term(stop).await {
+            tracing::info!("this process leads");
+            self.host.leads(true);
+            self.list_grants_afresh(&term.lost()).await?;
+            self.bindings.take_over();
+            let end = self.lead(term.claim(), term.lost(), stop).await?;
+            self.bindings.stand_by();
+            self.host.leads(false);
+            match end {
+                End::AllAnswered => term.release().await,
+                // A write to the cluster may be under way: nobody leads before the Lease has run out.
+                End::GivenUp => drop(term),
+            }
+            tracing::info!("this process does not lead any more");
+        }
+        Ok(())
+    }
+
+    /// Leads as the only one, until it is told to stop.
+    ///
+    /// # Errors
+    /// It ends in another way than it should.
+    pub async fn lead_alone(&self, stop: &CancellationToken) -> Result<(), Error> {
+        let never = CancellationToken::new();
+        self.host.leads(true);
+        self.lead(Claim::of_the_only_process(), never, stop).await?;
+        Ok(())
+    }
+
+    /// Tries until it succeeds, the term is lost, or it was tried for long enough: who refuses a list refuses the watch as well,
+    /// and what follows from that the passes know.
+    async fn list_grants_afresh(&self, lost: &CancellationToken) -> Result<(), Error> {
+        let client = self.host.calling(None)?;
+        let listed = async {
+            while let Err(error) = controller::list_afresh(&client, &self.grants).await {
+                {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "cannot list grants afresh; it is tried again");
+                }
+                sleep(LISTED_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = timeout(LISTED_WITHIN, listed) => {}
+            () = lost.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// Makes passes until the claim is lost or the replica is told to stop, and lets what is under way finish.
+    async fn lead(
+        &self,
+        claim: Claim,
+        lost: CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<End, Error> {
+        let service = Arc::new(self.service.claiming(claim.clone())?);
+        let (wake, woken) = mpsc::unbounded_channel();
+        let ledgers = Ledgers::claiming(service, wake, self.ledger, claim.clone());
+        let ledgers = Arc::new(ledgers);
+        let client = self.host.calling(Some(claim))?;
+        let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
+        let stores = (
+            self.bindings.clone(),
+            self.accounts.clone(),
+            Arc::clone(&self.grants),
+        );
+        let mut context = Operator::new(
+            client,
+            events,
+            Arc::clone(&ledgers),
+            stores,
+            self.settings.clone(),
+            self.clock,
+        );
+        context.liveness = self.liveness.clone();
+        let context = Arc::new(context);
+        self.term_metrics.begin(metrics_of(&context));
+        let ends = CancellationToken::new();
+        let requests = self.feed.begin(&self.bindings);
+        let _told = AbortOnDropHandle::new(tokio::spawn(keep_told(Arc::clone(&context))));
+        let (stopped, host) = (ends.clone(), Arc::clone(&self.host));
+        let controller = controller::run(
+            requests,
+            woken,
+            context,
+            async move { stopped.cancelled().await },
+            move |notice| host.noticed(notice),
+        );
+        let controller = AbortOnDropHandle::new(tokio::spawn(controller));
+        let over = async {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = lost.cancelled() => {}
+            }
+            ends.cancel();
+        };
+        let end = wind_down(over, controller, ledgers.drain(), self.grace).await;
+        self.feed.end();
+        self.term_metrics.end();
+        match end? {
+            End::GivenUp if stop.is_cancelled() => Err(BadEnd::Unfinished(self.grace).into()),
+            end => Ok(end),
+        }
+    }
+}
+
+/// What shows the passes, and what is true of bindings and identities.
+fn metrics_of(context: &Operator) -> Registry {
+    let mut registry = Registry::default();
+    context.metrics.register(&mut registry, &context.settings);
+    context.events.register(&mut registry);
+    registry.register_collector(Box::new(State {
+        bindings: context.bindings.clone(),
+        grants: Arc::clone(&context.grants),
+        ledgers: Arc::clone(&context.ledgers),
+        settings: context.settings.clone(),
+    }));
+    registry
+}
