@@ -1,4 +1,5 @@
-//! A new version in the place of a released one: whoever is Ready stays so, and nothing is written to Azure. `make test-upgrade`
+//! Two replicas of a new version in the place of a released one, and the released one again: whoever is Ready stays so, and nothing is
+//! written to Azure. `make test-upgrade`
 //! builds the released operator and names it here; without it there is nothing to upgrade from.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -131,9 +132,30 @@ async fn azure_writes(env: &Environment) -> anyhow::Result<Vec<String>> {
         .collect())
 }
 
-async fn operator(env: &Environment, binary: Option<PathBuf>) -> anyhow::Result<OperatorProcess> {
-    env.operator_with(env.operator_flags(), BTreeMap::new(), binary)
+/// The released operator, as the only process.
+async fn old(env: &Environment, binary: PathBuf) -> anyhow::Result<OperatorProcess> {
+    env.operator_with(env.operator_flags(), BTreeMap::new(), Some(binary))
         .await
+}
+
+/// Two replicas of the new operator, both of them ready.
+async fn new(env: &Environment) -> anyhow::Result<[OperatorProcess; 2]> {
+    let start = async || {
+        let mut flags = env.operator_flags();
+        let election = [
+            "--leader-election-namespace=azwib-system",
+            "--leader-elect-lease-duration=3s",
+            "--leader-elect-renew-deadline=2s",
+            "--leader-elect-retry-period=500ms",
+            "--request-timeout=2s",
+        ];
+        flags.extend(election.map(str::to_owned));
+        let elects = [("AZWIB_LEADER_ELECT".to_owned(), "true".to_owned())];
+        let operator = env.operator_with(flags, elects.into(), None).await?;
+        operator.probe_until("/readyz", 200, "ok").await?;
+        anyhow::Ok(operator)
+    };
+    Ok([start().await?, start().await?])
 }
 
 /// The released operator and its definition, where they are named.
@@ -165,7 +187,7 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     let crd = "crd/workloadidentitybindings.azwib.dev";
     kubectl(&["wait", "--for=condition=Established", crd]).await?;
 
-    let old = operator(&env, Some(binary)).await?;
+    let first_old = old(&env, binary.clone()).await?;
     let shop = env.namespace("upgrade").await?;
     let identities = twenty_ready(&shop).await?;
     let before = all_records(&shop).await?;
@@ -178,9 +200,8 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     // As the page on versions says: manifests, the end of the old process, the new one.
     let manifests = repository().join("config/default");
     kubectl(&["apply", "-k", manifests.to_str().context("no text")?]).await?;
-    old.terminate().await?;
-    let new = operator(&env, None).await?;
-    new.probe_until("/readyz", 200, "ok").await?;
+    first_old.terminate().await?;
+    let replicas = new(&env).await?;
     further_passes(&shop).await?;
 
     // What was there before is only audited. Then it is granted, and from then on grants are required.
@@ -197,6 +218,17 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     ungranted.bind_to("orders", &orders).await?;
     ungranted.failing("orders", "Granted", "NotGranted").await?;
 
+    // And back: the old version knows nothing of the Lease, so it starts when nobody holds it.
+    for replica in replicas {
+        assert_eq!(replica.exit(), None, "{}", replica.log_tail());
+        replica.terminate().await?;
+    }
+    let second_old = old(&env, binary).await?;
+    further_passes(&shop).await?;
+    second_old.terminate().await?;
+    let replicas = new(&env).await?;
+    further_passes(&shop).await?;
+
     let end = json!({ "metadata": { "annotations": { END: "" } } });
     let parameters = PatchParams::default();
     shop.bindings()
@@ -208,7 +240,9 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     }
     assert_eq!(azure_writes(&env).await?, writes);
     assert_eq!(all_records(&shop).await?, before);
-    assert_eq!(new.exit(), None, "{}", new.log_tail());
+    for replica in &replicas {
+        assert_eq!(replica.exit(), None, "{}", replica.log_tail());
+    }
 
     lets_go(&shop, &identities[0]).await
 }
