@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod conditions;
 pub mod cut;
 pub mod field_ownership;
+pub mod pauses;
 pub mod retry_after;
 pub mod server_side_apply;
 pub mod touched;

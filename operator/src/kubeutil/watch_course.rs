@@ -14,12 +14,11 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body::{Body, Frame};
-use kube_runtime::utils::Backoff;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::{BoxError, Layer, Service};
 
 use super::answers::LONGEST_RETRY_AFTER;
-use super::backoff::{Pace, Standing};
+use super::pauses::{LONGEST_PAUSE, pause};
 use super::retry_after::seconds_of_error;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
@@ -30,9 +29,6 @@ const LASTING: Duration = Duration::from_secs(5);
 /// So many bytes are dozens of events. The API server ends the watch of a client that is behind, and a long pause would leave that
 /// one further behind.
 const MUCH: usize = 64 << 10;
-
-/// The longest pause before the next list or watch.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What has gone wrong for this long, and was tried again meanwhile, keeps failing.
 const KEEPS_FAILING: Duration = Duration::from_secs(15);
@@ -48,43 +44,6 @@ pub const WATCH_TIMEOUT: Duration = Duration::from_secs(310);
 
 /// In one time-out each watch has an event, a bookmark, an end or an error, whatever the API server does.
 const STANDS_STILL: Duration = WATCH_TIMEOUT.saturating_mul(2);
-
-/// A watcher that has not failed for so long begins anew with short pauses.
-const RECOVERED: Duration = Duration::from_secs(120);
-
-/// The pauses of a watcher after its failures. What succeeds between two of them, as the beginning of a list does each time,
-/// is no sign that all is well; kube-runtime's own back-off takes it for one, and tries every second for ever.
-#[derive(Debug, Default)]
-pub struct Pauses {
-    failures: u32,
-    last: Option<Instant>,
-}
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let last = self.last.replace(Instant::now());
-        if last.is_none_or(|last| last.elapsed() > RECOVERED) {
-            self.failures = 0;
-        }
-        self.failures = self.failures.saturating_add(1);
-        Some(pause(self.failures))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {}
-}
-
-/// After so many failures in a row.
-fn pause(failures: u32) -> Duration {
-    let standing = Standing {
-        failures,
-        ..Standing::FIRST
-    };
-    Pace::Backoff.delay(standing).min(LONGEST_PAUSE)
-}
 
 /// A list that does not come to its end.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::observed::Observed;
 use super::record::{Mark, taken, vacant};
 use super::term::Term;
 use super::timings::Timings;
-use crate::kubeutil::watch_course::Pauses;
+use crate::kubeutil::pauses::Pauses;
 use crate::runtime::clocks::Clocks;
 use crate::runtime::jitter;
 

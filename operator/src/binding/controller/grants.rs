@@ -23,7 +23,7 @@ use super::watched::watched;
 use crate::binding::index::{Bindings, readable};
 use crate::binding::validate::{Defaults, identities, service_account_name};
 use crate::grant::{Authority, Change, Concerns, Grant, GuardedGrant, Mode};
-use crate::kubeutil::watch_course::Pauses;
+use crate::kubeutil::pauses::Pauses;
 use crate::ledger::BindingRef;
 
 /// Follows grants and namespaces, and asks for a look at each binding that is concerned; for none where grants are off.

@@ -34,7 +34,7 @@ use super::index::{Bindings, Guarded, reference, slim};
 use super::validate::{Defaults, service_account_name};
 use crate::grant::Authority;
 use crate::kubeutil::touched::touched;
-use crate::kubeutil::watch_course::Pauses;
+use crate::kubeutil::pauses::Pauses;
 use crate::ledger::BindingRef;
 
 /// The watches of the controller.
