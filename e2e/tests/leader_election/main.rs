@@ -1,26 +1,33 @@
-//! Two operators, of which one leads: nobody writes twice, and nobody writes without the Lease.
+//! Several operators, of which one leads: nobody writes twice, and nobody writes without the Lease.
 //!
 //! The tests share an environment and take turns with it. Leases are short, so that no test waits for what takes seconds in
-//! production.
+//! production. At its end each test is judged by what the API server and Azure have seen of it ([`judge`]).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod evidence;
+mod judge;
 mod lease;
+mod partition;
 mod takeover;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use azure_simulator::control::api::NewIdentity;
 use azwib_e2e::environment::{ManagedIdentity, Namespace};
 use azwib_e2e::supervisor::Exit;
 use azwib_e2e::wait::{PATIENCE, until};
-use azwib_e2e::{Environment, OperatorAccess, OperatorOptions, OperatorProcess};
+use azwib_e2e::{ApiProxy, Environment, OperatorOptions, OperatorProcess};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+use self::evidence::Evidence;
 
 const LEASE: &str = "azwib-operator";
 const LEASE_DURATION: Duration = Duration::from_secs(3);
@@ -37,31 +44,59 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 static LEFT: std::sync::Mutex<Vec<OperatorProcess>> = std::sync::Mutex::new(Vec::new());
 static TURN: Mutex<()> = Mutex::const_new(());
 
+/// Processes that a test may start. Each has a managed identity of its own, and a token of its own for the API server.
+const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// What differs between tests.
+#[derive(Debug, Clone, Copy, Default)]
+struct Options {
+    /// Each process reaches the API server by a proxy of its own.
+    proxies: bool,
+    /// A request to Azure may be under way for 5 s in place of 2 s, longer than a lease. A write settles in 6 s then.
+    long_requests: bool,
+}
+
 /// Two operators, called `one` and `two`, in an environment without any other.
 struct Operators {
     env: &'static Environment,
-    access: OperatorAccess,
+    options: Options,
     client: Client,
     running: BTreeMap<&'static str, OperatorProcess>,
+    proxies: BTreeMap<&'static str, ApiProxy>,
+    evidence: Evidence,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Operators {
     /// The first of them leads, and the other one waits and is ready.
     async fn start() -> anyhow::Result<Self> {
+        Self::start_with(Options::default()).await
+    }
+
+    /// The same behind proxies.
+    async fn behind_proxies() -> anyhow::Result<Self> {
+        let proxies = true;
+        Self::start_with(Options {
+            proxies,
+            ..Options::default()
+        })
+        .await
+    }
+
+    async fn start_with(options: Options) -> anyhow::Result<Self> {
         let turn = TURN.lock().await;
-        let env = ENVIRONMENT
-            .get_or_try_init(Environment::without_operator)
-            .await?;
+        let env = ENVIRONMENT.get_or_try_init(environment).await?;
         let left = std::mem::take(&mut *LEFT.lock().unwrap());
         for operator in left {
             operator.kill().await?;
         }
         let mut operators = Self {
             env,
-            access: env.operator_access().await?,
+            options,
             client: env.client().await?,
             running: BTreeMap::new(),
+            proxies: BTreeMap::new(),
+            evidence: Evidence::from_now_on(identities()?),
             _turn: turn,
         };
         operators.run("one").await?;
@@ -76,11 +111,31 @@ impl Operators {
 
     /// Starts one more process.
     async fn run(&mut self, name: &'static str) -> anyhow::Result<()> {
+        let access = self.env.operator_access().await?;
+        self.evidence.knows(name, access.credential()?);
+        let access = if self.options.proxies {
+            let proxy = ApiProxy::start(&self.env.control_plane)?;
+            let access = access.through(&proxy)?;
+            self.proxies.insert(name, proxy);
+            access
+        } else {
+            access
+        };
         let mut args = self.env.operator_flags();
+        let own = format!("--azure-client-id={}", identities()?[name].client_id);
+        args.retain(|it| !it.starts_with("--azure-client-id="));
+        let request_timeout = if self.options.long_requests {
+            args.retain(|it| !it.starts_with("--write-settle-time="));
+            args.push("--write-settle-time=6s".to_owned());
+            "--request-timeout=5s"
+        } else {
+            "--request-timeout=2s"
+        };
         args.extend([
+            own,
             "--leader-elect".to_owned(),
             "--leader-election-namespace=azwib-system".to_owned(),
-            "--request-timeout=2s".to_owned(),
+            request_timeout.to_owned(),
             format!(
                 "--leader-elect-lease-duration={}ms",
                 LEASE_DURATION.as_millis()
@@ -95,7 +150,7 @@ impl Operators {
         let operator = OperatorProcess::start(
             &self.env.control_plane,
             OperatorOptions {
-                access: Some(self.access.clone()),
+                access: Some(access),
                 args,
                 env: [("POD_NAME".to_owned(), name.to_owned())].into(),
                 log_file: Some(self.env.control_plane.directory().join(log)),
@@ -105,6 +160,10 @@ impl Operators {
         .await?;
         self.running.insert(name, operator);
         Ok(())
+    }
+
+    fn proxy(&self, name: &str) -> &ApiProxy {
+        &self.proxies[name]
     }
 
     fn of(&self, name: &str) -> &OperatorProcess {
@@ -169,7 +228,7 @@ impl Operators {
         Ok(())
     }
 
-    /// Ends both, and leaves the Lease to the next test.
+    /// Ends all, leaves the Lease to the next test, and judges what they have done.
     async fn end(mut self) -> anyhow::Result<()> {
         while let Some((_, operator)) = self.running.pop_first() {
             assert_eq!(
@@ -179,8 +238,31 @@ impl Operators {
                 operator.log_tail()
             );
         }
+        let case = self.evidence.collect(self.env).await?;
+        eprintln!("{}", case.summary());
+        let found = case.judge(RENEW_DEADLINE);
+        assert!(found.is_empty(), "{}", found.join("\n"));
         Ok(())
     }
+}
+
+static IDENTITIES: OnceLock<BTreeMap<&'static str, NewIdentity>> = OnceLock::new();
+
+/// An environment in which Azure can tell the processes apart.
+async fn environment() -> anyhow::Result<Environment> {
+    let env = Environment::without_operator().await?;
+    let mut identities = BTreeMap::new();
+    for name in NAMES {
+        let called = format!("azwib-operator-{name}");
+        identities.insert(name, env.further_identity(&called).await?);
+    }
+    let _ = IDENTITIES.set(identities);
+    Ok(env)
+}
+
+/// The managed identity that each process signs in as.
+fn identities() -> anyhow::Result<&'static BTreeMap<&'static str, NewIdentity>> {
+    IDENTITIES.get().context("the environment has not started")
 }
 
 impl Drop for Operators {
@@ -205,10 +287,15 @@ async fn settled<'a>(
 
 /// Whoever leads now makes one more binding Ready, and what was settled before was written once.
 async fn works(shop: &Namespace<'_>, name: &str) -> anyhow::Result<()> {
+    works_beside(shop, name, 1).await
+}
+
+/// The same where so many writes to the first identity were in order.
+async fn works_beside(shop: &Namespace<'_>, name: &str, writes: usize) -> anyhow::Result<()> {
     let identity = shop.identity(name).await?;
     shop.bind_to(name, &identity).await?;
     shop.ready(name).await?;
     assert_eq!(shop.operator_writes(name).await?, 1, "{name}");
-    assert_eq!(shop.operator_writes("orders").await?, 1);
+    assert_eq!(shop.operator_writes("orders").await?, writes);
     Ok(())
 }
