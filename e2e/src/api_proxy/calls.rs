@@ -19,6 +19,15 @@ pub struct CallMatcher {
     pub path: String,
 }
 
+/// How slow calls are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// So much later they reach the API server.
+    pub by: Duration,
+    /// Whether they also do so where their caller has left meanwhile: a network may deliver what it has taken.
+    pub lands: bool,
+}
+
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
@@ -87,7 +96,7 @@ pub(super) struct Calls(Mutex<State>);
 struct State {
     records: Vec<CallRecord>,
     holds: Vec<Rule>,
-    slow: Vec<(Chosen, Duration)>,
+    slow: Vec<(Chosen, Slow)>,
 }
 
 /// The calls of a matcher.
@@ -149,9 +158,9 @@ impl Calls {
         Ok(HeldCall { state })
     }
 
-    pub(super) fn slow_down(&self, matcher: &CallMatcher, by: Duration) -> anyhow::Result<()> {
+    pub(super) fn slow_down(&self, matcher: &CallMatcher, slow: Slow) -> anyhow::Result<()> {
         let chosen = Chosen::new(matcher)?;
-        self.lock().slow.push((chosen, by));
+        self.lock().slow.push((chosen, slow));
         Ok(())
     }
 
@@ -160,13 +169,13 @@ impl Calls {
     }
 
     /// How much later such a call reaches the API server.
-    pub(super) fn delay(&self, method: &str, path: &str) -> Option<Duration> {
+    pub(super) fn delay(&self, method: &str, path: &str) -> Option<Slow> {
         let state = self.lock();
         let rule = state
             .slow
             .iter()
             .find(|(chosen, _)| chosen.matches(method, path));
-        rule.map(|(_, by)| *by)
+        rule.map(|(_, slow)| *slow)
     }
 
     /// Notes a call that has come.

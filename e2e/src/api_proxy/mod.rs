@@ -12,7 +12,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::Context;
 use azure_simulator::control::api::When;
@@ -22,7 +21,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use self::calls::Calls;
-pub use self::calls::{CallMatcher, CallRecord, HeldCall};
+pub use self::calls::{CallMatcher, CallRecord, HeldCall, Slow};
 pub use self::line::Cut;
 use self::line::Network;
 pub(crate) use self::server::tls_config;
@@ -114,13 +113,12 @@ impl ApiProxy {
         self.calls.hold(matcher, nth, when)
     }
 
-    /// From now on each matching call reaches the API server so much later, also where its caller does not wait for it any
-    /// more: a network delivers what it has taken.
+    /// From now on each matching call reaches the API server so much later.
     ///
     /// # Errors
     /// The path of the matcher is no glob.
-    pub fn slow_down(&self, matcher: &CallMatcher, by: Duration) -> anyhow::Result<()> {
-        self.calls.slow_down(matcher, by)
+    pub fn slow_down(&self, matcher: &CallMatcher, slow: Slow) -> anyhow::Result<()> {
+        self.calls.slow_down(matcher, slow)
     }
 
     /// Calls that come from now on are not slowed down any more.

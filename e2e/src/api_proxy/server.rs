@@ -126,13 +126,17 @@ async fn forward(
     let answered = upstream.http.execute(request);
     let answer = match delay {
         None => answered.await?,
-        // A task of its own goes on where the caller has left.
-        Some(delay) => {
+        Some(slow) => {
             let late = async move {
-                tokio::time::sleep(delay).await;
+                tokio::time::sleep(slow.by).await;
                 answered.await
             };
-            tokio::spawn(late).await??
+            if slow.lands {
+                // A task of its own goes on where the caller has left.
+                tokio::spawn(late).await??
+            } else {
+                late.await?
+            }
         }
     };
     passage.answered(answer.status().as_u16());

@@ -18,6 +18,8 @@ const FREE: [&str; 3] = [
     "authentication.k8s.io",
 ];
 
+const CONFLICT: u16 = 409;
+
 /// Who the processes are, and since when they count.
 pub(crate) struct Evidence {
     since: Timestamp,
@@ -68,6 +70,11 @@ impl Evidence {
         }
         let arrived = event.request_received_timestamp.parse()?;
         let ended = event.stage_timestamp.parse()?;
+        let code = event.response_status.as_ref().and_then(|it| it.code);
+        if code == Some(CONFLICT) {
+            // It came late, and somebody else had written: that is what the version is for.
+            return Ok(());
+        }
         if object.resource.as_deref() != Some("leases") {
             case.writes.push(Write {
                 by,
@@ -78,7 +85,6 @@ impl Evidence {
             });
             return Ok(());
         }
-        let code = event.response_status.and_then(|it| it.code);
         if !code.is_some_and(|it| (200..300).contains(&it)) {
             return Ok(());
         }

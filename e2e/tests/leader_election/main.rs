@@ -4,11 +4,17 @@
 //! production. At its end each test is judged by what the API server and Azure have seen of it ([`judge`]).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api_server;
+mod clocks;
 mod evidence;
+mod hooks;
 mod judge;
 mod lease;
 mod partition;
+mod renewals;
+mod rollout;
 mod takeover;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -16,16 +22,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use azure_simulator::control::api::NewIdentity;
+use azure_simulator::control::api::{NewIdentity, RequestRecord};
+use azwib_e2e::api_proxy::{CallMatcher, Slow};
 use azwib_e2e::environment::{ManagedIdentity, Namespace};
 use azwib_e2e::supervisor::Exit;
 use azwib_e2e::wait::{PATIENCE, until};
 use azwib_e2e::{ApiProxy, Environment, OperatorOptions, OperatorProcess};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::time::sleep;
 
 use self::evidence::Evidence;
 
@@ -209,6 +218,54 @@ impl Operators {
         Ok(began.elapsed())
     }
 
+    /// Waits until one of the processes leads, and says which.
+    async fn until_led(&self) -> anyhow::Result<&'static str> {
+        until("somebody to lead", PATIENCE, async || {
+            let holder = self.spec().await?.holder_identity.unwrap_or_default();
+            for name in self.running.keys() {
+                if holder.starts_with(&format!("{name}_")) && self.leads(name).await? {
+                    return Ok(Some(*name));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// The writes that a process has sent to an identity.
+    async fn writes_of(
+        &self,
+        name: &str,
+        shop: &Namespace<'_>,
+        identity: &str,
+    ) -> anyhow::Result<Vec<RequestRecord>> {
+        let mut writes = shop.operator_requests("PUT", identity).await?;
+        writes.extend(shop.operator_requests("DELETE", identity).await?);
+        let own = identities()?[name].client_id;
+        writes.retain(|it| it.caller == Some(own));
+        Ok(writes)
+    }
+
+    /// Waits until a process has listed the credentials of an identity.
+    async fn until_listed_by(
+        &self,
+        name: &str,
+        shop: &Namespace<'_>,
+        identity: &str,
+    ) -> anyhow::Result<()> {
+        let own = identities()?[name].client_id;
+        let what = format!("{name} to list {identity}");
+        until(&what, PATIENCE, async || {
+            let reads = shop.operator_requests("GET", identity).await?;
+            let listed = reads.iter().any(|it| {
+                let of_credentials = it.path.ends_with("/federatedIdentityCredentials");
+                it.caller == Some(own) && of_credentials && it.ended.is_some()
+            });
+            Ok(listed.then_some(()))
+        })
+        .await
+    }
+
     /// Whether a process says that it leads.
     async fn leads(&self, name: &str) -> anyhow::Result<bool> {
         let Some(operator) = self.running.get(name) else {
@@ -283,6 +340,76 @@ async fn settled<'a>(
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
     Ok((shop, orders))
+}
+
+/// The most bindings of [`while_busy`].
+const BUSY: usize = 100;
+
+/// Between two of them.
+const BUSY_EVERY: Duration = Duration::from_millis(100);
+
+/// Binds one identity after the other while something happens, so that there is always something to write. All of them get
+/// Ready, and each is written once.
+async fn while_busy<T>(
+    shop: &Namespace<'_>,
+    purpose: &str,
+    what: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let mut bound = Vec::new();
+    let busy = async {
+        loop {
+            if bound.len() == BUSY {
+                std::future::pending::<()>().await;
+            }
+            let name = format!("{purpose}-{}", bound.len());
+            let identity = shop.identity(&name).await?;
+            let binding = serde_json::from_value(json!({
+                "apiVersion": "azwib.dev/v1alpha1", "kind": "WorkloadIdentityBinding", "metadata": { "name": name },
+                "spec": { "identity": { "resourceId": identity.resource_id() } },
+            }))?;
+            bound.push(name);
+            let how = PostParams::default();
+            shop.bindings().create(&how, &binding).await?;
+            sleep(BUSY_EVERY).await;
+        }
+    };
+    let came_of_it = tokio::select! {
+        failed = busy => return failed,
+        came_of_it = what => came_of_it?,
+    };
+    // The last one may not be there yet.
+    bound.pop();
+    for name in bound {
+        shop.ready(&name).await?;
+        assert_eq!(shop.operator_writes(&name).await?, 1, "{name}");
+    }
+    Ok(came_of_it)
+}
+
+/// How many credentials of an identity were deleted. A DELETE that found nothing is none: the next leader makes sure of a deletion
+/// that it has not seen.
+async fn deleted(shop: &Namespace<'_>, identity: &str) -> anyhow::Result<usize> {
+    let deletions = shop.operator_requests("DELETE", identity).await?;
+    Ok(deletions.iter().filter(|it| it.status == Some(200)).count())
+}
+
+/// What never comes while a test runs.
+const HANGS: Slow = Slow {
+    by: Duration::from_secs(3600),
+    lands: false,
+};
+
+/// The calls that renew the Lease, or take it.
+fn renewals() -> CallMatcher {
+    CallMatcher {
+        method: "PUT".to_owned(),
+        path: format!("/apis/coordination.k8s.io/v1/namespaces/azwib-system/leases/{LEASE}"),
+    }
+}
+
+fn signal(operator: &OperatorProcess, signal: Signal) -> anyhow::Result<()> {
+    let pid = Pid::from_raw(operator.pid().cast_signed()).context("a process id")?;
+    Ok(kill_process(pid, signal)?)
 }
 
 /// Whoever leads now makes one more binding Ready, and what was settled before was written once.

@@ -81,8 +81,9 @@ async fn a_deletion_whose_turn_comes_after_the_claim_is_left_to_the_other() -> a
     for name in ["first", "second"] {
         shop.until_gone(name).await?;
     }
-    let deletions = shop.operator_requests("DELETE", "orders").await?;
-    assert_eq!(deletions.len(), 2, "{deletions:?}");
+    assert_eq!(deleted(&shop, "orders").await?, 2);
+    let of_one = operators.writes_of("one", &shop, "orders").await?;
+    assert_eq!(of_one.len(), 4, "three PUTs and the first DELETE");
     let credentials = shop.credentials(&orders).await?;
     assert_eq!(credentials.len(), 1, "that of `orders` itself");
     operators.proxy("one").mend();
