@@ -3,6 +3,7 @@
 use azure_simulator::control::api::When;
 use azwib_e2e::environment::interference::HeldRequest;
 use kube::api::DeleteParams;
+use tokio::time::sleep;
 
 use super::*;
 

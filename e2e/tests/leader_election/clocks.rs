@@ -4,6 +4,7 @@
 //! a holder would. Clocks that jump are in the unit tests of the operator, on moved clocks.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::time::interval;
 
 use super::*;
@@ -14,16 +15,15 @@ const TERM: Duration = Duration::from_secs(7);
 /// Somebody holds the Lease and renews it for a while, by a clock that is so far ahead. Nobody else leads before it has stood
 /// unchanged for a lease.
 async fn held_by_a_clock(operators: &Operators, ahead: SignedDuration) -> anyhow::Result<()> {
-    let now = || (Timestamp::now() + ahead).to_string();
-    let micro = || format!("{:.26}Z", now());
-    let acquired = micro();
+    let by_its_clock = || MicroTime(Timestamp::now() + ahead);
+    let acquired = by_its_clock();
     let mut ticks = interval(RETRY_PERIOD);
     let began = Instant::now();
     while began.elapsed() < TERM {
         ticks.tick().await;
         let spec = json!({
             "holderIdentity": "elsewhere", "leaseDurationSeconds": LEASE_DURATION.as_secs(), "leaseTransitions": 7,
-            "acquireTime": acquired, "renewTime": micro(),
+            "acquireTime": acquired, "renewTime": by_its_clock(),
         });
         operators.patch(spec).await?;
         for name in ["one", "two"] {

@@ -1,7 +1,7 @@
 //! Somebody changes the Lease by hand.
 
 use super::*;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 
 #[tokio::test]
 async fn a_lease_that_is_deleted_is_taken_back_by_the_leader() -> anyhow::Result<()> {
