@@ -39,10 +39,15 @@ async fn renewals_that_are(slow: Slow, purpose: &str) -> anyhow::Result<()> {
     let handed_over = async {
         one.logs("the lease was not renewed in time").await?;
         eprintln!("it stopped after {:?}", began.elapsed());
-        operators.until_led_by("two").await
+        operators.until_led_by("two").await?;
+        Ok(began.elapsed())
     };
-    while_busy(&shop, "busy", handed_over).await?;
-    eprintln!("the other led after {:?}", began.elapsed());
+    let took = while_busy(&shop, "busy", handed_over).await?;
+    eprintln!("the other led after {took:?}");
+    assert!(
+        took <= LEASE_DURATION + 2 * RETRY_PERIOD + SLACK,
+        "{took:?}"
+    );
     assert_eq!(one.exit(), None, "it waits: {}", one.log_tail());
     works(&shop, "meanwhile").await?;
 
