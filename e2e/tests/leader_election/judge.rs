@@ -151,7 +151,7 @@ mod tests {
         Timestamp::from_millisecond(milliseconds).unwrap()
     }
 
-    /// `two` follows `one`: after a crash at 4000, and after it was let go at 20 000.
+    /// `one` renews at 2000 for the last time, and `two` follows. It lets go at 7000, and `one` follows.
     fn lease() -> Vec<LeaseWrite> {
         [
             ("one", true, 1000),
