@@ -9,6 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::{
@@ -111,6 +113,20 @@ impl OperatorAccess {
         self.kubeconfig = proxy.ca_file().with_extension("kubeconfig");
         write_private(&self.kubeconfig, &kubeconfig.to_string())?;
         Ok(self)
+    }
+
+    /// How the API server's audit log names the token of this access ([`AuditEvent::credential`]).
+    ///
+    /// # Errors
+    /// The file cannot be read, or the token has no id.
+    ///
+    /// [`AuditEvent::credential`]: crate::control_plane::AuditEvent::credential
+    pub fn credential(&self) -> anyhow::Result<String> {
+        let [token, _] = self.secrets()?;
+        let claims = token.split('.').nth(1).context("the token is no JWT")?;
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+        let id = claims["jti"].as_str().context("the token has no id")?;
+        Ok(format!("JTI={id}"))
     }
 
     /// Both tokens themselves, for a search of logs.

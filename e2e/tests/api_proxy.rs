@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::pin::pin;
+use std::time::Duration;
 
 use azure_simulator::control::api::When;
-use azwib_e2e::api_proxy::{CallMatcher, CallRecord};
+use azwib_e2e::api_proxy::{CallMatcher, CallRecord, Cut, Slow};
 use azwib_e2e::environment::PATIENCE;
 use azwib_e2e::{ApiProxy, ControlPlane, ControlPlaneOptions, OperatorAccess, wait};
 use futures::TryStreamExt;
@@ -14,6 +15,7 @@ use kube::config::Kubeconfig;
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 const NAMESPACE: &str = "default";
 const CALLER: &str = "system:serviceaccount:default:default";
@@ -136,6 +138,63 @@ async fn the_answer_of_a_call_held_after_its_effect_comes_when_it_is_released() 
     assert!(direct.get_opt("after").await?.is_some());
     held.release()?;
     assert_eq!(create.await?.name_any(), "after");
+    Ok(())
+}
+
+/// How much later a slow call is. A caller of it waits for a third of that.
+const LATE: Duration = Duration::from_millis(600);
+
+#[tokio::test]
+async fn a_slow_call_comes_late_with_or_without_its_caller() -> anyhow::Result<()> {
+    let (proxy, maps, direct) = through_proxy(control_plane().await?).await?;
+    let parameters = PostParams::default();
+    for (name, lands) in [("lands", true), ("dropped", false)] {
+        proxy.speed_up();
+        proxy.slow_down(&creation(), Slow { by: LATE, lands })?;
+        let wanted = map(name);
+        let given_up = timeout(LATE / 3, maps.create(&parameters, &wanted)).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+        // One that came later and was waited for: the first had its time as well.
+        maps.create(&parameters, &map(&format!("after-{name}")))
+            .await?;
+        assert_eq!(direct.get_opt(name).await?.is_some(), lands, "{name}");
+    }
+    proxy.speed_up();
+    let quick = timeout(PATIENCE, maps.create(&parameters, &map("quick"))).await?;
+    assert_eq!(quick?.name_any(), "quick");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_network_that_refuses_ends_calls_until_it_is_mended() -> anyhow::Result<()> {
+    let (proxy, maps, _) = through_proxy(control_plane().await?).await?;
+    // A connection that is open.
+    maps.get_opt("absent").await?;
+    proxy.cut(Cut::Refused);
+    for _ in 0..2 {
+        let failed = timeout(PATIENCE, maps.get_opt("absent")).await?;
+        assert!(failed.is_err(), "{failed:?}");
+    }
+    proxy.mend();
+    assert!(maps.get_opt("absent").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_silent_network_has_taken_arrives_once_it_is_mended() -> anyhow::Result<()> {
+    let (proxy, maps, direct) = through_proxy(control_plane().await?).await?;
+    maps.get_opt("absent").await?;
+    let calls = proxy.calls().len();
+    proxy.cut(Cut::Silent);
+    let (parameters, wanted) = (PostParams::default(), map("silent"));
+    let mut create = pin!(maps.create(&parameters, &wanted));
+    // Nothing can be waited for where nothing may come.
+    let silent = timeout(LATE, &mut create).await;
+    assert!(silent.is_err(), "{silent:?}");
+    assert_eq!(proxy.calls().len(), calls);
+    assert!(direct.get_opt("silent").await?.is_none());
+    proxy.mend();
+    assert_eq!(create.await?.name_any(), "silent");
     Ok(())
 }
 

@@ -184,7 +184,7 @@ impl Replicas {
         shared
             .trace
             .note(format!("world: {step:?}, replica {replica}"));
-        let long = shared.draw(1_000..=60_000);
+        let long = shared.draw(1_000..=90_000);
         let long = Duration::from_millis(long);
         let hour = SignedDuration::from_hours(if shared.chance(500) { 1 } else { -1 });
         match step {
@@ -204,6 +204,9 @@ impl Replicas {
             Step::SlowLease => {
                 machine.slow_lease(true);
                 sleep(long).await;
+                if long > TIMINGS.renew_deadline + AFTER_A_CRASH + PATIENCE {
+                    self.judge_that_one_leads();
+                }
             }
             Step::ClockSet => machine.set_wall(hour),
             Step::LeaseDeleted => shared.leases.delete(),
@@ -266,6 +269,17 @@ impl Replicas {
         }
         // Until the other has taken over and found what there is to do.
         sleep(AFTER_A_CRASH + PATIENCE).await;
+    }
+
+    /// Whether one of them leads, where both have run for long enough.
+    fn judge_that_one_leads(&self) {
+        let replicas = lock(&self.replicas);
+        let run = replicas.iter().all(|it| it.began.elapsed() > BEGINS);
+        let mut leads = replicas.iter().filter(|it| it.process.machine.leads());
+        if run && leads.next().is_none() {
+            let what = "the writes of the Lease of one of them land late, and neither leads";
+            self.shared.violated(TAKEN_OVER, what);
+        }
     }
 
     /// Whether the other one leads soon after this one is gone.

@@ -1,6 +1,7 @@
 //! The calls that pass the proxy, and those that it holds.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use azure_simulator::control::api::{HoldState, When};
@@ -16,6 +17,15 @@ pub struct CallMatcher {
     pub method: String,
     /// A glob over the path, subresources included: `*` is any text within a segment, `**` any number of segments.
     pub path: String,
+}
+
+/// How slow calls are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// So much later they reach the API server.
+    pub by: Duration,
+    /// Whether they also do so where their caller has left meanwhile: a network may deliver what it has taken.
+    pub lands: bool,
 }
 
 /// One call.
@@ -86,12 +96,35 @@ pub(super) struct Calls(Mutex<State>);
 struct State {
     records: Vec<CallRecord>,
     holds: Vec<Rule>,
+    slow: Vec<(Chosen, Slow)>,
+}
+
+/// The calls of a matcher.
+#[derive(Debug)]
+struct Chosen {
+    method: String,
+    path: GlobMatcher,
+}
+
+impl Chosen {
+    fn new(matcher: &CallMatcher) -> anyhow::Result<Self> {
+        let path = GlobBuilder::new(&matcher.path)
+            .literal_separator(true)
+            .build()?;
+        Ok(Self {
+            method: matcher.method.clone(),
+            path: path.compile_matcher(),
+        })
+    }
+
+    fn matches(&self, method: &str, path: &str) -> bool {
+        self.method == method && self.path.is_match(path)
+    }
 }
 
 #[derive(Debug)]
 struct Rule {
-    method: String,
-    path: GlobMatcher,
+    chosen: Chosen,
     /// Matching calls that are still to come, the one to hold included.
     left: u64,
     when: When,
@@ -114,13 +147,10 @@ impl Calls {
         when: When,
     ) -> anyhow::Result<HeldCall> {
         ensure!(nth > 0, "calls are counted from 1");
-        let path = GlobBuilder::new(&matcher.path)
-            .literal_separator(true)
-            .build()?;
+        let chosen = Chosen::new(matcher)?;
         let state = watch::Sender::new(HoldState::Waiting);
         self.lock().holds.push(Rule {
-            method: matcher.method.clone(),
-            path: path.compile_matcher(),
+            chosen,
             left: nth,
             when,
             state: state.clone(),
@@ -128,12 +158,32 @@ impl Calls {
         Ok(HeldCall { state })
     }
 
+    pub(super) fn slow_down(&self, matcher: &CallMatcher, slow: Slow) -> anyhow::Result<()> {
+        let chosen = Chosen::new(matcher)?;
+        self.lock().slow.push((chosen, slow));
+        Ok(())
+    }
+
+    pub(super) fn speed_up(&self) {
+        self.lock().slow.clear();
+    }
+
+    /// How much later such a call reaches the API server.
+    pub(super) fn delay(&self, method: &str, path: &str) -> Option<Slow> {
+        let state = self.lock();
+        let rule = state
+            .slow
+            .iter()
+            .find(|(chosen, _)| chosen.matches(method, path));
+        rule.map(|(_, slow)| *slow)
+    }
+
     /// Notes a call that has come.
     pub(super) fn arrived(&self, method: &str, path: &str) -> Passage<'_> {
         let mut state = self.lock();
         let mut hold = None;
         state.holds.retain_mut(|rule| {
-            if rule.method != method || !rule.path.is_match(path) {
+            if !rule.chosen.matches(method, path) {
                 return true;
             }
             rule.left -= 1;

@@ -1,8 +1,10 @@
-//! A proxy in front of the API server, for the operator alone: it notes every call, and holds those that a test chooses.
+//! A proxy in front of the API server, for the operator alone: it notes every call, holds or slows down those that a test
+//! chooses, and stands for a network that can be cut.
 //!
 //! Callers keep their bearer token, so that RBAC and the audit log see them and not the proxy; watches stream through.
 
 mod calls;
+mod line;
 mod server;
 
 use std::fs;
@@ -19,7 +21,9 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use self::calls::Calls;
-pub use self::calls::{CallMatcher, CallRecord, HeldCall};
+pub use self::calls::{CallMatcher, CallRecord, HeldCall, Slow};
+pub use self::line::Cut;
+use self::line::Network;
 pub(crate) use self::server::tls_config;
 use crate::ControlPlane;
 use crate::certificates::CertificateAuthority;
@@ -31,6 +35,7 @@ pub struct ApiProxy {
     /// What its callers have to trust, PEM.
     ca_file: PathBuf,
     calls: Arc<Calls>,
+    network: Arc<Network>,
     /// The proxy serves until this is dropped.
     _running: oneshot::Sender<()>,
 }
@@ -54,7 +59,7 @@ impl ApiProxy {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let calls = Arc::new(Calls::default());
+        let (calls, network) = (Arc::new(Calls::default()), Arc::<Network>::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -63,7 +68,12 @@ impl ApiProxy {
             TcpListener::from_std(listener)?
         };
         let (running, stopped) = oneshot::channel();
-        let served = server::serve(listener, tls, upstream, Arc::clone(&calls));
+        let served = server::serve(
+            listener,
+            tls,
+            upstream,
+            (Arc::clone(&calls), Arc::clone(&network)),
+        );
         thread::Builder::new()
             .name("api-proxy".to_owned())
             .spawn(move || {
@@ -79,6 +89,7 @@ impl ApiProxy {
             address,
             ca_file,
             calls,
+            network,
             _running: running,
         })
     }
@@ -100,6 +111,29 @@ impl ApiProxy {
     /// The path of the matcher is no glob.
     pub fn hold(&self, matcher: &CallMatcher, nth: u64, when: When) -> anyhow::Result<HeldCall> {
         self.calls.hold(matcher, nth, when)
+    }
+
+    /// From now on each matching call reaches the API server so much later.
+    ///
+    /// # Errors
+    /// The path of the matcher is no glob.
+    pub fn slow_down(&self, matcher: &CallMatcher, slow: Slow) -> anyhow::Result<()> {
+        self.calls.slow_down(matcher, slow)
+    }
+
+    /// Calls that come from now on are not slowed down any more.
+    pub fn speed_up(&self) {
+        self.calls.speed_up();
+    }
+
+    /// Cuts the network between the callers and the API server.
+    pub fn cut(&self, how: Cut) {
+        self.network.set(Some(how));
+    }
+
+    /// The network works again.
+    pub fn mend(&self) {
+        self.network.set(None);
     }
 
     /// Every call so far, in order of arrival.

@@ -13,11 +13,12 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::calls::Calls;
+use super::line::{Line, Network};
 use crate::certificates::ServingCertificate;
 
 /// Before the next try to accept a connection after one that failed: descriptors may be short for a moment.
@@ -65,7 +66,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     upstream: Upstream,
-    calls: Arc<Calls>,
+    (calls, network): (Arc<Calls>, Arc<Network>),
 ) {
     let acceptor = TlsAcceptor::from(tls);
     let mut connections = JoinSet::new();
@@ -73,7 +74,17 @@ pub(super) async fn serve(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, acceptor.clone(), upstream.clone(), calls.clone()));
+                    // Answers are small: waiting to fill a segment only costs time.
+                    let _ = stream.set_nodelay(true);
+                    let line = Line::new(stream, Arc::clone(&network));
+                    let served = connection(line, acceptor.clone(), upstream.clone(), calls.clone());
+                    let network = Arc::clone(&network);
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = served => {}
+                            () = network.refuses() => {}
+                        }
+                    });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             },
@@ -83,14 +94,7 @@ pub(super) async fn serve(
 }
 
 /// An error on either side ends the connection, which is how the caller sees an API server that is away.
-async fn connection(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    upstream: Upstream,
-    calls: Arc<Calls>,
-) {
-    // Answers are small: waiting to fill a segment only costs time.
-    let _ = stream.set_nodelay(true);
+async fn connection(stream: Line, acceptor: TlsAcceptor, upstream: Upstream, calls: Arc<Calls>) {
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
@@ -111,6 +115,7 @@ async fn forward(
     let body = body.collect().await?.to_bytes();
     let passage = calls.arrived(parts.method.as_str(), parts.uri.path());
     passage.pass(When::BeforeEffect).await;
+    let delay = calls.delay(parts.method.as_str(), parts.uri.path());
 
     let target = parts.uri.path_and_query().context("a call without path")?;
     parts.uri = format!("{}{target}", upstream.server).parse()?;
@@ -118,7 +123,22 @@ async fn forward(
         parts.headers.remove(header);
     }
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, body))?;
-    let answer = upstream.http.execute(request).await?;
+    let answered = upstream.http.execute(request);
+    let answer = match delay {
+        None => answered.await?,
+        Some(slow) => {
+            let late = async move {
+                tokio::time::sleep(slow.by).await;
+                answered.await
+            };
+            if slow.lands {
+                // A task of its own goes on where the caller has left.
+                tokio::spawn(late).await??
+            } else {
+                late.await?
+            }
+        }
+    };
     passage.answered(answer.status().as_u16());
     passage.pass(When::AfterEffect).await;
 

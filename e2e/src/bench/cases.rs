@@ -40,6 +40,8 @@ pub(super) enum Kind {
     /// What it costs that each binding has a grant, that one comes over all of them, and that its tenant asks for looks all the
     /// time.
     Granted,
+    /// How long nobody leads when the leader ends, and what the next one does first.
+    Takeover,
     /// Whether the operator grows while subscriptions, namespaces and bindings come and go for so long.
     Churn(Duration),
 }
@@ -179,6 +181,11 @@ fn all() -> Vec<Case> {
             only_by_name: true,
             ..Case::creation(20_000, 0)
         },
+        Case::new("takeover-2000", Kind::Takeover, 2_000, 100),
+        Case {
+            only_by_name: true,
+            ..Case::new("takeover-20000", Kind::Takeover, 20_000, 1_000)
+        },
         Case::churn(8),
         Case::churn(60),
     ]);
@@ -243,7 +250,8 @@ mod tests {
                 "account-100",
                 "account-600",
                 "account-2000",
-                "slow-100"
+                "slow-100",
+                "takeover-2000"
             ]
         );
     }

@@ -63,7 +63,7 @@ impl Window {
         self.to.duration_since(self.from).unsigned_abs()
     }
 
-    fn contains(&self, moment: Timestamp) -> bool {
+    pub(super) fn contains(&self, moment: Timestamp) -> bool {
         (self.from..=self.to).contains(&moment)
     }
 }
@@ -159,7 +159,7 @@ pub(super) async fn count(environment: &Environment, window: Window) -> anyhow::
 }
 
 /// Whether the operator asked for a change then.
-fn is_write(event: &AuditEvent, window: Window) -> anyhow::Result<bool> {
+pub(super) fn is_write(event: &AuditEvent, window: Window) -> anyhow::Result<bool> {
     let resource = event.object_ref.as_ref();
     let is_lease = resource.is_some_and(|it| it.resource.as_deref() == Some("leases"));
     if event.user.username != OPERATOR || !WRITES.contains(&event.verb.as_str()) || is_lease {

@@ -181,7 +181,7 @@ async fn toggle(client: &Client, binding: &WorkloadIdentityBinding) -> anyhow::R
 }
 
 /// How many passes the operator has made.
-async fn passes(operator: &OperatorProcess) -> anyhow::Result<f64> {
+pub(super) async fn passes(operator: &OperatorProcess) -> anyhow::Result<f64> {
     let metrics = operator.metrics().await?;
     let counts = metrics
         .lines()

@@ -16,6 +16,7 @@ mod resyncs;
 mod run;
 mod setup;
 mod slot;
+mod takeover;
 mod under_way;
 
 use std::fs;

@@ -50,6 +50,8 @@ pub(super) struct Figures {
     pub(super) granted: Option<Granted>,
     #[serde(flatten)]
     pub(super) growth: Option<Growth>,
+    #[serde(flatten)]
+    pub(super) takeovers: Option<Takeovers>,
 }
 
 /// What looking costs while nothing changes, at the default resync period.
@@ -96,6 +98,41 @@ pub(super) struct Growth {
     pub(super) growth_mib: f64,
     /// Resident memory, once a minute.
     pub(super) rss_mib: Vec<f64>,
+}
+
+/// Of a process that waits, and of how it takes over.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Takeovers {
+    /// Resident memory of the leader and of the one that waits, once all were Ready and nothing changed.
+    pub(super) leader_rss_mib: f64,
+    pub(super) standby_rss_mib: f64,
+    pub(super) after_stop: Takeover,
+    pub(super) after_crash: Takeover,
+}
+
+/// A takeover, from the end of the old process.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Takeover {
+    /// Until the other one led.
+    pub(super) led_s: f64,
+    /// From then until it had looked at every binding once.
+    pub(super) looked_s: f64,
+    /// From then until a binding was Ready that was created when the old process had ended.
+    pub(super) newcomer_s: f64,
+    /// What it wrote until two seconds after that, without what was for the new binding.
+    pub(super) kubernetes_writes: usize,
+    pub(super) azure_writes: usize,
+}
+
+impl std::fmt::Display for Takeover {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            to,
+            "led after {:.3} s, had looked at all {:.3} s later, a newcomer was Ready {:.3} s after it led, {} writes to \
+             Kubernetes, {} to Azure",
+            self.led_s, self.looked_s, self.newcomer_s, self.kubernetes_writes, self.azure_writes
+        )
+    }
 }
 
 impl Figures {
@@ -166,6 +203,15 @@ impl Figures {
             } = growth;
             return format!(
                 "{row}\n  grown by {growth_mib} MiB; resident once a minute: {rss_mib:?}"
+            );
+        }
+        if let Some(takeovers) = self.takeovers {
+            return format!(
+                "{row}\n  resident: {:.1} MiB the leader, {:.1} MiB the one that waits\n  after a clean stop: {}\n  after a crash: {}",
+                takeovers.leader_rss_mib,
+                takeovers.standby_rss_mib,
+                takeovers.after_stop,
+                takeovers.after_crash,
             );
         }
         match (self.rates, self.seconds) {

@@ -8,6 +8,7 @@ use super::large;
 use super::report::seconds;
 use super::resyncs::{STEADY_RESYNC, resync};
 use super::setup::Setup;
+use super::takeover;
 use super::under_way::{Measured, Run};
 use crate::OperatorProcess;
 use crate::demo::progress::Progress;
@@ -35,6 +36,7 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
     let flags = match case.kind {
         Kind::Steady => vec![resync(STEADY_RESYNC)],
         Kind::Granted => vec![granted::LOG_LEVEL.to_owned()],
+        Kind::Takeover => takeover::FLAGS.map(str::to_owned).to_vec(),
         _ => Vec::new(),
     };
     let operator = run.setup.operator(&flags).await?;
@@ -46,6 +48,10 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
         let outcome = run.churn(length, &operator).await;
         let outcome = outcome.with_context(|| operator.log_tail());
         return outcome.with_context(|| format!("case {}", case.name));
+    }
+    if case.kind == Kind::Takeover {
+        // There was no Lease: it is taken once it has stood for its duration.
+        takeover::until_leads(&operator).await?;
     }
     run.tell(&format!("creating {} bindings", case.bindings));
     let outcome = run.measure(operator).await;
@@ -69,6 +75,7 @@ impl Run<'_> {
             Kind::Neighbour(_) | Kind::Churn(_) => {}
             Kind::Granted => self.granted(&operator, &created, &mut figures).await?,
             Kind::Steady => self.steady(&operator, &mut figures).await?,
+            Kind::Takeover => self.takeover(operator, &created, &mut figures).await?,
             Kind::Restart => self.restart(operator, &mut figures).await?,
             Kind::Full => {
                 figures.seconds = Some(seconds(self.free_a_slot().await?));

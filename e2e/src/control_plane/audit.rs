@@ -8,13 +8,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
+use serde_json::Value;
 
-/// Every request, without bodies; only when it is complete.
+/// Every request, without bodies; only when it is complete. What is written to a Lease is there, too: who led when.
 pub(super) const POLICY: &str = r#"{
   "apiVersion": "audit.k8s.io/v1",
   "kind": "Policy",
   "omitStages": ["RequestReceived"],
-  "rules": [{ "level": "Metadata" }]
+  "rules": [
+    {
+      "level": "RequestResponse",
+      "verbs": ["create", "update", "patch"],
+      "resources": [{ "group": "coordination.k8s.io", "resources": ["leases"] }]
+    },
+    { "level": "Metadata" }
+  ]
 }
 "#;
 
@@ -32,6 +40,8 @@ pub struct AuditEvent {
     pub user_agent: Option<String>,
     pub object_ref: Option<AuditObject>,
     pub response_status: Option<AuditStatus>,
+    /// What a write to a Lease has left there; of all other requests it is not kept.
+    pub response_object: Option<Value>,
     /// What authorization and admission noted.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
@@ -44,6 +54,9 @@ pub struct AuditEvent {
 #[derive(Debug, Clone, Deserialize)]
 pub struct AuditUser {
     pub username: String,
+    /// What authentication noted besides.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -76,6 +89,15 @@ impl AuditEvent {
             let path = self.request_uri.split('?').next().unwrap_or_default();
             format!("{} {path}", self.verb)
         })
+    }
+
+    /// Which token of a ServiceAccount was shown: its processes share a user, and each has a token of its own.
+    pub fn credential(&self) -> Option<&str> {
+        let shown = self
+            .user
+            .extra
+            .get("authentication.kubernetes.io/credential-id")?;
+        shown.first().map(String::as_str)
     }
 
     /// Whether authorization refused it. An answer of 403 alone does not say so: admission gives it too.

@@ -110,7 +110,7 @@ impl Namespace<'_> {
         let mut requests = environment.control().requests().await?;
         requests.retain(|request| {
             let path = request.path.to_ascii_lowercase();
-            request.caller == Some(environment.operator_client_id())
+            request.caller.is_some_and(|it| environment.is_operator(it))
                 && request.method == method
                 && (path == id || path.starts_with(&below))
         });

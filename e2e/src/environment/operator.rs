@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::operator_identity::{BOOTSTRAP_CREDENTIAL, trust_operator};
+use super::operator_identity::{BOOTSTRAP_CREDENTIAL, OPERATOR_IDENTITY, trust_operator};
 use super::setup::Environment;
 use crate::supervisor::Exit;
 use crate::{OperatorAccess, OperatorOptions, OperatorProcess};
@@ -176,7 +176,7 @@ impl Environment {
     /// # Errors
     /// The control API does not answer.
     pub async fn trust_operator(&self) -> anyhow::Result<()> {
-        trust_operator(&self.control(), self.issuer()).await
+        trust_operator(&self.control(), self.issuer(), OPERATOR_IDENTITY).await
     }
 
     /// Deletes that credential: the operator cannot sign in any more.

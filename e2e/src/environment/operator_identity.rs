@@ -14,6 +14,9 @@ pub(super) const OPERATOR_ACTIONS: [&str; 4] = [
 /// Where the operator's own identity lives.
 const PLATFORM_GROUP: &str = "rg-platform";
 
+/// The operator's own identity.
+pub(super) const OPERATOR_IDENTITY: &str = "azwib-operator";
+
 /// The credential of the operator's own identity.
 pub(super) const BOOTSTRAP_CREDENTIAL: &str = "bootstrap";
 
@@ -21,17 +24,20 @@ pub(super) const BOOTSTRAP_CREDENTIAL: &str = "bootstrap";
 pub(super) async fn operators_identity(
     control: &ControlClient,
     issuer: &str,
+    name: &str,
 ) -> anyhow::Result<NewIdentity> {
     control.create_resource_group(PLATFORM_GROUP).await?;
-    let identity = control
-        .create_identity(PLATFORM_GROUP, "azwib-operator")
-        .await?;
-    trust_operator(control, issuer).await?;
+    let identity = control.create_identity(PLATFORM_GROUP, name).await?;
+    trust_operator(control, issuer, name).await?;
     Ok(identity)
 }
 
 /// The credential by which Azure takes the token of the operator's ServiceAccount.
-pub(super) async fn trust_operator(control: &ControlClient, issuer: &str) -> anyhow::Result<()> {
+pub(super) async fn trust_operator(
+    control: &ControlClient,
+    issuer: &str,
+    identity: &str,
+) -> anyhow::Result<()> {
     let credential = FederatedCredential {
         name: BOOTSTRAP_CREDENTIAL.to_owned(),
         issuer: issuer.to_owned(),
@@ -42,7 +48,7 @@ pub(super) async fn trust_operator(control: &ControlClient, issuer: &str) -> any
     let fixture = CredentialFixture {
         subscription_id: None,
         resource_group: PLATFORM_GROUP.to_owned(),
-        identity: "azwib-operator".to_owned(),
+        identity: identity.to_owned(),
         credential,
     };
     Ok(control.put_credential(&fixture).await?)

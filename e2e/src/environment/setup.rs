@@ -1,6 +1,7 @@
 //! An environment: what it is made of, and how it starts.
 
 use std::path::Path;
+use std::sync::PoisonError;
 
 use azure_simulator::control::ControlClient;
 use azure_simulator::control::api::{NewIdentity, Role};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use super::arm::Arm;
 use super::install::{crds, install};
-use super::operator_identity::{OPERATOR_ACTIONS, operators_identity};
+use super::operator_identity::{OPERATOR_ACTIONS, OPERATOR_IDENTITY, operators_identity};
 use super::recorder::Records;
 use super::simulator::SimulatorProcess;
 use crate::{
@@ -61,6 +62,8 @@ pub struct Environment {
     pub records: Records,
     pub(super) issuer: String,
     pub(super) operator_identity: NewIdentity,
+    /// What further processes of the operator sign in as, where a test tells them apart.
+    pub(super) further_identities: std::sync::Mutex<Vec<NewIdentity>>,
     pub(super) operator_flags: Vec<String>,
     pub(super) grants: Option<&'static str>,
     pub(super) operator: Mutex<Option<OperatorProcess>>,
@@ -126,7 +129,7 @@ impl Environment {
         begin("installing azwib: kubectl apply -k config/default");
         install(&control_plane, options.install_crd).await?;
         begin("creating the operator's own managed identity in the simulator");
-        let operator_identity = operators_identity(&control, &issuer).await?;
+        let operator_identity = operators_identity(&control, &issuer, OPERATOR_IDENTITY).await?;
         let records = if options.keep_records {
             let records = Records::new()?;
             records.record(&control_plane, control)?;
@@ -140,6 +143,7 @@ impl Environment {
             records,
             issuer,
             operator_identity,
+            further_identities: std::sync::Mutex::default(),
             operator_flags: options.operator_flags,
             grants: options.grants,
             operator: Mutex::new(None),
@@ -194,13 +198,40 @@ impl Environment {
     /// # Errors
     /// The simulator refuses.
     pub async fn grant_operator(&self, scope: &str) -> anyhow::Result<()> {
-        let role = Role::Custom {
-            actions: OPERATOR_ACTIONS.map(str::to_owned).to_vec(),
-        };
-        self.control()
-            .assign_role(scope, role, self.operator_principal())
-            .await?;
+        let further = self.further_identities();
+        let further = further.into_iter().map(|it| it.principal_id);
+        for principal in std::iter::once(self.operator_principal()).chain(further) {
+            let role = Role::Custom {
+                actions: OPERATOR_ACTIONS.map(str::to_owned).to_vec(),
+            };
+            self.control().assign_role(scope, role, principal).await?;
+        }
         Ok(())
+    }
+
+    /// One more managed identity for the operator: several processes with one each are told apart in Azure. It gets its role
+    /// wherever the operator does from now on.
+    ///
+    /// # Errors
+    /// The control API does not answer.
+    pub async fn further_identity(&self, name: &str) -> anyhow::Result<NewIdentity> {
+        let identity = operators_identity(&self.control(), self.issuer(), name).await?;
+        let further = self.further_identities.lock();
+        let mut further = further.unwrap_or_else(PoisonError::into_inner);
+        further.push(identity.clone());
+        Ok(identity)
+    }
+
+    fn further_identities(&self) -> Vec<NewIdentity> {
+        let further = self.further_identities.lock();
+        further.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the operator is who has sent a request with this client id.
+    pub(super) fn is_operator(&self, client_id: Uuid) -> bool {
+        let further = self.further_identities();
+        let mut further = further.iter().map(|it| it.client_id);
+        client_id == self.operator_client_id() || further.any(|it| it == client_id)
     }
 
     /// The object id of the operator's identity: what role assignments name.

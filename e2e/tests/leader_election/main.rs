@@ -1,26 +1,38 @@
-//! Two operators, of which one leads: nobody writes twice, and nobody writes without the Lease.
+//! Several operators, of which one leads: nobody writes twice, and nobody writes without the Lease.
 //!
 //! The tests share an environment and take turns with it. Leases are short, so that no test waits for what takes seconds in
-//! production.
+//! production. At its end each test is judged by what the API server and Azure have seen of it ([`judge`]).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api_server;
+mod bindings;
+mod clocks;
+mod evidence;
+mod hooks;
+mod judge;
 mod lease;
+mod operators;
+mod partition;
+mod renewals;
+mod rollout;
 mod takeover;
+mod under_way;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use azwib_e2e::api_proxy::{CallMatcher, Slow};
 use azwib_e2e::environment::{ManagedIdentity, Namespace};
 use azwib_e2e::supervisor::Exit;
 use azwib_e2e::wait::{PATIENCE, until};
-use azwib_e2e::{Environment, OperatorAccess, OperatorOptions, OperatorProcess};
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
-use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use azwib_e2e::{Environment, OperatorProcess};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use self::bindings::{deleted, settled, while_busy, works, works_beside};
+use self::operators::{Operators, Options};
 
 const LEASE: &str = "azwib-operator";
 const LEASE_DURATION: Duration = Duration::from_secs(3);
@@ -30,185 +42,21 @@ const RETRY_PERIOD: Duration = Duration::from_millis(500);
 /// What a busy machine adds to everything.
 const SLACK: Duration = Duration::from_secs(3);
 
-static ENVIRONMENT: OnceCell<Environment> = OnceCell::const_new();
-/// How many were started: each has a log of its own.
-static STARTED: AtomicUsize = AtomicUsize::new(0);
-/// What a test that failed has left running.
-static LEFT: std::sync::Mutex<Vec<OperatorProcess>> = std::sync::Mutex::new(Vec::new());
-static TURN: Mutex<()> = Mutex::const_new(());
+/// What never comes while a test runs.
+const HANGS: Slow = Slow {
+    by: Duration::from_secs(3600),
+    lands: false,
+};
 
-/// Two operators, called `one` and `two`, in an environment without any other.
-struct Operators {
-    env: &'static Environment,
-    access: OperatorAccess,
-    client: Client,
-    running: BTreeMap<&'static str, OperatorProcess>,
-    _turn: MutexGuard<'static, ()>,
-}
-
-impl Operators {
-    /// The first of them leads, and the other one waits and is ready.
-    async fn start() -> anyhow::Result<Self> {
-        let turn = TURN.lock().await;
-        let env = ENVIRONMENT
-            .get_or_try_init(Environment::without_operator)
-            .await?;
-        let left = std::mem::take(&mut *LEFT.lock().unwrap());
-        for operator in left {
-            operator.kill().await?;
-        }
-        let mut operators = Self {
-            env,
-            access: env.operator_access().await?,
-            client: env.client().await?,
-            running: BTreeMap::new(),
-            _turn: turn,
-        };
-        operators.run("one").await?;
-        operators.until_led_by("one").await?;
-        operators.run("two").await?;
-        operators
-            .of("two")
-            .probe_until("/readyz", 200, "ok")
-            .await?;
-        Ok(operators)
-    }
-
-    /// Starts one more process.
-    async fn run(&mut self, name: &'static str) -> anyhow::Result<()> {
-        let mut args = self.env.operator_flags();
-        args.extend([
-            "--leader-elect".to_owned(),
-            "--leader-election-namespace=azwib-system".to_owned(),
-            "--request-timeout=2s".to_owned(),
-            format!(
-                "--leader-elect-lease-duration={}ms",
-                LEASE_DURATION.as_millis()
-            ),
-            format!(
-                "--leader-elect-renew-deadline={}ms",
-                RENEW_DEADLINE.as_millis()
-            ),
-            format!("--leader-elect-retry-period={}ms", RETRY_PERIOD.as_millis()),
-        ]);
-        let log = format!("{name}-{}.log", STARTED.fetch_add(1, Ordering::Relaxed));
-        let operator = OperatorProcess::start(
-            &self.env.control_plane,
-            OperatorOptions {
-                access: Some(self.access.clone()),
-                args,
-                env: [("POD_NAME".to_owned(), name.to_owned())].into(),
-                log_file: Some(self.env.control_plane.directory().join(log)),
-                ..OperatorOptions::default()
-            },
-        )
-        .await?;
-        self.running.insert(name, operator);
-        Ok(())
-    }
-
-    fn of(&self, name: &str) -> &OperatorProcess {
-        &self.running[name]
-    }
-
-    /// Ends a process at once.
-    async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
-        let operator = self.running.remove(name).context("it runs")?;
-        operator.kill().await.map(drop)
-    }
-
-    /// Asks a process to stop.
-    async fn stop(&mut self, name: &str) -> anyhow::Result<Exit> {
-        let operator = self.running.remove(name).context("it runs")?;
-        operator.terminate().await
-    }
-
-    fn leases(&self) -> Api<Lease> {
-        Api::namespaced(self.client.clone(), "azwib-system")
-    }
-
-    async fn spec(&self) -> anyhow::Result<LeaseSpec> {
-        let lease = self.leases().get_opt(LEASE).await?;
-        Ok(lease.and_then(|lease| lease.spec).unwrap_or_default())
-    }
-
-    /// Waits until this process holds the Lease, and says how long that took.
-    async fn until_led_by(&self, name: &str) -> anyhow::Result<Duration> {
-        let began = Instant::now();
-        let what = format!("{name} to lead");
-        let led = until(&what, PATIENCE, async || {
-            let holder = self.spec().await?.holder_identity.unwrap_or_default();
-            let is_holder = holder.starts_with(&format!("{name}_"));
-            let knows = self.leads(name).await?;
-            Ok((is_holder && knows).then_some(()))
-        });
-        led.await.with_context(|| {
-            let tails = self.running.iter();
-            let tails = tails.map(|(name, it)| format!("{name}:\n{}", it.log_tail()));
-            tails.collect::<Vec<_>>().join("\n")
-        })?;
-        Ok(began.elapsed())
-    }
-
-    /// Whether a process says that it leads.
-    async fn leads(&self, name: &str) -> anyhow::Result<bool> {
-        let Some(operator) = self.running.get(name) else {
-            return Ok(false);
-        };
-        let scrape = operator.metrics().await?;
-        let status = "leader_election_master_status{name=\"azwib-operator\"} ";
-        let line = scrape.lines().find_map(|line| line.strip_prefix(status));
-        Ok(line.context("it does not say whether it leads")? == "1")
-    }
-
-    /// Somebody changes the Lease.
-    async fn patch(&self, spec: Value) -> anyhow::Result<()> {
-        let patch = Patch::Merge(json!({ "spec": spec }));
-        let how = PatchParams::default();
-        self.leases().patch(LEASE, &how, &patch).await?;
-        Ok(())
-    }
-
-    /// Ends both, and leaves the Lease to the next test.
-    async fn end(mut self) -> anyhow::Result<()> {
-        while let Some((_, operator)) = self.running.pop_first() {
-            assert_eq!(
-                operator.terminate().await?,
-                Exit::Code(0),
-                "{}",
-                operator.log_tail()
-            );
-        }
-        Ok(())
+/// The calls that renew the Lease, or take it.
+fn renewals() -> CallMatcher {
+    CallMatcher {
+        method: "PUT".to_owned(),
+        path: format!("/apis/coordination.k8s.io/v1/namespaces/azwib-system/leases/{LEASE}"),
     }
 }
 
-impl Drop for Operators {
-    fn drop(&mut self) {
-        let left = std::mem::take(&mut self.running);
-        LEFT.lock().unwrap().extend(left.into_values());
-    }
-}
-
-/// A binding that is Ready, and its identity.
-async fn settled<'a>(
-    operators: &Operators,
-    purpose: &str,
-) -> anyhow::Result<(Namespace<'a>, ManagedIdentity)> {
-    let env: &'static Environment = operators.env;
-    let shop = env.namespace(purpose).await?;
-    let orders = shop.identity("orders").await?;
-    shop.bind_to("orders", &orders).await?;
-    shop.ready("orders").await?;
-    Ok((shop, orders))
-}
-
-/// Whoever leads now makes one more binding Ready, and what was settled before was written once.
-async fn works(shop: &Namespace<'_>, name: &str) -> anyhow::Result<()> {
-    let identity = shop.identity(name).await?;
-    shop.bind_to(name, &identity).await?;
-    shop.ready(name).await?;
-    assert_eq!(shop.operator_writes(name).await?, 1, "{name}");
-    assert_eq!(shop.operator_writes("orders").await?, 1);
-    Ok(())
+fn signal(operator: &OperatorProcess, signal: Signal) -> anyhow::Result<()> {
+    let pid = Pid::from_raw(operator.pid().cast_signed()).context("a process id")?;
+    Ok(kill_process(pid, signal)?)
 }

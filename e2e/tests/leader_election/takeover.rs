@@ -3,16 +3,10 @@
 use azure_simulator::control::api::When;
 
 use super::*;
-use rustix::process::{Pid, Signal, kill_process};
 
 /// What a leader that has crashed leaves: its last renewal is up to a retry period old, and the other one tries up to one later.
 fn after_a_crash() -> Duration {
     LEASE_DURATION + 2 * RETRY_PERIOD
-}
-
-fn signal(operator: &OperatorProcess, signal: Signal) -> anyhow::Result<()> {
-    let pid = Pid::from_raw(operator.pid().cast_signed()).context("a process id")?;
-    Ok(kill_process(pid, signal)?)
 }
 
 #[tokio::test]

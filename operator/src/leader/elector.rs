@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{CallError, Calls};
 use super::claim::Claim;
 use super::observed::Observed;
-use super::record::{Mark, taken, vacant};
+use super::record::{taken, vacant};
 use super::term::Term;
 use super::timings::Timings;
 use crate::kubeutil::pauses::Pauses;
@@ -36,8 +36,6 @@ pub struct Elector {
     timings: Timings,
     clocks: Clocks,
     observed: Observed,
-    /// The last term that this process has asked for.
-    own: Option<Mark>,
     /// When it is tried next.
     next: Instant,
 }
@@ -62,7 +60,6 @@ impl Elector {
             timings,
             clocks,
             observed: Observed::default(),
-            own: None,
             next: Instant::now(),
         }
     }
@@ -111,7 +108,7 @@ impl Elector {
 
     fn free_in(&self) -> Option<Duration> {
         let now = self.clocks.read().boot;
-        self.observed.free_in(self.own.as_ref(), &self.timings, now)
+        self.observed.free_in(&self.timings, now)
     }
 
     /// Takes the Lease if it may be taken. Otherwise settles when the next try is.
@@ -157,7 +154,6 @@ impl Elector {
     async fn take(&mut self, lease: Lease) -> Option<Term> {
         let before = self.clocks.read();
         let (lease, mark) = taken(lease, &self.identity, &self.timings, before.wall);
-        self.own = Some(mark.clone());
         match self.calls.write(&lease).await {
             Ok(lease) => {
                 let deadline = self.timings.renew_deadline;

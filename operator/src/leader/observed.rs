@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 
-use super::record::{Mark, is_of, is_released, lasts};
+use super::record::{is_released, lasts};
 use super::timings::Timings;
 
 /// One version of the Lease. A change of its metadata counts as one, too: what somebody writes by hand may look the same
@@ -48,19 +48,14 @@ impl Observed {
 
     /// In how long it may be taken; zero means now, None that there is none.
     ///
-    /// At once where its holder has released it, and where it is held by a term of this process that is over (`own`: one whose
-    /// answer was lost, or that came too late). Otherwise once it has stood unchanged for as long as it lasts. That counts
-    /// also where no holder stands in it: somebody may have emptied it by hand, and who held it does not know that yet.
-    pub(super) fn free_in(
-        &self,
-        own: Option<&Mark>,
-        timings: &Timings,
-        now: Duration,
-    ) -> Option<Duration> {
+    /// At once where its holder has released it. Otherwise once it has stood unchanged for as long as it lasts. That counts
+    /// also where no holder stands in it: somebody may have emptied it by hand, and who held it does not know that yet. And it
+    /// counts where this process itself stands there: whose writes of the Lease land late would put off all others for ever, if
+    /// it tried again at once.
+    pub(super) fn free_in(&self, timings: &Timings, now: Duration) -> Option<Duration> {
         let (version, since) = self.last.as_ref()?;
         let spec = version.as_ref()?.spec.as_ref();
-        let is_own = |spec: &LeaseSpec| own.is_some_and(|mark| is_of(spec, mark));
-        if spec.is_some_and(|spec| is_released(spec) || is_own(spec)) {
+        if spec.is_some_and(is_released) {
             return Some(Duration::ZERO);
         }
         let free = since.saturating_add(lasts(spec, timings));
@@ -96,12 +91,12 @@ mod tests {
             let written = Timestamp::from_second(written).unwrap();
             let (lease, _) = taken(Lease::default(), "other", &TIMINGS, written);
             let mut observed = Observed::default();
-            assert_eq!(observed.free_in(None, &TIMINGS, at(0)), None);
+            assert_eq!(observed.free_in(&TIMINGS, at(0)), None);
             assert!(observed.see(Some(&lease), at(100)));
             assert_eq!(observed.holder(), Some("other"));
             assert!(!observed.see(Some(&lease), at(110)), "it is the same");
-            assert_eq!(observed.free_in(None, &TIMINGS, at(110)), Some(at(5)));
-            assert_eq!(observed.free_in(None, &TIMINGS, at(115)), Some(at(0)));
+            assert_eq!(observed.free_in(&TIMINGS, at(110)), Some(at(5)));
+            assert_eq!(observed.free_in(&TIMINGS, at(115)), Some(at(0)));
         }
     }
 
@@ -116,26 +111,21 @@ mod tests {
             let mut observed = Observed::default();
             observed.see(Some(&held), at(0));
             observed.see(Some(after), at(14));
-            assert_eq!(observed.free_in(None, &TIMINGS, at(15)), Some(at(14)));
+            assert_eq!(observed.free_in(&TIMINGS, at(15)), Some(at(14)));
             assert_eq!(observed.holder(), None);
             observed.see(None, at(15));
-            assert_eq!(observed.free_in(None, &TIMINGS, at(100)), None);
+            assert_eq!(observed.free_in(&TIMINGS, at(100)), None);
         }
     }
 
     #[test]
-    fn one_that_was_released_or_is_of_an_own_term_is_free_at_once() {
-        let (own, mark) = taken(Lease::default(), "me", &TIMINGS, Timestamp::UNIX_EPOCH);
-        let released = released(own.metadata.clone(), &mark, Timestamp::UNIX_EPOCH);
-        for (lease, expected) in [(&released, at(0)), (&own, at(0))] {
+    fn only_one_that_was_released_is_free_at_once() {
+        let (held, mark) = taken(Lease::default(), "me", &TIMINGS, Timestamp::UNIX_EPOCH);
+        let released = released(held.metadata.clone(), &mark, Timestamp::UNIX_EPOCH);
+        for (lease, expected) in [(&released, at(0)), (&held, at(15))] {
             let mut observed = Observed::default();
             observed.see(Some(lease), at(7));
-            let free_in = observed.free_in(Some(&mark), &TIMINGS, at(7));
-            assert_eq!(free_in, Some(expected));
+            assert_eq!(observed.free_in(&TIMINGS, at(7)), Some(expected));
         }
-        let mut observed = Observed::default();
-        observed.see(Some(&own), at(7));
-        let free_in = observed.free_in(None, &TIMINGS, at(7));
-        assert_eq!(free_in, Some(at(15)), "somebody has written its name there");
     }
 }

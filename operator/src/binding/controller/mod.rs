@@ -33,8 +33,8 @@ use super::index::readable;
 use super::index::{Bindings, Guarded, reference, slim};
 use super::validate::{Defaults, service_account_name};
 use crate::grant::Authority;
-use crate::kubeutil::touched::touched;
 use crate::kubeutil::pauses::Pauses;
+use crate::kubeutil::touched::touched;
 use crate::ledger::BindingRef;
 
 /// The watches of the controller.
