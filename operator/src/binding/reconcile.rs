@@ -22,7 +22,7 @@ use super::finalizer::{self, Due};
 use super::grants::admission::admit;
 use super::grants::quota::counted;
 use super::index::readable;
-use super::plan::CredentialStep;
+use super::plan::{AccountStep, CredentialStep};
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
@@ -233,8 +233,10 @@ async fn pass(
     let listed = (listing, &*observed.applicants);
     let counted = counted(&observed.applicant, &desired.identity, listed, ctx);
     let plan = plan::plan(observed, desired, ctx.settings.credential_limit);
-    if let (CredentialStep::Write | CredentialStep::Adopt { .. }, Some(counted)) =
-        (&plan.credential, &counted)
+    // Whose account stays with somebody else asks for no credential, be there room or not: that is what it is told each time.
+    let stays = matches!(plan.account, AccountStep::Stop(_) | AccountStep::GiveUp(..));
+    if let (CredentialStep::Write | CredentialStep::Adopt { .. }, Some(counted), false) =
+        (&plan.credential, &counted, stays)
     {
         let ledger = ctx.ledgers.of(&desired.identity);
         counted.check(&ledger.promised_subjects())?;

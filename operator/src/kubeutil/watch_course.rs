@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tower::{BoxError, Layer, Service};
 
 use super::answers::LONGEST_RETRY_AFTER;
-use super::pauses::{LONGEST_PAUSE, pause};
+use super::pauses::pause;
 use super::retry_after::seconds_of_error;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;

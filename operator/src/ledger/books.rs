@@ -262,20 +262,13 @@ impl Ledger {
     }
 
     /// Takes note of a deletion that an earlier process may have sent: it counts as sent when this one started. What this process
-    /// has recorded itself was deleted by no earlier one. Where the creation may be under way as well, no listing shows that both are
-    /// over.
-    pub fn take_note_of_deletion(&self, name: &str, is_pending: bool) {
+    /// has recorded itself was deleted by no earlier one. No listing shows that it is over: that the credential is gone may be
+    /// the work of an earlier deletion, and one more may be under way.
+    pub fn take_note_of_deletion(&self, name: &str) {
         if Bug::StaleBindingAtCleanup.is_on() || Bug::OldDeletionsForgotten.is_on() {
             return;
         }
-        self.assume(
-            name,
-            if is_pending {
-                Effect::DeleteUnseen
-            } else {
-                Effect::Delete
-            },
-        );
+        self.assume(name, Effect::DeleteUnseen);
     }
 
     fn assume(&self, name: &str, effect: Effect) {

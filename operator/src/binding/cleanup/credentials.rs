@@ -38,7 +38,7 @@ pub(super) async fn delete_credentials(
                 // and a deletion could take away what the next binding makes.
                 let ledger = ctx.ledgers.of(&identity);
                 let is_pending = recorded.origin == CredentialOrigin::Pending;
-                ledger.take_note_of_deletion(&recorded.name, is_pending);
+                ledger.take_note_of_deletion(&recorded.name);
                 let in_place = in_place_for(&departing.conditions, ctx.clock.now());
                 if let Some(ago) = in_place.filter(|_| !is_pending) {
                     // A read made now may still show the state before that write.

@@ -174,15 +174,15 @@ async fn what_an_earlier_process_may_be_deleting_counts_as_sent_and_what_this_on
     let (ledgers, _woken) = ledgers(&azure);
     let ledger = ledgers.of(&id());
     ledger.recorded(&name());
-    ledger.take_note_of_deletion(name().as_str(), false);
+    ledger.take_note_of_deletion(name().as_str());
     assert!(place(&ledger, "a").await.is_ok());
-    ledger.take_note_of_deletion("azwib-earlier", true);
+    ledger.take_note_of_deletion("azwib-earlier");
     let settles_in = SETTLE_TIME;
     let unsettled = Some(NotNow::Unsettled { settles_in });
     assert_eq!(place(&ledger, "a").await.err(), unsettled);
     tokio::time::advance(SETTLE_TIME).await;
     assert!(place(&ledger, "a").await.is_ok());
     // Whatever it has sent has had its effect by now.
-    ledger.take_note_of_deletion("azwib-later", false);
+    ledger.take_note_of_deletion("azwib-later");
     assert!(place(&ledger, "a").await.is_ok());
 }
