@@ -49,7 +49,10 @@ pub(super) fn written(judge: Judge<'_>, uid: &str, binding: &WorkloadIdentityBin
     if records_own(binding) {
         let foreign = &mut judge.books().foreign;
         foreign.mended.insert(uid.to_owned());
-        foreign.recorded.insert(uid.to_owned());
+        // What is recorded only to be deleted may be what another has left.
+        if binding.metadata.deletion_timestamp.is_none() {
+            foreign.recorded.insert(uid.to_owned());
+        }
     }
 }
 
