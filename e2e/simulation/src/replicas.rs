@@ -115,14 +115,20 @@ impl Replicas {
     }
 
     async fn replace(&self, place: usize) {
-        let numbers = lock(&self.replicas).iter().map(Replica::number).max();
+        let numbers = lock(&self.replicas)
+            .iter()
+            .map(Replica::process_number)
+            .max();
         let number = numbers.unwrap_or_default() + 1;
         if let Some(replica) = lock(&self.replicas).get_mut(place) {
             replica.process.kill();
             replica.task.abort();
         }
         self.shared.sleep(200..=20_000).await;
-        let numbers = lock(&self.replicas).iter().map(Replica::number).max();
+        let numbers = lock(&self.replicas)
+            .iter()
+            .map(Replica::process_number)
+            .max();
         let next = Replica::start(numbers.unwrap_or(number) + 1, &self.shared, &self.world);
         if let Some(replica) = lock(&self.replicas).get_mut(place) {
             *replica = next;
@@ -154,7 +160,7 @@ impl Replicas {
     fn leader(&self) -> Option<usize> {
         let number = names::replica_of(&self.shared.leases.holder()?)?;
         let replicas = lock(&self.replicas);
-        replicas.iter().position(|it| it.number() == number)
+        replicas.iter().position(|it| it.process_number() == number)
     }
 
     /// Lets one thing after the other happen to them.
@@ -363,7 +369,7 @@ impl Replica {
         }
     }
 
-    fn number(&self) -> u32 {
+    fn process_number(&self) -> u32 {
         self.process.caller().replica
     }
 }

@@ -49,8 +49,9 @@ pub(super) fn written(judge: Judge<'_>, uid: &str, binding: &WorkloadIdentityBin
     if records_own(binding) {
         let foreign = &mut judge.books().foreign;
         foreign.mended.insert(uid.to_owned());
-        // What is recorded only to be deleted may be what another has left.
-        if binding.metadata.deletion_timestamp.is_none() {
+        // What is recorded only to be deleted may be what another has left. One that was not suspended may have read its identity,
+        // which makes that its own, and have got no status until then.
+        if binding.metadata.deletion_timestamp.is_none() || !binding.spec.suspend {
             foreign.recorded.insert(uid.to_owned());
         }
     }

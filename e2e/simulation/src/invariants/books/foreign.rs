@@ -18,7 +18,7 @@ pub(crate) struct Foreign {
     pub(crate) put: BTreeMap<String, (Timestamp, u64)>,
     /// Those whose status has recorded their own credential since, as the operator says.
     pub(crate) mended: BTreeSet<String>,
-    /// Those whose status has ever recorded their own credential, before they were deleted.
+    /// Those whose status has ever recorded their own credential. What a suspended one records in its deletion does not count.
     pub(crate) recorded: BTreeSet<String>,
     /// The last look at a binding, by namespace and name.
     pub(crate) looks: BTreeMap<(String, String), Timestamp>,
