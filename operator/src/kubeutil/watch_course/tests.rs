@@ -11,6 +11,7 @@ use serde_json::json;
 use tower::service_fn;
 
 use super::*;
+use crate::kubeutil::pauses::Pauses;
 
 /// Seconds: what a busy API server asks for.
 const RETRY_AFTER: u32 = 300;
