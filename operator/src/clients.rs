@@ -29,10 +29,15 @@ pub enum Error {
 }
 
 /// How clients of the API server are made. Their answers are cut to what is read of them.
-pub(crate) struct KubernetesClients(kube::Config);
+pub(crate) struct KubernetesClients {
+    config: kube::Config,
+    /// How long a connection may take to come about: a write has asked for its claim before it waits for that.
+    connects_within: Option<Duration>,
+}
 
 impl KubernetesClients {
-    pub(crate) async fn infer() -> Result<Self, Error> {
+    /// Clients whose connections come about within this time, if it is given.
+    pub(crate) async fn infer(connects_within: Option<Duration>) -> Result<Self, Error> {
         let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
         // kube's own retry would hold a pass for minutes; a failed pass is made again anyway.
         config.default_retry = false;
@@ -41,13 +46,17 @@ impl KubernetesClients {
             HeaderValue::from_static(crate::USER_AGENT),
         );
         config.headers.push(name);
-        Ok(Self(config))
+        Ok(Self {
+            config,
+            connects_within,
+        })
     }
 
     /// One for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
     pub(crate) fn calling(&self, claim: Option<Claim>) -> Result<Client, kube::Error> {
-        let mut config = self.0.clone();
+        let mut config = self.config.clone();
         config.read_timeout = Some(CALL_TIMEOUT);
+        config.connect_timeout = self.connects_within.or(config.connect_timeout);
         let client = ClientBuilder::try_from(config)?;
         let claim = claim.unwrap_or_else(Claim::of_the_only_process);
         let client = client
@@ -59,7 +68,7 @@ impl KubernetesClients {
 
     /// One for lists and watches, whose course is noted.
     pub(crate) fn watching(&self, course: &WatchCourse) -> Result<Client, kube::Error> {
-        let mut config = self.0.clone();
+        let mut config = self.config.clone();
         config.read_timeout = Some(WATCH_TIMEOUT);
         let client = ClientBuilder::try_from(config)?;
         let client = client

@@ -7,7 +7,7 @@ use kube::Client;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,8 +29,7 @@ use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::TermMetrics;
 use crate::runtime::shutdown::{BadEnd, End, wind_down};
 
-/// How long a replica that takes over tries to list grants afresh, and how often.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
+/// How often a replica that takes over tries to list grants afresh.
 const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a replica runs on, and what it is noticed by: a process, or a simulation.
@@ -89,7 +88,7 @@ impl<H: Host> Replica<H> {
         while let Some(term) = elector.term(stop).await {
             tracing::info!("this process leads");
             self.host.leads(true);
-            self.list_grants_afresh(&term.lost()).await?;
+            self.list_grants_afresh(&term.lost(), stop).await?;
             self.bindings.take_over();
             let end = self.lead(term.claim(), term.lost(), stop).await?;
             self.bindings.stand_by();
@@ -115,12 +114,19 @@ impl<H: Host> Replica<H> {
         Ok(())
     }
 
-    /// Tries until it succeeds, the term is lost, or it was tried for long enough: who refuses a list refuses the watch as well,
-    /// and what follows from that the passes know.
-    async fn list_grants_afresh(&self, lost: &CancellationToken) -> Result<(), Error> {
+    /// Tries until it succeeds, the term is lost, or the replica is told to stop. Who may not list may not watch either, and what
+    /// follows from that the passes know.
+    async fn list_grants_afresh(
+        &self,
+        lost: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         let client = self.host.calling(None)?;
         let listed = async {
             while let Err(error) = controller::list_afresh(&client, &self.grants).await {
+                if matches!(&error, kube::Error::Api(answer) if matches!(answer.code, 403 | 404)) {
+                    break;
+                }
                 {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "cannot list grants afresh; it is tried again");
@@ -130,8 +136,9 @@ impl<H: Host> Replica<H> {
         };
         tokio::select! {
             biased;
-            _ = timeout(LISTED_WITHIN, listed) => {}
+            () = listed => {}
             () = lost.cancelled() => {}
+            () = stop.cancelled() => {}
         }
         Ok(())
     }

@@ -153,7 +153,9 @@ async fn replica(
     service.requests().register(registry);
     let leader_metrics = LeaderMetrics::new(LEASE);
     leader_metrics.register(registry);
-    let clients = KubernetesClients::infer().await?;
+    // A write that has asked for its claim and waits longer than that for its connection is not sent: another may lead by then.
+    let margin = config.election.as_ref().map(|it| it.timings.margin());
+    let clients = KubernetesClients::infer(margin).await?;
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);

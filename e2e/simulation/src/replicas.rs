@@ -115,11 +115,6 @@ impl Replicas {
     }
 
     async fn replace(&self, place: usize) {
-        let numbers = lock(&self.replicas)
-            .iter()
-            .map(Replica::process_number)
-            .max();
-        let number = numbers.unwrap_or_default() + 1;
         if let Some(replica) = lock(&self.replicas).get_mut(place) {
             replica.process.kill();
             replica.task.abort();
@@ -129,7 +124,8 @@ impl Replicas {
             .iter()
             .map(Replica::process_number)
             .max();
-        let next = Replica::start(numbers.unwrap_or(number) + 1, &self.shared, &self.world);
+        let number = numbers.unwrap_or_default() + 1;
+        let next = Replica::start(number, &self.shared, &self.world);
         if let Some(replica) = lock(&self.replicas).get_mut(place) {
             *replica = next;
         }

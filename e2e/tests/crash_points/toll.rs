@@ -105,6 +105,8 @@ fn more_after_a_crash(kind: &str) -> usize {
     match kind {
         // What was recorded, and what came of it.
         "PUT workloadidentitybindings/orders/status" => 2,
+        // The same once more, and that it waits for what may be under way.
+        "events" => 2,
         // The finalizer is seen.
         "PATCH workloadidentitybindings/orders" => 0,
         _ => 1,

@@ -17,6 +17,11 @@ pub struct Timings {
 }
 
 impl Timings {
+    /// The time between the end of a claim and the beginning of the next one.
+    pub fn margin(&self) -> Duration {
+        self.lease_duration.saturating_sub(self.renew_deadline)
+    }
+
     /// How long one call of the API server may take: two of them have room before the renew deadline.
     pub(super) fn call(&self) -> Duration {
         self.renew_deadline / 2

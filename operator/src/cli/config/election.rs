@@ -17,6 +17,9 @@ const LONGEST_NAMESPACE: usize = 63;
 /// More often than this no API server needs to be asked.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// A Lease of one second without a holder is how a release is told.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+
 /// A Lease to hold while the operator writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
@@ -42,16 +45,25 @@ pub(super) fn election(cli: &Cli) -> Result<Option<Election>, Error> {
 }
 
 fn timings(cli: &Cli) -> Result<Timings, Error> {
-    let read = |flag, value| Ok((flag, duration_within(flag, value, SHORTEST, LONGEST_LEASE)?));
+    let read = |flag, value, shortest| {
+        let value = duration_within(flag, value, shortest, LONGEST_LEASE)?;
+        Ok((flag, value))
+    };
     let lease = read(
         "leader-elect-lease-duration",
         &cli.leader_elect_lease_duration,
+        SHORTEST_LEASE,
     )?;
     let renew = read(
         "leader-elect-renew-deadline",
         &cli.leader_elect_renew_deadline,
+        SHORTEST,
     )?;
-    let retry = read("leader-elect-retry-period", &cli.leader_elect_retry_period)?;
+    let retry = read(
+        "leader-elect-retry-period",
+        &cli.leader_elect_retry_period,
+        SHORTEST,
+    )?;
     for ((shorter, short), (longer, long)) in [(retry, renew), (renew, lease)] {
         if short >= long {
             return Err(Error::Order {
@@ -61,6 +73,20 @@ fn timings(cli: &Cli) -> Result<Timings, Error> {
                 longer_value: shown(long),
             });
         }
+    }
+    let (most, least) = (renew.1 / 2, lease.1.mul_f64(0.1));
+    if retry.1 > most {
+        return Err(Error::RetriesTooLate {
+            retry_period: shown(retry.1),
+            most: shown(most),
+        });
+    }
+    if lease.1 - renew.1 < least {
+        return Err(Error::NoMargin {
+            renew_deadline: shown(renew.1),
+            lease_duration: shown(lease.1),
+            most: shown(lease.1 - least),
+        });
     }
     Ok(Timings {
         lease_duration: lease.1,

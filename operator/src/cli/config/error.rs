@@ -86,6 +86,20 @@ pub enum Error {
         longer_value: String,
     },
     #[error(
+        "--leader-elect-retry-period ({retry_period}) is too long: give at most {most}, half of --leader-elect-renew-deadline, so \
+         that a renewal can be tried twice"
+    )]
+    RetriesTooLate { retry_period: String, most: String },
+    #[error(
+        "--leader-elect-renew-deadline ({renew_deadline}) is too near to --leader-elect-lease-duration ({lease_duration}): give at \
+         most {most}, so that one process has stopped writing well before another begins"
+    )]
+    NoMargin {
+        renew_deadline: String,
+        lease_duration: String,
+        most: String,
+    },
+    #[error(
         "--write-settle-time ({settle_time}) has to be at least --request-timeout ({request_timeout}) with --leader-elect: a \
          process that takes over waits so long for the last request of the one before"
     )]

@@ -272,7 +272,16 @@ fn the_times_of_a_lease_have_an_order() {
             &["--leader-elect-lease-duration=9s"],
             "--leader-elect-renew-deadline (10s) has to be shorter than --leader-elect-lease-duration (9s)",
         ),
-        (&["--leader-elect-lease-duration=3m"], "give 100ms to 2m"),
+        (&["--leader-elect-lease-duration=3m"], "give 2s to 2m"),
+        (&["--leader-elect-lease-duration=1s"], "give 2s to 2m"),
+        (
+            &["--leader-elect-retry-period=6s"],
+            "--leader-elect-retry-period (6s) is too long: give at most 5s",
+        ),
+        (
+            &["--leader-elect-renew-deadline=14s"],
+            "--leader-elect-renew-deadline (14s) is too near to --leader-elect-lease-duration (15s): give at most 13s 500ms",
+        ),
         (&["--leader-elect-retry-period=0s"], "give 100ms to 2m"),
         (
             &["--write-settle-time=29s"],
