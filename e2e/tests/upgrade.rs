@@ -59,8 +59,8 @@ async fn all_records(shop: &Namespace<'_>) -> anyhow::Result<BTreeMap<String, se
     Ok(records.collect())
 }
 
-/// Twenty bindings, all Ready: an identity has one of each kind.
-async fn twenty_ready(shop: &Namespace<'_>) -> anyhow::Result<Vec<ManagedIdentity>> {
+/// Fifty bindings, all Ready: an identity has one of each kind.
+async fn fifty_ready(shop: &Namespace<'_>) -> anyhow::Result<Vec<ManagedIdentity>> {
     let mut identities = Vec::new();
     for number in 0..OF_EACH_KIND {
         let identity = shop.identity(&format!("identity-{number}")).await?;
@@ -199,7 +199,7 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
 
     let first_old = old(&env, binary.clone()).await?;
     let shop = env.namespace("upgrade").await?;
-    let identities = twenty_ready(&shop).await?;
+    let identities = fifty_ready(&shop).await?;
     let before = all_records(&shop).await?;
     let writes = azure_writes(&env).await?;
     assert_eq!(writes.len(), KINDS.len() * OF_EACH_KIND, "{writes:?}");
