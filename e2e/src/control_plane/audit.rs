@@ -53,6 +53,8 @@ pub struct AuditEvent {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct AuditUser {
+    /// Empty where the API server did not take the token, as one may that has just started.
+    #[serde(default)]
     pub username: String,
     /// What authentication noted besides.
     #[serde(default)]
