@@ -20,7 +20,7 @@ pub struct Machine {
     stopped: Watched<bool>,
     cut_off: Watched<bool>,
     /// The answers to its writes of the Lease take long.
-    slow_lease: Watched<bool>,
+    slow_lease: AtomicBool,
     /// The number under which it writes.
     term: AtomicU32,
     leads: AtomicBool,
@@ -37,7 +37,7 @@ impl Machine {
             moves,
             stopped: Watched::new(false),
             cut_off: Watched::new(false),
-            slow_lease: Watched::new(false),
+            slow_lease: AtomicBool::new(false),
             term: AtomicU32::new(number),
             leads: AtomicBool::new(false),
             ended: Watched::new(None),
@@ -86,7 +86,7 @@ impl Machine {
 
     /// Whether the answers to its writes of the Lease take long.
     pub fn slow_lease(&self, is_slow: bool) {
-        self.slow_lease.set(is_slow);
+        self.slow_lease.store(is_slow, Ordering::Relaxed);
     }
 
     /// The process has ended by itself.
@@ -124,6 +124,6 @@ impl Machine {
     }
 
     pub(crate) fn has_slow_lease(&self) -> bool {
-        self.slow_lease.get()
+        self.slow_lease.load(Ordering::Relaxed)
     }
 }

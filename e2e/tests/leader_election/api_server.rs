@@ -1,8 +1,5 @@
 //! The API server is away: nobody can renew the Lease, and nobody can take it.
 
-use azure_simulator::control::api::When;
-use azwib_e2e::environment::interference::HeldRequest;
-use kube::api::DeleteParams;
 use tokio::time::sleep;
 
 use super::*;
@@ -12,7 +9,7 @@ async fn recovered(operators: Operators, shop: &Namespace<'_>) -> anyhow::Result
     let began = Instant::now();
     let leader = operators.until_led().await?;
     eprintln!("{leader} led after {:?}", began.elapsed());
-    for name in ["first", "second"] {
+    for name in BOTH {
         shop.until_gone(name).await?;
     }
     assert_eq!(deleted(shop, "orders").await?, 2);
@@ -23,29 +20,10 @@ async fn recovered(operators: Operators, shop: &Namespace<'_>) -> anyhow::Result
     operators.end().await
 }
 
-/// Two credentials are to be deleted, and the first DELETE is under way. Nothing but the claim keeps the second one back.
-async fn with_a_deletion_under_way(
-    operators: &Operators,
-    purpose: &str,
-) -> anyhow::Result<(Namespace<'static>, HeldRequest)> {
-    let (shop, orders) = settled(operators, purpose).await?;
-    for name in ["first", "second"] {
-        shop.bind_to(name, &orders).await?;
-        shop.ready(name).await?;
-    }
-    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
-    for name in ["first", "second"] {
-        let how = DeleteParams::default();
-        shop.bindings().delete(name, &how).await?;
-    }
-    delete.reached().await?;
-    Ok((shop, delete))
-}
-
 #[tokio::test]
 async fn while_the_api_server_is_down_nobody_writes() -> anyhow::Result<()> {
-    let operators = start().await?;
-    let (shop, delete) = with_a_deletion_under_way(&operators, "down").await?;
+    let operators = Operators::with_long_requests().await?;
+    let (shop, _, delete) = with_a_deletion_under_way(&operators, "down", &BOTH).await?;
     let control_plane = &operators.env.control_plane;
     control_plane.stop_api_server().await?;
     let one = operators.of("one");
@@ -67,21 +45,12 @@ async fn while_the_api_server_is_down_nobody_writes() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn after_a_restart_of_the_api_server_one_leads() -> anyhow::Result<()> {
-    let operators = start().await?;
-    let (shop, delete) = with_a_deletion_under_way(&operators, "restarted").await?;
+    let operators = Operators::with_long_requests().await?;
+    let (shop, _, delete) = with_a_deletion_under_way(&operators, "restarted", &BOTH).await?;
     let control_plane = &operators.env.control_plane;
     control_plane.stop_api_server().await?;
     control_plane.start_api_server().await?;
     // Where the request was given up meanwhile there is nothing to let go.
     let _ = delete.release().await;
     recovered(operators, &shop).await
-}
-
-async fn start() -> anyhow::Result<Operators> {
-    let long_requests = true;
-    Operators::start_with(Options {
-        long_requests,
-        ..Options::default()
-    })
-    .await
 }

@@ -1,6 +1,8 @@
 //! Bindings, and what is true of them whoever leads.
 
-use kube::api::PostParams;
+use azure_simulator::control::api::When;
+use azwib_e2e::environment::interference::HeldRequest;
+use kube::api::{DeleteParams, PostParams};
 use tokio::time::sleep;
 
 use super::*;
@@ -16,6 +18,29 @@ pub(super) async fn settled<'a>(
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
     Ok((shop, orders))
+}
+
+/// Two bindings whose credentials are to be deleted: one DELETE is under way, and nothing but the claim keeps the other one back.
+pub(super) const BOTH: [&str; 2] = ["first", "second"];
+
+/// Binds these to an identity beside the binding `orders`, and deletes them once all are Ready. The first DELETE is held on its way.
+pub(super) async fn with_a_deletion_under_way<'a>(
+    operators: &Operators,
+    purpose: &str,
+    names: &[&str],
+) -> anyhow::Result<(Namespace<'a>, ManagedIdentity, HeldRequest)> {
+    let (shop, orders) = settled(operators, purpose).await?;
+    for name in names {
+        shop.bind_to(name, &orders).await?;
+        shop.ready(name).await?;
+    }
+    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
+    for name in names {
+        let how = DeleteParams::default();
+        shop.bindings().delete(name, &how).await?;
+    }
+    delete.reached().await?;
+    Ok((shop, orders, delete))
 }
 
 /// The most bindings of [`while_busy`].

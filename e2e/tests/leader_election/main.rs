@@ -31,7 +31,9 @@ use kube::Api;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use self::bindings::{deleted, settled, while_busy, works, works_beside};
+use self::bindings::{
+    BOTH, deleted, settled, while_busy, with_a_deletion_under_way, works, works_beside,
+};
 use self::operators::{Operators, Options};
 
 const LEASE: &str = "azwib-operator";

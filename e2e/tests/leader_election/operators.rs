@@ -61,6 +61,16 @@ impl Operators {
         .await
     }
 
+    /// The same where a request to Azure may be under way for longer than a lease.
+    pub(super) async fn with_long_requests() -> anyhow::Result<Self> {
+        let long_requests = true;
+        Self::start_with(Options {
+            long_requests,
+            ..Options::default()
+        })
+        .await
+    }
+
     pub(super) async fn start_with(options: Options) -> anyhow::Result<Self> {
         let turn = TURN.lock().await;
         let env = ENVIRONMENT.get_or_try_init(environment).await?;

@@ -2,7 +2,6 @@
 
 use azure_simulator::control::api::When;
 use azwib_e2e::api_proxy::Cut;
-use kube::api::DeleteParams;
 
 use super::*;
 
@@ -62,23 +61,13 @@ async fn a_deletion_whose_turn_comes_after_the_claim_is_left_to_the_other() -> a
         long_requests: true,
     })
     .await?;
-    let (shop, orders) = settled(&operators, "deletions").await?;
-    for name in ["first", "second"] {
-        shop.bind_to(name, &orders).await?;
-        shop.ready(name).await?;
-    }
-    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
-    for name in ["first", "second"] {
-        let how = DeleteParams::default();
-        shop.bindings().delete(name, &how).await?;
-    }
-    delete.reached().await?;
+    let (shop, orders, delete) = with_a_deletion_under_way(&operators, "deletions", &BOTH).await?;
     operators.proxy("one").cut(Cut::Silent);
     let one = operators.of("one");
     one.logs("the lease was not renewed in time").await?;
     delete.release().await?;
     operators.until_led_by("two").await?;
-    for name in ["first", "second"] {
+    for name in BOTH {
         shop.until_gone(name).await?;
     }
     assert_eq!(deleted(&shop, "orders").await?, 2);

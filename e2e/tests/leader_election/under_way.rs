@@ -2,19 +2,8 @@
 
 use azure_simulator::control::api::When;
 use azwib_e2e::environment::interference::HeldRequest;
-use kube::api::DeleteParams;
 
 use super::*;
-
-/// Requests may be under way for longer than a lease.
-async fn start() -> anyhow::Result<Operators> {
-    let long_requests = true;
-    Operators::start_with(Options {
-        long_requests,
-        ..Options::default()
-    })
-    .await
-}
 
 /// Stops the leader with this request under way. The other one leads, has seen the identity, and keeps off it as long as nobody
 /// knows what becomes of the request. To other identities it writes.
@@ -56,7 +45,7 @@ async fn goes_on(
 
 #[tokio::test]
 async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
-    let mut operators = start().await?;
+    let mut operators = Operators::with_long_requests().await?;
     let (shop, orders) = settled(&operators, "late-put").await?;
     let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
     shop.bind_to("first", &orders).await?;
@@ -74,7 +63,7 @@ async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
-    let mut operators = start().await?;
+    let mut operators = Operators::with_long_requests().await?;
     let (shop, orders) = settled(&operators, "late-answer").await?;
     let put = shop.hold("PUT", "orders", When::AfterEffect).await?;
     shop.bind_to("first", &orders).await?;
@@ -87,7 +76,7 @@ async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_put_that_never_comes_is_repeated_once_it_is_settled() -> anyhow::Result<()> {
-    let mut operators = start().await?;
+    let mut operators = Operators::with_long_requests().await?;
     let (shop, orders) = settled(&operators, "lost-put").await?;
     let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
     shop.bind_to("first", &orders).await?;
@@ -105,13 +94,9 @@ async fn a_put_that_never_comes_is_repeated_once_it_is_settled() -> anyhow::Resu
 
 #[tokio::test]
 async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
-    let mut operators = start().await?;
-    let (shop, orders) = settled(&operators, "late-delete").await?;
-    shop.bind_to("first", &orders).await?;
-    shop.ready("first").await?;
-    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
-    let how = DeleteParams::default();
-    shop.bindings().delete("first", &how).await?;
+    let mut operators = Operators::with_long_requests().await?;
+    let (shop, orders, delete) =
+        with_a_deletion_under_way(&operators, "late-delete", &["first"]).await?;
     let frozen = frozen_with(&mut operators, &shop, &delete).await?;
     shop.bind_to("second", &orders).await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
@@ -128,13 +113,9 @@ async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
 /// A binding of the same name, made anew, has the same credential: a late DELETE would take it away.
 #[tokio::test]
 async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow::Result<()> {
-    let mut operators = start().await?;
-    let (shop, orders) = settled(&operators, "lost-delete").await?;
-    shop.bind_to("first", &orders).await?;
-    shop.ready("first").await?;
-    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
-    let how = DeleteParams::default();
-    shop.bindings().delete("first", &how).await?;
+    let mut operators = Operators::with_long_requests().await?;
+    let (shop, orders, delete) =
+        with_a_deletion_under_way(&operators, "lost-delete", &["first"]).await?;
     let frozen = frozen_with(&mut operators, &shop, &delete).await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert!(of_two.is_empty(), "{of_two:?}");

@@ -104,26 +104,19 @@ pub(super) fn arrived(judge: Judge<'_>, process: &Caller, id: u64, request: &Req
     if other.is_some() {
         shared.count("overlapping write");
     }
-    // One that has had its effect can be seen to be over.
-    let is_of_another = before.is_some_and(|before| before != process.number);
-    if shared.replicas > 1 && is_of_another && !has_effect {
-        let what = format!(
-            "{} {} of term {} while one of term {before:?} executes",
-            request.method,
-            short(&request.path),
-            process.number
-        );
-        shared.violated(ONE_WRITER, what);
-    }
-    if before == Some(process.number) {
-        let what = format!(
-            "{} {} while another write of process {} executes",
-            request.method,
-            short(&request.path),
-            process.number
-        );
-        shared.violated(ONE_WRITE, what);
-    }
+    let invariant = match before {
+        Some(before) if before == process.number => ONE_WRITE,
+        // One that has had its effect can be seen to be over.
+        Some(_) if shared.replicas > 1 && !has_effect => ONE_WRITER,
+        _ => return,
+    };
+    let what = format!(
+        "{} {} of {} while another write, of {before:?}, executes",
+        request.method,
+        short(&request.path),
+        process.number
+    );
+    shared.violated(invariant, what);
 }
 
 /// A request has had its effect, or has been refused.
