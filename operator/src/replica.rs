@@ -15,7 +15,8 @@ use crate::azure::error::SetupError;
 use crate::azure::msi::MsiIdentityService;
 use crate::binding::account::ExistingAccount;
 use crate::binding::controller::passes::Notice;
-use crate::binding::controller::{self, Feed};
+use crate::binding::controller::{self, Feed, Unseen};
+use crate::binding::earlier::{keep_off, take_note_of_earlier};
 use crate::binding::events::Events;
 use crate::binding::grants::tell::keep_told;
 use crate::binding::index::Bindings;
@@ -29,7 +30,7 @@ use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::TermMetrics;
 use crate::runtime::shutdown::{BadEnd, End, wind_down};
 
-/// How often a replica that takes over tries to list grants afresh.
+/// How often a replica that takes over tries to list grants and bindings afresh.
 const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a replica runs on, and what it is noticed by: a process, or a simulation.
@@ -88,9 +89,10 @@ impl<H: Host> Replica<H> {
         while let Some(term) = elector.term(stop).await {
             tracing::info!("this process leads");
             self.host.leads(true);
-            self.list_grants_afresh(&term.lost(), stop).await?;
+            let unseen = self.list_afresh(&term.lost(), stop).await?;
             self.bindings.take_over();
-            let end = self.lead(term.claim(), term.lost(), stop).await?;
+            let (claim, lost) = (term.claim(), term.lost());
+            let end = self.lead(claim, unseen, lost, stop).await?;
             self.bindings.stand_by();
             self.host.leads(false);
             match end {
@@ -110,43 +112,38 @@ impl<H: Host> Replica<H> {
     pub async fn lead_alone(&self, stop: &CancellationToken) -> Result<(), Error> {
         let never = CancellationToken::new();
         self.host.leads(true);
-        self.lead(Claim::of_the_only_process(), never, stop).await?;
+        let claim = Claim::of_the_only_process();
+        self.lead(claim, vec![], never, stop).await?;
         Ok(())
     }
 
-    /// Tries until it succeeds, the term is lost, or the replica is told to stop. Who may not list may not watch either, and what
-    /// follows from that the passes know.
-    async fn list_grants_afresh(
+    /// Lists grants and bindings afresh, and says of which bindings the watch is behind. Tries until it succeeds, the term is lost,
+    /// or the replica is told to stop. Who may not list may not watch either, and what follows from that the passes know.
+    async fn list_afresh(
         &self,
         lost: &CancellationToken,
         stop: &CancellationToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Unseen>, Error> {
         let client = self.host.calling(None)?;
         let listed = async {
-            while let Err(error) = controller::list_afresh(&client, &self.grants).await {
-                if matches!(&error, kube::Error::Api(answer) if matches!(answer.code, 403 | 404)) {
-                    break;
-                }
-                {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "cannot list grants afresh; it is tried again");
-                }
-                sleep(LISTED_AGAIN).await;
-            }
+            until_listed("grants", || controller::list_afresh(&client, &self.grants)).await;
+            until_listed("bindings", || controller::unseen(&client, &self.bindings)).await
         };
-        tokio::select! {
+        Ok(tokio::select! {
             biased;
-            () = listed => {}
-            () = lost.cancelled() => {}
-            () = stop.cancelled() => {}
-        }
-        Ok(())
+            unseen = listed => unseen,
+            () = lost.cancelled() => vec![],
+            () = stop.cancelled() => vec![],
+        })
     }
 
     /// Makes passes until the claim is lost or the replica is told to stop, and lets what is under way finish.
+    ///
+    /// What the leader before may have sent for bindings of which the watch is behind keeps this one off their identities.
     async fn lead(
         &self,
         claim: Claim,
+        unseen: Vec<Unseen>,
         lost: CancellationToken,
         stop: &CancellationToken,
     ) -> Result<End, Error> {
@@ -154,6 +151,11 @@ impl<H: Host> Replica<H> {
         let (wake, woken) = mpsc::unbounded_channel();
         let ledgers = Ledgers::claiming(service, wake, self.ledger, claim.clone());
         let ledgers = Arc::new(ledgers);
+        {
+            let defaults = self.settings.defaults.borrow();
+            take_note_of_earlier(&self.bindings, &defaults, &ledgers);
+        }
+        keep_off_unseen(&ledgers, &unseen);
         let client = self.host.calling(Some(claim))?;
         let events = Events::new(client.clone(), std::env::var("POD_NAME").ok());
         let stores = (
@@ -199,6 +201,42 @@ impl<H: Host> Replica<H> {
             End::GivenUp if stop.is_cancelled() => Err(BadEnd::Unfinished(self.grace).into()),
             end => Ok(end),
         }
+    }
+}
+
+/// Tries a list until the API server gives it, or says that it does not.
+async fn until_listed<T: Default, F>(what: &str, list: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    loop {
+        let error = match list().await {
+            Ok(listed) => return listed,
+            Err(error) => error,
+        };
+        if matches!(&error, kube::Error::Api(answer) if matches!(answer.code, 403 | 404)) {
+            return T::default();
+        }
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "cannot list {what} afresh; it is tried again");
+        }
+        sleep(LISTED_AGAIN).await;
+    }
+}
+
+fn keep_off_unseen(ledgers: &Ledgers, unseen: &[Unseen]) {
+    for Unseen {
+        binding,
+        identities,
+    } in unseen
+    {
+        tracing::info!(
+            %binding,
+            "the watch of bindings is behind: nothing is written to its identity before the leader before can have sent nothing more to \
+             it"
+        );
+        keep_off(binding, identities, ledgers);
     }
 }
 

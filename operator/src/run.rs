@@ -93,17 +93,18 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
     tokio::spawn(async move { say_if_older(&asked).await });
     let synced = ready_once_synced(watches.synced, readiness).shared();
     tokio::spawn(synced.clone());
-    let Some(election) = election else {
-        tokio::spawn(replica.feed.clone().carry(watches.requests));
-        return Ok(replica.lead_alone(&stop).await?);
-    };
-    replica.bindings.stand_by();
+    if election.is_some() {
+        replica.bindings.stand_by();
+    }
     tokio::spawn(replica.feed.clone().carry(watches.requests));
-    // Who does not know the bindings yet should not keep another from leading.
+    // Who does not know the bindings yet should not keep another from leading, nor write.
     tokio::select! {
         () = synced => {}
         () = stop.cancelled() => return Ok(()),
     }
+    let Some(election) = election else {
+        return Ok(replica.lead_alone(&stop).await?);
+    };
     let elector = elector(&replica.host.clients, client, election)?;
     Ok(replica.take_turns(elector, &stop).await?)
 }

@@ -9,6 +9,8 @@ pub enum Fate {
     AnswerLost,
     /// It is carried out later.
     EffectLate,
+    /// It executes for so long that another replica may lead by then.
+    EffectAfterTakeover,
     /// 429 with a `Retry-After`.
     Throttled,
 }

@@ -19,6 +19,8 @@ pub struct Machine {
     moves: Arc<Moves>,
     stopped: Watched<bool>,
     cut_off: Watched<bool>,
+    /// Its watch of bindings shows nothing.
+    blind: Watched<bool>,
     /// The answers to its writes of the Lease take long.
     slow_lease: AtomicBool,
     /// The number under which it writes.
@@ -37,6 +39,7 @@ impl Machine {
             moves,
             stopped: Watched::new(false),
             cut_off: Watched::new(false),
+            blind: Watched::new(false),
             slow_lease: AtomicBool::new(false),
             term: AtomicU32::new(number),
             leads: AtomicBool::new(false),
@@ -84,6 +87,15 @@ impl Machine {
         self.cut_off.set(is_cut_off);
     }
 
+    /// Whether its watch of bindings is silent.
+    pub fn blind(&self, is_blind: bool) {
+        self.blind.set(is_blind);
+    }
+
+    pub(crate) async fn sees_bindings(&self) {
+        self.blind.wait_for(|is_blind| !is_blind).await;
+    }
+
     /// Whether the answers to its writes of the Lease take long.
     pub fn slow_lease(&self, is_slow: bool) {
         self.slow_lease.store(is_slow, Ordering::Relaxed);
@@ -108,6 +120,7 @@ impl Machine {
     pub fn clear(&self) {
         self.go_on();
         self.cut_off(false);
+        self.blind(false);
         self.slow_lease(false);
     }
 

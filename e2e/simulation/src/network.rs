@@ -191,12 +191,17 @@ fn draw_fault(process: &Process, request: &Request) -> (Option<(When, FaultActio
         "after"
     };
     let late = shared.draw(1_000..=45_000);
+    let late = match fate {
+        Some(Fate::EffectAfterTakeover) => 20_000 + late / 2,
+        _ => late,
+    };
     let kind = match fate {
         None if silenced => 16,
         None => shared.draw(0..=16),
         Some(Fate::AnswerLost) => 1,
         Some(Fate::Throttled) => 10,
         Some(Fate::EffectLate) => 15,
+        Some(Fate::EffectAfterTakeover) => 14,
     };
     let (name, action) = match kind {
         0 => ("connection refused", None),

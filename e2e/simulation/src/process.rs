@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// A watch event comes late.
-    pub async fn lag(&self) {
+    pub async fn lag(&self, kind: Kind) {
         let late = self.shared.is_disturbing() && !self.shared.calm && self.shared.chance(50);
         if late {
             self.shared.count("watch lags");
@@ -111,6 +111,9 @@ impl Process {
             .await;
         if let Some(until) = self.shared.stalled_until() {
             tokio::time::sleep_until(until).await;
+        }
+        if kind == Kind::Binding {
+            self.machine.sees_bindings().await;
         }
         self.machine.is_reachable().await;
         self.machine.goes_on().await;

@@ -20,6 +20,7 @@ use crate::process::Process;
 use crate::setup::{TIMINGS, World};
 use crate::shared::Shared;
 use crate::trace::lock;
+use crate::world::takeover;
 
 /// Another replica leads soon after the one that led is gone.
 pub const TAKEN_OVER: &str = "taken-over-in-time";
@@ -225,7 +226,7 @@ impl Replicas {
                 let (led, began) = (machine.leads(), Instant::now());
                 self.kill(place);
                 if led {
-                    self.judge(place, began, AFTER_A_CRASH).await;
+                    self.judge((place, &process), began, AFTER_A_CRASH).await;
                 }
             }
             Step::GoneAtWrite => self.gone_at_write(place, &process).await,
@@ -243,34 +244,43 @@ impl Replicas {
             stop.cancel();
         }
         if process.machine.has_ended().await && led {
-            self.judge(place, Instant::now(), AFTER_A_RELEASE).await;
+            self.judge((place, process), Instant::now(), AFTER_A_RELEASE)
+                .await;
         }
     }
 
-    /// Azure carries out the next write late, and its sender is gone at once; often it is the deletion of a good credential.
+    /// Azure carries out the next write late, and its sender is gone at once; often it is the deletion of a good credential. Now and
+    /// then the watch of the other one has shown nothing of it.
     async fn gone_at_write(&self, place: usize, process: &Process) {
-        let shared = &self.shared;
-        shared.let_next_write_meet(Fate::EffectLate);
-        let bindings = shared.cluster.bindings();
-        let good: Vec<_> = bindings.iter().filter(|it| is_ready(it)).collect();
-        if let Some(one) = shared.pick(&good).filter(|_| shared.chance(700)) {
-            let (namespace, name) = (one.namespace(), one.name_any());
-            let key = Key::new(Kind::Binding, &namespace.unwrap_or_default(), &name);
+        let (shared, world) = (&self.shared, &self.world);
+        let pair = match shared.chance(700) {
+            true => takeover::one_of_two(shared, world).await,
+            false => None,
+        };
+        let other = self.at(1 - place);
+        if shared.chance(500) {
+            shared.count("replicas blind");
             shared
                 .trace
-                .note(format!("world: {}/{name} goes", key.namespace));
-            shared.cluster.delete(&key);
+                .note("world: the watch of the other one is silent");
+            other.as_ref().inspect(|it| it.machine.blind(true));
         }
-        if timeout(PATIENCE, shared.fate_is_met()).await.is_err() {
-            return;
+        shared.let_next_write_meet(Fate::EffectAfterTakeover);
+        pair.as_ref()
+            .inspect(|(binding, _)| takeover::goes(binding, shared));
+        if timeout(PATIENCE, shared.fate_is_met()).await.is_ok() {
+            if shared.chance(700) {
+                self.kill(place);
+            } else {
+                process.machine.stop();
+            }
+            if let Some((binding, identity)) = &pair {
+                takeover::is_wanted(identity, binding, shared, world);
+            }
+            // Until the other has taken over and found what there is to do.
+            sleep(AFTER_A_CRASH + PATIENCE).await;
         }
-        if shared.chance(700) {
-            self.kill(place);
-        } else {
-            process.machine.stop();
-        }
-        // Until the other has taken over and found what there is to do.
-        sleep(AFTER_A_CRASH + PATIENCE).await;
+        other.inspect(|it| it.machine.blind(false));
     }
 
     /// Whether one of them leads, where both have run for long enough.
@@ -284,23 +294,23 @@ impl Replicas {
         }
     }
 
-    /// Whether the other one leads soon after this one is gone.
-    async fn judge(&self, gone: usize, began: Instant, bound: Duration) {
-        let Some(other) = self.at(1 - gone) else {
+    /// Whether another one leads soon after this one is gone, the other of the two or what is started in the place of this one.
+    async fn judge(&self, (place, gone): (usize, &Process), began: Instant, bound: Duration) {
+        let Some(other) = self.at(1 - place) else {
             return;
         };
         let runs_for = lock(&self.replicas)
-            .get(1 - gone)
+            .get(1 - place)
             .map(|it| it.began.elapsed());
         if runs_for.is_none_or(|it| it < BEGINS) {
             return;
         }
-        let name = names::replica(other.caller().replica);
+        let gone = names::replica(gone.caller().replica);
         let leases = &self.shared.leases;
         let leads = async {
             loop {
                 let times = leases.changed().times();
-                if leases.holder().as_ref() == Some(&name) {
+                if leases.holder().is_some_and(|it| it != gone) {
                     return;
                 }
                 leases.changed().set_since(times).await;
@@ -310,7 +320,7 @@ impl Replicas {
         let is_in_time = timeout(left, leads).await.is_ok();
         self.shared.count("replicas judged");
         if !is_in_time && !other.is_dead() {
-            let what = format!("{name} does not lead {bound:?} after the other");
+            let what = format!("nobody leads {bound:?} after {gone}");
             self.shared.violated(TAKEN_OVER, what);
         }
     }

@@ -67,7 +67,12 @@ pub fn operation(request: &Request) -> &'static str {
 
 /// The lower-cased name of the credential that a request is about.
 pub fn credential_of(request: &Request) -> Option<String> {
-    let path = request.path.to_ascii_lowercase();
+    credential_in(&request.path)
+}
+
+/// The lower-cased name of the credential that a path is about.
+pub fn credential_in(path: &str) -> Option<String> {
+    let path = path.to_ascii_lowercase();
     let (_, name) = path.split_once("/federatedidentitycredentials/")?;
     Some(name.to_owned())
 }

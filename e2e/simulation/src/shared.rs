@@ -105,6 +105,9 @@ pub trait Witness: Debug + Send + Sync {
     /// Somebody else changes an identity or its credentials.
     fn identity_touched(&self, _: &Shared, _identity: &str) {}
 
+    /// Somebody else writes or removes a credential; all of an identity that is gone, where no name is given.
+    fn credential_touched(&self, _: &Shared, _identity: &str, _name: Option<&str>) {}
+
     /// Somebody else removes a credential.
     fn credential_removed(&self, _: &Shared, _identity: &str, _name: &str) {}
 

@@ -91,7 +91,9 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::RenewalByLeaseClock
         | Bug::WritesWithoutLease
         | Bug::OldDeletionsForgotten
-        | Bug::StartTakenForTakeover => &[ONE_WRITER],
+        | Bug::StartTakenForTakeover
+        | Bug::WatchTrustedAtTakeover
+        | Bug::CountsOnWhatGoes => &[ONE_WRITER],
         Bug::LeaseNotReleased => &[TAKEN_OVER],
         Bug::LeftoverKept => &[GRANTED],
         Bug::LeftoverDespiteGrant => &[OURS],

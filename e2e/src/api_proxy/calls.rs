@@ -90,13 +90,22 @@ impl HeldCall {
 
 /// All calls and holds.
 #[derive(Debug, Default)]
-pub(super) struct Calls(Mutex<State>);
+pub(super) struct Calls {
+    state: Mutex<State>,
+    /// The paths whose watches show nothing.
+    silent: watch::Sender<Option<GlobMatcher>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     records: Vec<CallRecord>,
     holds: Vec<Rule>,
     slow: Vec<(Chosen, Slow)>,
+}
+
+fn glob(path: &str) -> anyhow::Result<GlobMatcher> {
+    let path = GlobBuilder::new(path).literal_separator(true).build()?;
+    Ok(path.compile_matcher())
 }
 
 /// The calls of a matcher.
@@ -108,12 +117,9 @@ struct Chosen {
 
 impl Chosen {
     fn new(matcher: &CallMatcher) -> anyhow::Result<Self> {
-        let path = GlobBuilder::new(&matcher.path)
-            .literal_separator(true)
-            .build()?;
         Ok(Self {
             method: matcher.method.clone(),
-            path: path.compile_matcher(),
+            path: glob(&matcher.path)?,
         })
     }
 
@@ -133,7 +139,7 @@ struct Rule {
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn records(&self) -> Vec<CallRecord> {
@@ -166,6 +172,26 @@ impl Calls {
 
     pub(super) fn speed_up(&self) {
         self.lock().slow.clear();
+    }
+
+    pub(super) fn silence_watches(&self, path: &str) -> anyhow::Result<()> {
+        self.silent.send_replace(Some(glob(path)?));
+        Ok(())
+    }
+
+    pub(super) fn end_silence(&self) {
+        self.silent.send_replace(None);
+    }
+
+    /// Waits until a watch of this path may show something.
+    pub(super) fn may_show(&self, path: String) -> impl Future<Output = ()> + Send + use<> {
+        let mut silent = self.silent.subscribe();
+        async move {
+            let is_open =
+                |silent: &Option<GlobMatcher>| silent.as_ref().is_none_or(|it| !it.is_match(&path));
+            // The sender is gone with the proxy.
+            let _ = silent.wait_for(is_open).await;
+        }
     }
 
     /// How much later such a call reaches the API server.

@@ -131,9 +131,19 @@ impl ApiProxy {
         self.network.set(Some(how));
     }
 
+    /// From now on watches of these paths show nothing, and all else works; what they have missed they show once the network works
+    /// again.
+    ///
+    /// # Errors
+    /// The path is no glob.
+    pub fn silence_watches(&self, path: &str) -> anyhow::Result<()> {
+        self.calls.silence_watches(path)
+    }
+
     /// The network works again.
     pub fn mend(&self) {
         self.network.set(None);
+        self.calls.end_silence();
     }
 
     /// Every call so far, in order of arrival.

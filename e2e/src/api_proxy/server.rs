@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use azure_simulator::control::api::When;
+use futures::StreamExt;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -109,9 +110,12 @@ async fn connection(stream: Line, acceptor: TlsAcceptor, upstream: Upstream, cal
 async fn forward(
     request: hyper::Request<Incoming>,
     upstream: &Upstream,
-    calls: &Calls,
+    calls: &Arc<Calls>,
 ) -> anyhow::Result<hyper::Response<reqwest::Body>> {
     let (mut parts, body) = request.into_parts();
+    let query = parts.uri.query().unwrap_or_default();
+    let is_watch = query.split('&').any(|it| it.starts_with("watch="));
+    let path = parts.uri.path().to_owned();
     let body = body.collect().await?.to_bytes();
     let passage = calls.arrived(parts.method.as_str(), parts.uri.path());
     passage.pass(When::BeforeEffect).await;
@@ -146,5 +150,21 @@ async fn forward(
     for header in [CONNECTION, TRANSFER_ENCODING] {
         answer.headers_mut().remove(header);
     }
+    if is_watch {
+        let calls = Arc::clone(calls);
+        answer = answer.map(|body| unless_silent(body, calls, path));
+    }
     Ok(answer)
+}
+
+/// What a watch shows, while it may show something.
+fn unless_silent(body: reqwest::Body, calls: Arc<Calls>, path: String) -> reqwest::Body {
+    let shown = body.into_data_stream().then(move |part| {
+        let may_show = calls.may_show(path.clone());
+        async move {
+            may_show.await;
+            part
+        }
+    });
+    reqwest::Body::wrap_stream(shown)
 }

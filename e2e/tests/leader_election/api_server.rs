@@ -2,6 +2,7 @@
 
 use tokio::time::sleep;
 
+use super::operators::LONG;
 use super::*;
 
 /// What was under way and what waits is done by whoever leads afterwards, and no process has ended.
@@ -22,7 +23,7 @@ async fn recovered(operators: Operators, shop: &Namespace<'_>) -> anyhow::Result
 
 #[tokio::test]
 async fn while_the_api_server_is_down_nobody_writes() -> anyhow::Result<()> {
-    let operators = Operators::with_long_requests().await?;
+    let operators = Operators::with_requests(LONG).await?;
     let (shop, _, delete) = with_a_deletion_under_way(&operators, "down", &BOTH).await?;
     let control_plane = &operators.env.control_plane;
     control_plane.stop_api_server().await?;
@@ -45,7 +46,7 @@ async fn while_the_api_server_is_down_nobody_writes() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn after_a_restart_of_the_api_server_one_leads() -> anyhow::Result<()> {
-    let operators = Operators::with_long_requests().await?;
+    let operators = Operators::with_requests(LONG).await?;
     let (shop, _, delete) = with_a_deletion_under_way(&operators, "restarted", &BOTH).await?;
     let control_plane = &operators.env.control_plane;
     control_plane.stop_api_server().await?;

@@ -25,13 +25,30 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// Processes that a test may start. Each has a managed identity of its own, and a token of its own for the API server.
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
+/// How long a request to Azure may be under way, as a rule.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// Longer than a lease.
+pub(super) const LONG: Duration = Duration::from_secs(5);
+
+/// The same on a slow machine, with time for a few steps. A deletion is settled by time alone, so tests wait for that.
+pub(super) const LONGER: Duration = Duration::from_secs(20);
+
+/// Longer than a test takes until it lets a request go, however slow the machine is.
+pub(super) const PATIENT: Duration = Duration::from_secs(120);
+
+/// A write is settled so long after it was sent, where no read shows what became of it.
+pub(super) fn settles_in(requests: Duration) -> Duration {
+    requests + Duration::from_secs(1)
+}
+
 /// What differs between tests.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
     /// Each process reaches the API server by a proxy of its own.
     pub(super) proxies: bool,
-    /// A request to Azure may be under way for 5 s in place of 2 s, longer than a lease. A write settles in 6 s then.
-    pub(super) long_requests: bool,
+    /// How long a request to Azure may be under way, if not [`SHORT`].
+    pub(super) requests: Option<Duration>,
 }
 
 /// Two operators, called `one` and `two`, in an environment without any other.
@@ -61,11 +78,10 @@ impl Operators {
         .await
     }
 
-    /// The same where a request to Azure may be under way for longer than a lease.
-    pub(super) async fn with_long_requests() -> anyhow::Result<Self> {
-        let long_requests = true;
+    /// The same where a request to Azure may be under way for so long.
+    pub(super) async fn with_requests(requests: Duration) -> anyhow::Result<Self> {
         Self::start_with(Options {
-            long_requests,
+            requests: Some(requests),
             ..Options::default()
         })
         .await
@@ -112,18 +128,17 @@ impl Operators {
         let mut args = self.env.operator_flags();
         let own = format!("--azure-client-id={}", identities()?[name].client_id);
         args.retain(|it| !it.starts_with("--azure-client-id="));
-        let request_timeout = if self.options.long_requests {
+        let requests = self.options.requests.unwrap_or(SHORT);
+        if self.options.requests.is_some() {
             args.retain(|it| !it.starts_with("--write-settle-time="));
-            args.push("--write-settle-time=6s".to_owned());
-            "--request-timeout=5s"
-        } else {
-            "--request-timeout=2s"
-        };
+            let settles_in = settles_in(requests).as_secs();
+            args.push(format!("--write-settle-time={settles_in}s"));
+        }
         args.extend([
             own,
             "--leader-elect".to_owned(),
             "--leader-election-namespace=azwib-system".to_owned(),
-            request_timeout.to_owned(),
+            format!("--request-timeout={}s", requests.as_secs()),
             format!(
                 "--leader-elect-lease-duration={}ms",
                 LEASE_DURATION.as_millis()

@@ -3,6 +3,7 @@
 use azure_simulator::control::api::When;
 use azwib_e2e::api_proxy::Cut;
 
+use super::operators::LONG;
 use super::*;
 
 /// While a PUT is under way the network of the leader goes, and another binding of the same identity waits for its turn. Whoever
@@ -58,7 +59,7 @@ async fn a_leader_whose_connections_fall_silent_stops_and_the_other_leads() -> a
 async fn a_deletion_whose_turn_comes_after_the_claim_is_left_to_the_other() -> anyhow::Result<()> {
     let operators = Operators::start_with(Options {
         proxies: true,
-        long_requests: true,
+        requests: Some(LONG),
     })
     .await?;
     let (shop, orders, delete) = with_a_deletion_under_way(&operators, "deletions", &BOTH).await?;

@@ -2,7 +2,9 @@
 
 use azure_simulator::control::api::When;
 use azwib_e2e::environment::interference::HeldRequest;
+use kube::api::DeleteParams;
 
+use super::operators::{LONG, LONGER, PATIENT, settles_in};
 use super::*;
 
 /// Stops the leader with this request under way. The other one leads, has seen the identity, and keeps off it as long as nobody
@@ -21,6 +23,23 @@ async fn frozen_with(
     shop.bind_to("meanwhile", &identity).await?;
     shop.ready("meanwhile").await?;
     Ok(frozen)
+}
+
+/// The new leader has written nothing to the identity before what the old one had under way was settled by time. When that was over
+/// is not for the test to say: a machine may be slow.
+async fn keeps_off_until_settled(
+    operators: &Operators,
+    shop: &Namespace<'_>,
+) -> anyhow::Result<()> {
+    let of_one = operators.writes_of("one", shop, "orders").await?;
+    let under_way = of_one.iter().filter(|it| it.held).map(|it| it.started);
+    let under_way = under_way.max().context("one of them was held")?;
+    let of_two = operators.writes_of("two", shop, "orders").await?;
+    assert!(!of_two.is_empty());
+    for write in of_two {
+        assert!(write.started >= under_way + settles_in(LONG), "{write:?}");
+    }
+    Ok(())
 }
 
 /// Has the old leader go on. It writes nothing more, and can lead again.
@@ -45,7 +64,7 @@ async fn goes_on(
 
 #[tokio::test]
 async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
-    let mut operators = Operators::with_long_requests().await?;
+    let mut operators = Operators::with_requests(PATIENT).await?;
     let (shop, orders) = settled(&operators, "late-put").await?;
     let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
     shop.bind_to("first", &orders).await?;
@@ -63,7 +82,7 @@ async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
-    let mut operators = Operators::with_long_requests().await?;
+    let mut operators = Operators::with_requests(PATIENT).await?;
     let (shop, orders) = settled(&operators, "late-answer").await?;
     let put = shop.hold("PUT", "orders", When::AfterEffect).await?;
     shop.bind_to("first", &orders).await?;
@@ -76,25 +95,24 @@ async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_put_that_never_comes_is_repeated_once_it_is_settled() -> anyhow::Result<()> {
-    let mut operators = Operators::with_long_requests().await?;
+    let mut operators = Operators::with_requests(LONG).await?;
     let (shop, orders) = settled(&operators, "lost-put").await?;
     let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
     shop.bind_to("first", &orders).await?;
     let frozen = frozen_with(&mut operators, &shop, &put).await?;
-    let of_two = operators.writes_of("two", &shop, "orders").await?;
-    assert!(of_two.is_empty(), "{of_two:?}");
     // It finds its request too old, and closes the connection: so Azure never carries it out.
     signal(&frozen, Signal::CONT)?;
     frozen.logs("this process does not lead any more").await?;
     shop.ready("first").await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert_eq!(of_two.len(), 1, "{of_two:?}");
+    keeps_off_until_settled(&operators, &shop).await?;
     goes_on(operators, &shop, frozen).await
 }
 
 #[tokio::test]
 async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
-    let mut operators = Operators::with_long_requests().await?;
+    let mut operators = Operators::with_requests(LONGER).await?;
     let (shop, orders, delete) =
         with_a_deletion_under_way(&operators, "late-delete", &["first"]).await?;
     let frozen = frozen_with(&mut operators, &shop, &delete).await?;
@@ -113,12 +131,10 @@ async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
 /// A binding of the same name, made anew, has the same credential: a late DELETE would take it away.
 #[tokio::test]
 async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow::Result<()> {
-    let mut operators = Operators::with_long_requests().await?;
+    let mut operators = Operators::with_requests(LONG).await?;
     let (shop, orders, delete) =
         with_a_deletion_under_way(&operators, "lost-delete", &["first"]).await?;
     let frozen = frozen_with(&mut operators, &shop, &delete).await?;
-    let of_two = operators.writes_of("two", &shop, "orders").await?;
-    assert!(of_two.is_empty(), "{of_two:?}");
     signal(&frozen, Signal::CONT)?;
     frozen.logs("this process does not lead any more").await?;
     shop.until_gone("first").await?;
@@ -126,5 +142,49 @@ async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow:
     shop.ready("first").await?;
     assert_eq!(deleted(&shop, "orders").await?, 1);
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
+    keeps_off_until_settled(&operators, &shop).await?;
     goes_on(operators, &shop, frozen).await
+}
+
+/// The watch of the one that waits has fallen silent, so it has seen nothing of what the leader does. What its list has and its watch
+/// has not shown keeps it off.
+#[tokio::test]
+async fn one_whose_watch_is_silent_keeps_off_what_it_has_not_seen() -> anyhow::Result<()> {
+    let mut operators = Operators::start_with(Options {
+        proxies: true,
+        requests: Some(LONG),
+    })
+    .await?;
+    let (shop, orders) = settled(&operators, "silent-watch").await?;
+    for name in BOTH {
+        shop.bind_to(name, &orders).await?;
+        shop.ready(name).await?;
+    }
+    // Its watch has come as far as that once this one is Ready.
+    works_beside(&shop, "meanwhile", 3).await?;
+    let bindings = "/apis/azwib.dev/v1alpha1/workloadidentitybindings";
+    operators.proxy("two").silence_watches(bindings)?;
+    // Something to write for whoever does not know of the deletion.
+    let (arm, id) = (operators.env.arm().await?, orders.resource_id());
+    let of_second = shop.credential_name("second")?;
+    arm.delete(&format!("{id}/federatedIdentityCredentials/{of_second}"))
+        .await?;
+    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
+    let how = DeleteParams::default();
+    shop.bindings().delete("first", &how).await?;
+    delete.reached().await?;
+    operators.kill("one").await?;
+    operators.until_led_by("two").await?;
+    let two = operators.of("two");
+    two.logs("the watch of bindings is behind").await?;
+    until("two to write to orders", PATIENCE, async || {
+        let of_two = operators.writes_of("two", &shop, "orders").await?;
+        Ok((!of_two.is_empty()).then_some(()))
+    })
+    .await?;
+    keeps_off_until_settled(&operators, &shop).await?;
+    operators.proxy("two").mend();
+    shop.until_gone("first").await?;
+    shop.ready("second").await?;
+    operators.end().await
 }

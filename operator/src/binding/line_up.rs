@@ -9,6 +9,7 @@ use super::credential::record::record;
 use super::observe::InAzure;
 use super::validate::Desired;
 use crate::ledger::NotNow;
+use crate::runtime::deliberate::Bug;
 
 /// Before anything is read: an earlier process may have sent what status records as pending, a moment before it ended. A
 /// listing that shows it settles that.
@@ -24,7 +25,8 @@ pub(super) fn behind_earlier_process(
 }
 
 /// Once Azure was read: an older binding of the same account and identity may be on its way out, and its credential with it.
-/// Then this one waits for that, whatever was listed, and is woken after it.
+/// Then this one waits for that, whatever was listed, and is woken after it. Where the deletion was sent and nobody knows what
+/// became of it, who does not have the credential yet does not count on it either.
 pub(super) fn behind_deletion(
     binding: &WorkloadIdentityBinding,
     desired: &Desired,
@@ -33,14 +35,23 @@ pub(super) fn behind_deletion(
 ) -> InAzure {
     let ledger = ctx.ledgers.of(&desired.identity);
     let writer = || applicant(binding, desired.credential.clone()).writer();
-    let waits =
-        in_azure.listing.is_ok() && ledger.awaits_deletion(&writer(), &desired.credential.name);
-    if waits {
-        InAzure {
-            listing: Err(NotNow::UnderWay.into()),
-            ..in_azure
-        }
+    let name = &desired.credential.name;
+    if in_azure.listing.is_err() {
+        return in_azure;
+    }
+    let has_it = record(binding, desired, CredentialOrigin::Created).is_some();
+    let not_now = if ledger.awaits_deletion(&writer(), name) {
+        Some(NotNow::UnderWay)
     } else {
-        in_azure
+        let settles_in = ledger.deletion_settles_in(name.as_str());
+        let settles_in = settles_in.filter(|_| !has_it && !Bug::CountsOnWhatGoes.is_on());
+        settles_in.map(|settles_in| NotNow::Unsettled { settles_in })
+    };
+    match not_now {
+        Some(not_now) => InAzure {
+            listing: Err(not_now.into()),
+            ..in_azure
+        },
+        None => in_azure,
     }
 }

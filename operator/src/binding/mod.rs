@@ -20,6 +20,7 @@ mod conclude;
 mod context;
 pub mod controller;
 pub mod credential;
+pub mod earlier;
 pub mod error;
 pub mod events;
 mod failed;

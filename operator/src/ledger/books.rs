@@ -237,8 +237,9 @@ pub(super) struct Books {
     pub(super) queue: WriteQueue,
     /// Applicants that wait for a slot of the identity.
     pub(super) without_slot: Waiting,
-    /// Names of the credentials whose records say nothing of an earlier process any more.
-    known: BTreeSet<String>,
+    /// What is known already of what an earlier process may have sent, by the name of the credential: records say nothing new of
+    /// it.
+    known: BTreeSet<(String, Sent)>,
     /// The orphans that were told of last.
     pub(super) told_of: Vec<String>,
     /// The client id with which its bindings were looked through last, and when that was asked for.
@@ -247,6 +248,14 @@ pub(super) struct Books {
     pub(super) listing_looked_through: Option<Instant>,
     /// A request about a credential has said that the identity is not there, and no read of the identity has answered since.
     pub(super) in_doubt: bool,
+}
+
+/// What an earlier process may have sent about a credential. First it is made and later deleted, and a record that comes late may
+/// show that one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sent {
+    Put,
+    Deletion,
 }
 
 impl Ledger {
@@ -271,12 +280,22 @@ impl Ledger {
         self.assume(name, Effect::DeleteUnseen);
     }
 
+    /// Takes note of a binding of which nobody can tell what an earlier process has sent for it: the watch has not shown yet what
+    /// has become of it. That is settled by time alone.
+    pub fn take_note_of_unseen(&self, binding: &BindingRef) {
+        self.assume(&binding.to_string(), Effect::DeleteUnseen);
+    }
+
     fn assume(&self, name: &str, effect: Effect) {
         if !self.may_be_of_earlier_process() {
             return;
         }
+        let sent = match effect {
+            Effect::Put(_) => Sent::Put,
+            Effect::Delete | Effect::DeleteUnseen => Sent::Deletion,
+        };
         let mut books = self.books();
-        if books.known.insert(name.to_owned()) {
+        if books.known.insert((name.to_owned(), sent)) {
             books.lost.assume(name, effect, self.shared.started);
         }
     }
@@ -285,13 +304,21 @@ impl Ledger {
     /// store of a new process may not have shown it yet what the earlier one has recorded.
     pub fn recorded(&self, name: &CredentialName) {
         if self.may_be_of_earlier_process() {
-            self.books().known.insert(name.to_string());
+            let known = [Sent::Put, Sent::Deletion].map(|sent| (name.to_string(), sent));
+            self.books().known.extend(known);
         }
     }
 
     /// Whether what an earlier process has sent may still have its effect.
     pub fn may_be_of_earlier_process(&self) -> bool {
         self.shared.started.elapsed() < self.shared.settings.write_settle_time
+    }
+
+    /// How long a deletion of this credential may still have its effect, if one was sent whose answer was lost.
+    pub fn deletion_settles_in(&self, name: &str) -> Option<Duration> {
+        self.books()
+            .lost
+            .deletion_open_for(name, self.shared.settings.write_settle_time)
     }
 
     /// How long a lost write may keep everybody off the identity, if one does.

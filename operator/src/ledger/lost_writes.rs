@@ -4,6 +4,7 @@
 //! passed since the request was sent. To write earlier would be to guess.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,14 +44,23 @@ impl LostWrites {
             .insert(name.to_owned(), LostWrite { effect, sent, lost });
     }
 
-    /// Notes a write that an earlier process may have sent, at the latest when this one started.
+    /// Notes a write that an earlier process may have sent, at the latest when this one started. Of a PUT and a deletion of the
+    /// same credential the deletion counts: no read settles it.
     pub(super) fn assume(&mut self, name: &str, effect: Effect, started: Instant) {
         let write = LostWrite {
             effect,
             sent: started,
             lost: started,
         };
-        self.writes.entry(name.to_owned()).or_insert(write);
+        let is_deletion = write.effect == Effect::DeleteUnseen;
+        match self.writes.entry(name.to_owned()) {
+            Entry::Vacant(place) => drop(place.insert(write)),
+            // What this process has lost itself was sent later, and takes longer to settle.
+            Entry::Occupied(mut place) if is_deletion && place.get().sent <= started => {
+                place.insert(write);
+            }
+            Entry::Occupied(_) => {}
+        }
     }
 
     /// Forgets what a listing that was asked for at `asked` shows to have happened. Whether anything was forgotten.
@@ -72,6 +82,18 @@ impl LostWrites {
     pub(super) fn settled_unseen(&mut self, settle_time: Duration) -> Option<Instant> {
         self.open_for(settle_time);
         self.settled_unseen
+    }
+
+    /// How long until a deletion of this credential is settled by time; None when none is open.
+    pub(super) fn deletion_open_for(
+        &mut self,
+        name: &str,
+        settle_time: Duration,
+    ) -> Option<Duration> {
+        self.open_for(settle_time)?;
+        let write = self.writes.get(name)?;
+        let is_deletion = !matches!(write.effect, Effect::Put(_));
+        is_deletion.then(|| settle_time.saturating_sub(write.sent.elapsed()))
     }
 
     /// How long until the last of them is settled by time; None when nothing is open.
@@ -203,5 +225,23 @@ mod tests {
             lost_writes.open_for(SETTLE_TIME),
             Some(Duration::from_secs(50))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_counts_for_its_own_credential_alone_and_until_it_is_settled() {
+        let mut lost_writes = LostWrites::default();
+        lost_writes.lost("made", Effect::Put(content()), Instant::now());
+        lost_writes.lost("ours", Effect::Delete, Instant::now());
+        tokio::time::advance(Duration::from_secs(20)).await;
+        for (name, open_for) in [
+            ("made", None),
+            ("other", None),
+            ("ours", Some(Duration::from_secs(40))),
+        ] {
+            let found = lost_writes.deletion_open_for(name, SETTLE_TIME);
+            assert_eq!(found, open_for, "{name}");
+        }
+        lost_writes.settle(&[], Instant::now());
+        assert_eq!(lost_writes.deletion_open_for("ours", SETTLE_TIME), None);
     }
 }

@@ -4,6 +4,7 @@ mod leases;
 
 use std::time::Duration;
 
+use azwib_operator::binding::controller::PAGE;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -146,9 +147,10 @@ impl ApiServer {
             return Ok(self.watch(kind, after.unwrap_or(0)));
         }
         self.process.travel("LIST", head.uri.path()).await;
-        // Who lists without pages asks for what is true now.
+        // A watch begins with pages of this size. Who lists otherwise asks for what is true now.
         let newest = self.cluster.version();
-        let version = if parameter("limit").is_some() {
+        let begins_watch = parameter("limit") == Some(PAGE.to_string());
+        let version = if begins_watch {
             self.process.list_version(kind, newest)
         } else {
             newest
@@ -285,7 +287,7 @@ impl ApiServer {
                         }
                         continue;
                     }
-                    process.lag().await;
+                    process.lag(kind).await;
                     process.shown(kind, version);
                     let lines: String = changes.iter().map(line).collect();
                     let frame = http_body::Frame::data(Bytes::from(lines));

@@ -8,7 +8,7 @@ use super::ours::OURS;
 use super::{grants, looks, neighbours, newcomers, ours, pauses, slots};
 use crate::caller::Caller;
 use crate::names::short;
-use crate::requests::{Effect, credential_of, identity_of, operation};
+use crate::requests::{Effect, credential_in, identity_of, operation};
 use crate::trace::lock;
 
 /// No two writes of one process execute on one identity at once.
@@ -86,20 +86,21 @@ pub(super) fn answered(judge: Judge<'_>, process: &Caller, request: &Request, re
 /// A request has arrived at Azure.
 pub(super) fn arrived(judge: Judge<'_>, process: &Caller, id: u64, request: &Request) {
     let shared = judge.shared;
-    let (other, has_effect) = {
+    let (other, name, has_effect) = {
         let azure = lock(&shared.azure);
         let other = azure.request(id).and_then(|record| record.overlaps);
-        let effect = other.and_then(|it| azure.request(it)?.effect);
-        (other, effect.is_some_and(|at| at <= shared.time.now()))
+        let record = other.and_then(|it| azure.request(it));
+        let effect = record.and_then(|it| it.effect);
+        let name = record.and_then(|it| credential_in(&it.path));
+        let has_effect = effect.is_some_and(|at| at <= shared.time.now());
+        (other, name, has_effect)
     };
     let mut books = judge.books();
     books.sent_by.insert(id, process.number);
     let before = other.and_then(|other| books.sent_by.get(&other).copied());
-    // What somebody else removes while our own deletion of it is under way looks as if that were over; alone, or with its identity.
-    let name = credential_of(request).unwrap_or_default();
-    let removed = books.removed(&identity_of(request), &name);
-    let removed = removed.max(books.touched(&identity_of(request)));
-    let before = before.filter(|_| removed.is_none_or(|at| at + LATE < shared.time.now()));
+    // What somebody else does to the same credential meanwhile looks as if our own write were over.
+    let touched = books.credential_touched(&identity_of(request), name.as_deref());
+    let before = before.filter(|_| touched.is_none_or(|at| at + LATE < shared.time.now()));
     drop(books);
     if other.is_some() {
         shared.count("overlapping write");

@@ -118,6 +118,11 @@ impl Witness for Books {
         self.open().touch(identity, shared.time.now());
     }
 
+    fn credential_touched(&self, shared: &Shared, identity: &str, name: Option<&str>) {
+        self.open()
+            .touch_credential(identity, name, shared.time.now());
+    }
+
     fn credential_removed(&self, shared: &Shared, identity: &str, name: &str) {
         self.open().remove(identity, name, shared.time.now());
     }

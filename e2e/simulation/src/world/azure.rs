@@ -90,6 +90,7 @@ fn client_id_ends(identity: &IdentityName, shared: &Shared) {
         let found = azure.identity(&identity.id());
         found.map(|it| it.client_id.to_string())
     });
+    shared.tell(|it| it.credential_touched(shared, &identity.id(), None));
     if let Some(client_id) = found {
         shared.tell(|it| it.client_id_ended(shared, client_id.clone()));
     }
@@ -186,6 +187,7 @@ pub(super) fn write(
     let now = shared.time.now();
     touched(&identity.id(), shared);
     for one in credentials {
+        shared.tell(|it| it.credential_touched(shared, &identity.id(), Some(&one.name)));
         shared.trace.note(format!(
             "world: {} is written on {}",
             one.name, identity.name
@@ -201,6 +203,7 @@ pub(super) fn write(
 pub(super) fn remove(identity: &IdentityName, credential: &str, shared: &Shared) {
     let now = shared.time.now();
     touched(&identity.id(), shared);
+    shared.tell(|it| it.credential_touched(shared, &identity.id(), Some(credential)));
     shared.tell(|it| it.credential_removed(shared, &identity.id(), credential));
     shared.trace.note(format!(
         "world: {credential} is removed from {}",

@@ -361,7 +361,7 @@ pub(super) async fn recreation_at_restart(shared: &Shared, world: &World) {
     shared.stall_watches(Duration::from_secs(25));
 }
 
-fn account_of(binding: &Key, shared: &Shared) -> String {
+pub(super) fn account_of(binding: &Key, shared: &Shared) -> String {
     let found = shared.cluster.binding(&binding.namespace, &binding.name);
     let account = found.and_then(|it| it.spec.service_account.name);
     account.unwrap_or_default()

@@ -13,5 +13,6 @@ mod neighbours;
 mod newcomers;
 mod statuses;
 mod step;
+pub mod takeover;
 
 pub use disturb::disturb;

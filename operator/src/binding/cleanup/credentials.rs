@@ -28,17 +28,17 @@ pub(super) async fn delete_credentials(
         match whose(recorded, &departing.owner(), issuer) {
             Recorded::Own { identity, name } => {
                 records_own = true;
+                // An earlier process may have sent a write a moment before it ended. A creation could still appear after our deletion,
+                // and a deletion could take away what the next binding makes.
+                let ledger = ctx.ledgers.of(&identity);
+                ledger.take_note_of_deletion(&recorded.name);
                 if handed_over(recorded, departing, &identity, ctx).await? {
                     if ctx.told.is_news(departing.uid(), "handed over") {
                         tracing::info!(%name, "the credential stays for another binding");
                     }
                     continue;
                 }
-                // An earlier process may have sent a write a moment before it ended. A creation could still appear after our deletion,
-                // and a deletion could take away what the next binding makes.
-                let ledger = ctx.ledgers.of(&identity);
                 let is_pending = recorded.origin == CredentialOrigin::Pending;
-                ledger.take_note_of_deletion(&recorded.name);
                 let in_place = in_place_for(&departing.conditions, ctx.clock.now());
                 if let Some(ago) = in_place.filter(|_| !is_pending) {
                     // A read made now may still show the state before that write.

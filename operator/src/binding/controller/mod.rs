@@ -7,6 +7,7 @@ pub mod kept;
 pub mod pass_log;
 pub mod passes;
 pub mod schedule;
+mod unseen;
 mod watched;
 
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use tokio::sync::{oneshot, watch};
 pub use self::feed::Feed;
 pub use self::grants::list_afresh;
 use self::passes::{Notice, Queue, Request};
+pub use self::unseen::{Unseen, unseen};
+pub use self::watched::PAGE;
 use self::watched::watched;
 use super::Operator;
 use super::account::{BINDINGS_OF_AN_ACCOUNT, ExistingAccount};

@@ -56,6 +56,11 @@ impl Bindings {
         &self.store
     }
 
+    /// What the operator's flags say, at this moment.
+    pub(super) fn defaults(&self) -> watch::Ref<'_, Defaults> {
+        self.defaults.borrow()
+    }
+
     /// Takes an event of the watch in, after the store has.
     pub fn follow(&self, event: &Event<Guarded>) {
         let mut index = self.index();

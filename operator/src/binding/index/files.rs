@@ -353,7 +353,8 @@ fn take_out<K: Hash + Eq + ?Sized, V>(
     }
 }
 
-fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
+/// What a binding is found by.
+pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
     let status = binding.status.as_ref();
     let resolved = status.and_then(|status| status.identity.as_ref());
     let recorded = status

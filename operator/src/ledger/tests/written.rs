@@ -186,3 +186,35 @@ async fn what_an_earlier_process_may_be_deleting_counts_as_sent_and_what_this_on
     ledger.take_note_of_deletion("azwib-later");
     assert!(place(&ledger, "a").await.is_ok());
 }
+
+/// The watch of a replica that takes over may be behind: it shows the record of the PUT first, and later that the binding goes.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_shows_after_the_put_keeps_others_off_although_a_listing_shows_the_put() {
+    let azure = Azure::new(9, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    ledger.take_note_of_pending("azwib-earlier", content());
+    ledger.take_note_of_deletion("azwib-earlier");
+    let shown = ListedCredential {
+        name: "azwib-earlier".to_owned(),
+        content: Some(content()),
+    };
+    let asked = Instant::now() + Duration::from_secs(1);
+    ledger.books().lost.settle(&[shown], asked);
+    let settles_in = SETTLE_TIME;
+    let unsettled = Some(NotNow::Unsettled { settles_in });
+    assert_eq!(place(&ledger, "a").await.err(), unsettled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_the_watch_is_behind_on_keeps_others_off_until_time_has_settled_it() {
+    let azure = Azure::new(9, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let ledger = ledgers.of(&id());
+    ledger.take_note_of_unseen(&binding("b"));
+    let settles_in = SETTLE_TIME;
+    let unsettled = Some(NotNow::Unsettled { settles_in });
+    assert_eq!(place(&ledger, "a").await.err(), unsettled);
+    tokio::time::advance(SETTLE_TIME).await;
+    assert!(place(&ledger, "a").await.is_ok());
+}

@@ -22,6 +22,9 @@ pub(crate) struct Pages {
     pub(crate) old_list: BTreeMap<u32, (u64, Timestamp)>,
     /// When somebody else has last changed something about an identity.
     pub(crate) touched: BTreeMap<String, Timestamp>,
+    /// When somebody else has last written or removed a credential, by identity and name; all of an identity that is gone, without
+    /// a name.
+    pub(crate) touched_credentials: BTreeMap<(String, Option<String>), Timestamp>,
     /// When somebody else has last removed a credential, by identity and name.
     pub(crate) removed: BTreeMap<(String, String), Timestamp>,
     /// What a process has last seen of a credential is from this time, by process and name.
@@ -72,6 +75,29 @@ pub(crate) struct Pages {
 impl Pages {
     pub(crate) fn touch(&mut self, identity: &str, now: Timestamp) {
         self.touched.insert(identity.to_ascii_lowercase(), now);
+    }
+
+    /// Somebody else writes or removes a credential, or an identity is gone with all that it had.
+    pub(crate) fn touch_credential(&mut self, identity: &str, name: Option<&str>, now: Timestamp) {
+        let key = (
+            identity.to_ascii_lowercase(),
+            name.map(str::to_ascii_lowercase),
+        );
+        self.touched_credentials.insert(key, now);
+    }
+
+    /// When somebody else has last done something to this credential, alone or with its identity.
+    pub(crate) fn credential_touched(
+        &self,
+        identity: &str,
+        name: Option<&str>,
+    ) -> Option<Timestamp> {
+        let identity = identity.to_ascii_lowercase();
+        let of = |name: Option<&str>| {
+            let key = (identity.clone(), name.map(str::to_ascii_lowercase));
+            self.touched_credentials.get(&key).copied()
+        };
+        of(name).max(of(None))
     }
 
     /// Somebody else removes a credential.

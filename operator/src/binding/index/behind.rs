@@ -1,0 +1,95 @@
+//! How far the watch is behind a list.
+
+use std::sync::Arc;
+
+use azwib_crds::ManagedIdentityId;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt};
+use kube_runtime::reflector::ObjectRef;
+
+use super::bindings::Bindings;
+use super::files::keys;
+use super::found::{Guarded, reference};
+use crate::ledger::BindingRef;
+
+/// A binding as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub binding: BindingRef,
+    uid: Option<String>,
+    version: Option<u64>,
+}
+
+impl Listed {
+    /// By the metadata of an item.
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            binding: BindingRef {
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+            },
+            uid: metadata.uid.clone(),
+            version: metadata.resource_version.as_deref().and_then(order),
+        }
+    }
+}
+
+/// Where a version stands among those of the cluster: they are whole numbers that grow, which Kubernetes 1.35 promises
+/// (KEP-5504) and the API server has always done. None for any other text: nobody can say what comes first.
+fn order(version: &str) -> Option<u64> {
+    version.parse().ok()
+}
+
+fn version_of(binding: &Guarded) -> Option<u64> {
+    binding.resource_version().as_deref().and_then(order)
+}
+
+impl Bindings {
+    /// Whether the watch has shown this version of a binding, or a later one.
+    pub fn shows(&self, listed: &Listed) -> bool {
+        self.stored(&listed.binding).is_some_and(|stored| {
+            let is_later = version_of(&stored)
+                .zip(listed.version)
+                .is_some_and(|(shown, listed)| shown >= listed);
+            stored.meta().uid == listed.uid && is_later
+        })
+    }
+
+    /// Those that the watch shows in a version of that list or an earlier one, or in one that nobody can compare.
+    pub fn known_at(&self, list: Option<&str>) -> Vec<BindingRef> {
+        let list = list.and_then(order);
+        let stored = self.store().state();
+        let of_then = stored.iter().filter(|stored| {
+            version_of(stored)
+                .zip(list)
+                .is_none_or(|(shown, list)| shown <= list)
+        });
+        of_then.map(|stored| reference(stored)).collect()
+    }
+
+    /// Whether the watch shows a binding of this name.
+    pub fn has(&self, binding: &BindingRef) -> bool {
+        self.stored(binding).is_some()
+    }
+
+    /// The identities that a binding has to do with, as the watch shows it and, where that is given, as it is now.
+    pub fn identities_of(
+        &self,
+        binding: &BindingRef,
+        now: Option<&Guarded>,
+    ) -> Vec<ManagedIdentityId> {
+        let stored = self.stored(binding);
+        let defaults = self.defaults();
+        let both = [stored.as_deref(), now].into_iter().flatten();
+        let readable = both.filter_map(|it| it.0.as_ref().ok());
+        let identities = readable.flat_map(|it| keys(it, &defaults).identities);
+        identities
+            .filter_map(|id| ManagedIdentityId::parse(&id).ok())
+            .collect()
+    }
+
+    fn stored(&self, binding: &BindingRef) -> Option<Arc<Guarded>> {
+        let BindingRef { namespace, name } = binding;
+        self.store().get(&ObjectRef::new(name).within(namespace))
+    }
+}
