@@ -176,7 +176,7 @@ impl<H: Host> Replica<H> {
         self.term_metrics.begin(metrics_of(&context));
         let ends = CancellationToken::new();
         let requests = self.feed.begin(&self.bindings);
-        let _told = AbortOnDropHandle::new(tokio::spawn(keep_told(Arc::clone(&context))));
+        let told = keep_told(Arc::clone(&context), ends.clone());
         let (stopped, host) = (ends.clone(), Arc::clone(&self.host));
         let controller = controller::run(
             requests,
@@ -185,6 +185,14 @@ impl<H: Host> Replica<H> {
             async move { stopped.cancelled().await },
             move |notice| host.noticed(notice),
         );
+        let ended = ends.clone();
+        let controller = async move {
+            let told = AbortOnDropHandle::new(tokio::spawn(told));
+            controller.await;
+            ended.cancel();
+            // What it has sent is answered before the Lease is given back.
+            let _ = told.await;
+        };
         let controller = AbortOnDropHandle::new(tokio::spawn(controller));
         let over = async {
             tokio::select! {

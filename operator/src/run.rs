@@ -22,7 +22,9 @@ use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_older;
 use crate::grant::{Authority, OwnNamespace};
 use crate::kubeutil::watch_course::WatchCourse;
-use crate::leader::{Claim, Elector, LeaderMetrics, Place, say_if_another_is_installed};
+use crate::leader::{
+    Claim, Elector, LeaderMetrics, Place, Timings, say_if_another_is_installed, until_nobody_leads,
+};
 use crate::replica::{self, Host, Replica};
 use crate::runtime::clock::Clock;
 use crate::runtime::clocks::Clocks;
@@ -93,7 +95,7 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
     tokio::spawn(async move { say_if_older(&asked).await });
     let synced = ready_once_synced(watches.synced, readiness).shared();
     tokio::spawn(synced.clone());
-    if election.is_some() {
+    if election.takes_part {
         replica.bindings.stand_by();
     }
     tokio::spawn(replica.feed.clone().carry(watches.requests));
@@ -102,11 +104,24 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
         () = synced => {}
         () = stop.cancelled() => return Ok(()),
     }
-    let Some(election) = election else {
-        return Ok(replica.lead_alone(&stop).await?);
+    let place = Place {
+        namespace: election.namespace.clone().unwrap_or_default(),
+        name: LEASE.to_owned(),
     };
-    let elector = elector(&replica.host.clients, client, election)?;
-    Ok(replica.take_turns(elector, &stop).await?)
+    let (asked, own) = (client.clone(), place.clone());
+    tokio::spawn(async move { say_if_another_is_installed(&asked, &own).await });
+    if election.takes_part {
+        let elector = elector(&replica.host.clients, client, &place, election.timings)?;
+        return Ok(replica.take_turns(elector, &stop).await?);
+    }
+    if election.namespace.is_some() {
+        let (timings, clocks) = (election.timings, Clocks::Machine);
+        tokio::select! {
+            () = until_nobody_leads(&client, &place, timings, &clocks) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+    Ok(replica.lead_alone(&stop).await?)
 }
 
 /// What the replica of this process runs on.
@@ -155,7 +170,12 @@ async fn replica(
     let leader_metrics = LeaderMetrics::new(LEASE);
     leader_metrics.register(registry);
     // A write that has asked for its claim and waits longer than that for its connection is not sent: another may lead by then.
-    let margin = config.election.as_ref().map(|it| it.timings.margin());
+    let Election {
+        takes_part,
+        timings,
+        ..
+    } = config.election;
+    let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
@@ -197,12 +217,9 @@ async fn replica(
 fn elector(
     clients: &KubernetesClients,
     client: Client,
-    Election { namespace, timings }: Election,
+    place: &Place,
+    timings: Timings,
 ) -> Result<Elector, replica::Error> {
-    let name = LEASE.to_owned();
-    let place = Place { namespace, name };
-    let (asking, own) = (client.clone(), place.clone());
-    tokio::spawn(async move { say_if_another_is_installed(&asking, &own).await });
     // A course of its own: whether the Lease can be watched says nothing about being ready.
     let watching = clients.watching(&WatchCourse::default())?;
     let identity = identity();
@@ -212,7 +229,7 @@ fn elector(
         "waiting for the lease"
     );
     let (clients, clocks) = ((client, watching), Clocks::Machine);
-    Ok(Elector::new(clients, &place, identity, timings, clocks))
+    Ok(Elector::new(clients, place, identity, timings, clocks))
 }
 
 /// What the watches of a process give.

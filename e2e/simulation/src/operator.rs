@@ -202,7 +202,7 @@ pub async fn run(process: Process, world: World) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         () = ctx.events.published_during(passes) => {}
-        () = keep_told(Arc::clone(&ctx)) => {}
+        () = keep_told(Arc::clone(&ctx), CancellationToken::new()) => {}
     }
     Ok(())
 }

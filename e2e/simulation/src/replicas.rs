@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
-use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::bindings::is_ready;
 use crate::disturbances::Fate;
-use crate::kubernetes::{Key, Kind};
 use crate::names;
 use crate::operator;
 use crate::process::Process;

@@ -1,6 +1,6 @@
 //! What the API server and Azure have seen of the processes of a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use azure_simulator::control::api::{NewIdentity, RequestRecord};
@@ -18,6 +18,9 @@ const FREE: [&str; 3] = [
     "authentication.k8s.io",
 ];
 
+/// The ServiceAccount of all processes.
+const OPERATOR: &str = "system:serviceaccount:azwib-system:azwib-operator";
+
 const CONFLICT: u16 = 409;
 
 /// Who the processes are, and since when they count.
@@ -27,6 +30,8 @@ pub(crate) struct Evidence {
     identities: &'static BTreeMap<&'static str, NewIdentity>,
     /// Each process by the token that it shows to the API server. A process that was started anew has another one.
     tokens: BTreeMap<String, &'static str>,
+    /// The tokens of processes that are not judged.
+    others: BTreeSet<String>,
 }
 
 impl Evidence {
@@ -35,12 +40,18 @@ impl Evidence {
             since: Timestamp::now(),
             identities,
             tokens: BTreeMap::new(),
+            others: BTreeSet::new(),
         }
     }
 
     /// This token is shown by the process of this name.
     pub(crate) fn knows(&mut self, name: &'static str, token: String) {
         self.tokens.insert(token, name);
+    }
+
+    /// This token is shown by a process that is not judged.
+    pub(crate) fn leaves_out(&mut self, token: String) {
+        self.others.insert(token);
     }
 
     pub(crate) async fn collect(&self, env: &Environment) -> anyhow::Result<Case> {
@@ -59,16 +70,26 @@ impl Evidence {
     }
 
     fn note(&self, event: AuditEvent, case: &mut Case) -> anyhow::Result<()> {
-        let by = event.credential().and_then(|it| self.tokens.get(it));
-        let (Some(by), Some(object)) = (by.copied(), &event.object_ref) else {
+        let is_read = ["get", "list", "watch"].contains(&&*event.verb);
+        let Some(object) = event.object_ref.as_ref().filter(|_| !is_read) else {
             return Ok(());
         };
-        let is_read = ["get", "list", "watch"].contains(&&*event.verb);
         let group = object.api_group.as_deref().unwrap_or_default();
-        if is_read || FREE.contains(&group) {
+        let arrived: Timestamp = event.request_received_timestamp.parse()?;
+        if event.user.username != OPERATOR || FREE.contains(&group) || arrived < self.since {
             return Ok(());
         }
-        let arrived = event.request_received_timestamp.parse()?;
+        let token = event.credential().unwrap_or_default();
+        if self.others.contains(token) {
+            return Ok(());
+        }
+        let by = self.tokens.get(token).copied();
+        let by = by.with_context(|| {
+            format!(
+                "whose token is {token:?}, with which {} was written?",
+                event.request_uri
+            )
+        })?;
         let ended = event.stage_timestamp.parse()?;
         let code = event.response_status.as_ref().and_then(|it| it.code);
         if code == Some(CONFLICT) {

@@ -61,11 +61,18 @@ impl Case {
 
     /// How much there was to judge.
     pub(crate) fn summary(&self) -> String {
-        let to_azure = self.writes.iter().filter(|it| it.identity.is_some());
-        let to_azure = to_azure.count();
-        let to_cluster = self.writes.len() - to_azure;
-        let terms = self.terms().len();
+        let (terms, to_azure) = (self.terms().len(), self.to_azure());
+        let to_cluster = self.to_cluster();
         format!("{terms} terms, {to_azure} writes to Azure, {to_cluster} to the cluster")
+    }
+
+    pub(crate) fn to_azure(&self) -> usize {
+        let to_azure = self.writes.iter().filter(|it| it.identity.is_some());
+        to_azure.count()
+    }
+
+    pub(crate) fn to_cluster(&self) -> usize {
+        self.writes.len() - self.to_azure()
     }
 
     fn in_order(&self) -> Vec<&LeaseWrite> {

@@ -1,7 +1,9 @@
 //! Somebody changes the Lease by hand.
 
-use super::*;
+use azwib_e2e::OperatorOptions;
 use kube::api::{DeleteParams, PostParams};
+
+use super::*;
 
 #[tokio::test]
 async fn a_lease_that_is_deleted_is_taken_back_by_the_leader() -> anyhow::Result<()> {
@@ -78,6 +80,7 @@ async fn garbage_in_the_lease_keeps_nobody_from_leading() -> anyhow::Result<()> 
 #[tokio::test]
 async fn another_installation_is_told_of_at_the_start() -> anyhow::Result<()> {
     let mut operators = Operators::start().await?;
+    settled(&operators, "beside-another").await?;
     let elsewhere = operators.env.namespace("another-azwib").await?;
     let leases: Api<Lease> = Api::namespaced(operators.client.clone(), elsewhere.name());
     let lease = serde_json::from_value(json!({
@@ -90,5 +93,42 @@ async fn another_installation_is_told_of_at_the_start() -> anyhow::Result<()> {
     two.logs("another azwib is installed in this cluster")
         .await?;
     two.logs("azwib-operator-of-others").await?;
+    operators.end().await
+}
+
+/// Somebody turns leader election off while others have it.
+#[tokio::test]
+async fn one_that_takes_no_part_waits_until_nobody_leads() -> anyhow::Result<()> {
+    let mut operators = Operators::start().await?;
+    let (shop, _) = settled(&operators, "takes-no-part").await?;
+    let env = operators.env;
+    let access = env.operator_access().await?;
+    operators.leaves_out(&access)?;
+    let mut args = env.operator_flags();
+    args.extend([
+        "--leader-elect=false".to_owned(),
+        "--leader-election-namespace=azwib-system".to_owned(),
+    ]);
+    let options = OperatorOptions {
+        access: Some(access),
+        args,
+        log_file: Some(env.control_plane.directory().join("takes-no-part.log")),
+        ..OperatorOptions::default()
+    };
+    let alone = OperatorProcess::start(&env.control_plane, options).await?;
+    alone
+        .logs("this process takes no part in the election")
+        .await?;
+    works(&shop, "meanwhile").await?;
+    let (_, metrics) = (
+        alone.probe_until("/readyz", 200, "ok").await?,
+        alone.metrics().await?,
+    );
+    assert!(!metrics.contains("azwib_bindings{"), "it makes no passes");
+    operators.kill("two").await?;
+    assert_eq!(operators.stop("one").await?, Exit::Code(0));
+    works(&shop, "later").await?;
+    assert!(alone.metrics().await?.contains("azwib_bindings{"));
+    assert_eq!(alone.terminate().await?, Exit::Code(0));
     operators.end().await
 }

@@ -60,6 +60,8 @@ struct Known {
 pub struct SeenGrant {
     pub name: String,
     pub generation: i64,
+    /// Which version of it this is.
+    pub version: Option<String>,
     /// Why it allows nothing, where it does not.
     pub invalid: Option<String>,
     pub status: Option<IdentityGrantStatus>,
@@ -356,6 +358,7 @@ impl Known {
         };
         let seen = SeenGrant {
             generation: grant.meta().generation.unwrap_or_default(),
+            version: grant.meta().resource_version.clone(),
             invalid,
             status: grant.0.as_ref().ok().and_then(|it| it.status.clone()),
             name: name.clone(),

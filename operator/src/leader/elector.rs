@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{CallError, Calls};
 use super::claim::Claim;
 use super::observed::Observed;
+use super::place::Place;
 use super::record::{taken, vacant};
 use super::term::Term;
 use super::timings::Timings;
@@ -21,12 +22,8 @@ use crate::kubeutil::pauses::Pauses;
 use crate::runtime::clocks::Clocks;
 use crate::runtime::jitter;
 
-/// Where the Lease is.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub namespace: String,
-    pub name: String,
-}
+/// How often the same failure is told.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// One of those who want the Lease.
 pub struct Elector {
@@ -38,6 +35,10 @@ pub struct Elector {
     observed: Observed,
     /// When it is tried next.
     next: Instant,
+    /// Who held the Lease when that was told last.
+    told_of: Option<Option<String>>,
+    /// The failure that was told last, and when.
+    failed: Option<(String, Instant)>,
 }
 
 impl Elector {
@@ -50,17 +51,15 @@ impl Elector {
         clocks: Clocks,
     ) -> Self {
         Self {
-            calls: Calls {
-                leases: Api::namespaced(calling, &place.namespace),
-                name: place.name.clone(),
-                deadline: timings.call(),
-            },
+            calls: Calls::new(calling, place, &timings),
             watching: Api::namespaced(watching, &place.namespace),
             identity,
             timings,
             clocks,
             observed: Observed::default(),
             next: Instant::now(),
+            told_of: None,
+            failed: None,
         }
     }
 
@@ -68,9 +67,10 @@ impl Elector {
     ///
     /// A try that was begun is brought to its end before: its answer says whether there is something to release.
     pub async fn term(&mut self, stop: &CancellationToken) -> Option<Term> {
-        let mut changes = pin!(changes(self.watching.clone(), &self.calls.name));
+        let mut changes = pin!(changes(self.watching.clone(), self.calls.name()));
         // What was seen before the last term says nothing about what has happened in it.
         self.observed = Observed::default();
+        self.told_of = None;
         self.next = Instant::now();
         loop {
             let due = sleep_until(self.next);
@@ -95,8 +95,9 @@ impl Elector {
         if !self.observed.see(lease, self.clocks.read().boot) {
             return;
         }
-        tracing::debug!(holder = self.observed.holder(), "the lease has changed");
-        let free_in = self.free_in().unwrap_or_default();
+        let free_in = self.free_in();
+        self.tell(free_in);
+        let free_in = free_in.unwrap_or_default();
         // One that was given back is taken at once. Of several who see one run out, the first takes it.
         let spread = if free_in.is_zero() {
             Duration::ZERO
@@ -104,6 +105,27 @@ impl Elector {
             self.timings.retry_period.mul_f64(jitter::factor(0.0..=1.0))
         };
         self.next = Instant::now() + free_in + spread;
+    }
+
+    /// Tells whom this process waits for, once for each.
+    fn tell(&mut self, free_in: Option<Duration>) {
+        let holder = self.observed.holder().map(str::to_owned);
+        tracing::debug!(holder, "the lease has changed");
+        if free_in.is_none_or(|it| it.is_zero()) || self.told_of.as_ref() == Some(&holder) {
+            return;
+        }
+        match &holder {
+            Some(holder) => tracing::info!(
+                holder,
+                ?free_in,
+                "another process leads; this one waits until the lease is given back, or has stood unchanged for so long"
+            ),
+            None => tracing::info!(
+                ?free_in,
+                "nobody holds the lease; it is taken once it has stood so for so long, since somebody may still have the claim"
+            ),
+        }
+        self.told_of = Some(holder);
     }
 
     fn free_in(&self) -> Option<Duration> {
@@ -143,7 +165,7 @@ impl Elector {
         let now = self.clocks.read().wall;
         match self
             .calls
-            .write(&vacant(&self.calls.name, &self.timings, now))
+            .write(&vacant(self.calls.name(), &self.timings, now))
             .await
         {
             Ok(lease) => self.see(Some(&lease)),
@@ -168,14 +190,22 @@ impl Elector {
         }
     }
 
-    fn failed(&self, error: &CallError, what: &str) {
+    /// Tells of a failure, and of the same one again only now and then: what a person has to mend may last.
+    fn failed(&mut self, error: &CallError, what: &str) {
         let holder = self.observed.holder();
-        match error {
-            CallError::Conflict => tracing::info!(holder, "somebody else was quicker"),
-            error => {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(error, holder, "{what}; it is tried again");
-            }
+        if error.is_overtaken() {
+            tracing::info!(holder, "somebody else was quicker");
+            return;
+        }
+        let text = format!("{what}: {error}");
+        let is_news = self
+            .failed
+            .as_ref()
+            .is_none_or(|(told, at)| *told != text || at.elapsed() >= TOLD_AGAIN);
+        if is_news {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, holder, "{what}; it is tried again");
+            self.failed = Some((text, Instant::now()));
         }
     }
 }

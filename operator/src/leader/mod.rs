@@ -14,15 +14,17 @@ mod guarded;
 mod metrics;
 mod observed;
 mod others;
+mod place;
 mod record;
 mod term;
 mod timings;
 
 pub use claim::{Claim, NoClaim};
-pub use elector::{Elector, Place};
+pub use elector::Elector;
 pub use guarded::ClaimLayer;
 pub use metrics::LeaderMetrics;
-pub use others::say_if_another_is_installed;
+pub use others::{say_if_another_is_installed, until_nobody_leads};
+pub use place::Place;
 pub use term::Term;
 pub use timings::{LONGEST_LEASE, Timings};
 

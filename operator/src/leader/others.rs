@@ -1,11 +1,16 @@
-//! Whether another installation of azwib runs in the cluster. Two of them would write to the same bindings, each with a Lease of its
-//! own.
+//! Other processes of azwib that this one has no election with: another installation, with a Lease of its own, and those that hold the
+//! Lease beside a process that takes no part. They would write to the same bindings.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use tokio::time::sleep;
 
-use super::elector::Place;
+use super::calls::Calls;
+use super::observed::Observed;
+use super::place::Place;
+use super::timings::Timings;
+use crate::runtime::clocks::Clocks;
 
 /// Says in the log which other namespaces have a Lease of azwib's that somebody holds. It is asked once, at the start.
 pub async fn say_if_another_is_installed(client: &Client, own: &Place) {
@@ -30,6 +35,49 @@ pub async fn say_if_another_is_installed(client: &Client, own: &Place) {
              \"{}\" if nothing holds it any more",
             own.name
         );
+    }
+}
+
+/// Waits until nobody holds this Lease, for a process that takes no part in the election: it was given back, is gone, or has stood
+/// unchanged for as long as it lasts. Who may not read it goes on.
+pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings, clocks: &Clocks) {
+    let calls = Calls::new(client.clone(), place, &timings);
+    let mut observed = Observed::default();
+    let mut told = None;
+    loop {
+        match calls.get().await {
+            Ok(lease) => {
+                let now = clocks.read().boot;
+                observed.see(lease.as_ref(), now);
+                let Some(free_in) = observed.free_in(&timings, now).filter(|it| !it.is_zero())
+                else {
+                    return;
+                };
+                let holder = observed.holder();
+                if told.as_deref() != Some(holder.unwrap_or_default()) {
+                    tracing::warn!(
+                        holder,
+                        ?free_in,
+                        "somebody holds the Lease {place}, and this process takes no part in the election (--leader-elect=false): it \
+                         waits until the Lease was given back or has run out"
+                    );
+                    told = Some(holder.unwrap_or_default().to_owned());
+                }
+            }
+            Err(error) if error.is_refusal() => {
+                let error = &error as &dyn std::error::Error;
+                tracing::info!(error, "cannot read whether another azwib leads");
+                return;
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "cannot read whether another azwib leads; it is tried again"
+                );
+            }
+        }
+        sleep(timings.retry_period).await;
     }
 }
 

@@ -77,16 +77,16 @@ impl Term {
             let (renewing, claim, lost, ended) =
                 (renewing.clone(), claim.clone(), lost.clone(), ended.clone());
             tokio::spawn(async move {
+                // However the task ends, also by a panic: who does not renew does not lead.
+                let (_ended, _lost) = (EndsWithTerm(claim.clone()), lost.drop_guard());
                 tokio::select! {
                     biased;
-                    () = ended.cancelled() => return,
+                    () = ended.cancelled() => {}
                     () = void(&claim, timings.retry_period) => {
                         tracing::warn!("the lease was not renewed in time");
                     }
                     () = renewing.renew(&claim, lease.metadata) => {}
                 }
-                claim.end();
-                lost.cancel();
             })
         };
         Self {
@@ -120,7 +120,7 @@ impl Term {
         for _ in 0..TRIES_TO_RELEASE {
             match self.renewing.release().await {
                 Ok(()) => return,
-                Err(CallError::Conflict) => {}
+                Err(error) if error.is_overtaken() => {}
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "the lease was not given back; it runs out by itself");
@@ -154,7 +154,7 @@ impl Renewing {
             let outcome = self.renew_once(claim, &mut known).await;
             // Who has read it again, or whom somebody has come before, need not wait.
             let outcome = match outcome {
-                Err(CallError::Conflict) => self.renew_once(claim, &mut known).await,
+                Err(error) if error.is_overtaken() => self.renew_once(claim, &mut known).await,
                 outcome => outcome,
             };
             match outcome {
@@ -203,7 +203,7 @@ impl Renewing {
 
     async fn find(&self) -> Result<Found, CallError> {
         let Some(lease) = self.calls.get().await? else {
-            return Ok(Found::Vacant(named(&self.calls.name)));
+            return Ok(Found::Vacant(named(self.calls.name())));
         };
         let spec = lease.spec.unwrap_or_default();
         Ok(if is_of(&spec, &self.mark) {

@@ -95,6 +95,8 @@ impl Clients {
             let builder = Client::builder()
                 .user_agent(crate::USER_AGENT)
                 .use_rustls_tls()
+                // The body of a write asks for the claim at a moment that HTTP/1 has (`claimed`).
+                .http1_only()
                 .redirect(redirect::Policy::none())
                 .referer(false)
                 .connect_timeout(CONNECT_TIMEOUT.min(options.request_timeout))

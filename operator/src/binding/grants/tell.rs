@@ -14,6 +14,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::task::yield_now;
 use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::binding::context::Operator;
 use crate::binding::index::readable;
@@ -32,14 +33,18 @@ const LOOKS: Duration = Duration::from_secs(1);
 /// So many bindings are looked at before others may work.
 const AT_ONCE: usize = 200;
 
-/// Keeps the statuses of all grants true, for ever.
-pub async fn keep_told(ctx: Arc<Operator>) {
+/// Keeps the statuses of all grants true until it is told to stop. A write that is under way then is brought to its end.
+pub async fn keep_told(ctx: Arc<Operator>, stop: CancellationToken) {
     let mut written: HashMap<String, Instant> = HashMap::new();
     let mut last: Option<(u64, Instant)> = None;
     let mut told = None;
     let mut looks = interval(LOOKS);
     loop {
-        looks.tick().await;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = looks.tick() => {}
+        }
         if !ctx.bindings.is_listed() {
             continue;
         }
@@ -54,6 +59,9 @@ pub async fn keep_told(ctx: Arc<Operator>) {
         // One after the other: there may be many.
         let names = ctx.grants.names();
         for grant in names.iter().filter_map(|name| ctx.grants.seen(name)) {
+            if stop.is_cancelled() {
+                return;
+            }
             let is_early = written.get(&grant.name).is_some_and(|at| {
                 at.elapsed() < SETTLES && !Bug::GrantToldAgain.is_on() || Bug::GrantToldOnce.is_on()
             });
@@ -61,7 +69,7 @@ pub async fn keep_told(ctx: Arc<Operator>) {
             // What comes too early is told in the next round.
             if !is_early && grant.status.as_ref() != Some(&status) {
                 written.insert(grant.name.clone(), Instant::now());
-                write(&grant.name, &status, &ctx).await;
+                write(&grant, &status, &ctx).await;
             }
         }
         written.retain(|name, _| names.binary_search(name).is_ok());
@@ -203,23 +211,31 @@ fn status(grant: &SeenGrant, covered: Option<&Covered>, ctx: &Operator) -> Ident
     }
 }
 
-/// By server-side apply, so that conditions of others stay.
-async fn write(name: &str, status: &IdentityGrantStatus, ctx: &Operator) {
+/// By server-side apply, so that conditions of others stay; and to that version only, so that what comes late, perhaps after another
+/// process leads, is refused.
+async fn write(grant: &SeenGrant, status: &IdentityGrantStatus, ctx: &Operator) {
     let grants: Api<IdentityGrant> = Api::all(ctx.client.clone());
     let patch = json!({
-        "apiVersion": "azwib.dev/v1alpha1", "kind": "IdentityGrant", "metadata": { "name": name },
+        "apiVersion": "azwib.dev/v1alpha1", "kind": "IdentityGrant",
+        "metadata": { "name": grant.name, "resourceVersion": grant.version },
         "status": status,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let written = grants
-        .patch_status(name, &parameters, &Patch::Apply(&patch))
+        .patch_status(&grant.name, &parameters, &Patch::Apply(&patch))
         .await;
     match written {
         Ok(written) => tracing::debug!(grant = written.name_any(), "the status of a grant is told"),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => {
+            tracing::debug!(
+                grant = grant.name,
+                "the grant has changed; its status is told in the next round"
+            );
+        }
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
-                grant = name,
+                grant = grant.name,
                 error,
                 "the status of a grant cannot be written"
             );

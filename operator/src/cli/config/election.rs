@@ -20,28 +20,36 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// A Lease of one second without a holder is how a release is told.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 
-/// A Lease to hold while the operator writes.
+/// The Lease, and whether this process holds it while it writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
-    pub namespace: String,
+    /// Whether it writes only while it holds the Lease.
+    pub takes_part: bool,
+    /// Where the Lease is. None: the process takes no part, and is in no namespace.
+    pub namespace: Option<String>,
     pub timings: Timings,
 }
 
-pub(super) fn election(cli: &Cli) -> Result<Option<Election>, Error> {
-    if !cli.leader_elect {
-        return Ok(None);
-    }
+pub(super) fn election(cli: &Cli) -> Result<Election, Error> {
+    let takes_part = cli.leader_elect;
     let timings = timings(cli)?;
-    settles_in_time(cli)?;
     let namespace = match given(&cli.leader_election_namespace) {
-        Some(namespace) => namespace.to_owned(),
-        None => fs::read_to_string(NAMESPACE_FILE).map_err(|_| Error::NoNamespace)?,
+        Some(namespace) => Some(namespace.to_owned()),
+        None => fs::read_to_string(NAMESPACE_FILE).ok(),
     };
-    let namespace = namespace.trim().to_owned();
-    if !is_label(&namespace) {
-        return Err(Error::Namespace(namespace));
+    let namespace = namespace.map(|it| it.trim().to_owned());
+    if let Some(namespace) = namespace.as_ref().filter(|it| !is_label(it)) {
+        return Err(Error::Namespace(namespace.clone()));
     }
-    Ok(Some(Election { namespace, timings }))
+    if takes_part {
+        settles_in_time(cli)?;
+        namespace.as_ref().ok_or(Error::NoNamespace)?;
+    }
+    Ok(Election {
+        takes_part,
+        namespace,
+        timings,
+    })
 }
 
 fn timings(cli: &Cli) -> Result<Timings, Error> {

@@ -46,7 +46,7 @@ pub struct Config {
     /// Whether grants are required; None where that depends on what there is.
     pub grants: Option<Mode>,
     /// None: this process is the only one.
-    pub election: Option<Election>,
+    pub election: Election,
 }
 
 impl Config {

@@ -235,7 +235,7 @@ fn an_issuer_that_entra_cannot_reach_is_refused_with_the_way_to_another() {
 }
 
 fn elected(flags: &[&str]) -> Result<Election, String> {
-    configured(flags).map(|config| config.election.unwrap())
+    configured(flags).map(|config| config.election)
 }
 
 #[test]
@@ -243,10 +243,11 @@ fn a_lease_is_asked_for_unless_that_is_switched_off() {
     let namespace = "--leader-election-namespace=azwib-system";
     for flags in [&[namespace][..], &["--leader-elect", namespace]] {
         let election = elected(flags).unwrap();
-        assert_eq!(election.namespace, "azwib-system");
+        assert_eq!(election.namespace.as_deref(), Some("azwib-system"));
+        assert!(election.takes_part);
         assert_eq!(election.timings, crate::leader::Timings::default());
     }
-    assert_eq!(config(&[]).unwrap().election, None);
+    assert!(!config(&[]).unwrap().election.takes_part);
 }
 
 #[test]
