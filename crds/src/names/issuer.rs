@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use thiserror::Error;
 use url::Url;
 
@@ -8,7 +10,7 @@ use super::text::impl_name;
 ///
 /// Entra compares it exactly, and a slash at the end makes it another issuer, so nothing is normalized.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Issuer(String);
+pub struct Issuer(Arc<str>);
 
 /// Why a text is no issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -84,7 +86,7 @@ impl Issuer {
             return Err(InvalidIssuer::NotAUrl(url::ParseError::EmptyHost));
         }
         Url::parse(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The issuer, byte for byte as it was given.

@@ -24,7 +24,7 @@ pub enum Indexed {
     Live {
         identity: Arc<str>,
         account: Arc<Account>,
-        rank: Rank,
+        rank: Arc<Rank>,
         /// It as an applicant, if it is the oldest; None while it is not so far, or is suspended.
         applicant: Option<Arc<Applicant>>,
         /// What it has or waits for, as quotas count.
@@ -76,7 +76,7 @@ pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option
     Some(Indexed::Live {
         identity: Arc::from(identity.key()),
         account: account(),
-        rank: rank(binding),
+        rank: Arc::new(rank(binding)),
         applicant: applicant.map(Arc::new),
         quota: quota(binding),
     })

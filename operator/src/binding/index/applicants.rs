@@ -13,16 +13,19 @@ use crate::ledger::{BindingRef, Rank};
 #[derive(Debug, Default)]
 pub(super) struct Applicants {
     /// The live ones by their account, oldest first, and each as an applicant.
-    accounts: BTreeMap<Arc<Account>, BTreeMap<Rank, Option<Arc<Applicant>>>>,
+    accounts: BTreeMap<Arc<Account>, ByRank>,
     line: BTreeSet<InLine>,
     departing: BTreeMap<Arc<BindingRef>, Arc<Account>>,
     /// Live ones that record a credential.
-    holding: BTreeMap<Rank, Arc<Account>>,
+    holding: BTreeMap<Arc<Rank>, Arc<Account>>,
     /// Live ones that record a write alone.
-    pending: BTreeMap<Rank, Arc<Account>>,
+    pending: BTreeMap<Arc<Rank>, Arc<Account>>,
     /// Those that the quota of a grant has no room for.
-    over_quota: BTreeMap<Rank, Arc<Account>>,
+    over_quota: BTreeMap<Arc<Rank>, Arc<Account>>,
 }
+
+/// The bindings of one account by their rank, the oldest first. Nearly all accounts have one, so it is a list of that length.
+type ByRank = Vec<(Arc<Rank>, Option<Arc<Applicant>>)>;
 
 /// An applicant, in the order of its place.
 #[derive(Debug)]
@@ -91,11 +94,11 @@ impl Applicants {
     /// Those without room in a quota that have waited longer than this one, the longest first.
     pub(super) fn over_quota(&self, than: Option<&Rank>) -> Vec<(Rank, Account)> {
         let all = self.over_quota.iter();
-        let before = all.take_while(|(rank, _)| than.is_none_or(|than| *rank < than));
+        let before = all.take_while(|(rank, _)| than.is_none_or(|than| ***rank < *than));
         let most = CREDENTIAL_LIMIT;
         let before = before.take(most);
         before
-            .map(|(rank, account)| (rank.clone(), Account::clone(account)))
+            .map(|(rank, account)| (Rank::clone(rank), Account::clone(account)))
             .collect()
     }
 
@@ -107,19 +110,26 @@ impl Applicants {
     pub(super) fn put(
         &mut self,
         account: &Arc<Account>,
-        rank: &Rank,
+        rank: &Arc<Rank>,
         applicant: Option<&Arc<Applicant>>,
         quota: Quota,
     ) {
         match quota {
-            Quota::Holds => drop(self.holding.insert(rank.clone(), Arc::clone(account))),
-            Quota::Waits => drop(self.over_quota.insert(rank.clone(), Arc::clone(account))),
-            Quota::Pending => drop(self.pending.insert(rank.clone(), Arc::clone(account))),
+            Quota::Holds => drop(self.holding.insert(Arc::clone(rank), Arc::clone(account))),
+            Quota::Waits => drop(
+                self.over_quota
+                    .insert(Arc::clone(rank), Arc::clone(account)),
+            ),
+            Quota::Pending => drop(self.pending.insert(Arc::clone(rank), Arc::clone(account))),
             Quota::Neither => {}
         }
-        let bindings = self.accounts.entry(Arc::clone(account)).or_default();
+        let bindings = self.accounts.entry(Arc::clone(account));
+        let bindings = bindings.or_insert_with(|| Vec::with_capacity(1));
         let before = of_oldest(bindings);
-        bindings.insert(rank.clone(), applicant.cloned());
+        match bindings.binary_search_by(|(other, _)| other.cmp(rank)) {
+            Ok(place) => bindings[place].1 = applicant.cloned(),
+            Err(place) => bindings.insert(place, (Arc::clone(rank), applicant.cloned())),
+        }
         let after = of_oldest(bindings);
         self.exchange(before, after);
     }
@@ -133,7 +143,7 @@ impl Applicants {
             return;
         };
         let before = of_oldest(bindings);
-        bindings.remove(rank);
+        bindings.retain(|(other, _)| **other != *rank);
         let after = of_oldest(bindings);
         if bindings.is_empty() {
             self.accounts.remove(account);
@@ -152,8 +162,8 @@ impl Applicants {
 }
 
 /// The oldest as an applicant: while that is none, no younger one of the same account is.
-fn of_oldest(bindings: &BTreeMap<Rank, Option<Arc<Applicant>>>) -> Option<Arc<Applicant>> {
-    bindings.first_key_value()?.1.clone()
+fn of_oldest(bindings: &ByRank) -> Option<Arc<Applicant>> {
+    bindings.first()?.1.clone()
 }
 
 #[cfg(test)]

@@ -174,7 +174,10 @@ impl Index {
     /// Takes note of what a binding means to the others on its identity.
     pub(super) fn stand(&mut self, binding: &WorkloadIdentityBinding, defaults: &Defaults) {
         let reference = BindingRef::of(binding);
-        let indexed = indexed(binding, defaults);
+        let mut indexed = indexed(binding, defaults);
+        if let Some(indexed) = &mut indexed {
+            self.share(&reference, indexed);
+        }
         #[cfg(test)]
         {
             self.applicants_built += 1;
@@ -217,6 +220,30 @@ impl Index {
             }
         }
         self.stakes.insert(reference, indexed);
+    }
+
+    /// Takes the account and the identities of a binding from where it is filed, in place of texts of its own.
+    fn share(&self, reference: &BindingRef, indexed: &mut Indexed) {
+        let Some(filed) = self.filed.get(reference) else {
+            return;
+        };
+        let (identities, account) = match indexed {
+            Indexed::Live {
+                identity, account, ..
+            } => (std::slice::from_mut(identity), account),
+            Indexed::DeletedBinding {
+                identities,
+                account,
+            } => (&mut identities[..], account),
+        };
+        if *account == filed.keys.account {
+            *account = Arc::clone(&filed.keys.account);
+        }
+        for identity in identities {
+            if let Some(known) = filed.keys.identities.iter().find(|it| *it == identity) {
+                *identity = Arc::clone(known);
+            }
+        }
     }
 
     /// A binding means nothing to others any more.
