@@ -7,7 +7,7 @@ use kube::Client;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,11 +26,15 @@ use crate::grant::Authority;
 use crate::leader::{Claim, Elector};
 use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
+use crate::runtime::deliberate::Bug;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::TermMetrics;
 use crate::runtime::shutdown::{BadEnd, End, wind_down};
 
-/// How often a replica that takes over tries to list grants and bindings afresh.
+/// How long a replica that takes over tries to list grants and bindings afresh.
+const LISTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often it tries.
 const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a replica runs on, and what it is noticed by: a process, or a simulation.
@@ -89,10 +93,10 @@ impl<H: Host> Replica<H> {
         while let Some(term) = elector.term(stop).await {
             tracing::info!("this process leads");
             self.host.leads(true);
-            let unseen = self.list_afresh(&term.lost(), stop).await?;
-            self.bindings.take_over();
             let (claim, lost) = (term.claim(), term.lost());
-            let end = self.lead(claim, unseen, lost, stop).await?;
+            let end = self
+                .begin(claim, term.follows_release(), &lost, stop)
+                .await?;
             self.bindings.stand_by();
             self.host.leads(false);
             match end {
@@ -105,35 +109,69 @@ impl<H: Host> Replica<H> {
         Ok(())
     }
 
-    /// Leads as the only one, until it is told to stop.
+    /// Leads as the only one, until it is told to stop. The feed has to be carried meanwhile.
     ///
     /// # Errors
     /// It ends in another way than it should.
     pub async fn lead_alone(&self, stop: &CancellationToken) -> Result<(), Error> {
-        let never = CancellationToken::new();
+        let (never, claim) = (CancellationToken::new(), Claim::of_the_only_process());
         self.host.leads(true);
-        let claim = Claim::of_the_only_process();
-        self.lead(claim, vec![], never, stop).await?;
+        self.begin(claim, false, &never, stop).await?;
         Ok(())
     }
 
-    /// Lists grants and bindings afresh, and says of which bindings the watch is behind. Tries until it succeeds, the term is lost,
-    /// or the replica is told to stop. Who may not list may not watch either, and what follows from that the passes know.
+    /// Finds out what the leader before may have under way, and leads.
+    async fn begin(
+        &self,
+        claim: Claim,
+        follows_release: bool,
+        lost: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<End, Error> {
+        let Some(mut unseen) = self.list_afresh(lost, stop).await? else {
+            return Ok(End::AllAnswered);
+        };
+        if !follows_release && !Bug::OldDeletionsForgotten.is_on() {
+            let gone = self.bindings.gone_within(self.ledger.write_settle_time);
+            unseen.extend(gone.into_iter().map(|(binding, identities)| Unseen {
+                binding,
+                identities,
+            }));
+        }
+        self.bindings.take_over();
+        self.lead(claim, unseen, lost.clone(), stop).await
+    }
+
+    /// Lists grants and bindings afresh, and says of which bindings the watch is behind. Where there is no list in time that is all of
+    /// them. None: the term is lost, or the replica is told to stop.
     async fn list_afresh(
         &self,
         lost: &CancellationToken,
         stop: &CancellationToken,
-    ) -> Result<Vec<Unseen>, Error> {
+    ) -> Result<Option<Vec<Unseen>>, Error> {
         let client = self.host.calling(None)?;
         let listed = async {
-            until_listed("grants", || controller::list_afresh(&client, &self.grants)).await;
-            until_listed("bindings", || controller::unseen(&client, &self.bindings)).await
+            let until = Instant::now() + LISTED_WITHIN;
+            let grants = || controller::list_afresh(&client, &self.grants);
+            let grants = until_listed("grants", until, grants).await;
+            let bindings = || controller::unseen(&client, &self.bindings);
+            let bindings = until_listed("bindings", until, bindings).await;
+            match (grants, bindings) {
+                (Some(()), Some(unseen)) => unseen,
+                _ => {
+                    tracing::warn!(
+                        "grants and bindings were not listed afresh within {LISTED_WITHIN:?}: nothing is written to any identity before \
+                         the leader before can have sent nothing more"
+                    );
+                    controller::all_unseen(&self.bindings)
+                }
+            }
         };
         Ok(tokio::select! {
             biased;
-            unseen = listed => unseen,
-            () = lost.cancelled() => vec![],
-            () = stop.cancelled() => vec![],
+            unseen = listed => Some(unseen),
+            () = lost.cancelled() => None,
+            () = stop.cancelled() => None,
         })
     }
 
@@ -212,39 +250,40 @@ impl<H: Host> Replica<H> {
     }
 }
 
-/// Tries a list until the API server gives it, or says that it does not.
-async fn until_listed<T: Default, F>(what: &str, list: impl Fn() -> F) -> T
+/// Tries a list until the API server gives it, or until that moment. A refusal is no answer either: an API server that has just
+/// started may know neither who may do what nor which kinds there are.
+async fn until_listed<T, F>(what: &str, until: Instant, list: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
-    loop {
-        let error = match list().await {
-            Ok(listed) => return listed,
-            Err(error) => error,
-        };
-        if matches!(&error, kube::Error::Api(answer) if matches!(answer.code, 403 | 404)) {
-            return T::default();
+    let tried = async {
+        loop {
+            let error = match list().await {
+                Ok(listed) => return listed,
+                Err(error) => error,
+            };
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot list {what} afresh; it is tried again");
+            }
+            sleep(LISTED_AGAIN).await;
         }
-        {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "cannot list {what} afresh; it is tried again");
-        }
-        sleep(LISTED_AGAIN).await;
-    }
+    };
+    timeout_at(until, tried).await.ok()
 }
 
 fn keep_off_unseen(ledgers: &Ledgers, unseen: &[Unseen]) {
-    for Unseen {
-        binding,
-        identities,
-    } in unseen
-    {
-        tracing::info!(
-            %binding,
-            "the watch of bindings is behind: nothing is written to its identity before the leader before can have sent nothing more to \
-             it"
-        );
-        keep_off(binding, identities, ledgers);
+    let Some(first) = unseen.first() else {
+        return;
+    };
+    tracing::info!(
+        bindings = unseen.len(),
+        first = %first.binding,
+        "the leader before may have something under way for bindings that the watch is behind on, that cannot be read or that have gone: \
+         nothing is written to their identities until that is over"
+    );
+    for one in unseen {
+        keep_off(&one.binding, &one.identities, ledgers);
     }
 }
 

@@ -95,9 +95,7 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
     tokio::spawn(async move { say_if_older(&asked).await });
     let synced = ready_once_synced(watches.synced, readiness).shared();
     tokio::spawn(synced.clone());
-    if election.takes_part {
-        replica.bindings.stand_by();
-    }
+    replica.bindings.stand_by();
     tokio::spawn(replica.feed.clone().carry(watches.requests));
     // Who does not know the bindings yet should not keep another from leading, nor write.
     tokio::select! {

@@ -108,6 +108,7 @@ async fn one_that_takes_no_part_waits_until_nobody_leads() -> anyhow::Result<()>
     args.extend([
         "--leader-elect=false".to_owned(),
         "--leader-election-namespace=azwib-system".to_owned(),
+        "--request-timeout=2s".to_owned(),
     ]);
     let options = OperatorOptions {
         access: Some(access),

@@ -1,8 +1,8 @@
 //! The leader stands still with a write to Azure under way, for longer than its lease.
 
-use azure_simulator::control::api::When;
+use azure_simulator::control::api::{Tunables, When};
 use azwib_e2e::environment::interference::HeldRequest;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 
 use super::operators::{LONG, LONGER, PATIENT, settles_in};
 use super::*;
@@ -176,7 +176,8 @@ async fn one_whose_watch_is_silent_keeps_off_what_it_has_not_seen() -> anyhow::R
     operators.kill("one").await?;
     operators.until_led_by("two").await?;
     let two = operators.of("two");
-    two.logs("the watch of bindings is behind").await?;
+    two.logs("the leader before may have something under way")
+        .await?;
     until("two to write to orders", PATIENCE, async || {
         let of_two = operators.writes_of("two", &shop, "orders").await?;
         Ok((!of_two.is_empty()).then_some(()))
@@ -186,5 +187,55 @@ async fn one_whose_watch_is_silent_keeps_off_what_it_has_not_seen() -> anyhow::R
     operators.proxy("two").mend();
     shop.until_gone("first").await?;
     shop.ready("second").await?;
+    operators.end().await
+}
+
+/// Somebody takes the finalizer off a binding whose credential is being deleted, and so no record shows that any more.
+#[tokio::test]
+async fn what_a_binding_had_that_has_gone_is_kept_off() -> anyhow::Result<()> {
+    let mut operators = Operators::with_requests(LONG).await?;
+    let (shop, orders, _delete) =
+        with_a_deletion_under_way(&operators, "gone-delete", &["first"]).await?;
+    let off = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    let how = PatchParams::default();
+    shop.bindings().patch("first", &how, &off).await?;
+    shop.until_gone("first").await?;
+    operators.kill("one").await?;
+    operators.until_led_by("two").await?;
+    shop.bind_to("second", &orders).await?;
+    shop.ready("second").await?;
+    keeps_off_until_settled(&operators, &shop).await?;
+    operators.end().await
+}
+
+/// Azure's reads lag behind a deletion that the old leader has seen the end of, and the binding is made anew.
+#[tokio::test]
+async fn what_is_made_anew_does_not_count_on_a_credential_that_is_gone() -> anyhow::Result<()> {
+    let mut operators = Operators::with_requests(LONG).await?;
+    let (shop, orders) = settled(&operators, "lag").await?;
+    let control = operators.env.control();
+    let before = control.tunables().await?;
+    let lagging = Tunables {
+        read_lag_seconds: LONG.as_secs(),
+        ..before.clone()
+    };
+    shop.bind_to("first", &orders).await?;
+    shop.ready("first").await?;
+    let (with_lag, deleted) = (control.set_tunables(&lagging), shop.unbind("first"));
+    with_lag.await?;
+    deleted.await?;
+    assert_eq!(operators.stop("one").await?, Exit::Code(0));
+    operators.until_led_by("two").await?;
+    shop.bind_to("first", &orders).await?;
+    shop.ready("first").await?;
+    control.set_tunables(&before).await?;
+    let puts = operators.writes_of("two", &shop, "orders").await?;
+    assert_eq!(puts.len(), 1, "{puts:?}");
+    // What was written while reads lagged is shown late.
+    until("both credentials", PATIENCE, async || {
+        let there = shop.credentials(&orders).await?;
+        Ok((there.len() == 2).then_some(()))
+    })
+    .await?;
     operators.end().await
 }

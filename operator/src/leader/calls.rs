@@ -41,11 +41,6 @@ impl CallError {
     pub(super) fn is_overtaken(&self) -> bool {
         matches!(self, Self::Conflict | Self::Gone)
     }
-
-    /// Whether it stays so until somebody changes something.
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Forbidden { .. } | Self::NoNamespace(_))
-    }
 }
 
 /// The one Lease.
@@ -105,7 +100,8 @@ impl Calls {
             kube::Error::Api(answer) => match answer.code {
                 404 => CallError::Gone,
                 409 => CallError::Conflict,
-                403 => CallError::Forbidden {
+                // As RBAC words it. Quotas, policies and namespaces that go answer 403, too.
+                403 if answer.message.contains(" cannot ") => CallError::Forbidden {
                     verb,
                     namespace: self.place.namespace.clone(),
                     message: answer.message.clone(),
@@ -134,7 +130,7 @@ mod tests {
         let service = tower::service_fn(move |_: Request<Body>| async move {
             let status = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason,
-                "message": "so it is",
+                "message": "User \"system:serviceaccount:ns:sa\" cannot do that",
             });
             let body = Full::new(Bytes::from(status.to_string()));
             let response = Response::builder().status(code).body(body).unwrap();
@@ -166,7 +162,7 @@ mod tests {
         for (said, verb) in [(get, "get"), (create, "create"), (update, "update")] {
             let expected = format!(
                 "the operator may not {verb} leases.coordination.k8s.io in the namespace \"ns\": bind it to the Role \
-                 azwib-operator-leader-election there (config/rbac/leader_election_role.yaml). The API server says: so it is"
+                 azwib-operator-leader-election there (config/rbac/leader_election_role.yaml). The API server says: User \"system:serviceaccount:ns:sa\" cannot do that"
             );
             assert_eq!(said, expected);
         }

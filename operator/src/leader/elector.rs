@@ -15,7 +15,7 @@ use super::calls::{CallError, Calls};
 use super::claim::Claim;
 use super::observed::Observed;
 use super::place::Place;
-use super::record::{taken, vacant};
+use super::record::{is_released, taken, vacant};
 use super::term::Term;
 use super::timings::Timings;
 use crate::kubeutil::pauses::Pauses;
@@ -90,7 +90,8 @@ impl Elector {
         }
     }
 
-    /// Takes note of the Lease, and of when it may be taken.
+    /// Takes note of the Lease, and of when it may be taken. It is read again after a retry period at the latest: the watch may have
+    /// fallen silent.
     fn see(&mut self, lease: Option<&Lease>) {
         if !self.observed.see(lease, self.clocks.read().boot) {
             return;
@@ -104,7 +105,7 @@ impl Elector {
         } else {
             self.timings.retry_period.mul_f64(jitter::factor(0.0..=1.0))
         };
-        self.next = Instant::now() + free_in + spread;
+        self.next = Instant::now() + (free_in + spread).min(self.timings.retry_period);
     }
 
     /// Tells whom this process waits for, once for each.
@@ -144,15 +145,16 @@ impl Elector {
                 return None;
             }
         };
+        let next = self.next;
         self.see(lease.as_ref());
+        self.next = next;
         let Some(lease) = lease else {
             self.make().await;
             return None;
         };
         let free_in = self.free_in()?;
         if !free_in.is_zero() {
-            // What was read is what was seen before, and tokio's clock was ahead of the other.
-            self.next = self.next.max(Instant::now() + free_in);
+            self.next = self.next.min(Instant::now() + free_in);
             return None;
         }
         self.take(lease).await
@@ -175,13 +177,15 @@ impl Elector {
 
     async fn take(&mut self, lease: Lease) -> Option<Term> {
         let before = self.clocks.read();
+        let follows_release = lease.spec.as_ref().is_some_and(is_released);
         let (lease, mark) = taken(lease, &self.identity, &self.timings, before.wall);
         match self.calls.write(&lease).await {
             Ok(lease) => {
                 let deadline = self.timings.renew_deadline;
                 let claim = Claim::since(before, self.clocks.clone(), deadline);
                 let (calls, clocks) = (self.calls.clone(), self.clocks.clone());
-                Some(Term::begin(calls, lease, mark, claim, self.timings, clocks))
+                let term = Term::begin(calls, lease, mark, claim, self.timings, clocks);
+                Some(term.following(follows_release))
             }
             Err(error) => {
                 self.failed(&error, "cannot take the lease");

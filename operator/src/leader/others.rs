@@ -39,7 +39,7 @@ pub async fn say_if_another_is_installed(client: &Client, own: &Place) {
 }
 
 /// Waits until nobody holds this Lease, for a process that takes no part in the election: it was given back, is gone, or has stood
-/// unchanged for as long as it lasts. Who may not read it goes on.
+/// unchanged for as long as it lasts. That it cannot be read is no answer: it is tried again.
 pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings, clocks: &Clocks) {
     let calls = Calls::new(client.clone(), place, &timings);
     let mut observed = Observed::default();
@@ -64,17 +64,16 @@ pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings
                     told = Some(holder.unwrap_or_default().to_owned());
                 }
             }
-            Err(error) if error.is_refusal() => {
-                let error = &error as &dyn std::error::Error;
-                tracing::info!(error, "cannot read whether another azwib leads");
-                return;
-            }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    error,
-                    "cannot read whether another azwib leads; it is tried again"
-                );
+                let text = error.to_string();
+                if told.as_ref() != Some(&text) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(
+                        error,
+                        "this process takes no part in the election, and waits until it can read that nobody holds the Lease {place}"
+                    );
+                    told = Some(text);
+                }
             }
         }
         sleep(timings.retry_period).await;

@@ -311,7 +311,14 @@ impl Ledger {
 
     /// Whether what an earlier process has sent may still have its effect.
     pub fn may_be_of_earlier_process(&self) -> bool {
-        self.shared.started.elapsed() < self.shared.settings.write_settle_time
+        self.earlier_settles_in().is_some()
+    }
+
+    /// How long that may be so; None once it is over.
+    pub fn earlier_settles_in(&self) -> Option<Duration> {
+        let settle_time = self.shared.settings.write_settle_time;
+        let left = settle_time.saturating_sub(self.shared.started.elapsed());
+        (!left.is_zero()).then_some(left)
     }
 
     /// How long a deletion of this credential may still have its effect, if one was sent whose answer was lost.

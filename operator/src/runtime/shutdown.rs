@@ -88,7 +88,6 @@ pub async fn wind_down(
         _ = &mut controller => return Err(BadEnd::ControllerEnded),
     }
     let began = Instant::now();
-    // A controller that panicked during the shutdown has nothing under way either.
     let passes = timeout(grace, &mut controller).await;
     if passes.is_err() {
         tracing::warn!("passes under way were given up after {grace:?}");
@@ -100,8 +99,9 @@ pub async fn wind_down(
     let writes = timeout(left, writes_done).await;
     writes.map_err(|_| BadEnd::Unfinished(grace))?;
     Ok(match passes {
-        Ok(_) => End::AllAnswered,
-        Err(_) => End::GivenUp,
+        Ok(Ok(())) => End::AllAnswered,
+        // One that panicked may have left a write to the cluster under way.
+        Ok(Err(_)) | Err(_) => End::GivenUp,
     })
 }
 

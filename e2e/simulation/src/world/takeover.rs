@@ -39,8 +39,9 @@ pub fn is_wanted(identity: &IdentityName, gone: &Key, shared: &Shared, world: &W
     if let Some(recorded) = recorded {
         remove(identity, &recorded.name, shared);
     }
-    if shared.chance(500) {
-        let account = account_of(gone, shared);
+    // Empty where it has gone already.
+    let account = account_of(gone, shared);
+    if shared.chance(500) && !account.is_empty() {
         create_for(&gone.namespace, &account, identity, shared, world);
     }
     for (namespace, account) in free_accounts(1, shared, world) {

@@ -32,6 +32,8 @@ pub fn note(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
         .filter(|_| !Bug::LeftoverKept.is_on() && !Bug::VanishedForgotten.is_on());
     for leftover in leftovers {
         let who = leftover.who();
+        // An earlier process may have begun to delete it.
+        ledger.take_note_of_deletion(leftover.name.as_str());
         if ctx.leftovers.add(leftover) {
             ledger.wake([who]);
         }

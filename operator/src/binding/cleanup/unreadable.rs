@@ -178,7 +178,7 @@ fn conditions_of_others(raw: &DynamicObject) -> impl Iterator<Item = Value> {
         .cloned()
 }
 
-fn raw_bindings(client: &Client, namespace: &str) -> Api<DynamicObject> {
+pub(in crate::binding) fn raw_bindings(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<WorkloadIdentityBinding>(&());
     Api::namespaced_with(client.clone(), namespace, &resource)
 }

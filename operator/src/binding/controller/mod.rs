@@ -27,7 +27,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::feed::Feed;
 pub use self::grants::list_afresh;
 use self::passes::{Notice, Queue, Request};
-pub use self::unseen::{Unseen, unseen};
+pub use self::unseen::{Unseen, all_unseen, unseen};
 pub use self::watched::PAGE;
 use self::watched::watched;
 use super::Operator;

@@ -11,6 +11,8 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
 
+use crate::binding::cleanup::deleted_binding::DeletedBinding;
+use crate::binding::cleanup::unreadable::raw_bindings;
 use crate::binding::index::{Bindings, Guarded, Listed};
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
@@ -48,17 +50,51 @@ pub async fn unseen(client: &Client, bindings: &Bindings) -> Result<Vec<Unseen>,
         changed.retain(|it| !bindings.shows(it));
         gone.retain(|it| bindings.has(it));
     }
+    let mut behind: Vec<_> = changed
+        .into_iter()
+        .map(|it| it.binding)
+        .chain(gone)
+        .collect();
+    // What they record is read from the raw object, whether the watch is behind or not.
+    behind.extend(bindings.unreadable());
+    behind.sort_unstable();
+    behind.dedup();
     let mut unseen = Vec::new();
-    for binding in changed.into_iter().map(|it| it.binding).chain(gone) {
+    for binding in behind {
         let one = Api::<Guarded>::namespaced(client.clone(), &binding.namespace);
         let now = one.get_opt(&binding.name).await?;
-        let identities = bindings.identities_of(&binding, now.as_ref());
+        let mut identities = bindings.identities_of(&binding, now.as_ref());
+        if now.is_some_and(|it| it.0.is_err()) {
+            identities.extend(recorded_raw(client, &binding).await?);
+        }
         unseen.push(Unseen {
             binding,
             identities,
         });
     }
     Ok(unseen)
+}
+
+/// All bindings that the watch shows, where nothing is known of how far it is behind.
+pub fn all_unseen(bindings: &Bindings) -> Vec<Unseen> {
+    let all = bindings.all().into_iter().map(|binding| Unseen {
+        identities: bindings.identities_of(&binding, None),
+        binding,
+    });
+    all.collect()
+}
+
+/// The identities on which a binding that cannot be read records credentials.
+async fn recorded_raw(
+    client: &Client,
+    binding: &BindingRef,
+) -> Result<Vec<ManagedIdentityId>, kube::Error> {
+    let raw = raw_bindings(client, &binding.namespace);
+    let raw = raw.get_opt(&binding.name).await?;
+    // Where that cannot be read either, nobody could delete anything for it.
+    let read = raw.and_then(|raw| DeletedBinding::from_raw(&raw).ok());
+    let recorded = read.into_iter().flat_map(|it| it.credentials);
+    Ok(recorded.filter_map(|it| it.managed_identity()).collect())
 }
 
 /// What a list has that the watch has not shown, and the bindings that it does not have any more.
@@ -224,5 +260,17 @@ mod tests {
         };
         let (unseen, ()) = tokio::join!(looking, showing);
         assert_eq!(unseen.unwrap(), []);
+    }
+
+    /// A change of the schema by hand lets anything in. What such a binding records is what something may be under way for.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_be_read_is_behind_with_the_identities_that_it_records() {
+        let mut broken = binding("a", "5", "one");
+        broken["spec"]["credential"] = json!(7);
+        broken["status"] = json!({ "credentials": [{
+            "name": "n", "resourceId": id("recorded").as_str(), "issuer": "i", "subject": "s", "audience": "a", "origin": "Created",
+        }] });
+        let behind = behind(std::slice::from_ref(&broken), "9", vec![broken.clone()]).await;
+        assert_eq!(behind, [("a".to_owned(), vec![id("recorded")])]);
     }
 }

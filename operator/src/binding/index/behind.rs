@@ -1,6 +1,7 @@
 //! How far the watch is behind a list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use azwib_crds::ManagedIdentityId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -65,6 +66,18 @@ impl Bindings {
                 .is_none_or(|(shown, list)| shown <= list)
         });
         of_then.map(|stored| reference(stored)).collect()
+    }
+
+    /// Those that have gone within that time while another process led, and the identities that each had to do with.
+    pub fn gone_within(&self, time: Duration) -> Vec<(BindingRef, Vec<ManagedIdentityId>)> {
+        let index = self.index();
+        let gone = index.gone.iter().filter(|gone| gone.at.elapsed() < time);
+        gone.map(|gone| {
+            let ids = gone.identities.iter();
+            let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
+            (gone.binding.clone(), ids.collect())
+        })
+        .collect()
     }
 
     /// Whether the watch shows a binding of this name.

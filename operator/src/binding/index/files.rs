@@ -1,14 +1,16 @@
 //! Where each binding is found: the maps of the index, and what they take in.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azwib_crds::{Issuer, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::applicants::Applicants;
 use super::found::{Guarded, reference};
@@ -50,6 +52,9 @@ pub(super) struct Index {
     pub(super) cleaned_up: HashSet<String>,
     /// Those that have gone with something on record and without having been cleaned up.
     pub(super) vanished: HashMap<BindingRef, Arc<WorkloadIdentityBinding>>,
+    /// Those that have gone with something on record while another process led, and when: what that one has sent for them may be
+    /// under way.
+    pub(super) gone: VecDeque<Gone>,
     /// Those that cannot be read.
     pub(super) unreadable: BTreeSet<BindingRef>,
     /// Another process leads: what goes is cleaned up by that one.
@@ -61,6 +66,17 @@ pub(super) struct Index {
     /// How many applicants were made of bindings: a pass makes none.
     #[cfg(test)]
     pub(super) applicants_built: usize,
+}
+
+/// How long what has gone is remembered: no settle time is longer.
+const GONE_KEPT: Duration = Duration::from_secs(3600);
+
+/// A binding that has gone.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) at: Instant,
+    pub(super) binding: BindingRef,
+    pub(super) identities: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]
@@ -296,6 +312,7 @@ impl Index {
 
     /// A binding goes. Somebody may have taken its finalizer off.
     pub(super) fn vanish(&mut self, binding: &Guarded, issuer: &Issuer) {
+        self.goes(&reference(binding));
         let is_cleaned_up = self.cleaned_up.remove(&binding.uid().unwrap_or_default());
         let Ok(binding) = &binding.0 else { return };
         if !self.stands_by
@@ -305,6 +322,23 @@ impl Index {
         {
             let vanished = Arc::new(binding.clone());
             self.vanished.insert(BindingRef::of(binding), vanished);
+        }
+    }
+
+    /// Remembers one that goes while another process leads.
+    fn goes(&mut self, binding: &BindingRef) {
+        let filed = self.filed.get(binding).filter(|_| self.stands_by);
+        let Some(filed) = filed.filter(|filed| filed.seen.has_recorded_any()) else {
+            return;
+        };
+        self.gone.push_back(Gone {
+            at: Instant::now(),
+            binding: binding.clone(),
+            identities: filed.keys.identities.clone(),
+        });
+        let is_old = |gone: &Gone| gone.at.elapsed() > GONE_KEPT;
+        while self.gone.front().is_some_and(is_old) {
+            self.gone.pop_front();
         }
     }
 
@@ -345,6 +379,7 @@ impl Index {
             .cloned()
             .collect();
         for reference in gone {
+            self.goes(&reference);
             self.remove(&reference);
         }
     }

@@ -56,6 +56,11 @@ impl Seen {
         self.status = status;
     }
 
+    /// Whether a status of it has recorded a credential of its own.
+    pub(super) fn has_recorded_any(&self) -> bool {
+        self.recorded
+    }
+
     pub(super) fn others(&self) -> u32 {
         self.others
     }

@@ -42,8 +42,10 @@ pub(super) fn election(cli: &Cli) -> Result<Election, Error> {
         return Err(Error::Namespace(namespace.clone()));
     }
     if takes_part {
-        settles_in_time(cli)?;
         namespace.as_ref().ok_or(Error::NoNamespace)?;
+    }
+    if namespace.is_some() {
+        settles_in_time(cli)?;
     }
     Ok(Election {
         takes_part,

@@ -1,5 +1,12 @@
 //! When a Lease is taken.
 
+use std::convert::Infallible;
+
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::Full;
+use kube::Client;
+use kube::client::Body;
 use serde_json::json;
 
 use super::api_server::Ways;
@@ -139,4 +146,47 @@ async fn who_is_told_to_stop_while_it_takes_the_lease_gives_it_back() {
     assert!(waiting.await.unwrap(), "no term begins");
     assert_eq!(server.holder(), "");
     assert_eq!(server.spec()["leaseDurationSeconds"], 1);
+}
+
+/// An elector called `b` whose watch shows nothing, ever.
+fn waiting_without_watch(server: &ApiServer) -> JoinHandle<Term> {
+    let silent = tower::service_fn(|_: Request<Body>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+    });
+    let clients = (server.client("b"), Client::new(silent, "default"));
+    let place = Place {
+        namespace: "azwib-system".to_owned(),
+        name: api_server::NAME.to_owned(),
+    };
+    let (clocks, _) = Clocks::moved(Timestamp::from_second(NOON).unwrap());
+    let mut elector = Elector::new(clients, &place, "b".to_owned(), TIMINGS, clocks);
+    tokio::spawn(async move { term(&mut elector).await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_silent_costs_no_more_than_a_retry_period() {
+    for gives_back in [true, false] {
+        let server = ApiServer::new();
+        let (_elector, term, _) = leading(&server, "a").await;
+        let waiting = waiting_without_watch(&server);
+        // In the middle of a lease that was read first.
+        sleep(seconds(68)).await;
+        assert!(!waiting.is_finished(), "it is renewed");
+        let (ended, bound) = if gives_back {
+            term.release().await;
+            (Instant::now(), TIMINGS.retry_period)
+        } else {
+            drop(term);
+            (
+                Instant::now(),
+                TIMINGS.lease_duration + 2 * TIMINGS.retry_period,
+            )
+        };
+        waiting.await.unwrap();
+        assert!(
+            ended.elapsed() <= bound,
+            "{gives_back}: {:?}",
+            ended.elapsed()
+        );
+    }
 }
