@@ -1,13 +1,16 @@
 //! Puts a binding in its place among those who write to its identity: behind what an earlier process may have sent, and behind
 //! a deletion of its credential. What a pass tells the ledger besides, it tells by its reads and writes.
 
+use std::time::Duration;
+
 use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
+use kube::ResourceExt;
 
 use super::context::Context;
 use super::credential::applicants::applicant;
 use super::credential::record::record;
 use super::observe::InAzure;
-use super::validate::Desired;
+use super::validate::{Desired, service_account_name};
 use crate::ledger::NotNow;
 use crate::runtime::deliberate::Bug;
 
@@ -26,8 +29,8 @@ pub(super) fn behind_earlier_process(
 
 /// Once Azure was read: an older binding of the same account and identity may be on its way out, and its credential with it.
 /// Then this one waits for that, whatever was listed, and is woken after it. Where the deletion was sent and nobody knows what
-/// became of it, who does not have the credential yet does not count on it either. Nor does it count on what it has no record of in the first
-/// settle time of a process.
+/// became of it, who does not have the credential yet does not count on it either. Nor does it in the first
+/// settle time of a term count on what its status does not record, where a binding of its account has gone before that.
 pub(super) fn behind_deletion(
     binding: &WorkloadIdentityBinding,
     desired: &Desired,
@@ -40,22 +43,12 @@ pub(super) fn behind_deletion(
     if in_azure.listing.is_err() {
         return in_azure;
     }
-    let has_it = record(binding, desired, CredentialOrigin::Created).is_some();
-    let is_unrecorded = !has_it && record(binding, desired, CredentialOrigin::Pending).is_none();
-    let is_listed = in_azure.listing.as_ref().is_ok_and(|listing| {
-        let mut listed = listing.iter();
-        listed.any(|it| it.name.eq_ignore_ascii_case(name.as_str()))
-    });
-    // What an earlier process has deleted a moment before it ended may be shown for a while, and what it was deleting may go.
-    let shown_late = ledger
-        .earlier_settles_in()
-        .filter(|_| is_unrecorded && is_listed);
     let not_now = if ledger.awaits_deletion(&writer(), name) {
         Some(NotNow::UnderWay)
+    } else if Bug::CountsOnWhatGoes.is_on() {
+        None
     } else {
-        let settles_in = ledger.deletion_settles_in(name.as_str());
-        let settles_in = settles_in.filter(|_| !has_it).or(shown_late);
-        let settles_in = settles_in.filter(|_| !Bug::CountsOnWhatGoes.is_on());
+        let settles_in = may_go(binding, desired, &in_azure, ctx);
         settles_in.map(|settles_in| NotNow::Unsettled { settles_in })
     };
     match not_now {
@@ -65,4 +58,29 @@ pub(super) fn behind_deletion(
         },
         None => in_azure,
     }
+}
+
+/// How long a credential that was listed may still go, or be gone already, for a binding that does not have it yet.
+fn may_go(
+    binding: &WorkloadIdentityBinding,
+    desired: &Desired,
+    in_azure: &InAzure,
+    ctx: &Context,
+) -> Option<Duration> {
+    let ledger = ctx.ledgers.of(&desired.identity);
+    let name = desired.credential.name.as_str();
+    if record(binding, desired, CredentialOrigin::Created).is_some() {
+        return None;
+    }
+    let listing = in_azure.listing.as_ref().ok()?;
+    let is_listed = listing.iter().any(|it| it.name.eq_ignore_ascii_case(name));
+    let is_pending = record(binding, desired, CredentialOrigin::Pending).is_some();
+    // What the leader before has deleted a moment before it ended may be listed for a while.
+    let is_shown_late = || {
+        let namespace = binding.namespace().unwrap_or_default();
+        let account = service_account_name(binding);
+        is_listed && !is_pending && ctx.bindings.has_lost_one(&namespace, &account)
+    };
+    let listed_late = ledger.earlier_settles_in().filter(|_| is_shown_late());
+    ledger.deletion_settles_in(name).or(listed_late)
 }

@@ -80,6 +80,13 @@ impl Bindings {
         .collect()
     }
 
+    /// Whether a binding of this account has gone in the last hour while another process led.
+    pub fn has_lost_one(&self, namespace: &str, service_account: &str) -> bool {
+        let index = self.index();
+        let mut accounts = index.gone.iter().map(|gone| &*gone.account);
+        accounts.any(|(of, name)| of == namespace && name == service_account)
+    }
+
     /// Whether the watch shows a binding of this name.
     pub fn has(&self, binding: &BindingRef) -> bool {
         self.stored(binding).is_some()

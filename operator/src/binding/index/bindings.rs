@@ -99,6 +99,7 @@ impl Bindings {
             is_listed: index.is_listed,
             // A list may be under way.
             listed: std::mem::take(&mut index.listed),
+            gone: std::mem::take(&mut index.gone),
             ..Index::default()
         };
         let mut stored = self.store.state();

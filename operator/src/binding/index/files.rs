@@ -76,6 +76,7 @@ const GONE_KEPT: Duration = Duration::from_secs(3600);
 pub(super) struct Gone {
     pub(super) at: Instant,
     pub(super) binding: BindingRef,
+    pub(super) account: Arc<Account>,
     pub(super) identities: Vec<Arc<str>>,
 }
 
@@ -334,6 +335,7 @@ impl Index {
         self.gone.push_back(Gone {
             at: Instant::now(),
             binding: binding.clone(),
+            account: Arc::clone(&filed.keys.account),
             identities: filed.keys.identities.clone(),
         });
         let is_old = |gone: &Gone| gone.at.elapsed() > GONE_KEPT;
