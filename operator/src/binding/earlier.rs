@@ -12,31 +12,30 @@ use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::{BindingRef, Ledgers};
 use crate::runtime::deliberate::Bug;
 
-/// Takes note of it in the ledger of each identity that is concerned.
+/// Takes note of it in the ledger of each identity that is concerned. A binding without a record has nothing under way: also what
+/// only a listing has shown is recorded before it is deleted.
 pub fn take_note_of_earlier(bindings: &Bindings, defaults: &Defaults, ledgers: &Ledgers) {
     if Bug::OldDeletionsForgotten.is_on() {
         return;
     }
     for stored in bindings.store().state() {
         if let Ok(binding) = &stored.0 {
-            take_note(&believed(binding, defaults), bindings, ledgers);
+            take_note(&believed(binding, defaults), ledgers);
         }
     }
 }
 
-fn take_note(binding: &WorkloadIdentityBinding, bindings: &Bindings, ledgers: &Ledgers) {
+fn take_note(binding: &WorkloadIdentityBinding, ledgers: &Ledgers) {
     let goes = binding.metadata.deletion_timestamp.is_some();
     let recorded = binding
         .status
         .iter()
         .flat_map(|status| &status.credentials)
         .filter(|recorded| recorded.origin != CredentialOrigin::Adopted);
-    let mut has_record = false;
     for recorded in recorded {
         let Some(identity) = recorded.managed_identity() else {
             continue;
         };
-        has_record = true;
         if goes || is_refused(binding) {
             let ledger = ledgers.of(&identity);
             ledger.take_note_of_deletion(&recorded.name);
@@ -44,11 +43,6 @@ fn take_note(binding: &WorkloadIdentityBinding, bindings: &Bindings, ledgers: &L
             let ledger = ledgers.of(&identity);
             ledger.take_note_of_pending(&recorded.name, content_of(recorded));
         }
-    }
-    if goes && !has_record {
-        // What it has made may be found by a listing alone.
-        let binding = BindingRef::of(binding);
-        keep_off(&binding, &bindings.identities_of(&binding, None), ledgers);
     }
 }
 
