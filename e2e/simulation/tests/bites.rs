@@ -92,8 +92,7 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         | Bug::WritesWithoutLease
         | Bug::OldDeletionsForgotten
         | Bug::StartTakenForTakeover
-        | Bug::WatchTrustedAtTakeover
-        | Bug::CountsOnWhatGoes => &[ONE_WRITER],
+        | Bug::WatchTrustedAtTakeover => &[ONE_WRITER],
         Bug::LeaseNotReleased => &[TAKEN_OVER],
         Bug::LeftoverKept => &[GRANTED],
         Bug::LeftoverDespiteGrant => &[OURS],

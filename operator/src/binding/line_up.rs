@@ -12,7 +12,6 @@ use super::credential::record::record;
 use super::observe::InAzure;
 use super::validate::{Desired, service_account_name};
 use crate::ledger::NotNow;
-use crate::runtime::deliberate::Bug;
 
 /// Before anything is read: an earlier process may have sent what status records as pending, a moment before it ended. A
 /// listing that shows it settles that.
@@ -45,8 +44,6 @@ pub(super) fn behind_deletion(
     }
     let not_now = if ledger.awaits_deletion(&writer(), name) {
         Some(NotNow::UnderWay)
-    } else if Bug::CountsOnWhatGoes.is_on() {
-        None
     } else {
         let settles_in = may_go(binding, desired, &in_azure, ctx);
         settles_in.map(|settles_in| NotNow::Unsettled { settles_in })

@@ -162,8 +162,6 @@ bugs! {
     StartTakenForTakeover,
     /// A replica that takes over goes by what its watch of bindings has shown, however far that is behind.
     WatchTrustedAtTakeover,
-    /// Another binding of the account counts on a credential although its deletion may be under way.
-    CountsOnWhatGoes,
     /// What neither a binding nor a grant covers is left.
     LeftoverKept,
     /// What no binding has is taken away although a grant covers it.

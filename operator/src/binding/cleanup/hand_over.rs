@@ -56,7 +56,7 @@ pub(super) async fn handed_over(
             .credentials
             .iter()
             .any(|it| it.name == recorded.name && it.origin == CredentialOrigin::Created);
-        if goes && !has_it && !Bug::CountsOnWhatGoes.is_on() {
+        if goes && !has_it {
             continue;
         }
         if take_over(&mut status.credentials, recorded) {
