@@ -79,5 +79,8 @@ fn may_go(
         is_listed && !is_pending && ctx.bindings.has_lost_one(&namespace, &account)
     };
     let listed_late = ledger.earlier_settles_in().filter(|_| is_shown_late());
+    if listed_late.is_some() {
+        ledger.take_note_of_late_listings();
+    }
     ledger.deletion_settles_in(name).or(listed_late)
 }

@@ -321,6 +321,13 @@ impl Ledger {
         (!left.is_zero()).then_some(left)
     }
 
+    /// Takes note that a listing may show what an earlier process has deleted: once the first settle time is over, none counts that
+    /// was asked for before.
+    pub fn take_note_of_late_listings(&self) {
+        let settled = self.shared.started + self.shared.settings.write_settle_time;
+        self.books().lost.distrust_before(settled);
+    }
+
     /// How long a deletion of this credential may still have its effect, if one was sent whose answer was lost.
     pub fn deletion_settles_in(&self, name: &str) -> Option<Duration> {
         self.books()

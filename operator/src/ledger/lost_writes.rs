@@ -84,6 +84,11 @@ impl LostWrites {
         self.settled_unseen
     }
 
+    /// No listing is believed that was asked for before this moment.
+    pub(super) fn distrust_before(&mut self, moment: Instant) {
+        self.settled_unseen = self.settled_unseen.max(Some(moment));
+    }
+
     /// How long until a deletion of this credential is settled by time; None when none is open.
     pub(super) fn deletion_open_for(
         &mut self,
