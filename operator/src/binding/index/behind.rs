@@ -108,7 +108,8 @@ impl Bindings {
             .collect()
     }
 
-    fn stored(&self, binding: &BindingRef) -> Option<Arc<Guarded>> {
+    /// What the store has under this name.
+    pub(super) fn stored(&self, binding: &BindingRef) -> Option<Arc<Guarded>> {
         let BindingRef { namespace, name } = binding;
         self.store().get(&ObjectRef::new(name).within(namespace))
     }

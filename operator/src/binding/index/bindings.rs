@@ -339,10 +339,7 @@ impl Bindings {
         let stored: Vec<_> = found
             .into_iter()
             .flatten()
-            .filter_map(|found| {
-                let BindingRef { namespace, name } = &*found;
-                self.store.get(&ObjectRef::new(name).within(namespace))
-            })
+            .filter_map(|found| self.stored(&found))
             .collect();
         let index = self.index();
         let found = |stored: Arc<Guarded>| match index.written_after(stored.meta()) {

@@ -45,7 +45,7 @@ pub struct Config {
     pub ledger: LedgerSettings,
     /// Whether grants are required; None where that depends on what there is.
     pub grants: Option<Mode>,
-    /// None: this process is the only one.
+    /// Which Lease there is, and whether this process holds it while it writes.
     pub election: Election,
 }
 
