@@ -299,11 +299,14 @@ impl Replicas {
         let runs_for = lock(&self.replicas)
             .get(1 - place)
             .map(|it| it.began.elapsed());
-        if runs_for.is_none_or(|it| it < BEGINS) {
-            return;
-        }
         let gone = names::replica(gone.caller().replica);
         let leases = &self.shared.leases;
+        // It has lost a term of its own and is not done with it: it stands by after that.
+        let own = names::replica(other.caller().replica);
+        let is_in_lost_term = other.machine.leads() && leases.holder().is_none_or(|it| it != own);
+        if runs_for.is_none_or(|it| it < BEGINS) || is_in_lost_term {
+            return;
+        }
         let leads = async {
             loop {
                 let times = leases.changed().times();

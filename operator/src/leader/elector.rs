@@ -93,12 +93,10 @@ impl Elector {
     /// Takes note of the Lease, and of when it may be taken. It is read again after a retry period at the latest: the watch may have
     /// fallen silent.
     fn see(&mut self, lease: Option<&Lease>) {
-        if !self.observed.see(lease, self.clocks.read().boot) {
+        if !self.note(lease) {
             return;
         }
-        let free_in = self.free_in();
-        self.tell(free_in);
-        let free_in = free_in.unwrap_or_default();
+        let free_in = self.free_in().unwrap_or_default();
         // One that was given back is taken at once. Of several who see one run out, the first takes it.
         let spread = if free_in.is_zero() {
             Duration::ZERO
@@ -108,8 +106,18 @@ impl Elector {
         self.next = Instant::now() + (free_in + spread).min(self.timings.retry_period);
     }
 
+    /// Takes note of the Lease. Whether it is another than before.
+    fn note(&mut self, lease: Option<&Lease>) -> bool {
+        let is_news = self.observed.see(lease, self.clocks.read().boot);
+        if is_news {
+            self.tell();
+        }
+        is_news
+    }
+
     /// Tells whom this process waits for, once for each.
-    fn tell(&mut self, free_in: Option<Duration>) {
+    fn tell(&mut self) {
+        let free_in = self.free_in();
         let holder = self.observed.holder().map(str::to_owned);
         tracing::debug!(holder, "the lease has changed");
         if free_in.is_none_or(|it| it.is_zero()) || self.told_of.as_ref() == Some(&holder) {
@@ -145,9 +153,7 @@ impl Elector {
                 return None;
             }
         };
-        let next = self.next;
-        self.see(lease.as_ref());
-        self.next = next;
+        self.note(lease.as_ref());
         let Some(lease) = lease else {
             self.make().await;
             return None;
