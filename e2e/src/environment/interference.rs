@@ -125,6 +125,25 @@ impl Namespace<'_> {
         self.environment().hold_matching(matcher, 1, when).await
     }
 
+    /// The next such request to an identity of this namespace will be held, and is never carried out: its connection is cut once it
+    /// is let go.
+    ///
+    /// # Errors
+    /// The control API does not answer.
+    pub async fn hold_lost(&self, method: &str, identity: &str) -> anyhow::Result<HeldRequest> {
+        let matcher = self.requests_to(method, identity);
+        let lost = Fault {
+            matcher: matcher.clone(),
+            skip: 0,
+            times: Some(1),
+            when: When::BeforeEffect,
+            action: FaultAction::DropConnection,
+        };
+        self.environment().control().add_fault(&lost).await?;
+        let when = When::BeforeEffect;
+        self.environment().hold_matching(matcher, 1, when).await
+    }
+
     /// The nth such operation (from 1; named as in the simulator's log) in this namespace's resource group will be held.
     ///
     /// # Errors

@@ -7,22 +7,21 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use super::operators::{LONG, LONGER, PATIENT, settles_in};
 use super::*;
 
-/// Stops the leader with this request under way. The other one leads, has seen the identity, and keeps off it as long as nobody
-/// knows what becomes of the request. To other identities it writes.
-async fn frozen_with(
-    operators: &mut Operators,
-    shop: &Namespace<'_>,
-    held: &HeldRequest,
-) -> anyhow::Result<OperatorProcess> {
+/// Stops the leader with this request under way.
+async fn freeze(operators: &mut Operators, held: &HeldRequest) -> anyhow::Result<OperatorProcess> {
     held.reached().await?;
     signal(operators.of("one"), Signal::STOP)?;
-    let frozen = operators.running.remove("one").context("it runs")?;
+    operators.running.remove("one").context("it runs")
+}
+
+/// The other one leads, has seen the identity, and keeps off it as long as nobody knows what becomes of the request. To other
+/// identities it writes.
+async fn taken_over(operators: &Operators, shop: &Namespace<'_>) -> anyhow::Result<()> {
     operators.until_led_by("two").await?;
     operators.until_listed_by("two", shop, "orders").await?;
     let identity = shop.identity("meanwhile").await?;
     shop.bind_to("meanwhile", &identity).await?;
-    shop.ready("meanwhile").await?;
-    Ok(frozen)
+    shop.ready("meanwhile").await.map(drop)
 }
 
 /// The new leader has written nothing to the identity before what the old one had under way was settled by time. When that was over
@@ -68,7 +67,8 @@ async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
     let (shop, orders) = settled(&operators, "late-put").await?;
     let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
     shop.bind_to("first", &orders).await?;
-    let frozen = frozen_with(&mut operators, &shop, &put).await?;
+    let frozen = freeze(&mut operators, &put).await?;
+    taken_over(&operators, &shop).await?;
     shop.bind_to("second", &orders).await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert!(of_two.is_empty(), "{of_two:?}");
@@ -86,7 +86,8 @@ async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
     let (shop, orders) = settled(&operators, "late-answer").await?;
     let put = shop.hold("PUT", "orders", When::AfterEffect).await?;
     shop.bind_to("first", &orders).await?;
-    let frozen = frozen_with(&mut operators, &shop, &put).await?;
+    let frozen = freeze(&mut operators, &put).await?;
+    taken_over(&operators, &shop).await?;
     shop.ready("first").await?;
     assert_eq!(shop.operator_writes("orders").await?, 2);
     put.release().await?;
@@ -97,12 +98,11 @@ async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
 async fn a_put_that_never_comes_is_repeated_once_it_is_settled() -> anyhow::Result<()> {
     let mut operators = Operators::with_requests(LONG).await?;
     let (shop, orders) = settled(&operators, "lost-put").await?;
-    let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
+    let put = shop.hold_lost("PUT", "orders").await?;
     shop.bind_to("first", &orders).await?;
-    let frozen = frozen_with(&mut operators, &shop, &put).await?;
-    // It finds its request too old, and closes the connection: so Azure never carries it out.
-    signal(&frozen, Signal::CONT)?;
-    frozen.logs("this process does not lead any more").await?;
+    let frozen = freeze(&mut operators, &put).await?;
+    put.release().await?;
+    taken_over(&operators, &shop).await?;
     shop.ready("first").await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert_eq!(of_two.len(), 1, "{of_two:?}");
@@ -115,7 +115,8 @@ async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
     let mut operators = Operators::with_requests(LONGER).await?;
     let (shop, orders, delete) =
         with_a_deletion_under_way(&operators, "late-delete", &["first"]).await?;
-    let frozen = frozen_with(&mut operators, &shop, &delete).await?;
+    let frozen = freeze(&mut operators, &delete).await?;
+    taken_over(&operators, &shop).await?;
     shop.bind_to("second", &orders).await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert!(of_two.is_empty(), "{of_two:?}");
@@ -132,11 +133,15 @@ async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow::Result<()> {
     let mut operators = Operators::with_requests(LONG).await?;
-    let (shop, orders, delete) =
-        with_a_deletion_under_way(&operators, "lost-delete", &["first"]).await?;
-    let frozen = frozen_with(&mut operators, &shop, &delete).await?;
-    signal(&frozen, Signal::CONT)?;
-    frozen.logs("this process does not lead any more").await?;
+    let (shop, orders) = settled(&operators, "lost-delete").await?;
+    shop.bind_to("first", &orders).await?;
+    shop.ready("first").await?;
+    let delete = shop.hold_lost("DELETE", "orders").await?;
+    let how = DeleteParams::default();
+    shop.bindings().delete("first", &how).await?;
+    let frozen = freeze(&mut operators, &delete).await?;
+    delete.release().await?;
+    taken_over(&operators, &shop).await?;
     shop.until_gone("first").await?;
     shop.bind_to("first", &orders).await?;
     shop.ready("first").await?;

@@ -9,6 +9,7 @@ use http::Method;
 use jiff::SignedDuration;
 
 use super::books::Judge;
+use super::in_order::stood_when_decided;
 use crate::bindings::{account, identity_id};
 use crate::caller::Caller;
 use crate::grants::{covered, longest_without, quota_of, versions_since};
@@ -201,7 +202,9 @@ pub(super) fn created(
         account(binding) == owner
             && (books.with_credential.contains(uid) || books.repaired.contains(uid))
     });
-    if is_repair {
+    // It was to get other content, and somebody has removed it just before.
+    let name = our_name(owner.0, owner.1).unwrap_or_default();
+    if is_repair || stood_when_decided(judge, identity, &name) {
         return;
     }
     let now = shared.time.now();
