@@ -56,6 +56,7 @@ pub(super) struct Operators {
     pub(super) env: &'static Environment,
     options: Options,
     pub(super) client: Client,
+    /// Also one that stands still. A process that is not among them when a test fails would go on beside the next test.
     pub(super) running: BTreeMap<&'static str, OperatorProcess>,
     proxies: BTreeMap<&'static str, ApiProxy>,
     evidence: Evidence,
@@ -181,14 +182,16 @@ impl Operators {
 
     /// Ends a process at once.
     pub(super) async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
-        let operator = self.running.remove(name).context("it runs")?;
-        operator.kill().await.map(drop)
+        self.of(name).kill().await?;
+        self.running.remove(name);
+        Ok(())
     }
 
     /// Asks a process to stop.
     pub(super) async fn stop(&mut self, name: &str) -> anyhow::Result<Exit> {
-        let operator = self.running.remove(name).context("it runs")?;
-        operator.terminate().await
+        let exit = self.of(name).terminate().await?;
+        self.running.remove(name);
+        Ok(exit)
     }
 
     pub(super) fn leases(&self) -> Api<Lease> {
@@ -287,14 +290,11 @@ impl Operators {
 
     /// Ends all, leaves the Lease to the next test, and judges what they have done.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
-        while let Some((_, operator)) = self.running.pop_first() {
-            assert_eq!(
-                operator.terminate().await?,
-                Exit::Code(0),
-                "{}",
-                operator.log_tail()
-            );
+        for operator in self.running.values() {
+            let exit = operator.terminate().await?;
+            assert_eq!(exit, Exit::Code(0), "{}", operator.log_tail());
         }
+        self.running.clear();
         let case = self.evidence.collect(self.env).await?;
         eprintln!("{}", case.summary());
         // Else the judges have nothing to look at.

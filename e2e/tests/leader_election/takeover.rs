@@ -62,15 +62,14 @@ async fn a_leader_that_stood_still_for_a_lease_writes_nothing_and_waits() -> any
     let mut operators = Operators::start().await?;
     let (shop, _) = settled(&operators, "frozen").await?;
     signal(operators.of("one"), Signal::STOP)?;
-    let frozen = operators.running.remove("one").unwrap();
     operators.until_led_by("two").await?;
     works(&shop, "meanwhile").await?;
-    signal(&frozen, Signal::CONT)?;
+    let frozen = operators.of("one");
+    signal(frozen, Signal::CONT)?;
     frozen.logs("this process does not lead any more").await?;
     works(&shop, "later").await?;
     assert_eq!(frozen.exit(), None, "it goes back to waiting");
     // And it can lead again.
-    operators.running.insert("one", frozen);
     assert_eq!(operators.stop("two").await?, Exit::Code(0));
     operators.until_led_by("one").await?;
     works(&shop, "last").await?;
@@ -87,12 +86,13 @@ async fn a_second_signal_ends_at_once() -> anyhow::Result<()> {
     );
     shop.bind_to("held", &identity).await?;
     put.reached().await?;
-    let one = operators.running.remove("one").unwrap();
-    signal(&one, Signal::TERM)?;
+    let one = operators.of("one");
+    signal(one, Signal::TERM)?;
     one.logs("finishing what is under way").await?;
-    signal(&one, Signal::TERM)?;
+    signal(one, Signal::TERM)?;
     let exit = one.wait_exit().await?;
     assert_eq!(exit, Exit::Code(1), "{}", one.log_tail());
+    operators.running.remove("one");
     // Nobody waits for its answer any more.
     drop(put);
     operators.until_led_by("two").await?;

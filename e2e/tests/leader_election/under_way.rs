@@ -8,10 +8,9 @@ use super::operators::{LONG, LONGER, PATIENT, settles_in};
 use super::*;
 
 /// Stops the leader with this request under way.
-async fn freeze(operators: &mut Operators, held: &HeldRequest) -> anyhow::Result<OperatorProcess> {
+async fn freeze(operators: &Operators, held: &HeldRequest) -> anyhow::Result<()> {
     held.reached().await?;
-    signal(operators.of("one"), Signal::STOP)?;
-    operators.running.remove("one").context("it runs")
+    signal(operators.of("one"), Signal::STOP)
 }
 
 /// The other one leads, has seen the identity, and keeps off it as long as nobody knows what becomes of the request. To other
@@ -42,15 +41,11 @@ async fn keeps_off_until_settled(
 }
 
 /// Has the old leader go on. It writes nothing more, and can lead again.
-async fn goes_on(
-    mut operators: Operators,
-    shop: &Namespace<'_>,
-    frozen: OperatorProcess,
-) -> anyhow::Result<()> {
+async fn goes_on(mut operators: Operators, shop: &Namespace<'_>) -> anyhow::Result<()> {
     let before = operators.writes_of("one", shop, "orders").await?.len();
-    signal(&frozen, Signal::CONT)?;
-    frozen.logs("this process does not lead any more").await?;
-    operators.running.insert("one", frozen);
+    let one = operators.of("one");
+    signal(one, Signal::CONT)?;
+    one.logs("this process does not lead any more").await?;
     let after = operators.writes_of("one", shop, "orders").await?.len();
     assert_eq!(after, before);
     assert_eq!(operators.stop("two").await?, Exit::Code(0));
@@ -63,11 +58,11 @@ async fn goes_on(
 
 #[tokio::test]
 async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
-    let mut operators = Operators::with_requests(PATIENT).await?;
+    let operators = Operators::with_requests(PATIENT).await?;
     let (shop, orders) = settled(&operators, "late-put").await?;
     let put = shop.hold("PUT", "orders", When::BeforeEffect).await?;
     shop.bind_to("first", &orders).await?;
-    let frozen = freeze(&mut operators, &put).await?;
+    freeze(&operators, &put).await?;
     taken_over(&operators, &shop).await?;
     shop.bind_to("second", &orders).await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
@@ -77,45 +72,45 @@ async fn a_put_that_comes_late_is_waited_for() -> anyhow::Result<()> {
         shop.ready(name).await?;
     }
     assert_eq!(shop.operator_writes("orders").await?, 3, "each once");
-    goes_on(operators, &shop, frozen).await
+    goes_on(operators, &shop).await
 }
 
 #[tokio::test]
 async fn a_put_whose_answer_is_late_is_not_repeated() -> anyhow::Result<()> {
-    let mut operators = Operators::with_requests(PATIENT).await?;
+    let operators = Operators::with_requests(PATIENT).await?;
     let (shop, orders) = settled(&operators, "late-answer").await?;
     let put = shop.hold("PUT", "orders", When::AfterEffect).await?;
     shop.bind_to("first", &orders).await?;
-    let frozen = freeze(&mut operators, &put).await?;
+    freeze(&operators, &put).await?;
     taken_over(&operators, &shop).await?;
     shop.ready("first").await?;
     assert_eq!(shop.operator_writes("orders").await?, 2);
     put.release().await?;
-    goes_on(operators, &shop, frozen).await
+    goes_on(operators, &shop).await
 }
 
 #[tokio::test]
 async fn a_put_that_never_comes_is_repeated_once_it_is_settled() -> anyhow::Result<()> {
-    let mut operators = Operators::with_requests(LONG).await?;
+    let operators = Operators::with_requests(LONG).await?;
     let (shop, orders) = settled(&operators, "lost-put").await?;
     let put = shop.hold_lost("PUT", "orders").await?;
     shop.bind_to("first", &orders).await?;
-    let frozen = freeze(&mut operators, &put).await?;
+    freeze(&operators, &put).await?;
     put.release().await?;
     taken_over(&operators, &shop).await?;
     shop.ready("first").await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert_eq!(of_two.len(), 1, "{of_two:?}");
     keeps_off_until_settled(&operators, &shop).await?;
-    goes_on(operators, &shop, frozen).await
+    goes_on(operators, &shop).await
 }
 
 #[tokio::test]
 async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
-    let mut operators = Operators::with_requests(LONGER).await?;
+    let operators = Operators::with_requests(LONGER).await?;
     let (shop, orders, delete) =
         with_a_deletion_under_way(&operators, "late-delete", &["first"]).await?;
-    let frozen = freeze(&mut operators, &delete).await?;
+    freeze(&operators, &delete).await?;
     taken_over(&operators, &shop).await?;
     shop.bind_to("second", &orders).await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
@@ -126,20 +121,20 @@ async fn a_delete_that_comes_late_is_waited_for() -> anyhow::Result<()> {
     assert_eq!(deleted(&shop, "orders").await?, 1);
     let puts = shop.operator_requests("PUT", "orders").await?;
     assert_eq!(puts.len(), 3, "each once");
-    goes_on(operators, &shop, frozen).await
+    goes_on(operators, &shop).await
 }
 
 /// A binding of the same name, made anew, has the same credential: a late DELETE would take it away.
 #[tokio::test]
 async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow::Result<()> {
-    let mut operators = Operators::with_requests(LONG).await?;
+    let operators = Operators::with_requests(LONG).await?;
     let (shop, orders) = settled(&operators, "lost-delete").await?;
     shop.bind_to("first", &orders).await?;
     shop.ready("first").await?;
     let delete = shop.hold_lost("DELETE", "orders").await?;
     let how = DeleteParams::default();
     shop.bindings().delete("first", &how).await?;
-    let frozen = freeze(&mut operators, &delete).await?;
+    freeze(&operators, &delete).await?;
     delete.release().await?;
     taken_over(&operators, &shop).await?;
     shop.until_gone("first").await?;
@@ -148,7 +143,7 @@ async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow:
     assert_eq!(deleted(&shop, "orders").await?, 1);
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
     keeps_off_until_settled(&operators, &shop).await?;
-    goes_on(operators, &shop, frozen).await
+    goes_on(operators, &shop).await
 }
 
 /// The watch of the one that waits has fallen silent, so it has seen nothing of what the leader does. What its list has and its watch
