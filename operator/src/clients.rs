@@ -1,20 +1,28 @@
 //! Clients of the API server, for calls and for watches.
 
+use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use azwib_crds::WorkloadIdentityBinding;
-use http::HeaderValue;
 use http::header::USER_AGENT as USER_AGENT_HEADER;
+use http::{HeaderValue, Request};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::api::ListParams;
-use kube::client::ClientBuilder;
+use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::{Api, Client};
+use tokio::net::TcpStream;
+use tower::{BoxError, Service, ServiceBuilder};
 
 use crate::binding::calls;
 use crate::binding::controller::kept;
 use crate::kubeutil::backoff::Standing;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::{WATCH_TIMEOUT, WatchCourse};
-use crate::leader::{Claim, ClaimLayer};
+use crate::leader::{Claim, ClaimLayer, ClaimedBody, is_free};
 use crate::runtime::probes::Readiness;
 
 /// How long a call of the API server may be silent. The API server gives up on a call after 34 s. A shorter time would lose its
@@ -31,7 +39,7 @@ pub enum Error {
 /// How clients of the API server are made. Their answers are cut to what is read of them.
 pub(crate) struct KubernetesClients {
     config: kube::Config,
-    /// How long a connection may take to come about: a write has asked for its claim before it waits for that.
+    /// How long a connection may take to come about.
     connects_within: Option<Duration>,
 }
 
@@ -54,12 +62,49 @@ impl KubernetesClients {
 
     /// One for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
     pub(crate) fn calling(&self, claim: Option<Claim>) -> Result<Client, kube::Error> {
-        let mut config = self.config.clone();
-        config.read_timeout = Some(CALL_TIMEOUT);
-        config.connect_timeout = self.connects_within.or(config.connect_timeout);
-        let client = ClientBuilder::try_from(config)?;
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        self.calling_by(connector, claim)
+    }
+
+    /// The same, by connections of this connector. It is kube's own stack, but for the bodies: each asks for the claim once more when
+    /// the connection is ready.
+    fn calling_by<R>(
+        &self,
+        connector: HttpConnector<R>,
+        claim: Option<Claim>,
+    ) -> Result<Client, kube::Error>
+    where
+        R: Service<Name> + Clone + Send + Sync + 'static,
+        R::Response: Iterator<Item = SocketAddr>,
+        R::Future: Send,
+        R::Error: Into<BoxError>,
+        HttpConnector<R>: Service<
+                http::Uri,
+                Response = TokioIo<TcpStream>,
+                Error: StdError + Send + Sync,
+                Future: Send,
+            >,
+    {
+        let config = &self.config;
+        // kube says which configurations it cannot serve, such as those with a proxy.
+        ClientBuilder::try_from(config.clone())?;
+        let mut connector =
+            TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+        connector.set_connect_timeout(self.connects_within.or(config.connect_timeout));
+        connector.set_read_timeout(Some(CALL_TIMEOUT));
+        connector.set_write_timeout(config.write_timeout);
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
         let claim = claim.unwrap_or_else(Claim::of_the_only_process);
-        let client = client
+        let asked = claim.clone();
+        let service = ServiceBuilder::new()
+            .map_request(move |request| claimed(request, &asked))
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer()?)
+            .layer(config.extra_headers_layer()?)
+            .map_err(BoxError::from)
+            .service(http.build(connector));
+        let client = ClientBuilder::new(service, config.default_namespace.clone())
             .with_layer(&RetryAfterLayer)
             .with_layer(&kept::layer())
             .with_layer(&ClaimLayer(claim));
@@ -77,6 +122,15 @@ impl KubernetesClients {
             .with_layer(course);
         Ok(client.build())
     }
+}
+
+/// The request with a body that asks for the claim, if it needs one.
+fn claimed(request: Request<Body>, claim: &Claim) -> Request<ClaimedBody<Body>> {
+    let is_free = is_free(&request);
+    request.map(|body| match is_free {
+        true => ClaimedBody::free(body),
+        false => ClaimedBody::new(body, claim.clone()),
+    })
 }
 
 /// Waits until bindings can be listed: the API server may be down, and the CRD may come after the operator.
@@ -109,5 +163,71 @@ pub(crate) async fn crd_is_served(client: &Client, readiness: &Readiness) {
             }
         }
         tokio::time::sleep(delay).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::Method;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::leader::claimed::tests::{claim, is_of_claim, server};
+
+    #[tokio::test]
+    async fn nothing_of_a_write_is_sent_whose_claim_ends_while_its_connection_comes_about() {
+        let (address, received) = server().await;
+        let url = format!("http://slow.example:{}/prefix", address.port());
+        let clients = KubernetesClients {
+            config: kube::Config::new(url.parse().unwrap()),
+            connects_within: None,
+        };
+        let account = "/api/v1/namespaces/shop/serviceaccounts/orders";
+        let event = "/apis/events.k8s.io/v1/namespaces/shop/events";
+        for (method, path, is_write) in [
+            (Method::PUT, account, true),
+            (Method::PATCH, account, true),
+            (Method::DELETE, account, true),
+            (Method::GET, account, false),
+            (Method::POST, event, false),
+        ] {
+            for ends in [false, true] {
+                let (claim, moves) = claim();
+                let resolver = service_fn(move |_: Name| {
+                    if ends {
+                        moves.suspend(Duration::from_secs(60));
+                    }
+                    std::future::ready(Ok::<_, Infallible>([address].into_iter()))
+                });
+                let connector = HttpConnector::new_with_resolver(resolver);
+                let client = clients.calling_by(connector, Some(claim)).unwrap();
+                let content = if method == Method::GET || method == Method::DELETE {
+                    vec![]
+                } else {
+                    b"{}".to_vec()
+                };
+                let request = Request::builder().method(&method).uri(path);
+                let request = request.body(content.clone()).unwrap();
+                let answer = client.request_text(request).await;
+                let received: Vec<_> = received.lock().unwrap().drain(..).collect();
+                if is_write && ends {
+                    assert!(is_of_claim(&answer.unwrap_err()), "{method} {path}");
+                    assert!(received.is_empty(), "{method} {path}: {received:?}");
+                    continue;
+                }
+                answer.unwrap();
+                let [(_, text)] = &received[..] else {
+                    panic!("{method} {path}: {received:?}");
+                };
+                assert!(
+                    text.starts_with(&format!("{method} /prefix{path} ")),
+                    "{text}"
+                );
+                assert!(text.as_bytes().ends_with(&content), "{text}");
+                assert!(!text.contains("transfer-encoding"), "{text}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use kube::Client;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -94,9 +94,7 @@ impl<H: Host> Replica<H> {
             tracing::info!("this process leads");
             self.host.leads(true);
             let (claim, lost) = (term.claim(), term.lost());
-            let end = self
-                .begin(claim, term.follows_release(), &lost, stop)
-                .await?;
+            let end = self.begin(claim, &lost, stop).await?;
             self.bindings.stand_by();
             self.host.leads(false);
             match end {
@@ -116,7 +114,7 @@ impl<H: Host> Replica<H> {
     pub async fn lead_alone(&self, stop: &CancellationToken) -> Result<(), Error> {
         let (never, claim) = (CancellationToken::new(), Claim::of_the_only_process());
         self.host.leads(true);
-        self.begin(claim, false, &never, stop).await?;
+        self.begin(claim, &never, stop).await?;
         Ok(())
     }
 
@@ -124,14 +122,15 @@ impl<H: Host> Replica<H> {
     async fn begin(
         &self,
         claim: Claim,
-        follows_release: bool,
         lost: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<End, Error> {
         let Some(mut unseen) = self.list_afresh(lost, stop).await? else {
             return Ok(End::AllAnswered);
         };
-        if !follows_release && !Bug::OldDeletionsForgotten.is_on() {
+        // Also where the Lease was given back: a request whose answer was not waited for any longer may be under way, or one of a
+        // leader before that one.
+        if !Bug::OldDeletionsForgotten.is_on() {
             let gone = self.bindings.gone_within(self.ledger.write_settle_time);
             unseen.extend(gone.into_iter().map(|(binding, identities)| Unseen {
                 binding,
@@ -142,30 +141,34 @@ impl<H: Host> Replica<H> {
         self.lead(claim, unseen, lost.clone(), stop).await
     }
 
-    /// Lists grants and bindings afresh, and says of which bindings the watch is behind. Where there is no list in time that is all of
-    /// them. None: the term is lost, or the replica is told to stop.
+    /// Lists grants and bindings afresh, and says of which bindings the watch is behind; where there is no list of them in time that is
+    /// all of them. Where there is none of grants, nothing is given until there is. None: the term is lost, or the replica is told to
+    /// stop.
     async fn list_afresh(
         &self,
         lost: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<Option<Vec<Unseen>>, Error> {
         let client = self.host.calling(None)?;
+        self.grants.doubt();
         let listed = async {
-            let until = Instant::now() + LISTED_WITHIN;
             let grants = || controller::list_afresh(&client, &self.grants);
-            let grants = until_listed("grants", until, grants).await;
+            let grants = timeout(LISTED_WITHIN, until_listed("grants", grants));
             let bindings = || controller::unseen(&client, &self.bindings);
-            let bindings = until_listed("bindings", until, bindings).await;
-            match (grants, bindings) {
-                (Some(()), Some(unseen)) => unseen,
-                _ => {
-                    tracing::warn!(
-                        "grants and bindings were not listed afresh within {LISTED_WITHIN:?}: nothing is written to any identity before \
-                         the leader before can have sent nothing more"
-                    );
-                    controller::all_unseen(&self.bindings)
-                }
+            let bindings = timeout(LISTED_WITHIN, until_listed("bindings", bindings));
+            let (grants, bindings) = futures::join!(grants, bindings);
+            if grants.is_err() {
+                tracing::warn!(
+                    "grants were not listed afresh within {LISTED_WITHIN:?}: nothing new is given to any binding until they are"
+                );
             }
+            bindings.unwrap_or_else(|_| {
+                tracing::warn!(
+                    "bindings were not listed afresh within {LISTED_WITHIN:?}: nothing is written to any identity before the leader before \
+                     can have sent nothing more"
+                );
+                controller::all_unseen(&self.bindings)
+            })
         };
         Ok(tokio::select! {
             biased;
@@ -173,6 +176,19 @@ impl<H: Host> Replica<H> {
             () = lost.cancelled() => None,
             () = stop.cancelled() => None,
         })
+    }
+
+    /// Goes on trying to list grants, where they were not listed before the first pass.
+    fn list_grants_later(&self) -> Result<Option<AbortOnDropHandle<()>>, Error> {
+        if !self.grants.is_doubted() {
+            return Ok(None);
+        }
+        let (client, grants) = (self.host.calling(None)?, Arc::clone(&self.grants));
+        let listing = async move {
+            until_listed("grants", || controller::list_afresh(&client, &grants)).await;
+            tracing::info!("grants are listed afresh");
+        };
+        Ok(Some(AbortOnDropHandle::new(tokio::spawn(listing))))
     }
 
     /// Makes passes until the claim is lost or the replica is told to stop, and lets what is under way finish.
@@ -185,6 +201,7 @@ impl<H: Host> Replica<H> {
         lost: CancellationToken,
         stop: &CancellationToken,
     ) -> Result<End, Error> {
+        let _listing = self.list_grants_later()?;
         let service = Arc::new(self.service.claiming(claim.clone())?);
         let (wake, woken) = mpsc::unbounded_channel();
         let ledgers = Ledgers::claiming(service, wake, self.ledger, claim.clone());
@@ -250,26 +267,23 @@ impl<H: Host> Replica<H> {
     }
 }
 
-/// Tries a list until the API server gives it, or until that moment. A refusal is no answer either: an API server that has just
-/// started may know neither who may do what nor which kinds there are.
-async fn until_listed<T, F>(what: &str, until: Instant, list: impl Fn() -> F) -> Option<T>
+/// Tries a list until the API server gives it. A refusal is no answer either: an API server that has just started may know neither who
+/// may do what nor which kinds there are.
+async fn until_listed<T, F>(what: &str, list: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
-    let tried = async {
-        loop {
-            let error = match list().await {
-                Ok(listed) => return listed,
-                Err(error) => error,
-            };
-            {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot list {what} afresh; it is tried again");
-            }
-            sleep(LISTED_AGAIN).await;
+    loop {
+        let error = match list().await {
+            Ok(listed) => return listed,
+            Err(error) => error,
+        };
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "cannot list {what} afresh; it is tried again");
         }
-    };
-    timeout_at(until, tried).await.ok()
+        sleep(LISTED_AGAIN).await;
+    }
 }
 
 fn keep_off_unseen(ledgers: &Ledgers, unseen: &[Unseen]) {

@@ -88,7 +88,8 @@ impl World {
             propagation_delay: Duration::from_secs(*[0, 20].choose(&mut random).unwrap_or(&0)),
             write_settle_time: Duration::from_secs(60),
             grants: Some(grants(seed, calm)),
-            revocation_grace: Duration::from_secs(120),
+            // Some platform teams want none.
+            revocation_grace: Duration::from_secs(if seed % 7 == 3 { 0 } else { 120 }),
             faults_per_mille: if calm {
                 0
             } else {

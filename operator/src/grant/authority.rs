@@ -53,6 +53,8 @@ struct Known {
     /// Whether a list was complete.
     has_grants: bool,
     has_namespaces: bool,
+    /// What the watches have shown may be out of date.
+    is_doubted: bool,
 }
 
 /// What is known of a grant besides what it allows.
@@ -176,7 +178,7 @@ impl Authority {
             }
         }
         let known = self.known();
-        if !known.has_grants {
+        if !known.has_grants || known.is_doubted {
             return Err(CannotTell::NotListed(GRANTS));
         }
         if !known.has_namespaces {
@@ -292,6 +294,21 @@ impl Authority {
     /// Takes note of a watch that has failed: passes need not wait for it any longer.
     pub fn failed(&self) {
         self.settle();
+    }
+
+    /// This process is about to lead, and its watches may be behind: what grants say is not known before they are listed afresh.
+    pub fn doubt(&self) {
+        self.known().is_doubted = self.asked != Some(Mode::Off);
+    }
+
+    /// Grants and namespaces are known as they are now.
+    pub fn trust(&self) {
+        self.known().is_doubted = false;
+    }
+
+    /// Whether they have to be listed afresh.
+    pub fn is_doubted(&self) -> bool {
+        self.known().is_doubted
     }
 
     /// How often grants have changed so far, but for their statuses.

@@ -11,19 +11,17 @@ use kube_runtime::{WatchStreamExt, reflector::Lookup as _};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::TOLD_AGAIN;
 use super::calls::{CallError, Calls};
 use super::claim::Claim;
 use super::observed::Observed;
 use super::place::Place;
-use super::record::{is_released, taken, vacant};
+use super::record::{taken, vacant};
 use super::term::Term;
 use super::timings::Timings;
 use crate::kubeutil::pauses::Pauses;
 use crate::runtime::clocks::Clocks;
 use crate::runtime::jitter;
-
-/// How often the same failure is told.
-const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// One of those who want the Lease.
 pub struct Elector {
@@ -183,15 +181,13 @@ impl Elector {
 
     async fn take(&mut self, lease: Lease) -> Option<Term> {
         let before = self.clocks.read();
-        let follows_release = lease.spec.as_ref().is_some_and(is_released);
         let (lease, mark) = taken(lease, &self.identity, &self.timings, before.wall);
         match self.calls.write(&lease).await {
             Ok(lease) => {
                 let deadline = self.timings.renew_deadline;
                 let claim = Claim::since(before, self.clocks.clone(), deadline);
                 let (calls, clocks) = (self.calls.clone(), self.clocks.clone());
-                let term = Term::begin(calls, lease, mark, claim, self.timings, clocks);
-                Some(term.following(follows_release))
+                Some(Term::begin(calls, lease, mark, claim, self.timings, clocks))
             }
             Err(error) => {
                 self.failed(&error, "cannot take the lease");

@@ -12,6 +12,11 @@ use super::claim::Claim;
 /// The API group of events. They may be written without a claim: they change nothing, and the last ones tell how a term ended.
 const EVENTS: &str = "/apis/events.k8s.io/";
 
+/// Whether a request may be sent without a claim.
+pub fn is_free<B>(request: &Request<B>) -> bool {
+    request.method() == Method::GET || request.uri().path().starts_with(EVENTS)
+}
+
 /// Wraps a client's service: what is no read fails with [`super::NoClaim`] once the claim is void.
 #[derive(Debug, Clone)]
 pub struct ClaimLayer(pub Claim);
@@ -50,8 +55,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let is_free = request.method() == Method::GET || request.uri().path().starts_with(EVENTS);
-        if !is_free && let Err(no_claim) = self.claim.check() {
+        if !is_free(&request)
+            && let Err(no_claim) = self.claim.check()
+        {
             return std::future::ready(Err(no_claim.into())).boxed();
         }
         let answer = self.inner.call(request);

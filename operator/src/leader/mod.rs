@@ -9,6 +9,7 @@
 
 mod calls;
 mod claim;
+pub(crate) mod claimed;
 mod elector;
 mod guarded;
 mod metrics;
@@ -19,9 +20,15 @@ mod record;
 mod term;
 mod timings;
 
+use std::time::Duration;
+
+/// How often the same obstacle is told.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
 pub use claim::{Claim, NoClaim};
+pub use claimed::ClaimedBody;
 pub use elector::Elector;
-pub use guarded::ClaimLayer;
+pub use guarded::{ClaimLayer, is_free};
 pub use metrics::LeaderMetrics;
 pub use others::{say_if_another_is_installed, until_nobody_leads};
 pub use place::Place;

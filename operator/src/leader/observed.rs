@@ -62,6 +62,17 @@ impl Observed {
         Some(free.saturating_sub(now))
     }
 
+    /// Whether nobody can have the claim any more: it was given back, or has stood as it is, or been missing, for as long as it lasts.
+    pub(super) fn is_over(&self, timings: &Timings, now: Duration) -> bool {
+        let Some((version, since)) = &self.last else {
+            return false;
+        };
+        match version {
+            Some(_) => self.free_in(timings, now).is_some_and(|it| it.is_zero()),
+            None => now.saturating_sub(*since) >= timings.lease_duration,
+        }
+    }
+
     fn spec(&self) -> Option<&LeaseSpec> {
         let (version, _) = self.last.as_ref()?;
         version.as_ref()?.spec.as_ref()

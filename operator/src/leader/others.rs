@@ -4,12 +4,14 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::TOLD_AGAIN;
 use super::calls::Calls;
 use super::observed::Observed;
 use super::place::Place;
 use super::timings::Timings;
+use crate::error_chain;
 use crate::runtime::clocks::Clocks;
 
 /// Says in the log which other namespaces have a Lease of azwib's that somebody holds. It is asked once, at the start.
@@ -38,43 +40,40 @@ pub async fn say_if_another_is_installed(client: &Client, own: &Place) {
     }
 }
 
-/// Waits until nobody holds this Lease, for a process that takes no part in the election: it was given back, is gone, or has stood
-/// unchanged for as long as it lasts. That it cannot be read is no answer: it is tried again.
+/// Waits until nobody holds this Lease, for a process that takes no part in the election: it was given back, or has stood unchanged for
+/// as long as it lasts. One that is missing has to stay so for as long: somebody may have deleted it, and who leads makes it anew. That it
+/// cannot be read is no answer: it is tried again.
 pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings, clocks: &Clocks) {
     let calls = Calls::new(client.clone(), place, &timings);
     let mut observed = Observed::default();
-    let mut told = None;
+    let mut told: Option<(String, Instant)> = None;
     loop {
-        match calls.get().await {
+        let found = calls.get().await;
+        let obstacle = match &found {
             Ok(lease) => {
                 let now = clocks.read().boot;
                 observed.see(lease.as_ref(), now);
-                let Some(free_in) = observed.free_in(&timings, now).filter(|it| !it.is_zero())
-                else {
+                if observed.is_over(&timings, now) {
                     return;
-                };
-                let holder = observed.holder();
-                if told.as_deref() != Some(holder.unwrap_or_default()) {
-                    tracing::warn!(
-                        holder,
-                        ?free_in,
-                        "somebody holds the Lease {place}, and this process takes no part in the election (--leader-elect=false): it \
-                         waits until the Lease was given back or has run out"
-                    );
-                    told = Some(holder.unwrap_or_default().to_owned());
+                }
+                match observed.holder() {
+                    Some(holder) => format!("{holder} holds it"),
+                    None => "nobody holds it, and has not for long enough".to_owned(),
                 }
             }
-            Err(error) => {
-                let text = error.to_string();
-                if told.as_ref() != Some(&text) {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(
-                        error,
-                        "this process takes no part in the election, and waits until it can read that nobody holds the Lease {place}"
-                    );
-                    told = Some(text);
-                }
-            }
+            Err(error) => error_chain(error),
+        };
+        let is_news = told
+            .as_ref()
+            .is_none_or(|(last, at)| *last != obstacle || at.elapsed() >= TOLD_AGAIN);
+        if is_news {
+            tracing::warn!(
+                obstacle,
+                "this process takes no part in the election (--leader-elect=false), and waits until it can read that nobody leads by the \
+                 Lease {place}: it was given back, or has stood as it is for {:?}",
+                timings.lease_duration
+            );
+            told = Some((obstacle, Instant::now()));
         }
         sleep(timings.retry_period).await;
     }

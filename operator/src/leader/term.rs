@@ -23,7 +23,6 @@ pub struct Term {
     claim: EndsWithTerm,
     lost: CancellationToken,
     renewals: DropGuard,
-    follows_release: bool,
     task: JoinHandle<()>,
     renewing: Renewing,
 }
@@ -94,23 +93,9 @@ impl Term {
             claim: EndsWithTerm(claim),
             lost,
             renewals: ended.drop_guard(),
-            follows_release: false,
             task,
             renewing,
         }
-    }
-
-    /// The same, and whether the holder before gave the Lease back.
-    pub(super) fn following(self, follows_release: bool) -> Self {
-        Self {
-            follows_release,
-            ..self
-        }
-    }
-
-    /// Whether the holder before gave the Lease back: then it had the answers to all that it sent.
-    pub fn follows_release(&self) -> bool {
-        self.follows_release
     }
 
     /// What each write of this term asks for.

@@ -1,7 +1,6 @@
 //! The one HTTP client under both generations of the Azure SDK.
 
 pub mod allowed;
-mod claimed;
 mod http;
 mod listing;
 mod operation;

@@ -12,6 +12,7 @@ use azure_core_legacy::{
     headers::{AUTHORIZATION, Headers},
 };
 use bytes::Bytes;
+use http_body_util::Full;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -19,7 +20,6 @@ use url::Url;
 
 use super::{
     allowed::may_go,
-    claimed::ClaimedBody,
     http::{Http, Reply},
     listing::{keep_what_is_understood, keep_what_is_understood_of_one},
     operation::Operation,
@@ -29,7 +29,7 @@ use crate::azure::{
     error::{AzureError, AzureErrorKind, Cause},
     metrics::RequestMetrics,
 };
-use crate::leader::Claim;
+use crate::leader::{Claim, ClaimedBody};
 use crate::runtime::deliberate::Bug;
 
 /// Sends requests to Resource Manager, and to no other host: each carries a token that can act as any identity in
@@ -104,7 +104,7 @@ impl ResourceManagerTransport {
             self.claim.check().map_err(AzureError::without_claim)?;
             let body = sent.body_mut().take();
             let bytes = body.and_then(|it| it.as_bytes().map(Bytes::copy_from_slice));
-            let body = ClaimedBody::new(bytes.unwrap_or_default(), self.claim.clone());
+            let body = ClaimedBody::new(Full::new(bytes.unwrap_or_default()), self.claim.clone());
             *sent.body_mut() = Some(reqwest::Body::wrap(body));
         }
         let reply = self.http.send(sent).await.map_err(|no_reply| {

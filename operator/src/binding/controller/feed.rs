@@ -25,6 +25,7 @@ impl Feed {
         *lock(&self.0) = Some(sender);
         // After that, or one that comes in between would be missed.
         let mut all = bindings.all();
+        all.extend(bindings.all_vanished());
         all.sort_unstable();
         let all = all.into_iter().map(|who| Ok(request(&who)));
         stream::iter(all).chain(receiver).boxed()

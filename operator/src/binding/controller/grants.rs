@@ -95,6 +95,7 @@ pub async fn list_afresh(client: &Client, grants: &Authority) -> Result<(), kube
     for namespace in listed.items {
         grants.follow_namespaces(&Event::Apply(namespace));
     }
+    grants.trust();
     Ok(())
 }
 

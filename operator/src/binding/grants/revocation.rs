@@ -27,6 +27,7 @@ use crate::binding::status::granted::says_granted;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::status::{self, Report, has_something};
 use crate::binding::validate::service_account_name;
+use crate::binding::write_status::write_status;
 use crate::grant::Missing;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::BindingRef;
@@ -151,6 +152,15 @@ async fn remove(
     if refused_since(&fresh) != refused_since(binding) {
         return Ok(Some(CATCHES_UP));
     }
+    let fresh = match refused_since(&fresh) {
+        Some(_) => fresh,
+        None => tell_that_it_goes(fresh, &missing, ctx).await?,
+    };
+    // As it is stored now: what is said in the end follows on that.
+    let (binding, stored) = match refused_since(binding) {
+        Some(_) => (binding, stored),
+        None => (&fresh, &fresh),
+    };
     let mut leaving = DeletedBinding::from(&fresh).without_retain();
     // Only what is known to be its own.
     leaving.suspended = true;
@@ -184,6 +194,26 @@ async fn remove(
     let report = status::of_revoked(adopted);
     let why = refused(&missing, &after_removal(binding));
     end(binding, stored, (missing, why), report, None, ctx).await
+}
+
+/// Says that no grant covers a binding of which nothing says so yet: there is no grace, or somebody has written another status all the
+/// time. Who leads next knows by that of a deletion that may be under way; so without it nothing is deleted.
+async fn tell_that_it_goes(
+    binding: WorkloadIdentityBinding,
+    missing: &Missing,
+    ctx: &Context,
+) -> Result<WorkloadIdentityBinding, Failed> {
+    let why = refused(missing, "what azwib made for it is being taken away");
+    let report = status::of_granted(false, Reason::NotGranted, why);
+    let status = status::compute(&binding, report, &ctx.moment(Duration::ZERO));
+    let uid = binding.uid().unwrap_or_default();
+    let written = write_status(&binding, status, ctx).await;
+    let written = written.map_err(|failed| ctx.failed(&uid, Error::from(failed)))?;
+    let conditions =
+        |it: &WorkloadIdentityBinding| it.status.clone().unwrap_or_default().conditions;
+    let (before, after) = (conditions(&binding), conditions(&written));
+    ctx.events.ready_changed(&binding, &before, &after);
+    Ok(written)
 }
 
 /// Says that no grant covers the binding. The next look is after this time, if there is one.

@@ -73,7 +73,7 @@ impl Bindings {
         let index = self.index();
         let gone = index.gone.iter().filter(|gone| gone.at.elapsed() < time);
         gone.map(|gone| {
-            let ids = gone.identities.iter();
+            let ids = gone.trace.identities.iter();
             let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
             (gone.binding.clone(), ids.collect())
         })
@@ -83,7 +83,7 @@ impl Bindings {
     /// Whether a binding of this account has gone in the last hour while another process led.
     pub fn has_lost_one(&self, namespace: &str, service_account: &str) -> bool {
         let index = self.index();
-        let mut accounts = index.gone.iter().map(|gone| &*gone.account);
+        let mut accounts = index.gone.iter().map(|gone| &*gone.trace.account);
         accounts.any(|(of, name)| of == namespace && name == service_account)
     }
 
@@ -103,7 +103,11 @@ impl Bindings {
         let both = [stored.as_deref(), now].into_iter().flatten();
         let readable = both.filter_map(|it| it.0.as_ref().ok());
         let identities = readable.flat_map(|it| keys(it, &defaults).identities);
+        let index = self.index();
+        let of_before = index.unreadable.get(binding).into_iter().flatten();
+        let of_before = of_before.flat_map(|trace| trace.identities.iter().cloned());
         identities
+            .chain(of_before)
             .filter_map(|id| ManagedIdentityId::parse(&id).ok())
             .collect()
     }

@@ -10,7 +10,7 @@ use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::applicants::Applicants;
-use super::files::{Age, Index, References, Written};
+use super::files::{Age, Index, References, Trace, Written, keys};
 use super::found::{Found, Guarded, reference};
 use super::seen::digest;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
@@ -94,14 +94,26 @@ impl Bindings {
     fn begin(&self, stands_by: bool) {
         let defaults = self.defaults.borrow();
         let index = &mut *self.index();
+        let vanished = std::mem::take(&mut index.vanished);
         *index = Index {
             stands_by,
             is_listed: index.is_listed,
             // A list may be under way.
             listed: std::mem::take(&mut index.listed),
             gone: std::mem::take(&mut index.gone),
+            // Of those that are still there.
+            unreadable: std::mem::take(&mut index.unreadable),
             ..Index::default()
         };
+        // What they have left is cleaned up by whoever leads next, or by this process in a later term.
+        for (binding, last) in vanished {
+            let keys = keys(&last, &defaults);
+            let trace = Trace {
+                account: keys.account,
+                identities: keys.identities,
+            };
+            index.remember(binding, trace);
+        }
         let mut stored = self.store.state();
         // As a list shows them: nothing is left to chance.
         stored.sort_by_cached_key(|binding| (binding.namespace(), binding.name_any()));
@@ -207,8 +219,12 @@ impl Bindings {
 
     /// The names of all bindings, those that cannot be read included.
     pub fn all(&self) -> Vec<BindingRef> {
-        let index = self.index();
-        index.filed.keys().map(|it| BindingRef::clone(it)).collect()
+        self.index().known().cloned().collect()
+    }
+
+    /// The names of those that have gone without having been cleaned up.
+    pub fn all_vanished(&self) -> Vec<BindingRef> {
+        self.index().vanished.keys().cloned().collect()
     }
 
     /// The binding of this name, if there is one.
@@ -305,7 +321,7 @@ impl Bindings {
 
     /// The bindings that cannot be read.
     pub fn unreadable(&self) -> Vec<BindingRef> {
-        self.index().unreadable.iter().cloned().collect()
+        self.index().unreadable.keys().cloned().collect()
     }
 
     /// Notes that a binding is cleaned up and may go.
@@ -331,7 +347,7 @@ impl Bindings {
     /// The namespaces in which a binding cannot be read.
     pub fn namespaces_with_unreadable(&self) -> BTreeSet<String> {
         let index = self.index();
-        let namespaces = index.unreadable.iter();
+        let namespaces = index.unreadable.keys();
         namespaces.map(|it| it.namespace.clone()).collect()
     }
 

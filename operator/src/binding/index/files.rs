@@ -1,7 +1,7 @@
 //! Where each binding is found: the maps of the index, and what they take in.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +55,8 @@ pub(super) struct Index {
     /// Those that have gone with something on record while another process led, and when: what that one has sent for them may be
     /// under way.
     pub(super) gone: VecDeque<Gone>,
-    /// Those that cannot be read.
-    pub(super) unreadable: BTreeSet<BindingRef>,
+    /// Those that cannot be read, with what was recorded for them while they could.
+    pub(super) unreadable: BTreeMap<BindingRef, Option<Trace>>,
     /// Another process leads: what goes is cleaned up by that one.
     pub(super) stands_by: bool,
     /// Whether a list was complete.
@@ -76,6 +76,12 @@ const GONE_KEPT: Duration = Duration::from_secs(3600);
 pub(super) struct Gone {
     pub(super) at: Instant,
     pub(super) binding: BindingRef,
+    pub(super) trace: Trace,
+}
+
+/// Where something was recorded for a binding.
+#[derive(Debug, Clone)]
+pub(super) struct Trace {
     pub(super) account: Arc<Account>,
     pub(super) identities: Vec<Arc<str>>,
 }
@@ -149,12 +155,16 @@ impl Index {
 
     pub(super) fn put(&mut self, binding: &Guarded, defaults: &Defaults) {
         let reference = reference(binding);
+        if self.is_another(&reference, binding) {
+            self.goes(&reference);
+        }
         let seen = self.look(&reference, binding, &defaults.issuer);
         self.see(binding);
         // One that cannot be read any more counts for nothing.
         let Ok(binding) = &binding.0 else {
+            let trace = self.trace(&reference);
             self.remove(&reference);
-            self.unreadable.insert(reference);
+            self.unreadable.insert(reference, trace);
             return;
         };
         let latest = self.written_after(&binding.metadata);
@@ -326,22 +336,48 @@ impl Index {
         }
     }
 
+    /// Whether another binding bore this name before: a list does not tell that one has gone whose name is taken again.
+    fn is_another(&self, reference: &BindingRef, binding: &Guarded) -> bool {
+        let uid = binding.uid().unwrap_or_default();
+        let filed = self.filed.get(reference);
+        filed.is_some_and(|filed| !filed.seen.is_of(&uid))
+    }
+
+    /// Where something was recorded for a binding, as far as that could be read.
+    fn trace(&self, binding: &BindingRef) -> Option<Trace> {
+        match self.filed.get(binding) {
+            Some(filed) => filed.seen.has_recorded_any().then(|| Trace {
+                account: Arc::clone(&filed.keys.account),
+                identities: filed.keys.identities.clone(),
+            }),
+            None => self.unreadable.get(binding)?.clone(),
+        }
+    }
+
     /// Remembers one that goes while another process leads.
     fn goes(&mut self, binding: &BindingRef) {
-        let filed = self.filed.get(binding).filter(|_| self.stands_by);
-        let Some(filed) = filed.filter(|filed| filed.seen.has_recorded_any()) else {
-            return;
-        };
+        if let Some(trace) = self.trace(binding).filter(|_| self.stands_by) {
+            self.remember(binding.clone(), trace);
+        }
+    }
+
+    /// Remembers one that has gone just now.
+    pub(super) fn remember(&mut self, binding: BindingRef, trace: Trace) {
         self.gone.push_back(Gone {
             at: Instant::now(),
-            binding: binding.clone(),
-            account: Arc::clone(&filed.keys.account),
-            identities: filed.keys.identities.clone(),
+            binding,
+            trace,
         });
         let is_old = |gone: &Gone| gone.at.elapsed() > GONE_KEPT;
         while self.gone.front().is_some_and(is_old) {
             self.gone.pop_front();
         }
+    }
+
+    /// The names of all bindings, those that cannot be read included.
+    pub(super) fn known(&self) -> impl Iterator<Item = &BindingRef> {
+        let readable = self.filed.keys().map(|it| &**it);
+        readable.chain(self.unreadable.keys())
     }
 
     pub(super) fn remove(&mut self, reference: &BindingRef) {
@@ -373,13 +409,9 @@ impl Index {
     pub(super) fn keep_listed(&mut self) {
         self.is_listed = true;
         let listed = std::mem::take(&mut self.listed);
-        self.unreadable.retain(|known| listed.contains(known));
-        let gone: Vec<_> = self
-            .filed
-            .keys()
-            .filter(|known| !listed.contains(&***known))
-            .cloned()
-            .collect();
+        let known = self.known();
+        let gone = known.filter(|known| !listed.contains(known));
+        let gone: Vec<_> = gone.cloned().collect();
         for reference in gone {
             self.goes(&reference);
             self.remove(&reference);

@@ -65,9 +65,14 @@ impl Seen {
         self.others
     }
 
+    /// Whether it is of the binding with this UID.
+    pub(super) fn is_of(&self, binding: &str) -> bool {
+        self.uid == hash(binding)
+    }
+
     /// Whether a status of the binding with this UID has recorded a credential of its own.
     pub(super) fn has_recorded(&self, binding: &str) -> bool {
-        self.recorded && self.uid == hash(binding)
+        self.recorded && self.is_of(binding)
     }
 }
 

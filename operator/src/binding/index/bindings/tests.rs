@@ -7,6 +7,8 @@ use kube::core::DeserializeGuard;
 
 use super::*;
 
+mod gone;
+
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
 
 fn bindings() -> (Bindings, Writer<Guarded>) {

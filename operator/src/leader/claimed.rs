@@ -9,66 +9,81 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tower::BoxError;
 
-use crate::leader::{Claim, NoClaim};
+use super::claim::Claim;
 
 /// The body of a write. One without bytes is told to be none as long as the claim is held, so that a DELETE looks as it should.
 #[derive(Debug)]
-pub(super) struct ClaimedBody {
-    claim: Claim,
-    bytes: Option<Bytes>,
+pub struct ClaimedBody<B> {
+    body: B,
+    /// None: it needs no claim.
+    claim: Option<Claim>,
 }
 
-impl ClaimedBody {
-    pub(super) fn new(bytes: Bytes, claim: Claim) -> Self {
-        let bytes = Some(bytes).filter(|it| !it.is_empty());
-        Self { claim, bytes }
+impl<B> ClaimedBody<B> {
+    /// A body that fails with [`super::NoClaim`] once the claim is void.
+    pub fn new(body: B, claim: Claim) -> Self {
+        let claim = Some(claim);
+        Self { body, claim }
+    }
+
+    /// A body of a request that needs no claim.
+    pub fn free(body: B) -> Self {
+        Self { body, claim: None }
+    }
+
+    fn may_go(&self) -> bool {
+        self.claim.as_ref().is_none_or(Claim::is_held)
     }
 }
 
-impl Body for ClaimedBody {
+impl<B> Body for ClaimedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = NoClaim;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, NoClaim>>> {
-        let frame = match (self.claim.check(), self.bytes.take()) {
-            (Err(no_claim), _) => Some(Err(no_claim)),
-            (Ok(()), Some(bytes)) => Some(Ok(Frame::data(bytes))),
-            (Ok(()), None) => None,
-        };
-        Poll::Ready(frame)
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(Err(no_claim)) = self.claim.as_ref().map(Claim::check) {
+            return Poll::Ready(Some(Err(no_claim.into())));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        frame.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none() && self.claim.is_held()
+        self.body.is_end_stream() && self.may_go()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.bytes {
-            Some(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            None if self.claim.is_held() => SizeHint::with_exact(0),
-            // Not known: otherwise the body would not be taken, and could not fail.
-            None => SizeHint::default(),
+        match self.may_go() {
+            true => self.body.size_hint(),
+            // Not known: otherwise an empty body would not be taken, and could not fail.
+            false => SizeHint::default(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::SocketAddr;
     use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
+    use http_body_util::Full;
     use reqwest::dns::{Addrs, Name, Resolve, Resolving};
     use reqwest::{Client, Method};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::azure::Cause;
+    use crate::leader::NoClaim;
     use crate::runtime::clocks::{Clocks, Moves};
 
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -90,7 +105,7 @@ mod tests {
     }
 
     /// Answers each request, and keeps what was received, and when the first of it was.
-    async fn server() -> (SocketAddr, Arc<Mutex<Vec<(Instant, String)>>>) {
+    pub(crate) async fn server() -> (SocketAddr, Arc<Mutex<Vec<(Instant, String)>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(vec![]));
@@ -112,10 +127,16 @@ mod tests {
         (address, received)
     }
 
-    fn claim() -> (Claim, Arc<Moves>) {
+    pub(crate) fn claim() -> (Claim, Arc<Moves>) {
         let (clocks, moves) = Clocks::moved(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
         let claim = Claim::since(clocks.read(), clocks, Duration::from_secs(10));
         (claim, moves)
+    }
+
+    /// Whether a request has failed for want of a claim.
+    pub(crate) fn is_of_claim(error: &(dyn std::error::Error + 'static)) -> bool {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        causes.into_iter().any(|cause| cause.is::<NoClaim>())
     }
 
     fn client(address: SocketAddr, meanwhile: Option<Arc<Moves>>) -> Client {
@@ -131,7 +152,7 @@ mod tests {
             (Method::PUT, "{}", "content-length: 2\r\n"),
             (Method::DELETE, "", "DELETE / HTTP/1.1\r\n"),
         ] {
-            let body = ClaimedBody::new(Bytes::from(content), claim().0);
+            let body = ClaimedBody::new(Full::new(Bytes::from(content)), claim().0);
             let url = format!("http://slow.example:{}/", address.port());
             let request = client(address, None).request(method, url);
             let request = request.body(reqwest::Body::wrap(body));
@@ -148,29 +169,29 @@ mod tests {
         let (address, received) = server().await;
         for (method, content) in [(Method::PUT, "{}"), (Method::DELETE, "")] {
             let (claim, moves) = claim();
-            let body = ClaimedBody::new(Bytes::from(content), claim.clone());
+            let body = ClaimedBody::new(Full::new(Bytes::from(content)), claim.clone());
             let url = format!("http://slow.example:{}/", address.port());
             let request = client(address, Some(moves)).request(method.clone(), url);
             assert!(claim.is_held(), "when it is asked for at first");
             let request = request.body(reqwest::Body::wrap(body));
             let error = request.send().await.unwrap_err();
-            assert_eq!(Cause::of(&error), Cause::NoClaim, "{method}: {error:?}");
+            assert!(is_of_claim(&error), "{method}: {error:?}");
             let received = received.lock().unwrap();
             assert!(received.is_empty(), "{method}: {received:?}");
         }
     }
 
     /// Notes when a body was asked last.
-    struct Timed(ClaimedBody, Arc<Mutex<Option<Instant>>>);
+    struct Timed(ClaimedBody<Full<Bytes>>, Arc<Mutex<Option<Instant>>>);
 
     impl Body for Timed {
         type Data = Bytes;
-        type Error = NoClaim;
+        type Error = BoxError;
 
         fn poll_frame(
             mut self: Pin<&mut Self>,
             context: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, NoClaim>>> {
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
             *self.1.lock().unwrap() = Some(Instant::now());
             Pin::new(&mut self.0).poll_frame(context)
         }
@@ -196,7 +217,7 @@ mod tests {
             let mut times = vec![];
             for _ in 0..1000 {
                 let asked = Arc::new(Mutex::new(None));
-                let body = ClaimedBody::new(Bytes::from(content), claim().0);
+                let body = ClaimedBody::new(Full::new(Bytes::from(content)), claim().0);
                 let body = reqwest::Body::wrap(Timed(body, Arc::clone(&asked)));
                 let url = format!("http://slow.example:{}/", address.port());
                 let request = client.request(method.clone(), url).body(body);
