@@ -23,6 +23,7 @@ use crate::binding::conclude::{Pass, conclude};
 use crate::binding::context::{Context, Operator};
 use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
+use crate::binding::status::believed::believed;
 use crate::binding::status::granted::says_granted;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::binding::status::{self, Report, has_something};
@@ -156,10 +157,11 @@ async fn remove(
         Some(_) => fresh,
         None => tell_that_it_goes(fresh, &missing, ctx).await?,
     };
-    // As it is stored now: what is said in the end follows on that.
+    // What is said in the end follows on what is stored now.
+    let as_told = believed(&fresh, &ctx.defaults);
     let (binding, stored) = match refused_since(binding) {
         Some(_) => (binding, stored),
-        None => (&fresh, &fresh),
+        None => (&*as_told, &fresh),
     };
     let mut leaving = DeletedBinding::from(&fresh).without_retain();
     // Only what is known to be its own.
