@@ -37,11 +37,6 @@ pub(super) const LONGER: Duration = Duration::from_secs(20);
 /// Longer than a test takes until it lets a request go, however slow the machine is.
 pub(super) const PATIENT: Duration = Duration::from_secs(120);
 
-/// A write is settled so long after it was sent, where no read shows what became of it.
-pub(super) fn settles_in(requests: Duration) -> Duration {
-    requests + Duration::from_secs(1)
-}
-
 /// What differs between tests.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
@@ -49,6 +44,22 @@ pub(super) struct Options {
     pub(super) proxies: bool,
     /// How long a request to Azure may be under way, if not [`SHORT`].
     pub(super) requests: Option<Duration>,
+    /// After how long a write is settled, if not a second later than that.
+    pub(super) settles: Option<Duration>,
+    /// Further flags, in place of the usual ones of the same name.
+    pub(super) flags: &'static [&'static str],
+}
+
+impl Options {
+    fn requests(&self) -> Duration {
+        self.requests.unwrap_or(SHORT)
+    }
+
+    /// A write is settled so long after it was sent, where no read shows what became of it.
+    fn settles_in(&self) -> Duration {
+        self.settles
+            .unwrap_or(self.requests() + Duration::from_secs(1))
+    }
 }
 
 /// Two operators, called `one` and `two`, in an environment without any other.
@@ -129,11 +140,13 @@ impl Operators {
         let mut args = self.env.operator_flags();
         let own = format!("--azure-client-id={}", identities()?[name].client_id);
         args.retain(|it| !it.starts_with("--azure-client-id="));
-        let requests = self.options.requests.unwrap_or(SHORT);
-        if self.options.requests.is_some() {
-            args.retain(|it| !it.starts_with("--write-settle-time="));
-            let settles_in = settles_in(requests).as_secs();
-            args.push(format!("--write-settle-time={settles_in}s"));
+        let (requests, settles_in) = (self.options.requests(), self.options.settles_in());
+        let mut own_flags = vec![format!("--write-settle-time={}s", settles_in.as_secs())];
+        own_flags.extend(self.options.flags.iter().map(ToString::to_string));
+        for flag in own_flags {
+            let name = flag.split('=').next().unwrap_or_default();
+            args.retain(|it| it.split('=').next() != Some(name));
+            args.push(flag);
         }
         args.extend([
             own,
@@ -164,6 +177,11 @@ impl Operators {
         .await?;
         self.running.insert(name, operator);
         Ok(())
+    }
+
+    /// After how long a write is settled.
+    pub(super) fn settles_in(&self) -> Duration {
+        self.options.settles_in()
     }
 
     /// What shows this token is no process of the test's.

@@ -60,6 +60,7 @@ async fn a_deletion_whose_turn_comes_after_the_claim_is_left_to_the_other() -> a
     let operators = Operators::start_with(Options {
         proxies: true,
         requests: Some(LONG),
+        ..Options::default()
     })
     .await?;
     let (shop, orders, delete) = with_a_deletion_under_way(&operators, "deletions", &BOTH).await?;

@@ -1,10 +1,11 @@
 //! The leader stands still with a write to Azure under way, for longer than its lease.
 
 use azure_simulator::control::api::{Tunables, When};
+use azwib_e2e::environment::condition;
 use azwib_e2e::environment::interference::HeldRequest;
 use kube::api::{DeleteParams, Patch, PatchParams};
 
-use super::operators::{LONG, LONGER, PATIENT, settles_in};
+use super::operators::{LONG, LONGER, PATIENT};
 use super::*;
 
 /// Stops the leader with this request under way.
@@ -28,16 +29,28 @@ async fn taken_over(operators: &Operators, shop: &Namespace<'_>) -> anyhow::Resu
 async fn keeps_off_until_settled(
     operators: &Operators,
     shop: &Namespace<'_>,
+    new_leader: &str,
 ) -> anyhow::Result<()> {
     let of_one = operators.writes_of("one", shop, "orders").await?;
     let under_way = of_one.iter().filter(|it| it.held).map(|it| it.started);
     let under_way = under_way.max().context("one of them was held")?;
-    let of_two = operators.writes_of("two", shop, "orders").await?;
-    assert!(!of_two.is_empty());
-    for write in of_two {
-        assert!(write.started >= under_way + settles_in(LONG), "{write:?}");
+    let written = operators.writes_of(new_leader, shop, "orders").await?;
+    assert!(!written.is_empty());
+    for write in written {
+        assert!(
+            write.started >= under_way + operators.settles_in(),
+            "{write:?}"
+        );
     }
     Ok(())
+}
+
+/// Somebody takes the finalizer off, and the binding goes.
+async fn strip(shop: &Namespace<'_>, name: &str) -> anyhow::Result<()> {
+    let off = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    let how = PatchParams::default();
+    shop.bindings().patch(name, &how, &off).await?;
+    shop.until_gone(name).await
 }
 
 /// Has the old leader go on. It writes nothing more, and can lead again.
@@ -101,7 +114,7 @@ async fn a_put_that_never_comes_is_repeated_once_it_is_settled() -> anyhow::Resu
     shop.ready("first").await?;
     let of_two = operators.writes_of("two", &shop, "orders").await?;
     assert_eq!(of_two.len(), 1, "{of_two:?}");
-    keeps_off_until_settled(&operators, &shop).await?;
+    keeps_off_until_settled(&operators, &shop, "two").await?;
     goes_on(operators, &shop).await
 }
 
@@ -142,7 +155,7 @@ async fn a_delete_that_never_comes_does_not_reach_what_is_made_anew() -> anyhow:
     shop.ready("first").await?;
     assert_eq!(deleted(&shop, "orders").await?, 1);
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
-    keeps_off_until_settled(&operators, &shop).await?;
+    keeps_off_until_settled(&operators, &shop, "two").await?;
     goes_on(operators, &shop).await
 }
 
@@ -153,6 +166,7 @@ async fn one_whose_watch_is_silent_keeps_off_what_it_has_not_seen() -> anyhow::R
     let mut operators = Operators::start_with(Options {
         proxies: true,
         requests: Some(LONG),
+        ..Options::default()
     })
     .await?;
     let (shop, orders) = settled(&operators, "silent-watch").await?;
@@ -183,7 +197,7 @@ async fn one_whose_watch_is_silent_keeps_off_what_it_has_not_seen() -> anyhow::R
         Ok((!of_two.is_empty()).then_some(()))
     })
     .await?;
-    keeps_off_until_settled(&operators, &shop).await?;
+    keeps_off_until_settled(&operators, &shop, "two").await?;
     operators.proxy("two").mend();
     shop.until_gone("first").await?;
     shop.ready("second").await?;
@@ -196,15 +210,12 @@ async fn what_a_binding_had_that_has_gone_is_kept_off() -> anyhow::Result<()> {
     let mut operators = Operators::with_requests(LONG).await?;
     let (shop, orders, _delete) =
         with_a_deletion_under_way(&operators, "gone-delete", &["first"]).await?;
-    let off = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-    let how = PatchParams::default();
-    shop.bindings().patch("first", &how, &off).await?;
-    shop.until_gone("first").await?;
+    strip(&shop, "first").await?;
     operators.kill("one").await?;
     operators.until_led_by("two").await?;
     shop.bind_to("second", &orders).await?;
     shop.ready("second").await?;
-    keeps_off_until_settled(&operators, &shop).await?;
+    keeps_off_until_settled(&operators, &shop, "two").await?;
     operators.end().await
 }
 
@@ -237,5 +248,104 @@ async fn what_is_made_anew_does_not_count_on_a_credential_that_is_gone() -> anyh
         Ok((there.len() == 2).then_some(()))
     })
     .await?;
+    operators.end().await
+}
+
+/// Requests that are given up soon, and count as under way for long after that.
+const GIVEN_UP: Options = Options {
+    proxies: false,
+    requests: None,
+    settles: Some(LONGER),
+    flags: &[],
+};
+
+/// The old leader does not wait for the answer any longer, and gives the Lease back.
+#[tokio::test]
+async fn a_lease_that_is_given_back_says_nothing_of_what_is_under_way() -> anyhow::Result<()> {
+    let mut operators = Operators::start_with(GIVEN_UP).await?;
+    let (shop, orders, _delete) =
+        with_a_deletion_under_way(&operators, "given-back", &["first"]).await?;
+    strip(&shop, "first").await?;
+    assert_eq!(operators.stop("one").await?, Exit::Code(0));
+    operators.until_led_by("two").await?;
+    shop.bind_to("second", &orders).await?;
+    shop.ready("second").await?;
+    keeps_off_until_settled(&operators, &shop, "two").await?;
+    operators.end().await
+}
+
+/// Who has taken over is told to end before what the leader before it had under way is settled.
+#[tokio::test]
+async fn the_next_but_one_keeps_off_what_the_first_had_under_way() -> anyhow::Result<()> {
+    let mut operators = Operators::start_with(GIVEN_UP).await?;
+    operators.run("three").await?;
+    let three = operators.of("three");
+    three.probe_until("/readyz", 200, "ok").await?;
+    let (shop, orders, _delete) =
+        with_a_deletion_under_way(&operators, "chain", &["first"]).await?;
+    strip(&shop, "first").await?;
+    operators.kill("one").await?;
+    let next = operators.until_led().await?;
+    let last = if next == "two" { "three" } else { "two" };
+    assert_eq!(operators.stop(next).await?, Exit::Code(0));
+    operators.until_led_by(last).await?;
+    shop.bind_to("second", &orders).await?;
+    shop.ready("second").await?;
+    keeps_off_until_settled(&operators, &shop, last).await?;
+    operators.end().await
+}
+
+/// Another binding of the same account finds the credential in Azure that is about to be deleted.
+#[tokio::test]
+async fn a_credential_that_is_being_deleted_is_handed_to_nobody() -> anyhow::Result<()> {
+    let operators = Operators::with_requests(LONGER).await?;
+    let (shop, orders) = settled(&operators, "handed").await?;
+    let id = orders.resource_id();
+    let spec = format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: shared}}");
+    shop.bind("older", &spec).await?;
+    shop.ready("older").await?;
+    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
+    let how = DeleteParams::default();
+    shop.bindings().delete("older", &how).await?;
+    freeze(&operators, &delete).await?;
+    shop.bind("younger", &spec).await?;
+    taken_over(&operators, &shop).await?;
+    delete.release().await?;
+    shop.ready("younger").await?;
+    // Not the one that it had found there.
+    let of_two = operators.writes_of("two", &shop, "orders").await?;
+    assert!(of_two.iter().any(|it| it.method == "PUT"), "{of_two:?}");
+    assert_eq!(shop.credentials(&orders).await?.len(), 2);
+    goes_on(operators, &shop).await
+}
+
+/// Without a grace the deletion follows at once on the end of the grant.
+#[tokio::test]
+async fn a_deletion_without_grace_is_on_record_before_it_is_sent() -> anyhow::Result<()> {
+    let mut operators = Operators::start_with(Options {
+        flags: &["--revocation-grace=0s", "--grants=enforce"],
+        ..GIVEN_UP
+    })
+    .await?;
+    let env: &'static Environment = operators.env;
+    let shop = env.namespace("no-grace").await?;
+    for name in ["first", "second"] {
+        let spec = json!({ "serviceAccounts": { "names": [name] } });
+        shop.grant(name, spec).await?;
+    }
+    let orders = shop.identity("orders").await?;
+    shop.bind_to("first", &orders).await?;
+    shop.ready("first").await?;
+    let delete = shop.hold("DELETE", "orders", When::BeforeEffect).await?;
+    shop.revoke("first").await?;
+    delete.reached().await?;
+    let first = shop.bindings().get("first").await?;
+    let granted = condition(&first, "Granted").context("it says nothing of grants")?;
+    assert_eq!(granted.status, "False", "{granted:?}");
+    operators.kill("one").await?;
+    operators.until_led_by("two").await?;
+    shop.bind_to("second", &orders).await?;
+    shop.ready("second").await?;
+    keeps_off_until_settled(&operators, &shop, "two").await?;
     operators.end().await
 }
