@@ -4,7 +4,7 @@
 //! the bindings of the account say so, until an account has stood undisturbed for that long. Who begins again within the minute is in a
 //! contest at once: edits that come in bursts are no reason for as many repairs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -64,9 +64,9 @@ struct Accounts {
 
 #[derive(Debug)]
 struct Account {
-    /// The writes that changed something, by the resourceVersion that they gave: they may be heard of in another order. The
-    /// last one is there always, those before it for as long as they count.
-    writes: BTreeMap<u64, Write>,
+    /// The writes that changed something, in the order of the resourceVersions that they gave: they may be heard of in another
+    /// one. The last one is there always, those before it for as long as they count.
+    writes: Vec<Write>,
     /// When the last of them was heard of.
     written: Instant,
     contest: Option<Drift>,
@@ -74,6 +74,7 @@ struct Account {
 
 #[derive(Debug)]
 struct Write {
+    version: u64,
     /// Of what was applied.
     configuration: Fingerprint,
     at: Instant,
@@ -145,21 +146,24 @@ impl Contests {
         accounts.sweep(now);
         let key = (namespace.to_owned(), name.to_owned());
         let account = accounts.by_name.entry(key).or_insert_with(|| Account {
-            writes: BTreeMap::new(),
+            // Most have one.
+            writes: Vec::with_capacity(1),
             written: now,
             contest: None,
         });
-        let last = account.writes.last_key_value().map_or(0, |(last, _)| *last);
+        let last = account.writes.last().map_or(0, |last| last.version);
         // They are numbers, and grow.
         let version = version.and_then(|it| it.parse().ok()).unwrap_or(last + 1);
-        if account.writes.contains_key(&version) {
+        let writes = &mut account.writes;
+        let Err(place) = writes.binary_search_by_key(&version, |write| write.version) else {
             return;
-        }
+        };
         let write = Write {
+            version,
             configuration: Fingerprint::of(configuration),
             at: now,
         };
-        account.writes.insert(version, write);
+        writes.insert(place, write);
         account.written = now;
         account.forget_writes_before(now);
     }
@@ -185,28 +189,26 @@ impl Contests {
 impl Account {
     /// What was applied by the last write.
     fn asked_last(&self) -> Option<Fingerprint> {
-        let last = self.writes.last_key_value();
-        last.map(|(_, write)| write.configuration)
+        self.writes.last().map(|write| write.configuration)
     }
 
     /// How often the same was applied once more within [`WINDOW`], because somebody had changed it.
     fn repairs(&self, now: Instant) -> usize {
-        let writes = self.writes.values();
-        let pairs = writes.clone().zip(writes.skip(1));
-        let repairs = pairs.filter(|(before, write)| {
+        let repairs = self.writes.array_windows().filter(|[before, write]| {
             before.configuration == write.configuration && now.duration_since(write.at) < WINDOW
         });
         repairs.count()
     }
 
     fn forget_writes_before(&mut self, now: Instant) {
-        while self.writes.len() > MOST_WRITES
-            || self.writes.len() > 1
-                && (self.writes.first_key_value())
-                    .is_some_and(|(_, write)| now.duration_since(write.at) >= WINDOW)
-        {
-            self.writes.pop_first();
-        }
+        let Some(but_last) = self.writes.len().checked_sub(1) else {
+            return;
+        };
+        let too_many = self.writes.len().saturating_sub(MOST_WRITES);
+        let is_old = |write: &Write| now.duration_since(write.at) >= WINDOW;
+        let old = self.writes[too_many..but_last].iter();
+        let old = too_many + old.take_while(|write| is_old(write)).count();
+        self.writes.drain(..old);
     }
 }
 

@@ -21,7 +21,14 @@ const PAUSE: Duration = Duration::from_secs(15);
 
 /// The looks at bindings whose statuses others have written, by UID.
 #[derive(Debug, Default)]
-pub struct Overwritten(Mutex<HashMap<String, Looks>>);
+pub struct Overwritten(Mutex<Bindings>);
+
+#[derive(Debug, Default)]
+struct Bindings {
+    by_uid: HashMap<String, Looks>,
+    /// With so many of them, those are forgotten of which there is nothing to know any more.
+    sweep_at: usize,
+}
 
 #[derive(Debug, Default)]
 struct Looks {
@@ -55,7 +62,7 @@ impl Overwritten {
         }
         let now = Instant::now();
         let mut bindings = self.bindings();
-        let looks = bindings.entry(uid.to_owned()).or_default();
+        let looks = bindings.of(uid, now);
         if looks.met == others {
             return None;
         }
@@ -68,25 +75,34 @@ impl Overwritten {
 
     /// Asks to put on once more what somebody has taken off the binding. How long that has to wait, if it has to.
     pub fn wait_for_next(&self, uid: &str) -> Option<Duration> {
-        let mut bindings = self.bindings();
-        bindings
-            .entry(uid.to_owned())
-            .or_default()
-            .admit(Instant::now())
+        let now = Instant::now();
+        self.bindings().of(uid, now).admit(now)
     }
 
     /// Forgets all bindings but these.
     pub fn retain(&self, uids: &HashSet<String>) {
-        self.bindings().retain(|uid, _| uids.contains(uid));
+        self.bindings().by_uid.retain(|uid, _| uids.contains(uid));
     }
 
     /// Forgets a binding that is gone.
     pub fn forget(&self, uid: &str) {
-        self.bindings().remove(uid);
+        self.bindings().by_uid.remove(uid);
     }
 
-    fn bindings(&self) -> MutexGuard<'_, HashMap<String, Looks>> {
+    fn bindings(&self) -> MutexGuard<'_, Bindings> {
         lock(&self.0)
+    }
+}
+
+impl Bindings {
+    fn of(&mut self, uid: &str, now: Instant) -> &mut Looks {
+        if self.by_uid.len() >= self.sweep_at.max(64) {
+            let is_recent = |at: &Instant| now.duration_since(*at) < WINDOW;
+            self.by_uid
+                .retain(|_, looks| looks.met > 0 || looks.at.iter().any(is_recent));
+            self.sweep_at = 2 * self.by_uid.len();
+        }
+        self.by_uid.entry(uid.to_owned()).or_default()
     }
 }
 
