@@ -139,4 +139,21 @@ mod tests {
             assert_eq!(observed.free_in(&TIMINGS, at(7)), Some(expected));
         }
     }
+
+    #[test]
+    fn a_lease_that_is_missing_is_over_once_it_has_been_so_for_a_lease() {
+        let mut observed = Observed::default();
+        assert!(!observed.is_over(&TIMINGS, at(100)), "nothing was seen");
+        let (held, mark) = taken(Lease::default(), "other", &TIMINGS, Timestamp::UNIX_EPOCH);
+        observed.see(Some(&held), at(0));
+        observed.see(None, at(14));
+        for (now, is_over) in [(at(14), false), (at(28), false), (at(29), true)] {
+            assert_eq!(observed.is_over(&TIMINGS, now), is_over, "{now:?}");
+        }
+        observed.see(Some(&held), at(29));
+        assert!(!observed.is_over(&TIMINGS, at(30)), "it was made anew");
+        let released = released(held.metadata, &mark, Timestamp::UNIX_EPOCH);
+        observed.see(Some(&released), at(31));
+        assert!(observed.is_over(&TIMINGS, at(31)));
+    }
 }

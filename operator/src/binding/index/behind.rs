@@ -1,7 +1,6 @@
 //! How far the watch is behind a list.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use azwib_crds::ManagedIdentityId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -66,25 +65,6 @@ impl Bindings {
                 .is_none_or(|(shown, list)| shown <= list)
         });
         of_then.map(|stored| reference(stored)).collect()
-    }
-
-    /// Those that have gone within that time while another process led, and the identities that each had to do with.
-    pub fn gone_within(&self, time: Duration) -> Vec<(BindingRef, Vec<ManagedIdentityId>)> {
-        let index = self.index();
-        let gone = index.gone.iter().filter(|gone| gone.at.elapsed() < time);
-        gone.map(|gone| {
-            let ids = gone.trace.identities.iter();
-            let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
-            (gone.binding.clone(), ids.collect())
-        })
-        .collect()
-    }
-
-    /// Whether a binding of this account has gone in the last hour while another process led.
-    pub fn has_lost_one(&self, namespace: &str, service_account: &str) -> bool {
-        let index = self.index();
-        let mut accounts = index.gone.iter().map(|gone| &*gone.trace.account);
-        accounts.any(|(of, name)| of == namespace && name == service_account)
     }
 
     /// Whether the watch shows a binding of this name.

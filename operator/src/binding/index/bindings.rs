@@ -10,9 +10,9 @@ use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::applicants::Applicants;
-use super::files::{Age, Index, References, Trace, Written, keys};
+use super::files::{Age, Index, References, Written, keys};
 use super::found::{Found, Guarded, reference};
-use super::seen::digest;
+use super::gone::Trace;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
 use crate::binding::credential::applicants::{Account, Indexed, rank};
 use crate::binding::validate::{Defaults, service_account_name};
@@ -222,11 +222,6 @@ impl Bindings {
         self.index().known().cloned().collect()
     }
 
-    /// The names of those that have gone without having been cleaned up.
-    pub fn all_vanished(&self) -> Vec<BindingRef> {
-        self.index().vanished.keys().cloned().collect()
-    }
-
     /// The binding of this name, if there is one.
     pub fn found(&self, who: &BindingRef) -> Vec<Found> {
         self.get(Some(vec![Arc::new(who.clone())]))
@@ -334,16 +329,6 @@ impl Bindings {
         self.index().cleaned_up.retain(|uid| uids.contains(uid));
     }
 
-    /// A binding of this name that has gone without having been cleaned up, as the watch has shown it last.
-    pub fn vanished(&self, who: &BindingRef) -> Option<Arc<WorkloadIdentityBinding>> {
-        self.index().vanished.get(who).cloned()
-    }
-
-    /// What that one has left is cleaned up.
-    pub fn no_more(&self, who: &BindingRef) {
-        self.index().vanished.remove(who);
-    }
-
     /// The namespaces in which a binding cannot be read.
     pub fn namespaces_with_unreadable(&self) -> BTreeSet<String> {
         let index = self.index();
@@ -372,46 +357,6 @@ impl Bindings {
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
-    }
-}
-
-impl Bindings {
-    /// How many statuses this binding was given by others: a change of that is a reason to look at it.
-    pub fn statuses_of_others(&self, binding: &BindingRef) -> u32 {
-        let index = self.index();
-        let filed = index.filed.get(binding);
-        filed.map_or(0, |filed| filed.seen.others())
-    }
-
-    /// Whether a status of this binding, as this process has seen it, has recorded a credential of its own.
-    pub fn has_recorded(&self, binding: &BindingRef, uid: &str) -> bool {
-        let index = self.index();
-        let filed = index.filed.get(binding);
-        filed.is_some_and(|filed| filed.seen.has_recorded(uid))
-    }
-
-    /// Notes that a status of ours is being written, until what this gives is dropped.
-    pub fn sending(&self, binding: &WorkloadIdentityBinding) -> BeingSent<'_> {
-        let (uid, status) = (binding.uid().unwrap_or_default(), digest(binding));
-        self.index().sending.begin(uid.clone(), status);
-        BeingSent {
-            bindings: self,
-            uid,
-            status,
-        }
-    }
-}
-
-/// A status that is being written.
-pub struct BeingSent<'a> {
-    bindings: &'a Bindings,
-    uid: String,
-    status: u64,
-}
-
-impl Drop for BeingSent<'_> {
-    fn drop(&mut self) {
-        self.bindings.index().sending.end(&self.uid, self.status);
     }
 }
 

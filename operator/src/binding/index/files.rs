@@ -4,16 +4,15 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
 
 use azwib_crds::{Issuer, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use tokio::time::Instant;
 
 use super::applicants::Applicants;
 use super::found::{Guarded, reference};
+use super::gone::{Gone, Trace};
 use super::seen::{Seen, Sending};
 use crate::binding::credential::applicants::{Account, Indexed, indexed};
 use crate::binding::status::believed::records_own;
@@ -66,24 +65,6 @@ pub(super) struct Index {
     /// How many applicants were made of bindings: a pass makes none.
     #[cfg(test)]
     pub(super) applicants_built: usize,
-}
-
-/// How long what has gone is remembered: no settle time is longer.
-const GONE_KEPT: Duration = Duration::from_secs(3600);
-
-/// A binding that has gone.
-#[derive(Debug)]
-pub(super) struct Gone {
-    pub(super) at: Instant,
-    pub(super) binding: BindingRef,
-    pub(super) trace: Trace,
-}
-
-/// Where something was recorded for a binding.
-#[derive(Debug, Clone)]
-pub(super) struct Trace {
-    pub(super) account: Arc<Account>,
-    pub(super) identities: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]
@@ -318,59 +299,6 @@ impl Index {
             .is_some_and(|written| !written.outdated.contains(&version))
         {
             self.written.remove(&uid);
-        }
-    }
-
-    /// A binding goes. Somebody may have taken its finalizer off.
-    pub(super) fn vanish(&mut self, binding: &Guarded, issuer: &Issuer) {
-        self.goes(&reference(binding));
-        let is_cleaned_up = self.cleaned_up.remove(&binding.uid().unwrap_or_default());
-        let Ok(binding) = &binding.0 else { return };
-        if !self.stands_by
-            && !is_cleaned_up
-            && records_own(binding, issuer)
-            && !Bug::VanishedForgotten.is_on()
-        {
-            let vanished = Arc::new(binding.clone());
-            self.vanished.insert(BindingRef::of(binding), vanished);
-        }
-    }
-
-    /// Whether another binding bore this name before: a list does not tell that one has gone whose name is taken again.
-    fn is_another(&self, reference: &BindingRef, binding: &Guarded) -> bool {
-        let uid = binding.uid().unwrap_or_default();
-        let filed = self.filed.get(reference);
-        filed.is_some_and(|filed| !filed.seen.is_of(&uid))
-    }
-
-    /// Where something was recorded for a binding, as far as that could be read.
-    fn trace(&self, binding: &BindingRef) -> Option<Trace> {
-        match self.filed.get(binding) {
-            Some(filed) => filed.seen.has_recorded_any().then(|| Trace {
-                account: Arc::clone(&filed.keys.account),
-                identities: filed.keys.identities.clone(),
-            }),
-            None => self.unreadable.get(binding)?.clone(),
-        }
-    }
-
-    /// Remembers one that goes while another process leads.
-    fn goes(&mut self, binding: &BindingRef) {
-        if let Some(trace) = self.trace(binding).filter(|_| self.stands_by) {
-            self.remember(binding.clone(), trace);
-        }
-    }
-
-    /// Remembers one that has gone just now.
-    pub(super) fn remember(&mut self, binding: BindingRef, trace: Trace) {
-        self.gone.push_back(Gone {
-            at: Instant::now(),
-            binding,
-            trace,
-        });
-        let is_old = |gone: &Gone| gone.at.elapsed() > GONE_KEPT;
-        while self.gone.front().is_some_and(is_old) {
-            self.gone.pop_front();
         }
     }
 

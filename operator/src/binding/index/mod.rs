@@ -5,9 +5,12 @@ mod behind;
 mod bindings;
 mod files;
 mod found;
+mod gone;
 mod seen;
+mod sent;
 
 pub use behind::Listed;
-pub use bindings::{BeingSent, Bindings};
+pub use bindings::Bindings;
 pub(super) use found::reference;
 pub use found::{Found, Guarded, readable, slim};
+pub use sent::BeingSent;

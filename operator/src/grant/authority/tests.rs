@@ -78,6 +78,20 @@ fn nothing_is_known_before_both_lists_are_complete() {
 }
 
 #[test]
+fn what_watches_have_shown_is_doubted_until_grants_are_listed_afresh() {
+    let authority = listed(
+        vec![grant("g", &of_shop())],
+        vec![namespace("shop", &json!({}))],
+    );
+    assert_eq!(granted(&authority, "shop"), "g");
+    authority.doubt();
+    assert!(authority.is_doubted());
+    assert_eq!(granted(&authority, "shop"), "?");
+    authority.trust();
+    assert_eq!(granted(&authority, "shop"), "g");
+}
+
+#[test]
 fn passes_do_not_wait_for_a_list_that_fails() {
     let authority = Authority::new(None, WatchCourse::default());
     authority.failed();
