@@ -11,14 +11,13 @@ use kube_runtime::{WatchStreamExt, reflector::Lookup as _};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::TOLD_AGAIN;
 use super::calls::{CallError, Calls};
 use super::claim::Claim;
 use super::observed::Observed;
 use super::place::Place;
 use super::record::{taken, vacant};
 use super::term::Term;
-use super::timings::Timings;
+use super::timings::{TOLD_AGAIN, Timings};
 use crate::kubeutil::pauses::Pauses;
 use crate::runtime::clocks::Clocks;
 use crate::runtime::jitter;

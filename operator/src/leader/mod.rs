@@ -20,11 +20,6 @@ mod record;
 mod term;
 mod timings;
 
-use std::time::Duration;
-
-/// How often the same obstacle is told.
-const TOLD_AGAIN: Duration = Duration::from_secs(60);
-
 pub use claim::{Claim, NoClaim};
 pub use claimed::ClaimedBody;
 pub use elector::Elector;

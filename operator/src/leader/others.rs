@@ -6,11 +6,10 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
-use super::TOLD_AGAIN;
 use super::calls::Calls;
 use super::observed::Observed;
 use super::place::Place;
-use super::timings::Timings;
+use super::timings::{TOLD_AGAIN, Timings};
 use crate::error_chain;
 use crate::runtime::clocks::Clocks;
 

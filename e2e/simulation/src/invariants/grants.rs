@@ -9,7 +9,7 @@ use http::Method;
 use jiff::SignedDuration;
 
 use super::books::Judge;
-use super::in_order::stood_when_decided;
+use super::slots::stood_when_decided;
 use crate::bindings::{account, identity_id};
 use crate::caller::Caller;
 use crate::grants::{covered, longest_without, quota_of, versions_since};

@@ -4,7 +4,7 @@ use azwib_crds::WorkloadIdentityBinding;
 
 use super::books::Judge;
 use super::grants::{may_be_over_quota, was_without};
-use super::slots::OUTDATED;
+use super::slots::{OUTDATED, stood_when_decided};
 use crate::bindings::{age, condition, is_for};
 use crate::caller::Caller;
 use crate::shared::Shared;
@@ -84,14 +84,6 @@ pub(super) fn overtaken(
         let what = format!("{waiting:?} wait, and the younger {served:?} is served");
         shared.violated(IN_ORDER, what);
     }
-}
-
-/// Whether one of this name may have been in the listing that was decided on, with other content, and was removed by somebody
-/// else since: an update needs no slot, and that it makes a credential anew nobody can know.
-pub(super) fn stood_when_decided(judge: Judge<'_>, identity: &str, name: &str) -> bool {
-    let shared = judge.shared;
-    let removed = judge.books().removed(identity, name);
-    removed.is_some_and(|at| shared.time.now().duration_since(at) <= OUTDATED)
 }
 
 /// Whether a process can know of this version: its list may have been an old one, which its watch makes up for.

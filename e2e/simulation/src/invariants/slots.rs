@@ -92,3 +92,11 @@ pub(super) fn sent(judge: Judge<'_>, request: &Request) {
         shared.violated(SLOT_SEEN, what);
     }
 }
+
+/// Whether one of this name may have been in the listing that was decided on, with other content, and was removed by somebody
+/// else since: an update needs no slot, and that it makes a credential anew nobody can know.
+pub(super) fn stood_when_decided(judge: Judge<'_>, identity: &str, name: &str) -> bool {
+    let shared = judge.shared;
+    let removed = judge.books().removed(identity, name);
+    removed.is_some_and(|at| shared.time.now().duration_since(at) <= OUTDATED)
+}

@@ -3,6 +3,7 @@
 mod applicants;
 mod behind;
 mod bindings;
+mod departures;
 mod files;
 mod found;
 mod gone;
