@@ -194,7 +194,8 @@ impl Account {
 
     /// How often the same was applied once more within [`WINDOW`], because somebody had changed it.
     fn repairs(&self, now: Instant) -> usize {
-        let repairs = self.writes.array_windows().filter(|[before, write]| {
+        let pairs = self.writes.iter().zip(self.writes.iter().skip(1));
+        let repairs = pairs.filter(|(before, write)| {
             before.configuration == write.configuration && now.duration_since(write.at) < WINDOW
         });
         repairs.count()
