@@ -67,8 +67,8 @@ impl KubernetesClients {
         self.calling_by(connector, claim)
     }
 
-    /// The same, by connections of this connector. It is kube's own stack, but for the bodies: each asks for the claim once more when
-    /// the connection is ready.
+    /// The same, by connections of this connector. It is what kube makes of a configuration without a proxy, but for kube's spans and
+    /// for the bodies: each asks for the claim once more when the connection is ready.
     fn calling_by<R>(
         &self,
         connector: HttpConnector<R>,
@@ -87,13 +87,19 @@ impl KubernetesClients {
             >,
     {
         let config = &self.config;
-        // kube says which configurations it cannot serve, such as those with a proxy.
-        ClientBuilder::try_from(config.clone())?;
+        if let Some(proxy) = &config.proxy_url {
+            let text = format!(
+                "azwib cannot reach the API server through a proxy ({proxy}): remove it from the kubeconfig"
+            );
+            return Err(kube::Error::Service(text.into()));
+        }
         let mut connector =
             TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
         connector.set_connect_timeout(self.connects_within.or(config.connect_timeout));
         connector.set_read_timeout(Some(CALL_TIMEOUT));
         connector.set_write_timeout(config.write_timeout);
+        // A connection that was idle has the whole time for its next answer.
+        connector.set_reset_reader_on_write(true);
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
         let claim = claim.unwrap_or_else(Claim::of_the_only_process);
         let asked = claim.clone();

@@ -37,6 +37,9 @@ const LISTED_WITHIN: Duration = Duration::from_secs(30);
 /// How often it tries.
 const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often it tries after that: what grants need may not be installed.
+const LISTED_LATER: Duration = Duration::from_secs(30);
+
 /// What a replica runs on, and what it is noticed by: a process, or a simulation.
 pub trait Host: Send + Sync + 'static {
     /// A client for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
@@ -128,6 +131,7 @@ impl<H: Host> Replica<H> {
         let Some(mut unseen) = self.list_afresh(lost, stop).await? else {
             return Ok(End::AllAnswered);
         };
+        self.bindings.take_over();
         // Also where the Lease was given back: a request whose answer was not waited for any longer may be under way, or one of a
         // leader before that one.
         if !Bug::OldDeletionsForgotten.is_on() {
@@ -137,7 +141,6 @@ impl<H: Host> Replica<H> {
                 identities,
             }));
         }
-        self.bindings.take_over();
         self.lead(claim, unseen, lost.clone(), stop).await
     }
 
@@ -153,13 +156,17 @@ impl<H: Host> Replica<H> {
         self.grants.doubt();
         let listed = async {
             let grants = || controller::list_afresh(&client, &self.grants);
-            let grants = timeout(LISTED_WITHIN, until_listed("grants", grants));
+            let grants = timeout(LISTED_WITHIN, until_listed("grants", LISTED_AGAIN, grants));
             let bindings = || controller::unseen(&client, &self.bindings);
-            let bindings = timeout(LISTED_WITHIN, until_listed("bindings", bindings));
+            let bindings = timeout(
+                LISTED_WITHIN,
+                until_listed("bindings", LISTED_AGAIN, bindings),
+            );
             let (grants, bindings) = futures::join!(grants, bindings);
             if grants.is_err() {
                 tracing::warn!(
-                    "grants were not listed afresh within {LISTED_WITHIN:?}: nothing new is given to any binding until they are"
+                    "grants were not listed afresh within {LISTED_WITHIN:?}: where they are enforced, nothing new is given to any binding \
+                     until they are"
                 );
             }
             bindings.unwrap_or_else(|_| {
@@ -184,9 +191,12 @@ impl<H: Host> Replica<H> {
             return Ok(None);
         }
         let (client, grants) = (self.host.calling(None)?, Arc::clone(&self.grants));
+        let (feed, bindings) = (self.feed.clone(), self.bindings.clone());
         let listing = async move {
-            until_listed("grants", || controller::list_afresh(&client, &grants)).await;
-            tracing::info!("grants are listed afresh");
+            let list = || controller::list_afresh(&client, &grants);
+            until_listed("grants", LISTED_LATER, list).await;
+            tracing::info!("grants are listed afresh; all bindings are looked at");
+            feed.again(&bindings);
         };
         Ok(Some(AbortOnDropHandle::new(tokio::spawn(listing))))
     }
@@ -269,7 +279,7 @@ impl<H: Host> Replica<H> {
 
 /// Tries a list until the API server gives it. A refusal is no answer either: an API server that has just started may know neither who
 /// may do what nor which kinds there are.
-async fn until_listed<T, F>(what: &str, list: impl Fn() -> F) -> T
+async fn until_listed<T, F>(what: &str, pause: Duration, list: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
@@ -282,7 +292,7 @@ where
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "cannot list {what} afresh; it is tried again");
         }
-        sleep(LISTED_AGAIN).await;
+        sleep(pause).await;
     }
 }
 

@@ -8,6 +8,7 @@ mod api_server;
 mod bindings;
 mod clocks;
 mod evidence;
+mod grants;
 mod hooks;
 mod judge;
 mod lease;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use azwib_e2e::api_proxy::{CallMatcher, Slow};
-use azwib_e2e::environment::{ManagedIdentity, Namespace};
+use azwib_e2e::environment::{ManagedIdentity, Namespace, condition};
 use azwib_e2e::supervisor::Exit;
 use azwib_e2e::wait::{PATIENCE, until};
 use azwib_e2e::{Environment, OperatorProcess};

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 
 use azwib_crds::WorkloadIdentityBinding;
-use azwib_e2e::environment::condition;
 use futures::TryStreamExt;
 use kube::ResourceExt;
 use kube::api::DeleteParams;

@@ -1,7 +1,6 @@
 //! The leader stands still with a write to Azure under way, for longer than its lease.
 
 use azure_simulator::control::api::{Tunables, When};
-use azwib_e2e::environment::condition;
 use azwib_e2e::environment::interference::HeldRequest;
 use kube::api::{DeleteParams, Patch, PatchParams};
 

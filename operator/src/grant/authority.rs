@@ -104,6 +104,10 @@ pub enum CannotTell {
     #[error("the {0} of this cluster are not listed yet")]
     NotListed(&'static str),
     #[error(
+        "this process leads since a moment ago, and has not listed the grants of this cluster afresh yet"
+    )]
+    Doubted,
+    #[error(
         "azwib cannot list or watch {resource} ({refusal}): install the CustomResourceDefinition of this version and its RBAC \
          (kubectl apply -k config/default), or start the operator with --grants=off"
     )]
@@ -178,7 +182,7 @@ impl Authority {
             }
         }
         let known = self.known();
-        if !known.has_grants || known.is_doubted {
+        if !known.has_grants {
             return Err(CannotTell::NotListed(GRANTS));
         }
         if !known.has_namespaces {
@@ -223,6 +227,30 @@ impl Authority {
             .filter(|(name, labels)| grant.is_for_namespace(name, Some(labels)))
             .map(|(name, _)| name.clone());
         grant.namespaces().cloned().chain(selected).collect()
+    }
+
+    /// Takes in a list of grants of this version, which the watch may be behind on, or ahead of.
+    pub fn list_grants(&self, listed: &[GuardedGrant], version: Option<&str>) {
+        let mut known = self.known();
+        let is_newer = |seen: &SeenGrant, than: Option<&str>| {
+            let order = |version: Option<&str>| version.and_then(|it| it.parse::<u64>().ok());
+            let (seen, than) = (order(seen.version.as_deref()), order(than));
+            seen.zip(than).is_some_and(|(seen, than)| seen > than)
+        };
+        let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
+        for grant in listed {
+            let version = grant.meta().resource_version.as_deref();
+            let seen = known.seen.get(&grant.name_any());
+            if !seen.is_some_and(|seen| is_newer(seen, version)) {
+                known.put(grant);
+            }
+        }
+        let seen = known.seen.values();
+        let gone = seen.filter(|seen| !names.contains(&seen.name) && !is_newer(seen, version));
+        let gone: Vec<_> = gone.map(|seen| seen.name.clone()).collect();
+        for name in gone {
+            known.remove(&name);
+        }
     }
 
     /// Takes an event of the watch of grants in.
@@ -296,7 +324,8 @@ impl Authority {
         self.settle();
     }
 
-    /// This process is about to lead, and its watches may be behind: what grants say is not known before they are listed afresh.
+    /// This process is about to lead, and its watches may be behind: where grants are enforced it is not known what they say before
+    /// they are listed afresh.
     pub fn doubt(&self) {
         self.known().is_doubted = self.asked != Some(Mode::Off);
     }

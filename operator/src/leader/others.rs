@@ -57,7 +57,9 @@ pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings
                 }
                 match observed.holder() {
                     Some(holder) => format!("{holder} holds it"),
-                    None => "nobody holds it, and has not for long enough".to_owned(),
+                    None => {
+                        "there is none, or nobody stands in it; somebody may still lead".to_owned()
+                    }
                 }
             }
             Err(error) => error_chain(error),

@@ -97,7 +97,10 @@ fn as_granted(departing: &DeletedBinding, ctx: &Context) -> DeletedBinding {
     let mut identities = recorded
         .filter_map(RecordedCredential::managed_identity)
         .chain(of_spec);
-    let may_retain = identities.all(|it| ctx.ruling_on(&it, account, None).may_retain());
+    // It goes now: what was shown of grants counts.
+    let mode = ctx.grants_mode();
+    let ruling = |it| ctx.ruling_as_shown(mode, &it, account, None);
+    let may_retain = identities.all(|it| ruling(it).may_retain());
     let granted = departing.clone();
     if may_retain {
         granted

@@ -31,6 +31,16 @@ impl Feed {
         stream::iter(all).chain(receiver).boxed()
     }
 
+    /// Has each binding that is known looked at once more.
+    pub fn again(&self, bindings: &Bindings) {
+        if let Some(term) = &*lock(&self.0) {
+            for who in bindings.all() {
+                // Nobody listens any more once the passes are ending.
+                let _ = term.unbounded_send(Ok(request(&who)));
+            }
+        }
+    }
+
     /// The term is over.
     pub fn end(&self) {
         lock(&self.0).take();

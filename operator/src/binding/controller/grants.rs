@@ -8,10 +8,8 @@ use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
-use kube::core::error_boundary::InvalidObject;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use kube_runtime::watcher::Event;
 use kube_runtime::{WatchStreamExt, watcher};
@@ -71,7 +69,7 @@ pub(super) fn concerned(
 }
 
 /// Lists grants and namespaces afresh, for a process that takes over: its watches may lag behind, and what was revoked before the
-/// takeover should give nobody anything after it. Where that fails, what the watches have shown counts.
+/// takeover should give nobody anything after it. Until then it is doubted what grants say.
 ///
 /// # Errors
 /// The API server does not give a list.
@@ -80,16 +78,9 @@ pub async fn list_afresh(client: &Client, grants: &Authority) -> Result<(), kube
         return Ok(());
     }
     let listed = Api::<GuardedGrant>::all(client.clone());
-    let listed = listed.list(&ListParams::default()).await?.items;
-    let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
-    // One by one, and not as a whole list: a list of the watch may be under way.
-    for grant in listed {
-        grants.follow_grants(&Event::Apply(grant));
-    }
-    let seen = grants.names().into_iter();
-    for gone in seen.filter(|name| !names.contains(name)) {
-        grants.follow_grants(&Event::Delete(of_name(gone)));
-    }
+    let listed = listed.list(&ListParams::default()).await?;
+    // Not as the watch does: a list of its own may be under way.
+    grants.list_grants(&listed.items, listed.metadata.resource_version.as_deref());
     let listed = Api::<Namespace>::all(client.clone());
     let listed = listed.list_metadata(&ListParams::default()).await?;
     for namespace in listed.items {
@@ -97,17 +88,6 @@ pub async fn list_afresh(client: &Client, grants: &Authority) -> Result<(), kube
     }
     grants.trust();
     Ok(())
-}
-
-/// A grant of which no more than the name is known.
-fn of_name(name: String) -> GuardedGrant {
-    DeserializeGuard(Err(InvalidObject {
-        error: String::new(),
-        metadata: ObjectMeta {
-            name: Some(name),
-            ..ObjectMeta::default()
-        },
-    }))
 }
 
 /// Looks for who is concerned.

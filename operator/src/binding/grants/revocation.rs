@@ -30,6 +30,7 @@ use crate::binding::status::{self, Report, has_something};
 use crate::binding::validate::service_account_name;
 use crate::binding::write_status::write_status;
 use crate::grant::Missing;
+use crate::kubeutil::answers::Answer;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::ledger::BindingRef;
 use crate::runtime::clock::minute_at;
@@ -199,7 +200,8 @@ async fn remove(
 }
 
 /// Says that no grant covers a binding of which nothing says so yet: there is no grace, or somebody has written another status all the
-/// time. Who leads next knows by that of a deletion that may be under way; so without it nothing is deleted.
+/// time. Who leads next knows by that of a deletion that may be under way. Where the API server refuses the status, nobody keeps a
+/// credential by that.
 async fn tell_that_it_goes(
     binding: WorkloadIdentityBinding,
     missing: &Missing,
@@ -209,8 +211,20 @@ async fn tell_that_it_goes(
     let report = status::of_granted(false, Reason::NotGranted, why);
     let status = status::compute(&binding, report, &ctx.moment(Duration::ZERO));
     let uid = binding.uid().unwrap_or_default();
-    let written = write_status(&binding, status, ctx).await;
-    let written = written.map_err(|failed| ctx.failed(&uid, Error::from(failed)))?;
+    let written = match write_status(&binding, status, ctx).await {
+        Ok(written) => written,
+        Err(failed) if failed.answer() == Answer::Refused => {
+            let error = &failed as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                binding = binding.name_any(),
+                namespace = binding.namespace().unwrap_or_default(),
+                "what azwib made for a binding that no grant covers is taken away, and its status cannot say so"
+            );
+            return Ok(binding);
+        }
+        Err(failed) => return Err(ctx.failed(&uid, Error::from(failed))),
+    };
     let conditions =
         |it: &WorkloadIdentityBinding| it.status.clone().unwrap_or_default().conditions;
     let (before, after) = (conditions(&binding), conditions(&written));

@@ -86,6 +86,24 @@ impl Operator {
         account: (&str, &str),
         named: Option<&str>,
     ) -> Ruling {
+        match self.ruling_as_shown(mode, identity, account, named) {
+            Ruling::Granted { .. } | Ruling::Refused(_)
+                if mode == Mode::Enforce && self.grants.is_doubted() =>
+            {
+                Ruling::CannotTell(CannotTell::Doubted)
+            }
+            ruling => ruling,
+        }
+    }
+
+    /// What the watches have shown of grants, whether that is doubted or not.
+    pub fn ruling_as_shown(
+        &self,
+        mode: Mode,
+        identity: &ManagedIdentityId,
+        account: (&str, &str),
+        named: Option<&str>,
+    ) -> Ruling {
         if self.grants.is_reserved(account.0) {
             return Ruling::Reserved(Reserved::Namespace(account.0.to_owned()));
         }

@@ -84,7 +84,8 @@ impl Bindings {
         let readable = both.filter_map(|it| it.0.as_ref().ok());
         let identities = readable.flat_map(|it| keys(it, &defaults).identities);
         let index = self.index();
-        let of_before = index.unreadable.get(binding).into_iter().flatten();
+        let of_before = index.unreadable.get(binding);
+        let of_before = of_before.and_then(|it| it.trace.as_ref()).into_iter();
         let of_before = of_before.flat_map(|trace| trace.identities.iter().cloned());
         identities
             .chain(of_before)

@@ -10,7 +10,7 @@ use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::applicants::Applicants;
-use super::files::{Age, Index, References, Written, keys};
+use super::files::{Age, Filed, Index, References, Written, keys};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
@@ -95,6 +95,7 @@ impl Bindings {
         let defaults = self.defaults.borrow();
         let index = &mut *self.index();
         let vanished = std::mem::take(&mut index.vanished);
+        let known = std::mem::take(&mut index.filed);
         *index = Index {
             stands_by,
             is_listed: index.is_listed,
@@ -119,6 +120,19 @@ impl Bindings {
         stored.sort_by_cached_key(|binding| (binding.namespace(), binding.name_any()));
         for binding in stored {
             index.put(&binding, &defaults);
+        }
+        // The store may be a moment ahead of what this was told.
+        for (binding, Filed { keys, seen }) in known {
+            let is_there =
+                index.filed.contains_key(&binding) || index.unreadable.contains_key(&*binding);
+            if !is_there && seen.has_recorded_any() {
+                let (account, identities) = (keys.account, keys.identities);
+                let trace = Trace {
+                    account,
+                    identities,
+                };
+                index.remember(BindingRef::clone(&binding), trace);
+            }
         }
     }
 

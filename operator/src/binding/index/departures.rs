@@ -70,8 +70,10 @@ impl Index {
     /// Whether another binding bore this name before: a list does not tell that one has gone whose name is taken again.
     pub(super) fn is_another(&self, reference: &BindingRef, binding: &Guarded) -> bool {
         let uid = binding.uid().unwrap_or_default();
+        let unreadable = self.unreadable.get(reference);
         let filed = self.filed.get(reference);
         filed.is_some_and(|filed| !filed.seen.is_of(&uid))
+            || unreadable.is_some_and(|before| before.uid != uid)
     }
 
     /// Where something was recorded for a binding, as far as that could be read.
@@ -81,7 +83,7 @@ impl Index {
                 account: Arc::clone(&filed.keys.account),
                 identities: filed.keys.identities.clone(),
             }),
-            None => self.unreadable.get(binding)?.clone(),
+            None => self.unreadable.get(binding)?.trace.clone(),
         }
     }
 

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 
 use super::applicants::Applicants;
 use super::found::{Guarded, reference};
-use super::gone::{Gone, Trace};
+use super::gone::{Gone, Unreadable};
 use super::seen::{Seen, Sending};
 use crate::binding::credential::applicants::{Account, Indexed, indexed};
 use crate::binding::status::believed::records_own;
@@ -54,8 +54,8 @@ pub(super) struct Index {
     /// Those that have gone with something on record while another process led, and when: what that one has sent for them may be
     /// under way.
     pub(super) gone: VecDeque<Gone>,
-    /// Those that cannot be read, with what was recorded for them while they could.
-    pub(super) unreadable: BTreeMap<BindingRef, Option<Trace>>,
+    /// Those that cannot be read.
+    pub(super) unreadable: BTreeMap<BindingRef, Unreadable>,
     /// Another process leads: what goes is cleaned up by that one.
     pub(super) stands_by: bool,
     /// Whether a list was complete.
@@ -143,9 +143,12 @@ impl Index {
         self.see(binding);
         // One that cannot be read any more counts for nothing.
         let Ok(binding) = &binding.0 else {
-            let trace = self.trace(&reference);
+            let unreadable = Unreadable {
+                uid: binding.uid().unwrap_or_default(),
+                trace: self.trace(&reference),
+            };
             self.remove(&reference);
-            self.unreadable.insert(reference, trace);
+            self.unreadable.insert(reference, unreadable);
             return;
         };
         let latest = self.written_after(&binding.metadata);

@@ -19,6 +19,14 @@ pub(super) struct Gone {
     pub(super) trace: Trace,
 }
 
+/// A binding that cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) uid: String,
+    /// What was recorded for it while it could be read.
+    pub(super) trace: Option<Trace>,
+}
+
 /// Where something was recorded for a binding.
 #[derive(Debug, Clone)]
 pub(super) struct Trace {

@@ -78,17 +78,33 @@ fn nothing_is_known_before_both_lists_are_complete() {
 }
 
 #[test]
-fn what_watches_have_shown_is_doubted_until_grants_are_listed_afresh() {
+fn a_list_counts_where_the_watch_is_behind_it_and_not_where_it_is_ahead() {
+    let at = |name: &str, version: &str, namespaces: &Value| {
+        let mut grant = grant(name, namespaces);
+        grant.meta_mut().resource_version = Some(version.to_owned());
+        grant
+    };
+    let other = json!({ "names": ["other"] });
+    // As the watch shows them, of which each is in another state in a list of version 20.
     let authority = listed(
-        vec![grant("g", &of_shop())],
-        vec![namespace("shop", &json!({}))],
+        vec![
+            at("behind", "10", &other),
+            at("ahead", "30", &other),
+            at("gone", "10", &of_shop()),
+            at("new", "30", &of_shop()),
+        ],
+        vec![],
     );
-    assert_eq!(granted(&authority, "shop"), "g");
-    authority.doubt();
-    assert!(authority.is_doubted());
-    assert_eq!(granted(&authority, "shop"), "?");
-    authority.trust();
-    assert_eq!(granted(&authority, "shop"), "g");
+    let list = [
+        at("behind", "15", &of_shop()),
+        at("ahead", "15", &of_shop()),
+    ];
+    authority.list_grants(&list, Some("20"));
+    assert_eq!(authority.names(), ["ahead", "behind", "new"]);
+    let version = |name: &str| authority.seen(name).unwrap().version.unwrap();
+    let versions = ["ahead", "behind", "new"].map(version);
+    assert_eq!(versions, ["30", "15", "30"]);
+    assert_eq!(granted(&authority, "shop"), "behind");
 }
 
 #[test]
