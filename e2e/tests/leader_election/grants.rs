@@ -25,13 +25,17 @@ async fn nothing_is_given_before_grants_are_listed_afresh() -> anyhow::Result<()
     operators.kill("one").await?;
     operators.until_led_by("two").await?;
     let two = operators.of("two");
-    two.logs("grants were not listed afresh").await?;
+    until("the term to begin without a list", PATIENCE, async || {
+        let log = two.log()?;
+        Ok(log.contains("grants were not listed afresh").then_some(()))
+    })
+    .await?;
     let identity = shop.identity("later").await?;
     shop.bind_to("later", &identity).await?;
     until("the binding to wait", PATIENCE, async || {
         let later = shop.bindings().get("later").await?;
-        let granted = condition(&later, "Granted");
-        let waits = granted.is_some_and(|it| it.message.contains("listed the grants"));
+        let ready = condition(&later, "Ready");
+        let waits = ready.is_some_and(|it| it.message.contains("listed the grants"));
         Ok(waits.then_some(()))
     })
     .await?;
@@ -40,7 +44,11 @@ async fn nothing_is_given_before_grants_are_listed_afresh() -> anyhow::Result<()
     let ready = condition(&orders, "Ready").context("it is not Ready")?;
     assert_eq!(ready.status, "True", "it keeps what it has: {ready:?}");
     operators.proxy("two").speed_up();
-    two.logs("grants are listed afresh").await?;
+    until("the list of grants", PATIENCE, async || {
+        let log = two.log()?;
+        Ok(log.contains("grants are listed afresh").then_some(()))
+    })
+    .await?;
     shop.ready("later").await?;
     operators.end().await
 }
