@@ -1,6 +1,7 @@
 //! Electors before an API server with one Lease, on paused time.
 
 mod api_server;
+mod aside;
 mod holding;
 mod taking;
 mod two;
@@ -30,16 +31,19 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+fn place() -> Place {
+    Place {
+        namespace: "azwib-system".to_owned(),
+        name: api_server::NAME.to_owned(),
+    }
+}
+
 /// An elector, and its clocks, which may be ahead of the others by so many seconds.
 fn elector(server: &ApiServer, identity: &str, ahead: i64) -> (Elector, Arc<Moves>) {
     let wall = Timestamp::from_second(NOON + ahead).unwrap();
     let (clocks, moves) = Clocks::moved(wall);
-    let place = Place {
-        namespace: "azwib-system".to_owned(),
-        name: api_server::NAME.to_owned(),
-    };
     let clients = (server.client(identity), server.client(identity));
-    let elector = Elector::new(clients, &place, identity.to_owned(), TIMINGS, clocks);
+    let elector = Elector::new(clients, &place(), identity.to_owned(), TIMINGS, clocks);
     (elector, moves)
 }
 
