@@ -1,26 +1,23 @@
 //! What this process knows of grants and namespaces, from its watches, and what follows from it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use azwib_crds::{IdentityGrant, IdentityGrantStatus, ManagedIdentityId};
+use azwib_crds::ManagedIdentityId;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
 use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
-use super::grants::Grants;
+use super::known::{Change, GuardedGrant, Known, SeenGrant};
 use super::mode::Mode;
 use super::reserved::OwnNamespace;
-use super::terms::{Grant, Labels, Request};
+use super::terms::{Grant, Request};
 use super::verdict::Verdict;
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::runtime::lock::lock;
-
-/// A grant of the watch, or why it cannot be read.
-pub type GuardedGrant = DeserializeGuard<IdentityGrant>;
 
 /// The resources that are watched.
 const GRANTS: &str = "identitygrants";
@@ -37,43 +34,6 @@ pub struct Authority {
     enforces: AtomicBool,
     known: Mutex<Known>,
     settled: watch::Sender<bool>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    grants: Grants,
-    namespaces: HashMap<String, Labels>,
-    /// The names that a list under way has shown.
-    listed_grants: HashSet<String>,
-    listed_namespaces: HashSet<String>,
-    /// All grants of the watch, those that allow nothing included.
-    seen: BTreeMap<String, SeenGrant>,
-    /// How often a grant has changed, but for its status.
-    changes: u64,
-    /// Whether a list was complete.
-    has_grants: bool,
-    has_namespaces: bool,
-    /// What the watches have shown may be out of date.
-    is_doubted: bool,
-}
-
-/// What is known of a grant besides what it allows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeenGrant {
-    pub name: String,
-    pub generation: i64,
-    /// Which version of it this is.
-    pub version: Option<String>,
-    /// Why it allows nothing, where it does not.
-    pub invalid: Option<String>,
-    pub status: Option<IdentityGrantStatus>,
-}
-
-/// One grant before and after a change; `None` where there was none, or is none any more.
-#[derive(Debug, Clone)]
-pub struct Change {
-    pub before: Option<Arc<Grant>>,
-    pub after: Option<Arc<Grant>>,
 }
 
 /// What an event may make a difference to.
@@ -231,26 +191,7 @@ impl Authority {
 
     /// Takes in a list of grants of this version, which the watch may be behind on, or ahead of.
     pub fn list_grants(&self, listed: &[GuardedGrant], version: Option<&str>) {
-        let mut known = self.known();
-        let is_newer = |seen: &SeenGrant, than: Option<&str>| {
-            let order = |version: Option<&str>| version.and_then(|it| it.parse::<u64>().ok());
-            let (seen, than) = (order(seen.version.as_deref()), order(than));
-            seen.zip(than).is_some_and(|(seen, than)| seen > than)
-        };
-        let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
-        for grant in listed {
-            let version = grant.meta().resource_version.as_deref();
-            let seen = known.seen.get(&grant.name_any());
-            if !seen.is_some_and(|seen| is_newer(seen, version)) {
-                known.put(grant);
-            }
-        }
-        let seen = known.seen.values();
-        let gone = seen.filter(|seen| !names.contains(&seen.name) && !is_newer(seen, version));
-        let gone: Vec<_> = gone.map(|seen| seen.name.clone()).collect();
-        for name in gone {
-            known.remove(&name);
-        }
+        self.known().list(listed, version);
     }
 
     /// Takes an event of the watch of grants in.
@@ -368,65 +309,6 @@ impl Authority {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         lock(&self.known)
-    }
-}
-
-impl Known {
-    /// One that cannot be read, or is being deleted, allows nothing.
-    fn put(&mut self, grant: &GuardedGrant) -> Option<Change> {
-        self.see(grant);
-        let in_force = |grant: &IdentityGrant| grant.metadata.deletion_timestamp.is_none();
-        let readable = grant.0.as_ref().ok().filter(|it| in_force(it));
-        let Some(parsed) = readable.and_then(|it| Grant::parse(it).ok()) else {
-            return self.withdraw(&grant.name_any());
-        };
-        let after = Arc::new(parsed);
-        let before = self.grants.put(Arc::clone(&after));
-        let is_new = before.as_ref() != Some(&after);
-        let change = Change {
-            before,
-            after: Some(after),
-        };
-        is_new.then_some(change)
-    }
-
-    fn remove(&mut self, name: &str) -> Option<Change> {
-        self.seen.remove(name);
-        self.changes += 1;
-        self.withdraw(name)
-    }
-
-    fn see(&mut self, grant: &GuardedGrant) {
-        let name = grant.name_any();
-        let invalid = match &grant.0 {
-            Ok(grant) => Grant::parse(grant).err().map(|it| it.to_string()),
-            Err(unreadable) => Some(unreadable.error.clone()),
-        };
-        let seen = SeenGrant {
-            generation: grant.meta().generation.unwrap_or_default(),
-            version: grant.meta().resource_version.clone(),
-            invalid,
-            status: grant.0.as_ref().ok().and_then(|it| it.status.clone()),
-            name: name.clone(),
-        };
-        let before = self.seen.insert(name, seen.clone());
-        let same = before.is_some_and(|it| it.generation == seen.generation);
-        self.changes += u64::from(!same);
-    }
-
-    fn withdraw(&mut self, name: &str) -> Option<Change> {
-        let before = self.grants.remove(name)?;
-        Some(Change {
-            before: Some(before),
-            after: None,
-        })
-    }
-
-    /// The name of a namespace whose labels are others now.
-    fn label(&mut self, namespace: &PartialObjectMeta<Namespace>) -> Option<String> {
-        let (name, labels) = (namespace.name_any(), namespace.labels().clone());
-        let before = self.namespaces.insert(name.clone(), labels.clone());
-        (before.as_ref() != Some(&labels)).then_some(name)
     }
 }
 

@@ -10,14 +10,16 @@
 mod account_names;
 mod authority;
 mod grants;
+mod known;
 mod mode;
 mod quota;
 mod reserved;
 mod terms;
 mod verdict;
 
-pub use authority::{Authority, CannotTell, Change, Concerns, GuardedGrant, SeenGrant};
+pub use authority::{Authority, CannotTell, Concerns};
 pub use grants::Grants;
+pub use known::{Change, GuardedGrant, SeenGrant};
 pub use mode::Mode;
 pub use quota::{QuotaReached, Used};
 pub use reserved::{OwnNamespace, Reserved};

@@ -8,8 +8,8 @@ use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 
 use super::bindings::Bindings;
-use super::files::keys;
 use super::found::{Guarded, reference};
+use super::keys::keys;
 use crate::ledger::BindingRef;
 
 /// A binding as a list shows it.

@@ -10,9 +10,10 @@ use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::applicants::Applicants;
-use super::files::{Age, Filed, Index, References, Written, keys};
+use super::files::{Filed, Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
+use super::keys::{Age, keys};
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
 use crate::binding::credential::applicants::{Account, Indexed, rank};
 use crate::binding::validate::{Defaults, service_account_name};

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use azwib_crds::{Issuer, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{Issuer, WorkloadIdentityBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::applicants::Applicants;
 use super::found::{Guarded, reference};
 use super::gone::{Gone, Unreadable};
+use super::keys::{Age, Keys, keys};
 use super::seen::{Seen, Sending};
 use crate::binding::credential::applicants::{Account, Indexed, indexed};
 use crate::binding::status::believed::records_own;
 use crate::binding::status::granted::is_admitted_without_grant;
-use crate::binding::validate::{Defaults, identity_id, service_account_name};
+use crate::binding::validate::Defaults;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
@@ -26,10 +26,6 @@ pub(super) type References = Vec<Arc<BindingRef>>;
 
 /// Bindings by age, the oldest first.
 pub(super) type ByAge = Vec<(Age, Arc<BindingRef>)>;
-
-/// When a binding was created. One that does not say so counts as the oldest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Age(pub(super) Option<Timestamp>);
 
 /// The maps share what they are keyed by, and hold lists: most accounts have one binding, and there may be many.
 #[derive(Debug, Default)]
@@ -86,16 +82,6 @@ impl Written {
 pub(super) struct Filed {
     pub(super) keys: Keys,
     pub(super) seen: Seen,
-}
-
-/// What one binding is found by.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Keys {
-    pub(super) account: Arc<Account>,
-    /// Where it stands among those of its account; None while it is being deleted.
-    pub(super) age: Option<Age>,
-    /// What its spec names, what its status has resolved, and where its credentials are.
-    pub(super) identities: Vec<Arc<str>>,
 }
 
 impl Index {
@@ -377,36 +363,5 @@ fn take_out<K: Hash + Eq + ?Sized, V>(
         if found.is_empty() {
             map.remove(key);
         }
-    }
-}
-
-/// What a binding is found by.
-pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
-    let status = binding.status.as_ref();
-    let resolved = status.and_then(|status| status.identity.as_ref());
-    let recorded = status
-        .into_iter()
-        .flat_map(|status| status.credentials.iter());
-    let in_status = resolved
-        .and_then(ResolvedIdentity::managed_identity)
-        .into_iter()
-        .chain(recorded.filter_map(RecordedCredential::managed_identity));
-    let identities: BTreeSet<_> = identity_id(&binding.spec.identity, defaults)
-        .ok()
-        .into_iter()
-        .chain(in_status)
-        .map(|id| Arc::from(id.key()))
-        .collect();
-    Keys {
-        account: Arc::new((
-            binding.namespace().unwrap_or_default(),
-            service_account_name(binding),
-        )),
-        age: binding
-            .metadata
-            .deletion_timestamp
-            .is_none()
-            .then(|| Age(binding.creation_timestamp().map(|time| time.0))),
-        identities: identities.into_iter().collect(),
     }
 }

@@ -7,6 +7,7 @@ mod departures;
 mod files;
 mod found;
 mod gone;
+mod keys;
 mod seen;
 mod sent;
 

@@ -2,6 +2,9 @@ use futures::FutureExt;
 use kube::core::error_boundary::InvalidObject;
 use serde_json::{Value, json};
 
+use kube::Resource;
+use kube::core::DeserializeGuard;
+
 use super::*;
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";

@@ -1,0 +1,134 @@
+//! The grants and namespaces that a process knows.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use azwib_crds::{IdentityGrant, IdentityGrantStatus};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::{Resource, ResourceExt};
+
+use super::grants::Grants;
+use super::terms::{Grant, Labels};
+
+/// A grant of the watch, or why it cannot be read.
+pub type GuardedGrant = DeserializeGuard<IdentityGrant>;
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) grants: Grants,
+    pub(super) namespaces: HashMap<String, Labels>,
+    /// The names that a list under way has shown.
+    pub(super) listed_grants: HashSet<String>,
+    pub(super) listed_namespaces: HashSet<String>,
+    /// All grants of the watch, those that allow nothing included.
+    pub(super) seen: BTreeMap<String, SeenGrant>,
+    /// How often a grant has changed, but for its status.
+    pub(super) changes: u64,
+    /// Whether a list was complete.
+    pub(super) has_grants: bool,
+    pub(super) has_namespaces: bool,
+    /// What the watches have shown may be out of date.
+    pub(super) is_doubted: bool,
+}
+
+/// What is known of a grant besides what it allows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenGrant {
+    pub name: String,
+    pub generation: i64,
+    /// Which version of it this is.
+    pub version: Option<String>,
+    /// Why it allows nothing, where it does not.
+    pub invalid: Option<String>,
+    pub status: Option<IdentityGrantStatus>,
+}
+
+/// One grant before and after a change; `None` where there was none, or is none any more.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub before: Option<Arc<Grant>>,
+    pub after: Option<Arc<Grant>>,
+}
+
+impl Known {
+    /// Takes in a list of this version. What the watch has shown since counts.
+    pub(super) fn list(&mut self, listed: &[GuardedGrant], version: Option<&str>) {
+        let is_newer = |seen: &SeenGrant, than: Option<&str>| {
+            let order = |version: Option<&str>| version.and_then(|it| it.parse::<u64>().ok());
+            let (seen, than) = (order(seen.version.as_deref()), order(than));
+            seen.zip(than).is_some_and(|(seen, than)| seen > than)
+        };
+        let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
+        for grant in listed {
+            let version = grant.meta().resource_version.as_deref();
+            let seen = self.seen.get(&grant.name_any());
+            if !seen.is_some_and(|seen| is_newer(seen, version)) {
+                self.put(grant);
+            }
+        }
+        let seen = self.seen.values();
+        let gone = seen.filter(|seen| !names.contains(&seen.name) && !is_newer(seen, version));
+        let gone: Vec<_> = gone.map(|seen| seen.name.clone()).collect();
+        for name in gone {
+            self.remove(&name);
+        }
+    }
+
+    /// One that cannot be read, or is being deleted, allows nothing.
+    pub(super) fn put(&mut self, grant: &GuardedGrant) -> Option<Change> {
+        self.see(grant);
+        let in_force = |grant: &IdentityGrant| grant.metadata.deletion_timestamp.is_none();
+        let readable = grant.0.as_ref().ok().filter(|it| in_force(it));
+        let Some(parsed) = readable.and_then(|it| Grant::parse(it).ok()) else {
+            return self.withdraw(&grant.name_any());
+        };
+        let after = Arc::new(parsed);
+        let before = self.grants.put(Arc::clone(&after));
+        let is_new = before.as_ref() != Some(&after);
+        let change = Change {
+            before,
+            after: Some(after),
+        };
+        is_new.then_some(change)
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Change> {
+        self.seen.remove(name);
+        self.changes += 1;
+        self.withdraw(name)
+    }
+
+    fn see(&mut self, grant: &GuardedGrant) {
+        let name = grant.name_any();
+        let invalid = match &grant.0 {
+            Ok(grant) => Grant::parse(grant).err().map(|it| it.to_string()),
+            Err(unreadable) => Some(unreadable.error.clone()),
+        };
+        let seen = SeenGrant {
+            generation: grant.meta().generation.unwrap_or_default(),
+            version: grant.meta().resource_version.clone(),
+            invalid,
+            status: grant.0.as_ref().ok().and_then(|it| it.status.clone()),
+            name: name.clone(),
+        };
+        let before = self.seen.insert(name, seen.clone());
+        let same = before.is_some_and(|it| it.generation == seen.generation);
+        self.changes += u64::from(!same);
+    }
+
+    fn withdraw(&mut self, name: &str) -> Option<Change> {
+        let before = self.grants.remove(name)?;
+        Some(Change {
+            before: Some(before),
+            after: None,
+        })
+    }
+
+    /// The name of a namespace whose labels are others now.
+    pub(super) fn label(&mut self, namespace: &PartialObjectMeta<Namespace>) -> Option<String> {
+        let (name, labels) = (namespace.name_any(), namespace.labels().clone());
+        let before = self.namespaces.insert(name.clone(), labels.clone());
+        (before.as_ref() != Some(&labels)).then_some(name)
+    }
+}
