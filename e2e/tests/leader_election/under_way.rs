@@ -44,6 +44,19 @@ async fn keeps_off_until_settled(
     Ok(())
 }
 
+/// Another binding comes to the identity: the new leader writes it once that is settled.
+async fn bound_once_settled(
+    operators: Operators,
+    shop: &Namespace<'_>,
+    orders: &ManagedIdentity,
+    new_leader: &str,
+) -> anyhow::Result<()> {
+    shop.bind_to("second", orders).await?;
+    shop.ready("second").await?;
+    keeps_off_until_settled(&operators, shop, new_leader).await?;
+    operators.end().await
+}
+
 /// Somebody takes the finalizer off, and the binding goes.
 async fn strip(shop: &Namespace<'_>, name: &str) -> anyhow::Result<()> {
     let off = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
@@ -212,10 +225,7 @@ async fn what_a_binding_had_that_has_gone_is_kept_off() -> anyhow::Result<()> {
     strip(&shop, "first").await?;
     operators.kill("one").await?;
     operators.until_led_by("two").await?;
-    shop.bind_to("second", &orders).await?;
-    shop.ready("second").await?;
-    keeps_off_until_settled(&operators, &shop, "two").await?;
-    operators.end().await
+    bound_once_settled(operators, &shop, &orders, "two").await
 }
 
 /// Azure's reads lag behind a deletion that the old leader has seen the end of, and the binding is made anew.
@@ -267,10 +277,7 @@ async fn a_lease_that_is_given_back_says_nothing_of_what_is_under_way() -> anyho
     strip(&shop, "first").await?;
     assert_eq!(operators.stop("one").await?, Exit::Code(0));
     operators.until_led_by("two").await?;
-    shop.bind_to("second", &orders).await?;
-    shop.ready("second").await?;
-    keeps_off_until_settled(&operators, &shop, "two").await?;
-    operators.end().await
+    bound_once_settled(operators, &shop, &orders, "two").await
 }
 
 /// Who has taken over is told to end before what the leader before it had under way is settled.
@@ -288,10 +295,7 @@ async fn the_next_but_one_keeps_off_what_the_first_had_under_way() -> anyhow::Re
     let last = if next == "two" { "three" } else { "two" };
     assert_eq!(operators.stop(next).await?, Exit::Code(0));
     operators.until_led_by(last).await?;
-    shop.bind_to("second", &orders).await?;
-    shop.ready("second").await?;
-    keeps_off_until_settled(&operators, &shop, last).await?;
-    operators.end().await
+    bound_once_settled(operators, &shop, &orders, last).await
 }
 
 /// Another binding of the same account finds the credential in Azure that is about to be deleted.
@@ -343,8 +347,5 @@ async fn a_deletion_without_grace_is_on_record_before_it_is_sent() -> anyhow::Re
     assert_eq!(granted.status, "False", "{granted:?}");
     operators.kill("one").await?;
     operators.until_led_by("two").await?;
-    shop.bind_to("second", &orders).await?;
-    shop.ready("second").await?;
-    keeps_off_until_settled(&operators, &shop, "two").await?;
-    operators.end().await
+    bound_once_settled(operators, &shop, &orders, "two").await
 }
