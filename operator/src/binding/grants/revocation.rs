@@ -129,7 +129,10 @@ fn left(binding: &WorkloadIdentityBinding, ctx: &Operator) -> Duration {
 
 /// Whether what was made for a binding without a grant is to be taken away now.
 pub fn is_due(binding: &WorkloadIdentityBinding, ctx: &Operator) -> bool {
-    refused_since(binding).is_some() && left(binding, ctx).is_zero()
+    // Status may not say so yet: without a grace nothing is told before.
+    let stood = ctx.ungranted.stood(&binding.uid().unwrap_or_default());
+    let is_over = stood.is_some_and(|stood| stood >= SETTLES + ctx.settings.revocation_grace);
+    (refused_since(binding).is_some() || is_over) && left(binding, ctx).is_zero()
 }
 
 /// Takes away what was made for the binding.
