@@ -138,10 +138,11 @@ impl Operators {
             access
         };
         let mut args = self.env.operator_flags();
-        let own = format!("--azure-client-id={}", identities()?[name].client_id);
-        args.retain(|it| !it.starts_with("--azure-client-id="));
         let (requests, settles_in) = (self.options.requests(), self.options.settles_in());
-        let mut own_flags = vec![format!("--write-settle-time={}s", settles_in.as_secs())];
+        let mut own_flags = vec![
+            format!("--azure-client-id={}", identities()?[name].client_id),
+            format!("--write-settle-time={}s", settles_in.as_secs()),
+        ];
         own_flags.extend(self.options.flags.iter().map(ToString::to_string));
         for flag in own_flags {
             let name = flag.split('=').next().unwrap_or_default();
@@ -149,7 +150,6 @@ impl Operators {
             args.push(flag);
         }
         args.extend([
-            own,
             "--leader-elect".to_owned(),
             "--leader-election-namespace=azwib-system".to_owned(),
             format!("--request-timeout={}s", requests.as_secs()),

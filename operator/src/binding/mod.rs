@@ -9,7 +9,8 @@
 //!
 //! `restore` calls [`validate`], and `conclude` asks `next_try`: both are pure. [`cleanup`] runs instead when the
 //! binding is being deleted, and [`earlier`] before the first pass of all. [`account`] and [`credential`] hold what the
-//! steps do to either, [`index`] finds bindings, and the [`Operator`] is what all passes share; a [`Context`] is that with what one pass has read at its beginning.
+//! steps do to either, [`index`] finds bindings, and the [`Operator`] is what all passes share; a [`Context`] is that with
+//! what one pass has read at its beginning.
 
 pub mod account;
 pub mod applied;

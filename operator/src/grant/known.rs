@@ -10,6 +10,7 @@ use kube::{Resource, ResourceExt};
 
 use super::grants::Grants;
 use super::terms::{Grant, Labels};
+use crate::kubeutil::versions::order;
 
 /// A grant of the watch, or why it cannot be read.
 pub type GuardedGrant = DeserializeGuard<IdentityGrant>;
@@ -55,9 +56,9 @@ impl Known {
     /// Takes in a list of this version. What the watch has shown since counts.
     pub(super) fn list(&mut self, listed: &[GuardedGrant], version: Option<&str>) {
         let is_newer = |seen: &SeenGrant, than: Option<&str>| {
-            let order = |version: Option<&str>| version.and_then(|it| it.parse::<u64>().ok());
-            let (seen, than) = (order(seen.version.as_deref()), order(than));
-            seen.zip(than).is_some_and(|(seen, than)| seen > than)
+            let seen = seen.version.as_deref().and_then(order);
+            seen.zip(than.and_then(order))
+                .is_some_and(|(seen, than)| seen > than)
         };
         let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
         for grant in listed {

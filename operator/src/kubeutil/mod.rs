@@ -9,6 +9,7 @@ pub mod pauses;
 pub mod retry_after;
 pub mod server_side_apply;
 pub mod touched;
+pub mod versions;
 pub mod watch_course;
 
 /// Field manager of everything that azwib applies.

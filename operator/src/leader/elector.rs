@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{CallError, Calls};
 use super::claim::Claim;
 use super::observed::Observed;
+use super::obstacle::Told;
 use super::place::Place;
 use super::record::{taken, vacant};
 use super::term::Term;
-use super::timings::{TOLD_AGAIN, Timings};
+use super::timings::Timings;
 use crate::kubeutil::pauses::Pauses;
 use crate::runtime::clocks::Clocks;
 use crate::runtime::jitter;
@@ -34,8 +35,7 @@ pub struct Elector {
     next: Instant,
     /// Who held the Lease when that was told last.
     told_of: Option<Option<String>>,
-    /// The failure that was told last, and when.
-    failed: Option<(String, Instant)>,
+    failed: Told,
 }
 
 impl Elector {
@@ -56,7 +56,7 @@ impl Elector {
             observed: Observed::default(),
             next: Instant::now(),
             told_of: None,
-            failed: None,
+            failed: Told::default(),
         }
     }
 
@@ -202,15 +202,9 @@ impl Elector {
             tracing::info!(holder, "somebody else was quicker");
             return;
         }
-        let text = format!("{what}: {error}");
-        let is_news = self
-            .failed
-            .as_ref()
-            .is_none_or(|(told, at)| *told != text || at.elapsed() >= TOLD_AGAIN);
-        if is_news {
+        if self.failed.is_due(&format!("{what}: {error}")) {
             let error = error as &dyn std::error::Error;
             tracing::warn!(error, holder, "{what}; it is tried again");
-            self.failed = Some((text, Instant::now()));
         }
     }
 }

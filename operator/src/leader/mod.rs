@@ -14,6 +14,7 @@ mod elector;
 mod guarded;
 mod metrics;
 mod observed;
+mod obstacle;
 mod others;
 mod place;
 mod record;

@@ -4,12 +4,13 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::calls::Calls;
 use super::observed::Observed;
+use super::obstacle::Told;
 use super::place::Place;
-use super::timings::{TOLD_AGAIN, Timings};
+use super::timings::Timings;
 use crate::error_chain;
 use crate::runtime::clocks::Clocks;
 
@@ -45,7 +46,7 @@ pub async fn say_if_another_is_installed(client: &Client, own: &Place) {
 pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings, clocks: &Clocks) {
     let calls = Calls::new(client.clone(), place, &timings);
     let mut observed = Observed::default();
-    let mut told: Option<(String, Instant)> = None;
+    let mut told = Told::default();
     loop {
         let found = calls.get().await;
         let obstacle = match &found {
@@ -64,17 +65,13 @@ pub async fn until_nobody_leads(client: &Client, place: &Place, timings: Timings
             }
             Err(error) => error_chain(error),
         };
-        let is_news = told
-            .as_ref()
-            .is_none_or(|(last, at)| *last != obstacle || at.elapsed() >= TOLD_AGAIN);
-        if is_news {
+        if told.is_due(&obstacle) {
             tracing::warn!(
                 obstacle,
                 "this process takes no part in the election (--leader-elect=false), and waits until it can read that nobody leads by the \
                  Lease {place}: it was given back, or has stood as it is for {:?}",
                 timings.lease_duration
             );
-            told = Some((obstacle, Instant::now()));
         }
         sleep(timings.retry_period).await;
     }

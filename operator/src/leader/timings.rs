@@ -5,9 +5,6 @@ use std::time::Duration;
 /// No operator may ask for a longer one. So one that names a longer duration was written by hand.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(120);
 
-/// How often the same obstacle is told.
-pub(super) const TOLD_AGAIN: Duration = Duration::from_secs(60);
-
 /// How long a Lease lasts, and how often it is renewed: `retry_period` < `renew_deadline` < `lease_duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timings {

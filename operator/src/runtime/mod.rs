@@ -11,4 +11,5 @@ pub mod metrics;
 pub mod probes;
 pub mod serve;
 pub mod shutdown;
+pub mod sweep;
 pub mod telemetry;

@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use super::configuration::AccountConfiguration;
 use super::difference::Drift;
+use crate::kubeutil::versions::order;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
+use crate::runtime::sweep::Sweep;
 
 /// So many repairs of one account within [`WINDOW`] go at once.
 pub const FREE_REPAIRS: usize = 5;
@@ -58,8 +60,7 @@ pub struct Contests {
 #[derive(Debug, Default)]
 struct Accounts {
     by_name: HashMap<(String, String), Account>,
-    /// With so many of them, those that are long quiet are forgotten.
-    sweep_at: usize,
+    sweep: Sweep,
 }
 
 #[derive(Debug)]
@@ -143,7 +144,7 @@ impl Contests {
     ) {
         let now = Instant::now();
         let mut accounts = self.accounts();
-        accounts.sweep(now);
+        accounts.forget_quiet_before(now);
         let key = (namespace.to_owned(), name.to_owned());
         let account = accounts.by_name.entry(key).or_insert_with(|| Account {
             // Most have one.
@@ -152,8 +153,7 @@ impl Contests {
             contest: None,
         });
         let last = account.writes.last().map_or(0, |last| last.version);
-        // They are numbers, and grow.
-        let version = version.and_then(|it| it.parse().ok()).unwrap_or(last + 1);
+        let version = version.and_then(order).unwrap_or(last + 1);
         let writes = &mut account.writes;
         let Err(place) = writes.binary_search_by_key(&version, |write| write.version) else {
             return;
@@ -214,14 +214,10 @@ impl Account {
 }
 
 impl Accounts {
-    /// Forgets what is long quiet, each time that twice as many are remembered as were left the last time.
-    fn sweep(&mut self, now: Instant) {
-        if self.by_name.len() < self.sweep_at.max(64) {
-            return;
-        }
-        self.by_name
-            .retain(|_, account| now.duration_since(account.written) < REMEMBERED);
-        self.sweep_at = 2 * self.by_name.len();
+    /// Forgets what is long quiet.
+    fn forget_quiet_before(&mut self, now: Instant) {
+        let is_heard_of = |account: &Account| now.duration_since(account.written) < REMEMBERED;
+        self.sweep.run(&mut self.by_name, is_heard_of);
     }
 }
 

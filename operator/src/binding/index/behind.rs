@@ -10,6 +10,7 @@ use kube_runtime::reflector::ObjectRef;
 use super::bindings::Bindings;
 use super::found::{Guarded, reference};
 use super::keys::keys;
+use crate::kubeutil::versions::order;
 use crate::ledger::BindingRef;
 
 /// A binding as a list shows it.
@@ -32,12 +33,6 @@ impl Listed {
             version: metadata.resource_version.as_deref().and_then(order),
         }
     }
-}
-
-/// Where a version stands among those of the cluster: they are whole numbers that grow, which Kubernetes 1.35 promises
-/// (KEP-5504) and the API server has always done. None for any other text: nobody can say what comes first.
-fn order(version: &str) -> Option<u64> {
-    version.parse().ok()
 }
 
 fn version_of(binding: &Guarded) -> Option<u64> {

@@ -10,7 +10,7 @@ use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::applicants::Applicants;
-use super::files::{Filed, Index, References, Written};
+use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
 use super::keys::{Age, keys};
@@ -109,12 +109,7 @@ impl Bindings {
         };
         // What they have left is cleaned up by whoever leads next, or by this process in a later term.
         for (binding, last) in vanished {
-            let keys = keys(&last, &defaults);
-            let trace = Trace {
-                account: keys.account,
-                identities: keys.identities,
-            };
-            index.remember(binding, trace);
+            index.remember(binding, Trace::from(&keys(&last, &defaults)));
         }
         let mut stored = self.store.state();
         // As a list shows them: nothing is left to chance.
@@ -123,15 +118,10 @@ impl Bindings {
             index.put(&binding, &defaults);
         }
         // The store may be a moment ahead of what this was told.
-        for (binding, Filed { keys, seen }) in known {
+        for (binding, filed) in known {
             let is_there =
                 index.filed.contains_key(&binding) || index.unreadable.contains_key(&*binding);
-            if !is_there && seen.has_recorded_any() {
-                let (account, identities) = (keys.account, keys.identities);
-                let trace = Trace {
-                    account,
-                    identities,
-                };
+            if let Some(trace) = filed.trace().filter(|_| !is_there) {
                 index.remember(BindingRef::clone(&binding), trace);
             }
         }

@@ -79,10 +79,7 @@ impl Index {
     /// Where something was recorded for a binding, as far as that could be read.
     pub(super) fn trace(&self, binding: &BindingRef) -> Option<Trace> {
         match self.filed.get(binding) {
-            Some(filed) => filed.seen.has_recorded_any().then(|| Trace {
-                account: Arc::clone(&filed.keys.account),
-                identities: filed.keys.identities.clone(),
-            }),
+            Some(filed) => filed.trace(),
             None => self.unreadable.get(binding)?.trace.clone(),
         }
     }

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 
 use super::applicants::Applicants;
 use super::found::{Guarded, reference};
-use super::gone::{Gone, Unreadable};
+use super::gone::{Gone, Trace, Unreadable};
 use super::keys::{Age, Keys, keys};
 use super::seen::{Seen, Sending};
 use crate::binding::credential::applicants::{Account, Indexed, indexed};
@@ -82,6 +82,14 @@ impl Written {
 pub(super) struct Filed {
     pub(super) keys: Keys,
     pub(super) seen: Seen,
+}
+
+impl Filed {
+    /// Where something was recorded for it.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        let has_recorded = self.seen.has_recorded_any();
+        has_recorded.then(|| Trace::from(&self.keys))
+    }
 }
 
 impl Index {

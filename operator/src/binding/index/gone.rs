@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::keys::Keys;
 use crate::binding::credential::applicants::Account;
 use crate::ledger::BindingRef;
 
@@ -32,4 +33,13 @@ pub(super) struct Unreadable {
 pub(super) struct Trace {
     pub(super) account: Arc<Account>,
     pub(super) identities: Vec<Arc<str>>,
+}
+
+impl From<&Keys> for Trace {
+    fn from(keys: &Keys) -> Self {
+        Self {
+            account: Arc::clone(&keys.account),
+            identities: keys.identities.clone(),
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
+use crate::runtime::sweep::Sweep;
 
 /// So many looks at statuses of others within [`WINDOW`] go at once.
 const FREE_LOOKS: usize = 5;
@@ -26,8 +27,7 @@ pub struct Overwritten(Mutex<Bindings>);
 #[derive(Debug, Default)]
 struct Bindings {
     by_uid: HashMap<String, Looks>,
-    /// With so many of them, those are forgotten of which there is nothing to know any more.
-    sweep_at: usize,
+    sweep: Sweep,
 }
 
 #[derive(Debug, Default)]
@@ -95,13 +95,11 @@ impl Overwritten {
 }
 
 impl Bindings {
+    /// What there is of this binding. Those of which nothing counts any more are forgotten.
     fn of(&mut self, uid: &str, now: Instant) -> &mut Looks {
-        if self.by_uid.len() >= self.sweep_at.max(64) {
-            let is_recent = |at: &Instant| now.duration_since(*at) < WINDOW;
-            self.by_uid
-                .retain(|_, looks| looks.met > 0 || looks.at.iter().any(is_recent));
-            self.sweep_at = 2 * self.by_uid.len();
-        }
+        let is_recent = |at: &Instant| now.duration_since(*at) < WINDOW;
+        let counts = |looks: &Looks| looks.met > 0 || looks.at.iter().any(is_recent);
+        self.sweep.run(&mut self.by_uid, counts);
         self.by_uid.entry(uid.to_owned()).or_default()
     }
 }
