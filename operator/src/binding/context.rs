@@ -1,13 +1,11 @@
 //! What a pass works with: what all passes share, and what it has read when it began.
 
-use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
-use kube::ResourceExt;
-use kube_runtime::reflector::{ObjectRef, Store};
+use kube_runtime::reflector::Store;
 
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
@@ -142,8 +140,7 @@ impl Operator {
 
     /// Whether this process remembers a failure of the binding.
     pub fn knows_of_failure(&self, who: &BindingRef) -> bool {
-        let key = ObjectRef::new(&who.name).within(&who.namespace);
-        let uid = self.bindings.store().get(&key).and_then(|it| it.uid());
+        let uid = self.bindings.uid(who);
         uid.is_some_and(|uid| self.attempts.knows(&uid))
     }
 
@@ -161,8 +158,7 @@ impl Operator {
 
     /// Forgets what is remembered of objects and identities that are gone without having said so.
     pub fn prune(&self) {
-        let stored = self.bindings.store().state();
-        let uids: HashSet<_> = stored.iter().filter_map(|binding| binding.uid()).collect();
+        let uids = self.bindings.uids();
         for attempts in [&self.attempts, &self.waits, &self.unwritten] {
             attempts.retain(|uid| uids.contains(uid));
         }

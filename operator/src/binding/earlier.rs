@@ -18,7 +18,7 @@ pub fn take_note_of_earlier(bindings: &Bindings, defaults: &Defaults, ledgers: &
     if Bug::OldDeletionsForgotten.is_on() {
         return;
     }
-    for stored in bindings.store().state() {
+    for stored in bindings.each() {
         if let Ok(binding) = &stored.0 {
             take_note(&believed(binding, defaults), ledgers);
         }

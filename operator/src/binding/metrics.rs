@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use azwib_crds::{CredentialOrigin, ManagedIdentityId, RecordedCredential};
-use kube::Resource;
+use azwib_crds::ManagedIdentityId;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -18,11 +17,10 @@ use tokio::time::Instant;
 
 use super::credential::orphans::orphans;
 use super::failed::Failed;
-use super::index::{Bindings, Guarded, readable};
+use super::index::{Bindings, Packed};
 use super::settings::Settings;
 use super::status::reason::{ConditionType, Reason};
 use crate::grant::{Authority, Mode};
-use crate::kubeutil::conditions::find;
 use crate::ledger::Ledgers;
 
 /// The value of the label `controller`.
@@ -223,8 +221,8 @@ type ConditionLabels = [(&'static str, &'static str); 3];
 impl State {
     fn conditions(&self) -> BTreeMap<ConditionLabels, i64> {
         let mut counts = BTreeMap::new();
-        for binding in self.bindings.store().state() {
-            for labels in labels(&binding) {
+        for kept in self.bindings.store().state() {
+            for labels in labels(&kept) {
                 *counts.entry(labels).or_default() += 1;
             }
         }
@@ -232,33 +230,26 @@ impl State {
     }
 
     fn with_access_without_grant(&self) -> i64 {
-        let bindings = self.bindings.store().state();
-        let mut count = 0;
-        for binding in bindings.iter().filter_map(|it| it.0.as_ref().ok()) {
-            let status = binding.status.as_ref();
-            let is_refused = status.is_some_and(|it| {
-                let granted = find(&it.conditions, ConditionType::Granted.as_str());
-                granted.is_some_and(|it| it.reason == Reason::NotGranted.as_str())
+        let kept = self.bindings.store().state();
+        let count = kept.iter().filter(|kept| {
+            let mut shown = kept.shown().into_iter().flatten();
+            let is_refused = shown.any(|it| {
+                it.type_ == ConditionType::Granted && it.reason == Some(Reason::NotGranted)
             });
-            let adopted = |it: &RecordedCredential| it.origin == CredentialOrigin::Adopted;
-            let has_adopted = status.is_some_and(|it| it.credentials.iter().any(adopted));
-            count += i64::from(is_refused && has_adopted);
-        }
-        count
+            is_refused && kept.has_adopted()
+        });
+        i64::try_from(count.count()).unwrap_or(i64::MAX)
     }
 
     /// The identities that bindings have to do with, as far as they were listed.
     fn identities(&self) -> Vec<(ManagedIdentityId, Slots)> {
-        let unreadable = self.bindings.namespaces_with_unreadable();
         let slots = |identity: ManagedIdentityId| {
             let listing = self.ledgers.last_listing(&identity)?;
-            let bindings = self.bindings.of_identity(&identity);
-            let bindings: Vec<_> = readable(&bindings).collect();
             let issuer = &self.settings.defaults.borrow().issuer.clone();
             let slots = Slots {
                 used: listing.len(),
                 limit: self.settings.credential_limit,
-                orphans: orphans(&listing, issuer, &bindings, &unreadable).len(),
+                orphans: orphans(&listing, &identity, issuer, &self.bindings).len(),
             };
             Some((identity, slots))
         };
@@ -267,31 +258,23 @@ impl State {
     }
 }
 
-fn labels(binding: &Guarded) -> Vec<ConditionLabels> {
+fn labels(binding: &Packed) -> Vec<ConditionLabels> {
     // One that is on its way out says nothing of the state of the cluster.
-    if binding.meta().deletion_timestamp.is_some() {
+    if binding.goes {
         return vec![];
     }
-    let Ok(readable) = &binding.0 else {
+    let Some(shown) = binding.shown() else {
         let invalid = Reason::InvalidSpec.as_str();
         return vec![
             label(ConditionType::Ready.as_str(), "False", invalid),
             label(ConditionType::Stalled.as_str(), "True", invalid),
         ];
     };
-    let conditions = readable.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .filter_map(|condition| {
-            let type_ = ConditionType::ALL
-                .into_iter()
-                .find(|known| known.as_str() == condition.type_)?;
-            let status = ["True", "False", "Unknown"]
-                .into_iter()
-                .find(|known| *known == condition.status)?;
-            let reason = Reason::named(&condition.reason).map_or(OTHER, Reason::as_str);
-            Some(label(type_.as_str(), status, reason))
-        })
-        .collect()
+    let labels = shown.iter().map(|it| {
+        let reason = it.reason.map_or(OTHER, Reason::as_str);
+        label(it.type_.as_str(), it.status.as_str(), reason)
+    });
+    labels.collect()
 }
 
 fn label(condition: &'static str, status: &'static str, reason: &'static str) -> ConditionLabels {

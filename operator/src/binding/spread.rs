@@ -24,10 +24,7 @@ pub(super) fn identity_seen(identity: &Identity, ledger: &Ledger, ctx: &Context)
 
 /// Tells, once for each change of them, of credentials that have lost their binding, and has those cleaned up that no grant covers.
 pub(super) fn listing_seen(listing: &[ListedCredential], ledger: &Ledger, ctx: &Context) {
-    let bindings = ctx.bindings.of_identity(ledger.id());
-    let bindings: Vec<_> = readable(&bindings).collect();
-    let unreadable = ctx.bindings.namespaces_with_unreadable();
-    let orphans = orphans(listing, &ctx.defaults.issuer, &bindings, &unreadable);
+    let orphans = orphans(listing, ledger.id(), &ctx.defaults.issuer, &ctx.bindings);
     leftovers::note(listing, ledger, ctx);
     let names: Vec<_> = orphans.iter().map(|it| it.name.as_str()).collect();
     if ledger.is_news(&names) && !names.is_empty() {

@@ -293,7 +293,7 @@ impl Authority {
 
     /// The grant of this name, as it was seen last.
     pub fn seen(&self, name: &str) -> Option<SeenGrant> {
-        self.known().seen.get(name).cloned()
+        self.known().seen(name)
     }
 
     /// Resolves once it is known what grants say, or that it cannot be known now.

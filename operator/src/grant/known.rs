@@ -10,6 +10,7 @@ use kube::{Resource, ResourceExt};
 
 use super::grants::Grants;
 use super::terms::{Grant, Labels};
+use crate::kubeutil::compressed::Compressed;
 use crate::kubeutil::versions::order;
 
 /// A grant of the watch, or why it cannot be read.
@@ -23,7 +24,7 @@ pub(super) struct Known {
     pub(super) listed_grants: HashSet<String>,
     pub(super) listed_namespaces: HashSet<String>,
     /// All grants of the watch, those that allow nothing included.
-    pub(super) seen: BTreeMap<String, SeenGrant>,
+    pub(super) seen: BTreeMap<String, KeptGrant>,
     /// How often a grant has changed, but for its status.
     pub(super) changes: u64,
     /// Whether a list was complete.
@@ -31,6 +32,18 @@ pub(super) struct Known {
     pub(super) has_namespaces: bool,
     /// What the watches have shown may be out of date.
     pub(super) is_doubted: bool,
+}
+
+/// The status of most grants, as text.
+const TYPICAL: &[u8] = br#"{"observedGeneration":1,"bindings":1,"conditions":[{"lastTransitionTime":"2026-01-02T03:04:05Z","message":"the grant is in force","observedGeneration":1,"reason":"InForce","status":"True","type":"Ready"}]}"#;
+
+/// What is kept of a grant besides what it allows.
+#[derive(Debug)]
+pub(super) struct KeptGrant {
+    generation: i64,
+    version: Option<Box<str>>,
+    invalid: Option<Box<str>>,
+    status: Option<Compressed>,
 }
 
 /// What is known of a grant besides what it allows.
@@ -55,7 +68,7 @@ pub struct Change {
 impl Known {
     /// Takes in a list of this version. What the watch has shown since counts.
     pub(super) fn list(&mut self, listed: &[GuardedGrant], version: Option<&str>) {
-        let is_newer = |seen: &SeenGrant, than: Option<&str>| {
+        let is_newer = |seen: &KeptGrant, than: Option<&str>| {
             let seen = seen.version.as_deref().and_then(order);
             seen.zip(than.and_then(order))
                 .is_some_and(|(seen, than)| seen > than)
@@ -68,9 +81,9 @@ impl Known {
                 self.put(grant);
             }
         }
-        let seen = self.seen.values();
-        let gone = seen.filter(|seen| !names.contains(&seen.name) && !is_newer(seen, version));
-        let gone: Vec<_> = gone.map(|seen| seen.name.clone()).collect();
+        let seen = self.seen.iter();
+        let gone = seen.filter(|(name, seen)| !names.contains(*name) && !is_newer(seen, version));
+        let gone: Vec<_> = gone.map(|(name, _)| name.clone()).collect();
         for name in gone {
             self.remove(&name);
         }
@@ -106,16 +119,32 @@ impl Known {
             Ok(grant) => Grant::parse(grant).err().map(|it| it.to_string()),
             Err(unreadable) => Some(unreadable.error.clone()),
         };
-        let seen = SeenGrant {
-            generation: grant.meta().generation.unwrap_or_default(),
-            version: grant.meta().resource_version.clone(),
-            invalid,
-            status: grant.0.as_ref().ok().and_then(|it| it.status.clone()),
-            name: name.clone(),
+        let generation = grant.meta().generation.unwrap_or_default();
+        let status = grant.0.as_ref().ok().and_then(|it| it.status.as_ref());
+        let seen = KeptGrant {
+            generation,
+            version: grant.meta().resource_version.as_deref().map(Box::from),
+            invalid: invalid.map(Box::from),
+            // Without one, it is written once more.
+            status: status.and_then(|it| Compressed::of(it, TYPICAL).ok()),
         };
-        let before = self.seen.insert(name, seen.clone());
-        let same = before.is_some_and(|it| it.generation == seen.generation);
+        let before = self.seen.insert(name, seen);
+        let same = before.is_some_and(|it| it.generation == generation);
         self.changes += u64::from(!same);
+    }
+
+    /// What is known of the grant of this name.
+    pub(super) fn seen(&self, name: &str) -> Option<SeenGrant> {
+        let kept = self.seen.get(name)?;
+        let text = |text: &Option<Box<str>>| text.as_deref().map(String::from);
+        let status = kept.status.as_ref();
+        Some(SeenGrant {
+            name: name.to_owned(),
+            generation: kept.generation,
+            version: text(&kept.version),
+            invalid: text(&kept.invalid),
+            status: status.and_then(|it| it.value(TYPICAL).ok()),
+        })
     }
 
     fn withdraw(&mut self, name: &str) -> Option<Change> {

@@ -14,6 +14,12 @@ pub enum ConditionStatus {
 }
 
 impl ConditionStatus {
+    /// The status of this name; None where there is none.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::True, Self::False, Self::Unknown].into_iter();
+        all.find(|known| known.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",

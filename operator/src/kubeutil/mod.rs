@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod backoff;
+pub mod compressed;
 pub mod conditions;
 pub mod cut;
 pub mod field_ownership;

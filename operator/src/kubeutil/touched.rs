@@ -12,29 +12,30 @@ use kube_runtime::reflector::{Lookup, Store};
 use kube_runtime::watcher::{self, Event};
 
 /// Objects that were changed or deleted, and after a list all of it with those that it does not name any more. The store
-/// is the one that these events go to, and they have to go there first.
-pub fn touched<K>(
+/// is the one that these events go to, and they have to go there first; `object` gives an object as it was before that.
+pub fn touched<K, S>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
-    store: Store<K>,
+    store: Store<S>,
+    object: impl Fn(Arc<S>) -> K + Clone,
 ) -> impl Stream<Item = Result<K, watcher::Error>>
 where
-    K: Lookup + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
+    S: Lookup + Clone + 'static,
+    S::DynamicType: Eq + Hash + Clone,
 {
     let mut before = Vec::new();
     let objects = events.map_ok(move |event| {
-        let objects = match event {
-            Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
+        let (told, found) = match event {
+            Event::Apply(object) | Event::Delete(object) => (Some(object), Vec::new()),
             Event::Init => {
                 before = store.state();
-                Vec::new()
+                (None, Vec::new())
             }
-            Event::InitApply(_) => Vec::new(),
-            Event::InitDone => listed(std::mem::take(&mut before), store.state()),
+            Event::InitApply(_) => (None, Vec::new()),
+            Event::InitDone => (None, listed(std::mem::take(&mut before), store.state())),
         };
         // One by one, so that those of a long list are not there twice.
-        let owned = objects.into_iter().map(Arc::unwrap_or_clone);
-        stream::iter(owned.map(Ok))
+        let found = found.into_iter().map(object.clone());
+        stream::iter(told.into_iter().chain(found).map(Ok))
     });
     objects.try_flatten()
 }
@@ -82,7 +83,7 @@ mod tests {
         let changes = vec![Event::Apply(account("c")), Event::Delete(account("a"))];
         let events = [list(["a", "b"]), changes, list(["c", "d"])].concat();
         let events = stream::iter(events.into_iter().map(Ok)).reflect(writer);
-        let told = touched(events, accounts.clone()).map(|told| {
+        let told = touched(events, accounts.clone(), Arc::unwrap_or_clone).map(|told| {
             let name = told.unwrap().name_any();
             let is_there = accounts.state().iter().any(|it| it.name_any() == name);
             (name, is_there)

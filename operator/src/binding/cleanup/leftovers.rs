@@ -19,7 +19,6 @@ use crate::binding::credential::orphans::unrecorded;
 use crate::binding::error::Error;
 use crate::binding::failed::{Failed, Next};
 use crate::binding::grants::SETTLES;
-use crate::binding::index::readable;
 use crate::ledger::{BindingRef, Ledger};
 use crate::runtime::deliberate::Bug;
 
@@ -77,10 +76,7 @@ fn recorded_by_nobody<'a>(
     identity: &ManagedIdentityId,
     ctx: &Context,
 ) -> Vec<&'a ListedCredential> {
-    let bindings = ctx.bindings.of_identity(identity);
-    let bindings: Vec<_> = readable(&bindings).collect();
-    let unreadable = ctx.bindings.namespaces_with_unreadable();
-    unrecorded(listed, &ctx.defaults.issuer, &bindings, &unreadable)
+    unrecorded(listed, identity, &ctx.defaults.issuer, &ctx.bindings)
 }
 
 async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {

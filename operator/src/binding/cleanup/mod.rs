@@ -18,8 +18,8 @@ pub mod unreadable;
 use azwib_crds::{DeletionPolicy, RecordedCredential, WorkloadIdentityBinding};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
-use kube_runtime::reflector::ObjectRef;
 
 use self::account::release_account;
 use self::credentials::delete_credentials;
@@ -30,6 +30,7 @@ pub use self::stopped::{Stage, Stopped, message_of};
 use super::context::Context;
 use super::error::Error;
 use super::validate::identity_id;
+use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
 /// What came of a cleanup.
@@ -46,11 +47,10 @@ pub async fn cleanup(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result
     let bindings: Api<WorkloadIdentityBinding> =
         Api::namespaced(ctx.client.clone(), &binding.namespace().unwrap_or_default());
     if Bug::StaleBindingAtCleanup.is_on() {
-        let shown =
-            ObjectRef::new(&binding.name_any()).within(&binding.namespace().unwrap_or_default());
-        if let Some(Ok(shown)) = ctx.bindings.store().get(&shown).as_deref().map(|it| &it.0) {
-            cleanup_departing(&DeletedBinding::from(shown), ctx).await?;
-            return Ok(Cleaned::Up(Box::new(shown.clone())));
+        let shown = ctx.bindings.stored(&BindingRef::of(binding));
+        if let Some(DeserializeGuard(Ok(shown))) = shown {
+            cleanup_departing(&DeletedBinding::from(&shown), ctx).await?;
+            return Ok(Cleaned::Up(Box::new(shown)));
         }
     }
     // The watch may lag behind: a record that was written a moment ago must not be missed.

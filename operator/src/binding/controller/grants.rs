@@ -4,22 +4,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
+use azwib_crds::ManagedIdentityId;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use kube_runtime::watcher::Event;
 use kube_runtime::{WatchStreamExt, watcher};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::passes::{Request, request};
 use super::watched::watched;
-use crate::binding::index::{Bindings, readable};
-use crate::binding::validate::{Defaults, identities, service_account_name};
+use crate::binding::index::Bindings;
 use crate::grant::{Authority, Change, Concerns, Grant, GuardedGrant, Mode};
 use crate::kubeutil::pauses::Pauses;
 use crate::ledger::BindingRef;
@@ -29,7 +27,6 @@ pub(super) fn concerned(
     client: &Client,
     grants: Arc<Authority>,
     bindings: &Bindings,
-    defaults: watch::Receiver<Defaults>,
 ) -> BoxStream<'static, Result<Request, watcher::Error>> {
     if grants.asked() == Some(Mode::Off) {
         return stream::empty().boxed();
@@ -53,7 +50,6 @@ pub(super) fn concerned(
             let found = Looking {
                 grants: &grants,
                 bindings: &bindings,
-                defaults: &defaults.borrow(),
             }
             .at(concerns);
             let milliseconds = began.elapsed().as_millis();
@@ -94,7 +90,6 @@ pub async fn list_afresh(client: &Client, grants: &Authority) -> Result<(), kube
 struct Looking<'a> {
     grants: &'a Authority,
     bindings: &'a Bindings,
-    defaults: &'a Defaults,
 }
 
 impl Looking<'_> {
@@ -120,33 +115,29 @@ impl Looking<'_> {
 
     fn of_change(&self, change: &Change) -> Vec<BindingRef> {
         let grants = || [&change.before, &change.after].into_iter().flatten();
-        let found = match named_by(grants()) {
+        let mut found = match named_by(grants()) {
             Some(identities) => {
-                let of = |id: &ManagedIdentityId| self.bindings.of_identity(id);
+                let of = |id: &ManagedIdentityId| self.bindings.names_of_identity(id);
                 identities.iter().flat_map(of).collect::<Vec<_>>()
             }
             None => {
                 let namespaces = grants().flat_map(|it| self.grants.namespaces_of(it));
                 let namespaces: HashSet<_> = namespaces.collect();
-                let of = |namespace: &String| self.bindings.of_namespace(namespace);
+                let of = |namespace: &String| self.bindings.names_of_namespace(namespace);
                 namespaces.iter().flat_map(of).collect()
             }
         };
-        readable(&found)
-            .filter(|binding| self.is_concerned(change, binding))
-            .map(BindingRef::of)
-            .collect()
+        found.retain(|who| self.is_concerned(change, who));
+        found
     }
 
-    fn is_concerned(&self, change: &Change, binding: &WorkloadIdentityBinding) -> bool {
-        let (namespace, account) = (
-            binding.namespace().unwrap_or_default(),
-            service_account_name(binding),
-        );
-        identities(binding, self.defaults).any(|it| {
-            let account = (&*namespace, &*account);
-            self.grants.is_concerned(change, &it, account)
-        })
+    fn is_concerned(&self, change: &Change, who: &BindingRef) -> bool {
+        let Some((account, identities)) = self.bindings.concern_of(who) else {
+            return false;
+        };
+        let account = (&*account.0, &*account.1);
+        let mut identities = identities.iter();
+        identities.any(|id| self.grants.is_concerned(change, id, account))
     }
 }
 

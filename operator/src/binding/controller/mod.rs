@@ -68,8 +68,7 @@ impl Watches {
         defaults: watch::Receiver<Defaults>,
         grants: Arc<Authority>,
     ) -> Self {
-        let (bindings, bindings_writer) = store::<Guarded>();
-        let bindings = Bindings::new(bindings, defaults.clone()).serving(of_an_account);
+        let bindings = Bindings::new(defaults.clone()).serving(of_an_account);
         let (accounts, mut accounts_writer) = store::<ExistingAccount>();
         let seen = bindings.clone();
         // Of statuses only those that somebody else has written.
@@ -90,7 +89,6 @@ impl Watches {
         let of_bindings = watcher(Api::<Guarded>::all(client.clone()), watched())
             .backoff(Pauses::default())
             .modify(slim)
-            .reflect(bindings_writer)
             .inspect_ok(move |event| {
                 indexed.follow(event);
                 if let Event::Delete(gone) = event
@@ -108,7 +106,7 @@ impl Watches {
                 }
             });
         let of_bindings = trigger_with(
-            touched(of_bindings, bindings.store().clone())
+            touched(of_bindings, bindings.store().clone(), |kept| kept.unpack())
                 .predicate_filter(changed, Default::default()),
             move |binding: Guarded| with_bindings_of_account(&binding, &of_the_account),
         );
@@ -119,7 +117,7 @@ impl Watches {
             .map_ok(existing)
             .inspect_ok(move |event| accounts_writer.apply_watcher_event(event));
         let of_accounts = trigger_with(
-            touched(of_accounts, accounts.clone()),
+            touched(of_accounts, accounts.clone(), Arc::unwrap_or_clone),
             move |account: ExistingAccount| naming(&account, &named_by),
         );
         // The end of a binding that had no finalizer changes nothing about it, and so is no trigger.
@@ -137,7 +135,7 @@ impl Watches {
             },
         );
         let of_bindings = stream::select(of_bindings, of_gone);
-        let of_grants = grants::concerned(client, grants, &bindings, defaults);
+        let of_grants = grants::concerned(client, grants, &bindings);
         let requests = stream::select(of_bindings, of_accounts);
         let requests = stream::select(requests, of_grants).boxed();
         Self {

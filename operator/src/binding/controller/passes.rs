@@ -137,8 +137,7 @@ impl Workers {
                     .spawn(async move { (who, leftovers::pass(&leftover, &ctx).await) });
                 continue;
             }
-            let reference = ObjectRef::new(&who.name).within(&who.namespace);
-            let Some(binding) = self.ctx.bindings.store().get(&reference) else {
+            let Some(binding) = self.ctx.bindings.stored(&who) else {
                 self.schedule.ended(&who);
                 tell(Notice::Gone(who));
                 continue;
@@ -169,20 +168,17 @@ impl Workers {
 }
 
 /// One pass over a binding of the watch, readable or not, and its end for the ledgers.
-pub async fn guarded_reconcile(
-    binding: Arc<Guarded>,
-    operator: Arc<Operator>,
-) -> Result<Next, Failed> {
+pub async fn guarded_reconcile(binding: Guarded, operator: Arc<Operator>) -> Result<Next, Failed> {
     let who = BindingRef {
         namespace: binding.namespace().unwrap_or_default(),
         name: binding.name_any(),
     };
     let ctx = Arc::new(operator.begin_pass());
     let pass = ctx.metrics.begin();
-    let outcome = match &binding.0 {
-        Ok(binding) => reconcile(Arc::new(binding.clone()), Arc::clone(&ctx)).await,
+    let outcome = match binding.0 {
+        Ok(binding) => reconcile(Arc::new(binding), Arc::clone(&ctx)).await,
         // One bad object is one failed pass, not a dead watch.
-        Err(invalid) => unreadable::reconcile(invalid, &ctx).await,
+        Err(invalid) => unreadable::reconcile(&invalid, &ctx).await,
     };
     pass.ended(&outcome);
     ctx.ledgers.passed(&who, || ctx.bindings.is_in_line(&who));

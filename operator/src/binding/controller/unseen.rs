@@ -133,7 +133,6 @@ mod tests {
     use http_body_util::Full;
     use kube::client::Body;
     use kube::core::DeserializeGuard;
-    use kube_runtime::reflector::store;
     use kube_runtime::watcher::Event;
     use serde_json::{Value, json};
     use tokio::sync::watch;
@@ -189,13 +188,10 @@ mod tests {
         version: &'static str,
         listed: Vec<Value>,
     ) -> Vec<(String, Vec<ManagedIdentityId>)> {
-        let (store, mut writer) = store();
-        let bindings = Bindings::new(store, watch::channel(defaults()).1);
+        let bindings = Bindings::new(watch::channel(defaults()).1);
         for one in shown {
             let one: DeserializeGuard<_> = serde_json::from_value(one.clone()).unwrap();
-            let event = Event::Apply(one);
-            writer.apply_watcher_event(&event);
-            bindings.follow(&event);
+            bindings.follow(&Event::Apply(one));
         }
         let unseen = unseen(&client(version, listed), &bindings).await.unwrap();
         let named = unseen
@@ -248,15 +244,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_catches_up_in_time_is_not_behind() {
-        let (store, mut writer) = store();
-        let bindings = Bindings::new(store, watch::channel(defaults()).1);
+        let bindings = Bindings::new(watch::channel(defaults()).1);
         let client = client("9", vec![binding("a", "5", "one")]);
         let looking = unseen(&client, &bindings);
         let showing = async {
             sleep(CATCHES_UP / 2).await;
             let one: DeserializeGuard<_> =
                 serde_json::from_value(binding("a", "5", "one")).unwrap();
-            writer.apply_watcher_event(&Event::Apply(one));
+            bindings.follow(&Event::Apply(one));
         };
         let (unseen, ()) = tokio::join!(looking, showing);
         assert_eq!(unseen.unwrap(), []);

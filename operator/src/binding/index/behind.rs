@@ -1,14 +1,10 @@
 //! How far the watch is behind a list.
 
-use std::sync::Arc;
-
 use azwib_crds::ManagedIdentityId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
-use kube_runtime::reflector::ObjectRef;
 
 use super::bindings::Bindings;
-use super::found::{Guarded, reference};
+use super::found::Guarded;
 use super::keys::keys;
 use crate::kubeutil::versions::order;
 use crate::ledger::BindingRef;
@@ -35,36 +31,33 @@ impl Listed {
     }
 }
 
-fn version_of(binding: &Guarded) -> Option<u64> {
-    binding.resource_version().as_deref().and_then(order)
-}
-
 impl Bindings {
     /// Whether the watch has shown this version of a binding, or a later one.
     pub fn shows(&self, listed: &Listed) -> bool {
-        self.stored(&listed.binding).is_some_and(|stored| {
-            let is_later = version_of(&stored)
+        self.kept(&listed.binding).is_some_and(|kept| {
+            let is_later = kept
+                .order()
                 .zip(listed.version)
                 .is_some_and(|(shown, listed)| shown >= listed);
-            stored.meta().uid == listed.uid && is_later
+            kept.uid() == listed.uid.as_deref() && is_later
         })
     }
 
     /// Those that the watch shows in a version of that list or an earlier one, or in one that nobody can compare.
     pub fn known_at(&self, list: Option<&str>) -> Vec<BindingRef> {
         let list = list.and_then(order);
-        let stored = self.store().state();
-        let of_then = stored.iter().filter(|stored| {
-            version_of(stored)
+        let kept = self.store().state();
+        let of_then = kept.iter().filter(|kept| {
+            kept.order()
                 .zip(list)
                 .is_none_or(|(shown, list)| shown <= list)
         });
-        of_then.map(|stored| reference(stored)).collect()
+        of_then.map(|kept| kept.reference()).collect()
     }
 
     /// Whether the watch shows a binding of this name.
     pub fn has(&self, binding: &BindingRef) -> bool {
-        self.stored(binding).is_some()
+        self.kept(binding).is_some()
     }
 
     /// The identities that a binding has to do with, as the watch shows it and, where that is given, as it is now.
@@ -75,7 +68,7 @@ impl Bindings {
     ) -> Vec<ManagedIdentityId> {
         let stored = self.stored(binding);
         let defaults = self.defaults();
-        let both = [stored.as_deref(), now].into_iter().flatten();
+        let both = [stored.as_ref(), now].into_iter().flatten();
         let readable = both.filter_map(|it| it.0.as_ref().ok());
         let identities = readable.flat_map(|it| keys(it, &defaults).identities);
         let index = self.index();
@@ -86,11 +79,5 @@ impl Bindings {
             .chain(of_before)
             .filter_map(|id| ManagedIdentityId::parse(&id).ok())
             .collect()
-    }
-
-    /// What the store has under this name.
-    pub(super) fn stored(&self, binding: &BindingRef) -> Option<Arc<Guarded>> {
-        let BindingRef { namespace, name } = binding;
-        self.store().get(&ObjectRef::new(name).within(namespace))
     }
 }

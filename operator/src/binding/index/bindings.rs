@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use azwib_crds::{ManagedIdentityId, WorkloadIdentityBinding};
-use kube::{Resource, ResourceExt};
-use kube_runtime::reflector::{ObjectRef, Store};
+use kube::ResourceExt;
+use kube_runtime::reflector::store::Writer;
+use kube_runtime::reflector::{self, Store};
 use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
@@ -14,6 +15,7 @@ use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
 use super::keys::{Age, keys};
+use super::packed::Packed;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
 use crate::binding::credential::applicants::{Account, Indexed, rank};
 use crate::binding::validate::{Defaults, service_account_name};
@@ -25,7 +27,8 @@ use crate::runtime::lock::lock;
 /// The store of the watch, and where its bindings stand.
 #[derive(Clone)]
 pub struct Bindings {
-    store: Store<Guarded>,
+    store: Store<Packed>,
+    writer: Arc<Mutex<Writer<Packed>>>,
     index: Arc<Mutex<Index>>,
     defaults: watch::Receiver<Defaults>,
     /// How many bindings of one account are served.
@@ -33,11 +36,12 @@ pub struct Bindings {
 }
 
 impl Bindings {
-    /// Over the store of a watch; [`Self::follow`] has to see the events of that watch. A binding is filed with the defaults of
-    /// that moment.
-    pub fn new(store: Store<Guarded>, defaults: watch::Receiver<Defaults>) -> Self {
+    /// None yet; [`Self::follow`] has to see the events of the watch. A binding is filed with the defaults of that moment.
+    pub fn new(defaults: watch::Receiver<Defaults>) -> Self {
+        let (store, writer) = reflector::store();
         Self {
             store,
+            writer: Arc::new(Mutex::new(writer)),
             index: Arc::default(),
             defaults,
             served: BINDINGS_OF_AN_ACCOUNT,
@@ -53,7 +57,7 @@ impl Bindings {
     }
 
     /// The store itself.
-    pub fn store(&self) -> &Store<Guarded> {
+    pub fn store(&self) -> &Store<Packed> {
         &self.store
     }
 
@@ -62,8 +66,9 @@ impl Bindings {
         self.defaults.borrow()
     }
 
-    /// Takes an event of the watch in, after the store has.
+    /// Takes an event of the watch in.
     pub fn follow(&self, event: &Event<Guarded>) {
+        lock(&self.writer).apply_watcher_event(&packed(event));
         let mut index = self.index();
         match event {
             Event::Init => index.listed.clear(),
@@ -111,10 +116,7 @@ impl Bindings {
         for (binding, last) in vanished {
             index.remember(binding, Trace::from(&keys(&last, &defaults)));
         }
-        let mut stored = self.store.state();
-        // As a list shows them: nothing is left to chance.
-        stored.sort_by_cached_key(|binding| (binding.namespace(), binding.name_any()));
-        for binding in stored {
+        for binding in self.each() {
             index.put(&binding, &defaults);
         }
         // The store may be a moment ahead of what this was told.
@@ -132,16 +134,12 @@ impl Bindings {
         let (Some(uid), Some(version)) = (before.uid(), before.resource_version()) else {
             return;
         };
-        let key =
-            ObjectRef::new(&before.name_any()).within(&before.namespace().unwrap_or_default());
+        let who = BindingRef::of(after);
         let mut index = self.index();
-        index.wrote(
-            &BindingRef::of(after),
-            after,
-            &self.defaults.borrow().issuer,
-        );
-        let seen = self.store.get(&key);
-        if seen.as_ref().and_then(|it| it.resource_version()) == after.resource_version() {
+        index.wrote(&who, after, &self.defaults.borrow().issuer);
+        let seen = self.kept(&who);
+        let shown = seen.as_ref().and_then(|it| it.version());
+        if shown == after.metadata.resource_version.as_deref() {
             // The watch was faster than the answer, and will not show it again.
             index.written.remove(&uid);
             return;
@@ -157,14 +155,20 @@ impl Bindings {
         latest.metadata.managed_fields = None;
         let latest = Arc::new(latest);
         index.written.insert(uid, Written { outdated, latest });
-        if let Some(latest) = seen.and_then(|seen| index.written_after(seen.meta())) {
+        if let Some(latest) = seen.and_then(|seen| index.written_after(seen.uid(), seen.version()))
+        {
             index.stand(&latest, &self.defaults.borrow());
         }
     }
 
     /// The binding as we know it: what the store has, unless that is older than a write of ours.
     pub fn latest(&self, binding: Arc<WorkloadIdentityBinding>) -> Arc<WorkloadIdentityBinding> {
-        let written = self.index().written_after(&binding.metadata);
+        let metadata = &binding.metadata;
+        let (uid, version) = (
+            metadata.uid.as_deref(),
+            metadata.resource_version.as_deref(),
+        );
+        let written = self.index().written_after(uid, version);
         written.unwrap_or(binding)
     }
 
@@ -222,6 +226,14 @@ impl Bindings {
         self.get(found)
     }
 
+    /// The accounts of the bindings that have to do with this identity.
+    pub fn accounts_of(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
+        let index = self.index();
+        let found = index.by_identity.get(identity.key()).into_iter().flatten();
+        let filed = found.filter_map(|it| index.filed.get(it));
+        filed.map(|it| Arc::clone(&it.keys.account)).collect()
+    }
+
     /// The names of all bindings, those that cannot be read included.
     pub fn all(&self) -> Vec<BindingRef> {
         self.index().known().cloned().collect()
@@ -239,10 +251,20 @@ impl Bindings {
         found.map(|it| BindingRef::clone(it)).collect()
     }
 
-    /// The bindings of this namespace, by name.
-    pub fn of_namespace(&self, namespace: &str) -> Vec<Found> {
-        let found = self.index().by_namespace.get(namespace).cloned();
-        self.get(found)
+    /// The names of the bindings that have to do with this identity.
+    pub fn names_of_identity(&self, identity: &ManagedIdentityId) -> Vec<BindingRef> {
+        let index = self.index();
+        let found = index.by_identity.get(identity.key()).into_iter().flatten();
+        found.map(|it| BindingRef::clone(it)).collect()
+    }
+
+    /// The account of this binding and the identities that it has to do with, as the watch shows it.
+    pub fn concern_of(&self, who: &BindingRef) -> Option<(Arc<Account>, Vec<ManagedIdentityId>)> {
+        let index = self.index();
+        let keys = &index.filed.get(who)?.keys;
+        let identities = keys.identities.iter();
+        let identities = identities.filter_map(|id| ManagedIdentityId::parse(id).ok());
+        Some((Arc::clone(&keys.account), identities.collect()))
     }
 
     /// Whether any binding may have something that it was given without a grant, as status says: not all are known before the first
@@ -345,12 +367,11 @@ impl Bindings {
         let stored: Vec<_> = found
             .into_iter()
             .flatten()
-            .filter_map(|found| self.stored(&found))
+            .filter_map(|found| self.kept(&found))
             .collect();
-        let index = self.index();
-        let found = |stored: Arc<Guarded>| match index.written_after(stored.meta()) {
-            Some(latest) => Found::Written(latest),
-            None => Found::Stored(stored),
+        let found = |stored: Arc<Packed>| {
+            let written = self.index().written_after(stored.uid(), stored.version());
+            written.map_or_else(|| Found::Stored(Box::new(stored.unpack())), Found::Written)
         };
         stored.into_iter().map(found).collect()
     }
@@ -362,6 +383,17 @@ impl Bindings {
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
+    }
+}
+
+/// An event as the store takes it.
+fn packed(event: &Event<Guarded>) -> Event<Packed> {
+    match event {
+        Event::Apply(binding) => Event::Apply(Packed::of(binding)),
+        Event::Delete(binding) => Event::Delete(Packed::of(binding)),
+        Event::Init => Event::Init,
+        Event::InitApply(binding) => Event::InitApply(Packed::of(binding)),
+        Event::InitDone => Event::InitDone,
     }
 }
 

@@ -6,7 +6,6 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use azwib_crds::{Issuer, WorkloadIdentityBinding};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::applicants::Applicants;
@@ -145,7 +144,10 @@ impl Index {
             self.unreadable.insert(reference, unreadable);
             return;
         };
-        let latest = self.written_after(&binding.metadata);
+        let latest = self.written_after(
+            binding.metadata.uid.as_deref(),
+            binding.metadata.resource_version.as_deref(),
+        );
         let mut keys = keys(binding, defaults);
         let seen =
             seen.unwrap_or_else(|| Seen::first(binding, records_own(binding, &defaults.issuer)));
@@ -277,13 +279,12 @@ impl Index {
     /// What a write of ours has made of the binding since this version of it.
     pub(super) fn written_after(
         &self,
-        version: &ObjectMeta,
+        uid: Option<&str>,
+        version: Option<&str>,
     ) -> Option<Arc<WorkloadIdentityBinding>> {
-        let written = self.written.get(version.uid.as_deref()?)?;
-        let outdated = written
-            .outdated
-            .contains(version.resource_version.as_ref()?);
-        outdated.then(|| Arc::clone(&written.latest))
+        let (written, version) = (self.written.get(uid?)?, version?);
+        let is_outdated = written.outdated.iter().any(|it| *it == version);
+        is_outdated.then(|| Arc::clone(&written.latest))
     }
 
     /// Forgets a write of ours that the watch shows, or that somebody else's has overtaken.

@@ -13,7 +13,7 @@ pub type Guarded = DeserializeGuard<WorkloadIdentityBinding>;
 
 /// A binding as we know it: what the store has, unless that is older than a write of ours.
 pub enum Found {
-    Stored(Arc<Guarded>),
+    Stored(Box<Guarded>),
     Written(Arc<WorkloadIdentityBinding>),
 }
 
@@ -32,23 +32,10 @@ pub fn readable(bindings: &[Found]) -> impl Iterator<Item = &WorkloadIdentityBin
     bindings.iter().filter_map(Found::readable)
 }
 
-/// As it is kept: without the record of who wrote which field, which is of no use here, and without the room for more
-/// that lists are given while they are read.
+/// As it is kept: without the record of who wrote which field, which is of no use here.
 pub fn slim(binding: &mut Guarded) {
-    let metadata = binding.meta_mut();
     // None, not an empty list: written back, that would have the API server forget it.
-    metadata.managed_fields = None;
-    if let Some(finalizers) = &mut metadata.finalizers {
-        finalizers.shrink_to_fit();
-    }
-    if let Ok(WorkloadIdentityBinding {
-        status: Some(status),
-        ..
-    }) = &mut binding.0
-    {
-        status.conditions.shrink_to_fit();
-        status.credentials.shrink_to_fit();
-    }
+    binding.meta_mut().managed_fields = None;
 }
 
 pub(in crate::binding) fn reference(binding: &Guarded) -> BindingRef {

@@ -7,7 +7,9 @@ mod departures;
 mod files;
 mod found;
 mod gone;
+mod kept;
 mod keys;
+mod packed;
 mod seen;
 mod sent;
 
@@ -15,4 +17,5 @@ pub use behind::Listed;
 pub use bindings::Bindings;
 pub(super) use found::reference;
 pub use found::{Found, Guarded, readable, slim};
+pub use packed::{Packed, Shown};
 pub use sent::BeingSent;

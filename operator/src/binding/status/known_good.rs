@@ -26,14 +26,14 @@ use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
-/// The good bindings, by UID.
+/// The good bindings, by the hashes of their UIDs.
 #[derive(Debug, Default)]
-pub struct KnownGood(Mutex<HashMap<String, Good>>);
+pub struct KnownGood(Mutex<HashMap<u64, Good>>);
 
 /// What cannot be computed from the spec. Small: it is kept for each binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Good {
-    /// OlderState for what the binding asked for.
+    /// A number for what the binding asked for.
     asked: u64,
     client_id: Uuid,
     /// Every managed identity has one.
@@ -54,21 +54,22 @@ impl KnownGood {
         status: &WorkloadIdentityBindingStatus,
         desired: Option<&Desired>,
     ) {
-        let uid = binding.uid().unwrap_or_default();
+        let uid = hash(&binding.uid().unwrap_or_default());
         match desired.and_then(|desired| Good::of(status, desired)) {
             Some(good) => self.bindings().insert(uid, good),
             None => self.bindings().remove(&uid),
         };
     }
 
-    /// The binding with the status that it had when it was good for what it asks for now, and with what grants say now; None where it is not known to be.
+    /// The binding with the status that it had when it was good for what it asks for now, and with what grants say now; None where it
+    /// is not known to be good.
     pub fn as_known(
         &self,
         binding: &WorkloadIdentityBinding,
         desired: &Desired,
         granted: Option<Finding>,
     ) -> Option<WorkloadIdentityBinding> {
-        let uid = binding.uid().unwrap_or_default();
+        let uid = hash(&binding.uid().unwrap_or_default());
         let good = self.bindings().get(&uid).cloned()?;
         (good.asked == digest(desired) && !Bug::KnownGoodForgotten.is_on()).then(|| {
             WorkloadIdentityBinding {
@@ -80,15 +81,16 @@ impl KnownGood {
 
     /// Forgets a binding that is gone, or whose credential is about to be written.
     pub fn forget(&self, uid: &str) {
-        self.bindings().remove(uid);
+        self.bindings().remove(&hash(uid));
     }
 
     /// Forgets all bindings but these.
     pub fn retain(&self, uids: &HashSet<String>) {
-        self.bindings().retain(|uid, _| uids.contains(uid));
+        let kept: HashSet<_> = uids.iter().map(|uid| hash(uid)).collect();
+        self.bindings().retain(|uid, _| kept.contains(uid));
     }
 
-    fn bindings(&self) -> MutexGuard<'_, HashMap<String, Good>> {
+    fn bindings(&self) -> MutexGuard<'_, HashMap<u64, Good>> {
         lock(&self.0)
     }
 }
@@ -146,6 +148,12 @@ impl Good {
         let times = (self.in_place_since, self.ready_since);
         of_known_good(binding, identity, credential, (granted, times))
     }
+}
+
+fn hash(uid: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A number for what makes a binding good, and for the account that it is for.

@@ -41,9 +41,15 @@ impl ConditionType {
         Self::CredentialReady,
     ];
 
+    /// The type of this name; None where azwib writes none of it.
+    pub fn named(type_: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|known| known.as_str() == type_)
+    }
+
     /// Whether a condition of this type is written by azwib.
     pub fn is_ours(type_: &str) -> bool {
-        Self::ALL.iter().any(|known| known.as_str() == type_)
+        Self::named(type_).is_some()
     }
 
     pub fn as_str(self) -> &'static str {

@@ -1,6 +1,4 @@
 use azwib_crds::Issuer;
-use kube_runtime::reflector::store;
-use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::Event;
 
 use crate::binding::index::{Bindings, Guarded};
@@ -40,21 +38,19 @@ fn binding(name: &str, account: &str, second: u32, more: &str) -> Guarded {
     .unwrap()
 }
 
-struct Seen(Bindings, Writer<Guarded>);
+struct Seen(Bindings);
 
 impl Seen {
     fn new() -> Self {
-        let (store, writer) = store();
         let defaults = Defaults {
             issuer: Issuer::parse("https://oidc.example/").unwrap(),
             subscription: None,
             resource_group: None,
         };
-        Self(Bindings::new(store, watch::channel(defaults).1), writer)
+        Self(Bindings::new(watch::channel(defaults).1))
     }
 
     fn see(&mut self, event: Event<Guarded>) {
-        self.1.apply_watcher_event(&event);
         self.0.follow(&event);
     }
 

@@ -1,8 +1,7 @@
 use azwib_crds::Issuer;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube_runtime::reflector::store;
-use kube_runtime::reflector::store::Writer;
 
+use kube::Resource;
 use kube::core::DeserializeGuard;
 
 use super::*;
@@ -11,14 +10,13 @@ mod gone;
 
 const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
 
-fn bindings() -> (Bindings, Writer<Guarded>) {
-    let (store, writer) = store();
+fn bindings() -> Bindings {
     let defaults = Defaults {
         issuer: Issuer::parse("https://oidc.example/").unwrap(),
         subscription: None,
         resource_group: None,
     };
-    (Bindings::new(store, watch::channel(defaults).1), writer)
+    Bindings::new(watch::channel(defaults).1)
 }
 
 fn binding(name: &str, account: &str, identity: &str, status: &str) -> Guarded {
@@ -41,21 +39,16 @@ fn of(bindings: &Bindings, identity: &str) -> Vec<String> {
     names(bindings.of_identity(&id))
 }
 
-fn see(bindings: &Bindings, writer: &mut Writer<Guarded>, event: Event<Guarded>) {
-    writer.apply_watcher_event(&event);
-    bindings.follow(&event);
-}
-
 #[test]
 fn bindings_are_found_by_their_account_and_by_their_identity_in_any_case() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     for (name, account, identity) in [
         ("b", "orders", "one"),
         ("a", "orders", "two"),
         ("c", "api", "ONE"),
     ] {
         let event = Event::Apply(binding(name, account, identity, "null"));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
     }
     assert_eq!(names(bindings.of_account("shop", "orders")), ["a", "b"]);
     assert!(bindings.of_account("other", "orders").is_empty());
@@ -65,38 +58,38 @@ fn bindings_are_found_by_their_account_and_by_their_identity_in_any_case() {
 
 #[test]
 fn a_binding_is_found_by_the_identity_of_its_record_as_well() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     let status = format!(
         "{{observedGeneration: 1, credentials: [{{name: n, resourceId: {ID}old, issuer: i, subject: s, audience: a, \
          origin: Created}}]}}"
     );
     let event = Event::Apply(binding("a", "orders", "new", &status));
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     assert_eq!(
         (of(&bindings, "old"), of(&bindings, "new")),
         (vec!["a".to_owned()], vec!["a".to_owned()])
     );
     let event = Event::Apply(binding("a", "orders", "new", "null"));
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     assert!(of(&bindings, "old").is_empty(), "its record is gone");
 }
 
 #[test]
 fn what_is_deleted_or_missing_from_a_new_list_is_not_found() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     for name in ["a", "b", "c"] {
         let event = Event::Apply(binding(name, "orders", "one", "null"));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
     }
     let event = Event::Delete(binding("b", "orders", "one", "null"));
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     assert_eq!(of(&bindings, "one"), ["a", "c"]);
     for event in [
         Event::Init,
         Event::InitApply(binding("c", "orders", "one", "null")),
         Event::InitDone,
     ] {
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
     }
     assert_eq!(of(&bindings, "one"), ["c"]);
     assert_eq!(bindings.index().filed.len(), 1);
@@ -111,7 +104,7 @@ fn version(binding: Guarded, version: &str) -> WorkloadIdentityBinding {
 
 #[test]
 fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
     let latest = |bindings: &Bindings, seen: &str| {
         bindings
@@ -126,7 +119,7 @@ fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
     assert_eq!(latest(&bindings, "4"), "4", "somebody else wrote since");
     for (shown, then) in [("2", "3"), ("3", "1")] {
         let event = Event::Apply(DeserializeGuard(Ok(at(shown))));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
         assert_eq!(latest(&bindings, "1"), then, "after {shown}");
     }
     assert!(bindings.index().written.is_empty());
@@ -134,18 +127,18 @@ fn a_write_of_ours_counts_until_the_watch_shows_it_or_a_later_one() {
 
 #[test]
 fn a_write_of_ours_that_the_watch_has_shown_already_is_not_kept() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     let at = |number: &str| version(binding("a", "orders", "one", "null"), number);
     bindings.wrote(&at("1"), &at("2"));
     let event = Event::Apply(DeserializeGuard(Ok(at("3"))));
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     bindings.wrote(&at("2"), &at("3"));
     assert!(bindings.index().written.is_empty());
 }
 
 #[test]
 fn it_is_known_where_a_binding_cannot_be_read_and_until_when() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     let unreadable = || {
         serde_yaml_ng::from_str(
             "{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {name: a, namespace: shop}, \
@@ -155,16 +148,16 @@ fn it_is_known_where_a_binding_cannot_be_read_and_until_when() {
     };
     let known = |bindings: &Bindings| Vec::from_iter(bindings.namespaces_with_unreadable());
     let readable = || binding("a", "orders", "one", "null");
-    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    bindings.follow(&Event::Apply(unreadable()));
     assert_eq!(known(&bindings), ["shop"]);
-    see(&bindings, &mut writer, Event::Apply(readable()));
+    bindings.follow(&Event::Apply(readable()));
     assert!(known(&bindings).is_empty());
-    see(&bindings, &mut writer, Event::Apply(unreadable()));
-    see(&bindings, &mut writer, Event::Delete(unreadable()));
+    bindings.follow(&Event::Apply(unreadable()));
+    bindings.follow(&Event::Delete(unreadable()));
     assert!(known(&bindings).is_empty());
-    see(&bindings, &mut writer, Event::Apply(unreadable()));
-    see(&bindings, &mut writer, Event::Init);
-    see(&bindings, &mut writer, Event::InitDone);
+    bindings.follow(&Event::Apply(unreadable()));
+    bindings.follow(&Event::Init);
+    bindings.follow(&Event::InitDone);
     assert!(known(&bindings).is_empty(), "a new list does not name it");
 }
 
@@ -175,10 +168,10 @@ fn saying(number: &str, status: &str) -> WorkloadIdentityBinding {
 
 #[test]
 fn a_status_of_somebody_else_is_told_from_one_of_ours_whichever_comes_first() {
-    let (bindings, mut writer) = bindings();
-    let mut others = |bindings: &Bindings, shown: &WorkloadIdentityBinding| {
+    let bindings = bindings();
+    let others = |bindings: &Bindings, shown: &WorkloadIdentityBinding| {
         let event = Event::Apply(DeserializeGuard(Ok(shown.clone())));
-        see(bindings, &mut writer, event);
+        bindings.follow(&event);
         bindings.statuses_of_others(&BindingRef::of(shown))
     };
     let (first, second) = ("{observedGeneration: 1}", "{observedGeneration: 2}");
@@ -208,7 +201,7 @@ fn a_status_of_somebody_else_is_told_from_one_of_ours_whichever_comes_first() {
 
 #[test]
 fn a_credential_once_recorded_is_remembered_for_as_long_as_its_binding_is_there() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     let who = BindingRef {
         namespace: "shop".to_owned(),
         name: "a".to_owned(),
@@ -228,18 +221,18 @@ fn a_credential_once_recorded_is_remembered_for_as_long_as_its_binding_is_there(
         ("4", "{}".to_owned(), true),
     ] {
         let event = Event::Apply(DeserializeGuard(Ok(saying(number, &status))));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
         assert_eq!(bindings.has_recorded(&who, "uid"), remembered, "{status}");
     }
     assert!(!bindings.has_recorded(&who, "another of its name"));
     let gone = Event::Delete(DeserializeGuard(Ok(saying("5", "{}"))));
-    see(&bindings, &mut writer, gone);
+    bindings.follow(&gone);
     assert!(!bindings.has_recorded(&who, "uid"));
 }
 
 #[test]
 fn of_very_many_bindings_of_an_account_the_oldest_are_served() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     let aged = |name: &str, created: &str, deleted: bool| {
         let mut binding = binding(name, "orders", "one", "null");
         let times = serde_json::json!({ "creationTimestamp": created });
@@ -255,13 +248,9 @@ fn of_very_many_bindings_of_an_account_the_oldest_are_served() {
     // By name the oldest is the last.
     for number in 0..BINDINGS_OF_AN_ACCOUNT {
         let event = Event::Apply(aged(&format!("b{number:03}"), LATE, false));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
     }
-    see(
-        &bindings,
-        &mut writer,
-        Event::Apply(aged("z", EARLY, false)),
-    );
+    bindings.follow(&Event::Apply(aged("z", EARLY, false)));
     let is_served =
         |name: &str, created| bindings.is_served(aged(name, created, false).0.as_ref().unwrap());
     let served = names(bindings.of_account("shop", "orders"));
@@ -270,18 +259,10 @@ fn of_very_many_bindings_of_an_account_the_oldest_are_served() {
     assert!(is_served("z", EARLY) && is_served("b098", LATE));
     assert!(!is_served("b099", LATE), "all others are older");
     // One that is being deleted makes room for the next.
-    see(
-        &bindings,
-        &mut writer,
-        Event::Apply(aged("b005", LATE, true)),
-    );
+    bindings.follow(&Event::Apply(aged("b005", LATE, true)));
     assert!(is_served("b099", LATE));
     assert!(!names(bindings.of_account("shop", "orders")).contains(&"b005".to_owned()));
-    see(
-        &bindings,
-        &mut writer,
-        Event::Delete(aged("b005", LATE, true)),
-    );
+    bindings.follow(&Event::Delete(aged("b005", LATE, true)));
     assert_eq!(
         bindings.of_account("shop", "orders").len(),
         BINDINGS_OF_AN_ACCOUNT

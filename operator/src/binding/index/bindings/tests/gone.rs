@@ -40,11 +40,11 @@ fn gone(bindings: &Bindings) -> Vec<String> {
 #[test]
 fn one_that_goes_while_another_process_leads_is_remembered_if_it_had_something() {
     for is_recorded in [true, false] {
-        let (bindings, mut writer) = bindings();
+        let bindings = bindings();
         bindings.stand_by();
         for event in [Event::Apply, Event::Delete] {
             let event = event(with_uid("u", "one", is_recorded));
-            see(&bindings, &mut writer, event);
+            bindings.follow(&event);
         }
         let expected = if is_recorded { vec!["one"] } else { vec![] };
         assert_eq!(gone(&bindings), expected);
@@ -55,7 +55,7 @@ fn one_that_goes_while_another_process_leads_is_remembered_if_it_had_something()
 
 #[test]
 fn one_whose_name_another_bears_in_the_next_list_is_remembered() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     bindings.stand_by();
     for event in [
         Event::Apply(with_uid("u", "one", true)),
@@ -63,7 +63,7 @@ fn one_whose_name_another_bears_in_the_next_list_is_remembered() {
         Event::InitApply(with_uid("other", "two", false)),
         Event::InitDone,
     ] {
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
     }
     assert_eq!(gone(&bindings), ["one"]);
     assert_eq!(of(&bindings, "two"), ["a"]);
@@ -72,15 +72,15 @@ fn one_whose_name_another_bears_in_the_next_list_is_remembered() {
 #[test]
 fn one_that_goes_in_a_term_without_having_been_cleaned_up_is_remembered_after_it() {
     for is_cleaned_up in [false, true] {
-        let (bindings, mut writer) = bindings();
+        let bindings = bindings();
         bindings.take_over();
         let event = Event::Apply(with_uid("u", "one", true));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
         if is_cleaned_up {
             bindings.cleaned_up("u");
         }
         let event = Event::Delete(with_uid("u", "one", true));
-        see(&bindings, &mut writer, event);
+        bindings.follow(&event);
         assert!(gone(&bindings).is_empty(), "this process cleans up");
         bindings.stand_by();
         let expected = if is_cleaned_up { vec![] } else { vec!["one"] };
@@ -90,26 +90,26 @@ fn one_that_goes_in_a_term_without_having_been_cleaned_up_is_remembered_after_it
 
 #[test]
 fn one_that_could_not_be_read_any_more_is_remembered() {
-    let (bindings, mut writer) = bindings();
+    let bindings = bindings();
     bindings.stand_by();
     let event = Event::Apply(with_uid("u", "one", true));
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     let event = Event::Apply(unreadable());
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     bindings.take_over();
     bindings.stand_by();
     let known = bindings.identities_of(&bindings.all()[0], None);
     assert_eq!(known.len(), 1, "{known:?}");
     let event = Event::Delete(unreadable());
-    see(&bindings, &mut writer, event);
+    bindings.follow(&event);
     assert_eq!(gone(&bindings), ["one"]);
     assert!(bindings.all().is_empty());
 }
 
 #[test]
 fn those_that_cannot_be_read_are_among_all() {
-    let (bindings, mut writer) = bindings();
-    see(&bindings, &mut writer, Event::Apply(unreadable()));
+    let bindings = bindings();
+    bindings.follow(&Event::Apply(unreadable()));
     bindings.take_over();
     assert_eq!(bindings.all(), bindings.unreadable());
     assert_eq!(bindings.all().len(), 1);
