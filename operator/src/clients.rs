@@ -29,6 +29,9 @@ use crate::runtime::probes::Readiness;
 /// message about a webhook that does not answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// Idle connections to the API server that are kept: one for each pass that may be under way. Each holds some 15 kB.
+const IDLE_CONNECTIONS: usize = 64;
+
 /// Why there are no clients.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -100,7 +103,8 @@ impl KubernetesClients {
         connector.set_write_timeout(config.write_timeout);
         // A connection that was idle has the whole time for its next answer.
         connector.set_reset_reader_on_write(true);
-        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+        let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+        http.pool_max_idle_per_host(IDLE_CONNECTIONS);
         let claim = claim.unwrap_or_else(Claim::of_the_only_process);
         let asked = claim.clone();
         let service = ServiceBuilder::new()

@@ -1,5 +1,6 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -15,8 +16,8 @@ use super::{InvalidManagedIdentityId, ManagedIdentityId};
 /// Azure can have a group `rg-straße` beside `rg-strasse` ([`ManagedIdentityId::is_spelled_like`]).
 #[derive(Clone, Debug)]
 pub struct AzureScope {
-    id: String,
-    key: String,
+    id: Arc<str>,
+    key: Arc<str>,
 }
 
 /// Why a text is no scope.
@@ -90,8 +91,8 @@ impl AzureScope {
 
     fn new(id: String) -> Self {
         Self {
-            key: capitals(&id),
-            id,
+            key: capitals(&id).into(),
+            id: id.into(),
         }
     }
 

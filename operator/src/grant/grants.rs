@@ -8,8 +8,8 @@ use azwib_crds::AzureScope;
 
 use super::terms::{Grant, Request};
 
-/// The names of some grants.
-type Names = BTreeSet<Arc<str>>;
+/// The names of some grants, in order. Most scopes have one grant.
+type Names = Vec<Arc<str>>;
 
 /// All grants.
 ///
@@ -96,14 +96,22 @@ impl Grants {
 }
 
 fn add<K: Eq + Hash>(index: &mut HashMap<K, Names>, key: K, name: &Arc<str>) {
-    index.entry(key).or_default().insert(Arc::clone(name));
+    let names = index.entry(key).or_default();
+    if let Err(place) = names.binary_search(name) {
+        if names.is_empty() {
+            names.reserve_exact(1);
+        }
+        names.insert(place, Arc::clone(name));
+    }
 }
 
 fn take<K: Eq + Hash>(index: &mut HashMap<K, Names>, key: &K, name: &str) {
     let Some(names) = index.get_mut(key) else {
         return;
     };
-    names.remove(name);
+    if let Ok(place) = names.binary_search_by(|it| (**it).cmp(name)) {
+        names.remove(place);
+    }
     if names.is_empty() {
         index.remove(key);
     }

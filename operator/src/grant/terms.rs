@@ -1,6 +1,6 @@
 //! One grant: what it says, parsed, and whether it covers what a binding asks for.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use azwib_crds::{AzureScope, IdentityGrant, InvalidAzureScope, ManagedIdentityId};
 use kube::ResourceExt;
@@ -52,8 +52,10 @@ impl<'a> Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub name: String,
-    scopes: HashSet<AzureScope>,
-    namespaces: HashSet<String>,
+    /// In order.
+    scopes: Box<[AzureScope]>,
+    /// In order.
+    namespaces: Box<[String]>,
     /// Empty where the grant has no selector: it then selects no namespace.
     labels: Labels,
     /// `None` for all accounts.
@@ -108,8 +110,8 @@ impl Grant {
         };
         let parsed = Self {
             name: grant.name_any(),
-            scopes: scopes.collect::<Result<_, _>>()?,
-            namespaces: spec.namespaces.names.iter().cloned().collect(),
+            scopes: in_order(scopes.collect::<Result<_, _>>()?),
+            namespaces: in_order(spec.namespaces.names.clone()),
             labels: labels.unwrap_or_default(),
             accounts: accounts
                 .map(|it| AccountNames::parse(&it.names).ok_or(InvalidGrant::AllAccounts))
@@ -128,14 +130,23 @@ impl Grant {
 
     /// Whether it allows this.
     pub fn covers(&self, request: &Request<'_>) -> bool {
-        request.scopes.iter().any(|it| self.scopes.contains(it))
+        request.scopes.iter().any(|it| self.has_scope(it))
             && self.is_for_namespace(request.namespace, request.labels)
             && self.is_for_account(request.account)
     }
 
     /// Whether it is for this namespace: by its name, or by all the labels that the grant asks for.
     pub fn is_for_namespace(&self, name: &str, labels: Option<&Labels>) -> bool {
-        self.namespaces.contains(name) || labels.is_some_and(|it| self.selects(it))
+        self.names_namespace(name) || labels.is_some_and(|it| self.selects(it))
+    }
+
+    fn has_scope(&self, scope: &AzureScope) -> bool {
+        self.scopes.binary_search(scope).is_ok()
+    }
+
+    fn names_namespace(&self, name: &str) -> bool {
+        let found = self.namespaces.binary_search_by(|it| it.as_str().cmp(name));
+        found.is_ok()
     }
 
     fn selects(&self, labels: &Labels) -> bool {
@@ -161,6 +172,13 @@ impl Grant {
     pub(super) fn first_label(&self) -> Option<(&String, &String)> {
         self.labels.first_key_value()
     }
+}
+
+/// Each of them once.
+fn in_order<T: Ord>(mut list: Vec<T>) -> Box<[T]> {
+    list.sort_unstable();
+    list.dedup();
+    list.into()
 }
 
 /// Whether it can make a difference to who asks for this that a grant changes: there was none `before`, or there is none `after`.
