@@ -41,6 +41,7 @@ undeploy: ## Remove the operator from that cluster; the CRDs stay. Refused while
 	@bindings="$$($(KUBECTL) get workloadidentitybindings.azwib.dev --all-namespaces --output name)"; \
 		test -z "$$bindings" || { echo "delete these first: $$bindings" >&2; exit 1; }
 	$(KUBECTL) delete --ignore-not-found -k config/manager
+	$(KUBECTL) delete --ignore-not-found -k config/admission
 	$(KUBECTL) delete --ignore-not-found -k config/rbac
 
 ##@ Develop

@@ -6,6 +6,7 @@ pub mod azure;
 pub mod binding;
 pub mod cli;
 pub mod clients;
+pub mod commands;
 pub mod definitions;
 pub mod grant;
 pub mod kubeutil;

@@ -37,7 +37,7 @@ use crate::runtime::serve::serve;
 use crate::runtime::shutdown::{self, GRACE, Signals};
 
 /// The Lease that the leader holds.
-const LEASE: &str = "azwib-operator";
+pub(crate) const LEASE: &str = "azwib-operator";
 
 /// Why the operator cannot run at all. It waits for everything that can recover by itself, so none of that is here.
 #[derive(Debug, thiserror::Error)]

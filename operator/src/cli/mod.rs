@@ -1,4 +1,5 @@
-//! The command line: its [`flags`], and the [`config`] that they are parsed into.
+//! The command line: its [`flags`], the [`config`] that they are parsed into, and what it asks for (an [`invocation`]).
 
 pub mod config;
 pub mod flags;
+pub mod invocation;
