@@ -10,6 +10,8 @@ pub struct Caller {
     pub number: u32,
     /// Counts the processes of a run from 1: what a process knows it knows from one term to the next.
     pub replica: u32,
+    /// It only looks.
+    pub is_read_only: bool,
     dead: Arc<AtomicBool>,
 }
 
@@ -18,7 +20,16 @@ impl Caller {
         Self {
             number: replica,
             replica,
+            is_read_only: false,
             dead: Arc::default(),
+        }
+    }
+
+    /// The same process, which only looks.
+    pub fn read_only(self, is_read_only: bool) -> Self {
+        Self {
+            is_read_only,
+            ..self
         }
     }
 

@@ -143,6 +143,7 @@ fn parts(process: &Process, world: &World) -> anyhow::Result<Parts> {
         revocation_grace: world.revocation_grace,
         stalled_after: Duration::from_secs(300),
         allow_force_detach: true,
+        read_only: process.caller().is_read_only,
         max_concurrent_reconciles: CONCURRENCY,
     };
     let host = Simulated {

@@ -28,6 +28,14 @@ impl Process {
         }
     }
 
+    /// The same process, which only looks.
+    pub fn read_only(self, is_read_only: bool) -> Self {
+        Self {
+            caller: self.caller.read_only(is_read_only),
+            ..self
+        }
+    }
+
     /// The process as those know it whom it calls.
     pub fn caller(&self) -> Caller {
         let number = self.sent_as.unwrap_or_else(|| self.machine.term());

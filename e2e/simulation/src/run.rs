@@ -17,6 +17,9 @@ use crate::{operator, oracle, world};
 /// How long nothing is disturbed before the end is judged.
 const QUIET: Duration = Duration::from_secs(75 * 60);
 
+/// How long a process only looks, before one that writes comes in its place.
+const LOOKS: Duration = Duration::from_secs(120);
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
@@ -72,7 +75,7 @@ async fn live_alone(shared: &Arc<Shared>, world: &World) -> Vec<AbortOnDropHandl
     }
     shared.be_quiet();
     shared.trace.note("quiet");
-    if operator.process.is_dead() {
+    if operator.process.is_dead() || operator.only_looks() {
         operator.restart(shared, world).await;
     }
     let sweeping = tokio::spawn(sweep(Arc::clone(shared)));
@@ -121,8 +124,11 @@ impl Operator {
     }
 
     fn start_as(number: u32, shared: &Arc<Shared>, world: &World) -> Self {
-        let process = Process::new(Arc::clone(shared), number);
-        shared.trace.note(format!("process {number} starts"));
+        // The first one, and every other one after it.
+        let only_looks = world.looks_first && number % 2 == 1 && shared.is_disturbing();
+        let process = Process::new(Arc::clone(shared), number).read_only(only_looks);
+        let how = if only_looks { " and only looks" } else { "" };
+        shared.trace.note(format!("process {number} starts{how}"));
         shared.tell(|it| it.process_began(shared, &process.caller()));
         let running = operator::run(process.clone(), world.clone());
         let ended = process.clone();
@@ -135,12 +141,17 @@ impl Operator {
         Self { process, task }
     }
 
+    fn only_looks(&self) -> bool {
+        self.process.caller().is_read_only
+    }
+
     /// Starts the next process whenever one has died; the world goes on meanwhile.
     async fn keep_running(&mut self, shared: &Arc<Shared>, world: &World) {
         loop {
             tokio::select! {
                 () = shared.crashed.notified() => {}
                 _ = self.process.machine.has_ended() => {}
+                () = tokio::time::sleep(LOOKS), if self.only_looks() => {}
             }
             self.restart(shared, world).await;
         }

@@ -51,6 +51,8 @@ pub struct World {
     /// Whether grants are required, as the operator is told.
     pub grants: Option<Mode>,
     pub revocation_grace: Duration,
+    /// Whether the operator only looks at first, and now and then later.
+    pub looks_first: bool,
     pub faults_per_mille: u32,
     pub crashes_per_mille: u32,
     /// How many replicas of the operator there are.
@@ -90,6 +92,7 @@ impl World {
             grants: Some(grants(seed, calm)),
             // Some platform teams want none.
             revocation_grace: Duration::from_secs(if seed % 7 == 3 { 0 } else { 120 }),
+            looks_first: !calm && seed % 11 == 6,
             faults_per_mille: if calm {
                 0
             } else {

@@ -16,6 +16,7 @@ use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
 use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
 use azwib_simulation::invariants::one_writer::ONE_WRITER;
 use azwib_simulation::invariants::pauses::ONE_ASKS;
+use azwib_simulation::invariants::read_only::ONLY_LOOKS;
 use azwib_simulation::invariants::slots::SLOT_SEEN;
 use azwib_simulation::invariants::statuses::{FOREIGN_PROVES_NOTHING, FOREIGN_SEEN};
 use azwib_simulation::invariants::watches::WATCHES;
@@ -33,6 +34,7 @@ const SEEDS: u64 = 1500;
 /// The invariants that are meant for a bug.
 fn meant_for(bug: Bug) -> &'static [&'static str] {
     match bug {
+        Bug::ReadOnlyForgotten => &[ONLY_LOOKS],
         Bug::NoTurn => &[ONE_WRITE],
         Bug::NewestFirst | Bug::LineForgottenAtRestart => &[IN_ORDER],
         Bug::OldListing => &[SLOT_SEEN],

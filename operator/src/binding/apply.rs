@@ -14,6 +14,7 @@ use super::credential::duplicates::OlderState;
 use super::credential::write::{AmongApplicants, Taken, put, record, refused, take_place};
 use super::error::{Error, Failure, Wait};
 use super::plan::{AccountStep, CredentialStep, Plan};
+use super::read_only::{is_read_only, withhold, writes};
 use super::status;
 use super::validate::Desired;
 use crate::ledger::BindingRef;
@@ -52,6 +53,7 @@ async fn carry_out(
 ) -> Result<(), Error> {
     use AppliedCredential::InPlace;
     let ledger = ctx.ledgers.of(&desired.identity);
+    let withheld = writes(&plan, desired);
     let Plan {
         identity,
         account,
@@ -59,6 +61,9 @@ async fn carry_out(
         applicant,
         applicants,
     } = plan;
+    if let Some((step, would)) = withheld {
+        withhold(step, || would, ctx)?;
+    }
     let mut account = Account::planned(account, desired, ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
     applied.account_waits = account.is_none();
@@ -147,6 +152,7 @@ impl<'a> Account<'a> {
             AccountStep::Apply(configuration, drift) => (configuration, Some(drift)),
             AccountStep::Wait => return Ok(None),
             AccountStep::Stop(error) => return Err(error),
+            AccountStep::GiveUp(_, error) if is_read_only(ctx) => return Err(error),
             AccountStep::GiveUp(configuration, error) => {
                 let (namespace, name) = (&desired.namespace, &desired.service_account);
                 apply_account(namespace, name, configuration, ctx).await?;

@@ -35,6 +35,7 @@ pub mod metrics;
 mod next_try;
 pub mod observe;
 pub mod plan;
+mod read_only;
 mod reconcile;
 pub mod requests;
 mod restore;

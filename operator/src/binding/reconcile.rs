@@ -23,6 +23,7 @@ use super::grants::admission::admit;
 use super::grants::quota::counted;
 use super::index::readable;
 use super::plan::{AccountStep, CredentialStep};
+use super::read_only::is_read_only;
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
@@ -45,6 +46,8 @@ pub async fn reconcile(
     }
     let binding = ctx.bindings.latest(binding);
     match finalizer::due(&binding.metadata) {
+        // It would keep a binding for which nothing is made.
+        Due::Finalizer if is_read_only(&ctx) => converge(&binding, &ctx).await,
         Due::Finalizer => match put_on_finalizer(&binding, &ctx).await {
             // It comes as an event.
             Ok(next) => Ok(next),

@@ -25,6 +25,8 @@ pub struct Settings {
     pub stalled_after: Duration,
     /// Whether a binding's own annotation may let go of it when Azure refuses to delete its credential.
     pub allow_force_detach: bool,
+    /// Azure and ServiceAccounts are only looked at; statuses say what would be written.
+    pub read_only: bool,
     /// Reconciles at once.
     pub max_concurrent_reconciles: u16,
 }

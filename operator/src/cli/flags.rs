@@ -130,6 +130,10 @@ pub struct Cli {
     #[arg(long, env = "AZWIB_ALLOW_FORCE_DETACH")]
     pub allow_force_detach: bool,
 
+    /// Only look: write nothing to Azure and to ServiceAccounts, and say in the status of each binding what would be written
+    #[arg(long, env = "AZWIB_READ_ONLY")]
+    pub read_only: bool,
+
     /// How many federated identity credentials an identity may have
     #[arg(
         long,

@@ -22,6 +22,8 @@ macro_rules! bugs {
 }
 
 bugs! {
+    /// What only looks writes.
+    ReadOnlyForgotten,
     /// A write does not wait for the one before it.
     NoTurn,
     /// The youngest waiter comes first.

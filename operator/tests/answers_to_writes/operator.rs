@@ -115,6 +115,7 @@ fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults
         propagation_delay: Duration::ZERO,
         stalled_after: Duration::from_secs(120),
         allow_force_detach: false,
+        read_only: false,
         max_concurrent_reconciles: 8,
     };
     let clock = Clock::Tokio {

@@ -19,6 +19,7 @@ pub mod newcomers;
 pub mod one_writer;
 mod ours;
 pub mod pauses;
+pub mod read_only;
 pub mod slots;
 pub mod statuses;
 mod stays_ready;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::books::Books;
 use super::{
     accounts, azure, finalizers, grants, kubernetes, looks, neighbours, newcomers, one_writer,
-    slots, statuses, watches,
+    read_only, slots, statuses, watches,
 };
 use crate::caller::Caller;
 use crate::kubernetes::{Call, Key, Kind};
@@ -74,6 +74,7 @@ impl Witness for Books {
 
     fn called(&self, shared: &Shared, process: &Caller, call: &Call<'_>) {
         let judge = self.judge(shared);
+        read_only::called(shared, process, call);
         finalizers::written(judge, call);
         accounts::written(judge, process, call);
         kubernetes::called(judge, call);
@@ -83,6 +84,7 @@ impl Witness for Books {
 
     fn request_sent(&self, shared: &Shared, process: &Caller, request: &Request) {
         let judge = self.judge(shared);
+        read_only::sent(shared, process, request);
         azure::sent(judge, process, request);
         slots::sent(judge, request);
         grants::sent(judge, process, request);

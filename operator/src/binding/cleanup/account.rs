@@ -15,6 +15,8 @@ use crate::binding::account::{
 };
 use crate::binding::context::Context;
 use crate::binding::error::Error;
+use crate::binding::read_only::withhold;
+use crate::binding::status::reason::ConditionType;
 use crate::runtime::deliberate::Bug;
 
 /// Gives the account the state that the remaining bindings ask for. `made` says that the binding has made a credential,
@@ -61,6 +63,13 @@ pub(super) async fn release_account(
         let admission = ctx.contests.admit((namespace, name), &configuration, drift);
         matches!(admission, Admission::Refused(_))
     };
+    if !configuration.is_in_place(&existing) {
+        withhold(
+            ConditionType::ServiceAccountReady,
+            || format!("change the service account {namespace}/{name}"),
+            ctx,
+        )?;
+    }
     if !configuration.is_in_place(&existing) && !is_contested() {
         match apply_account(namespace, name, configuration, ctx).await {
             Ok((written, answer)) => {

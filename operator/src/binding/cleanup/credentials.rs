@@ -80,7 +80,7 @@ async fn delete_credential(
     recorded: &RecordedCredential,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let place = deletion_place(departing, ledger, name).await?;
+    let place = deletion_place(departing, ledger, name, ctx).await?;
     // Asked again: a duplicate that came before the place was taken is in the store by now.
     if handed_over(recorded, departing, ledger.id(), ctx).await? {
         return Ok(());

@@ -9,6 +9,8 @@ use super::deleted_binding::DeletedBinding;
 use crate::azure::ListedCredential;
 use crate::binding::context::Context;
 use crate::binding::error::{Error, Failure};
+use crate::binding::read_only::withhold;
+use crate::binding::status::reason::ConditionType;
 use crate::ledger::{Ledger, Operation, Place, ReadError, Urgency, Writer};
 use crate::runtime::deliberate::Bug;
 
@@ -36,7 +38,18 @@ pub(super) async fn deletion_place(
     departing: &DeletedBinding,
     ledger: &Arc<Ledger>,
     name: &CredentialName,
+    ctx: &Context,
 ) -> Result<Place, Error> {
+    withhold(
+        ConditionType::CredentialReady,
+        || {
+            format!(
+                "delete the federated identity credential {name} of {}",
+                ledger.id()
+            )
+        },
+        ctx,
+    )?;
     let writer = Writer {
         urgency: Urgency::Deletion,
         rank: departing.rank(),

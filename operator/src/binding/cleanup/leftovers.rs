@@ -90,7 +90,7 @@ async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
     let departing = departing(leftover);
     let ledger = ctx.ledgers.of(identity);
     ledger.take_note_of_deletion(name.as_str());
-    let place = deletion_place(&departing, &ledger, name).await?;
+    let place = deletion_place(&departing, &ledger, name, ctx).await?;
     // The place may have taken its time.
     if !is_left_over(leftover, ctx) {
         return Ok(());

@@ -54,7 +54,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     let (namespace, service_account) = (departing.namespace(), &departing.service_account);
     let name = CredentialName::derive(&defaults.issuer, namespace, service_account);
     let ledger = ctx.ledgers.of(&identity);
-    let place = deletion_place(departing, &ledger, &name).await?;
+    let place = deletion_place(departing, &ledger, &name, ctx).await?;
     let look = ctx.look(departing.uid());
     let found = match place.credential_to_delete(&name, look).await {
         Ok(found) => found,

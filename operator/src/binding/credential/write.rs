@@ -13,7 +13,9 @@ use crate::binding::applied::{Applied, AppliedCredential};
 use crate::binding::context::Context;
 use crate::binding::error::{Error, Failure, Wait};
 use crate::binding::grants::quota::counted;
+use crate::binding::read_only::withhold;
 use crate::binding::status;
+use crate::binding::status::reason::ConditionType;
 use crate::binding::write_status::write_status;
 use crate::grant::QuotaReached;
 use crate::ledger::decide::{Applicant, Decision, Precedence, Refusal, Situation, decide};
@@ -81,6 +83,17 @@ pub(in crate::binding) async fn take_place(
     among: &AmongApplicants,
     ctx: &Context,
 ) -> Result<Taken, Error> {
+    let name = &among.applicant.credential.name;
+    withhold(
+        ConditionType::CredentialReady,
+        || {
+            format!(
+                "write the federated identity credential {name} of {}",
+                ledger.id()
+            )
+        },
+        ctx,
+    )?;
     let writer = among.applicant.writer();
     let mut place = ledger.place(&writer, Operation::Put).await?;
     let listing = ledger

@@ -99,7 +99,7 @@ impl Error {
         match self {
             Self::Wait(Wait::Ledger { reading, .. }) => *reading,
             Self::Wait(Wait::ForGrants(_)) => true,
-            Self::Wait(Wait::ForCredential | Wait::GrantGone) => false,
+            Self::Wait(Wait::ForCredential | Wait::GrantGone | Wait::ReadOnly { .. }) => false,
             Self::Failure(failure) => failure.is_disturbance(),
         }
     }

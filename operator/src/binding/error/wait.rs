@@ -24,6 +24,15 @@ pub enum Wait {
     ForCredential,
     #[error("it is not known whether a grant covers the binding: {0}")]
     ForGrants(CannotTell),
+    #[error(
+        "azwib runs with --read-only, and writes nothing but statuses; without it, azwib would {would}"
+    )]
+    ReadOnly {
+        /// The step that would write.
+        step: ConditionType,
+        /// What it would do, after "would".
+        would: String,
+    },
     #[error("the grant went while the binding was worked on")]
     GrantGone,
 }
@@ -67,6 +76,7 @@ impl Wait {
                 Reason::WaitingForCredential,
             )),
             Self::ForGrants(_) => Some((ConditionType::Ready, Reason::Pending)),
+            Self::ReadOnly { step, .. } => Some((*step, Reason::ReadOnly)),
             Self::GrantGone => None,
         }
     }
@@ -80,6 +90,7 @@ impl Wait {
                 NotNow::UnderWay | NotNow::Unsettled { .. } => Pace::Backoff,
             },
             Self::ForCredential | Self::ForGrants(_) => Pace::WaitForArrival,
+            Self::ReadOnly { .. } => Pace::WaitForChange,
             Self::GrantGone => Pace::Backoff,
         }
     }

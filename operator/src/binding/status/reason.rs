@@ -152,6 +152,8 @@ reasons! {
     Pending => Heals, Normal, Else;
     /// The binding is suspended: nothing is written for it.
     Suspended => Heals, Normal, Else;
+    /// The operator runs with `--read-only`: it writes nothing, and the message says what it would write.
+    ReadOnly => Heals, Normal, Else;
     /// The binding is being deleted, and this step is undone: nothing that azwib made for it is left.
     CleanedUp => Heals, Normal, Else;
     /// The API server refuses what azwib has to write to the binding itself (its finalizer, its status), an admission policy changes it, or the API server refuses what azwib has to read for it.

@@ -110,6 +110,7 @@ fn settings(cli: &Cli) -> Result<Settings, Error> {
         revocation_grace: duration("revocation-grace", &cli.revocation_grace, 0, 24 * 3600)?,
         stalled_after: duration("stalled-after", &cli.stalled_after, 0, 24 * 3600)?,
         allow_force_detach: cli.allow_force_detach,
+        read_only: cli.read_only,
         max_concurrent_reconciles: within(
             "max-concurrent-reconciles",
             cli.max_concurrent_reconciles,

@@ -161,7 +161,15 @@ fn of_ourselves() -> Vec<Error> {
         },
     ];
     let waits = waits.into_iter().map(Error::from);
-    let waits = waits.chain([Wait::ForCredential.into(), for_grants.into()]);
+    let read_only = Wait::ReadOnly {
+        step: ConditionType::CredentialReady,
+        would: String::new(),
+    };
+    let waits = waits.chain([
+        Wait::ForCredential.into(),
+        for_grants.into(),
+        read_only.into(),
+    ]);
     failures.into_iter().map(Error::from).chain(waits).collect()
 }
 
