@@ -165,6 +165,7 @@ chart-docs: ## Write README.md of each chart from the comments of its values.yam
 
 .PHONY: test-chart
 test-chart: chart-tools ## The charts by the real Helm: the same as config/, each value, bad values, READMEs, and on a real API server.
+	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace --test chart
 
 ##@ Measure

@@ -19,6 +19,7 @@ pub fn grants_values_schema(grant: &CustomResourceDefinition) -> Option<String> 
         "title": "Values of the chart azwib-grants",
         "type": "object",
         "additionalProperties": false,
+        "required": ["grants", "keep", "extraLabels"],
         "properties": {
             "grants": {
                 "description": "The grants: from the name of each to its spec",

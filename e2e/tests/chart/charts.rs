@@ -2,6 +2,7 @@
 //! nothing else, bad values are refused, and an API server takes all of it. `make test-chart` runs this.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod accepted;
 mod completeness;
 mod config;
 mod flags;

@@ -128,6 +128,35 @@ fn each_value_of_another_kind_is_refused_by_its_name() {
     }
 }
 
+/// Null takes a default away. What templates need is then missing, and the schema says so; the rest is as if it were empty.
+#[test]
+fn null_is_refused_by_its_name_or_means_nothing() {
+    for name in CHARTS {
+        for path in in_schema(name) {
+            let default = at(&values_of(name), &path).cloned().unwrap();
+            let without = |value| template(name, &with(&Default::default(), &path, value), &[]);
+            match without(Value::Null) {
+                Err(message) => {
+                    let key = path.rsplit('.').next().unwrap();
+                    let missing = format!("'{key}'");
+                    assert!(message.contains("missing propert"), "{path}: {message}");
+                    assert!(message.contains(&missing), "{path}: {message}");
+                }
+                Ok(rendered) => {
+                    let empty = match default {
+                        Value::Array(_) => json!([]),
+                        Value::Null => Value::Null,
+                        _ if path == "nodeSelector" => json!({ "kubernetes.io/os": null }),
+                        _ if path == "resources" => json!({ "limits": null, "requests": null }),
+                        _ => json!({}),
+                    };
+                    assert_eq!(rendered, without(empty).unwrap(), "{name}: {path}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_value_that_nobody_knows_is_refused_beside_each_that_is_known() {
     for name in CHARTS {

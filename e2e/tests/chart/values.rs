@@ -21,9 +21,9 @@ pub(crate) struct Row {
     pub(crate) value: String,
     /// Other values, where this one has no effect, or is refused, without them.
     #[serde(default)]
-    given: Map<String, Value>,
+    pub(crate) given: Map<String, Value>,
     /// What it is set to.
-    to: Value,
+    pub(crate) to: Value,
     /// Fields that go and come, in the order of [`differences`].
     #[serde(default)]
     pub(crate) changes: Vec<String>,

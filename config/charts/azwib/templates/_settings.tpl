@@ -49,8 +49,7 @@ Variables that begin with AZURE_ are in deployment.yaml: the webhook sets them i
 {{- end }}
 
 {{/*
-The name of the ConfigMap with a digest of its content, as kustomize makes it: a change of a setting rolls the Deployment, and pods of the
-version before keep their own settings.
+The name of the ConfigMap with a digest of its content, as kustomize makes it: a change of a setting rolls the Deployment.
 */}}
 {{- define "azwib.settingsName" -}}
 {{- $name := "azwib-operator" -}}
