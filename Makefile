@@ -56,7 +56,7 @@ fmt: ## Format Rust and Go sources.
 	gofmt -w e2e/go
 
 .PHONY: crds
-crds: ## Write config/crd/, docs/reference/api.md and docs/reference/grants.md from the types in crds/.
+crds: ## Write the CRDs (config/crd/, config/charts/), their references (docs/reference/) and a schema of grants from the types in crds/.
 	$(CARGO) run --quiet -p azwib-crds --features crdgen --bin crdgen
 
 .PHONY: assets
@@ -166,6 +166,23 @@ test-upgrade: ## An upgrade from the operator of the last release, built once fr
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.
 	e2e/azure-simulator/clients/python/run
+
+##@ Charts
+
+# Helm and helm-docs: nothing but these targets needs them, and `make test` does not build them.
+.PHONY: chart-tools
+chart-tools: ## Build Helm and helm-docs from their pinned Go modules, once (about 3 minutes when cold).
+	$(CARGO) run --quiet --bin assets -- helm helm-docs
+
+.PHONY: chart-docs
+chart-docs: ## Write README.md of each chart from the comments of its values.yaml.
+	helm_docs="$$($(CARGO) run --quiet --bin assets -- helm-docs)" && \
+		"$$helm_docs" --chart-search-root config/charts --skip-version-footer --sort-values-order file --log-level warning
+
+.PHONY: test-chart
+test-chart: chart-tools ## The charts by the real Helm: the same as config/, each value, bad values, READMEs, and on a real API server.
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --test chart
 
 ##@ Measure
 

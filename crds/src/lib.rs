@@ -11,6 +11,8 @@ pub mod names;
 mod reference;
 mod schema;
 mod status;
+#[cfg(any(test, feature = "crdgen"))]
+mod values_schema;
 
 pub use binding::{
     CredentialAdoption, CredentialSpec, DEFAULT_TOKEN_EXPIRATION_SECONDS, DeletionPolicy,
@@ -40,3 +42,5 @@ pub use status::{
     CredentialOrigin, MAX_CREDENTIALS, RecordedCredential, ResolvedIdentity, ServiceAccountOrigin,
     ServiceAccountStatus, WorkloadIdentityBindingStatus,
 };
+#[cfg(any(test, feature = "crdgen"))]
+pub use values_schema::grants_values_schema;

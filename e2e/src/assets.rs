@@ -21,6 +21,8 @@ const KUBERNETES_LDFLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVers
     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 \
     -X k8s.io/client-go/pkg/version.gitVersion=v1.36.4";
 const LDFLAGS: &str = "-s -w";
+/// Without it Helm reports a version of its own making. The number is that of the `require` line in `go/helm/go.mod`.
+const HELM_LDFLAGS: &str = "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1";
 
 /// How often a long build says that it is still going on.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
@@ -58,6 +60,15 @@ const PROMLINT: Module = Module {
     sources: &["main.go"],
 };
 
+const HELM: Module = Module {
+    folder: "helm",
+    sources: &[],
+};
+const HELM_DOCS: Module = Module {
+    folder: "helm-docs",
+    sources: &[],
+};
+
 const KUBERNETES_PROGRAMS: &[Program] = &[
     Program {
         name: "kube-apiserver",
@@ -84,6 +95,16 @@ const WEBHOOK_PROGRAMS: &[Program] = &[Program {
 const PROMLINT_PROGRAMS: &[Program] = &[Program {
     name: "promlint",
     package: ".",
+}];
+
+const HELM_PROGRAMS: &[Program] = &[Program {
+    name: "helm",
+    package: "helm.sh/helm/v4/cmd/helm",
+}];
+
+const HELM_DOCS_PROGRAMS: &[Program] = &[Program {
+    name: "helm-docs",
+    package: "github.com/norwoodj/helm-docs/cmd/helm-docs",
 }];
 
 /// The programs of the local control plane.
@@ -126,8 +147,7 @@ pub fn control_plane() -> anyhow::Result<ControlPlaneAssets> {
 /// # Errors
 /// As for [`control_plane`].
 pub fn webhook() -> anyhow::Result<PathBuf> {
-    let mut built = WEBHOOK.binaries(WEBHOOK_PROGRAMS, LDFLAGS, None)?;
-    built.pop().context("a program is missing from the list")
+    WEBHOOK.binary(WEBHOOK_PROGRAMS, LDFLAGS)
 }
 
 /// Prometheus' linter of metrics. Blocks.
@@ -135,11 +155,32 @@ pub fn webhook() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// As for [`control_plane`].
 pub fn promlint() -> anyhow::Result<PathBuf> {
-    let mut built = PROMLINT.binaries(PROMLINT_PROGRAMS, LDFLAGS, None)?;
-    built.pop().context("a program is missing from the list")
+    PROMLINT.binary(PROMLINT_PROGRAMS, LDFLAGS)
+}
+
+/// Helm. Only the test of the charts needs it. Blocks.
+///
+/// # Errors
+/// As for [`control_plane`].
+pub fn helm() -> anyhow::Result<PathBuf> {
+    HELM.binary(HELM_PROGRAMS, HELM_LDFLAGS)
+}
+
+/// helm-docs, which makes the README of a chart from the comments of its values. Blocks.
+///
+/// # Errors
+/// As for [`control_plane`].
+pub fn helm_docs() -> anyhow::Result<PathBuf> {
+    HELM_DOCS.binary(HELM_DOCS_PROGRAMS, LDFLAGS)
 }
 
 impl Module {
+    /// The path of its only program, which is built where it is missing.
+    fn binary(&self, programs: &[Program], ldflags: &str) -> anyhow::Result<PathBuf> {
+        let mut built = self.binaries(programs, ldflags, None)?;
+        built.pop().context("a program is missing from the list")
+    }
+
     /// The paths of the programs, in their order; what is missing is built.
     fn binaries(
         &self,

@@ -1,5 +1,5 @@
-//! Writes what follows from the types in `crds/`: the CustomResourceDefinitions and their references. With `--check`, tells instead
-//! whether they are up to date.
+//! Writes what follows from the types in `crds/`: the CustomResourceDefinitions, for kustomize and for the chart, their references, and the
+//! schema of the values of the chart of grants. With `--check`, tells instead whether they are up to date.
 
 use std::env;
 use std::error::Error;
@@ -9,6 +9,12 @@ use std::process::ExitCode;
 
 /// The pages whose generated parts follow from the definitions, in the order of [`azwib_crds::crds`].
 const REFERENCES: [&str; 2] = ["docs/reference/api.md", "docs/reference/grants.md"];
+
+/// The folders that hold the definitions. Helm reads only files within a chart.
+const DEFINITIONS: [&str; 2] = ["config/crd", "config/charts/azwib/files/crds"];
+
+/// The schema of the values of the chart of grants.
+const GRANTS_VALUES: &str = "config/charts/azwib-grants/values.schema.json";
 
 /// A generated file.
 struct Generated {
@@ -38,16 +44,23 @@ fn main() -> ExitCode {
 fn generated() -> Result<Vec<Generated>, Box<dyn Error>> {
     let mut files = Vec::new();
     for (crd, reference) in azwib_crds::crds().iter().zip(REFERENCES) {
-        files.push(Generated {
-            name: format!("config/crd/{}", azwib_crds::crd_file_name(crd)),
-            content: azwib_crds::crd_yaml(crd)?,
-        });
+        for folder in DEFINITIONS {
+            files.push(Generated {
+                name: format!("{folder}/{}", azwib_crds::crd_file_name(crd)),
+                content: azwib_crds::crd_yaml(crd)?,
+            });
+        }
         let page = azwib_crds::updated_page(&read(reference)?, crd);
         files.push(Generated {
             name: reference.to_owned(),
             content: page.ok_or_else(|| format!("{reference} has no marker comments"))?,
         });
     }
+    files.push(Generated {
+        name: GRANTS_VALUES.to_owned(),
+        content: azwib_crds::grants_values_schema(&azwib_crds::grant_crd())
+            .ok_or("the definition of IdentityGrant has no schema of a spec")?,
+    });
     Ok(files)
 }
 

@@ -48,6 +48,7 @@ impl Setup {
             // The recorder would look at every status, on the same cores.
             keep_records: false,
             for_measurements: true,
+            ..EnvironmentOptions::default()
         })
         .await?;
         let client = environment.client().await?;

@@ -1,21 +1,45 @@
-//! Builds the programs that the end-to-end tests and the demo run, so that neither has to wait for them later.
+//! Builds the programs that the end-to-end tests and the demo run, so that neither has to wait for them later, and prints their paths. With
+//! the names of programs as arguments it builds these: the tools of the charts come in no other way.
 
 use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use azwib_e2e::assets;
 
 fn main() -> anyhow::Result<()> {
-    let control_plane = azwib_e2e::assets::control_plane()?;
-    let webhook = azwib_e2e::assets::webhook()?;
-    let promlint = azwib_e2e::assets::promlint()?;
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let paths = if names.is_empty() {
+        for_tests()?
+    } else {
+        names
+            .iter()
+            .map(|name| tool(name))
+            .collect::<anyhow::Result<_>>()?
+    };
     let mut stdout = std::io::stdout().lock();
-    for path in [
+    for path in paths {
+        writeln!(stdout, "{}", path.display())?;
+    }
+    Ok(())
+}
+
+fn for_tests() -> anyhow::Result<Vec<PathBuf>> {
+    let control_plane = assets::control_plane()?;
+    Ok(vec![
         control_plane.etcd,
         control_plane.kube_apiserver,
         control_plane.kube_controller_manager,
         control_plane.kubectl,
-        webhook,
-        promlint,
-    ] {
-        writeln!(stdout, "{}", path.display())?;
+        assets::webhook()?,
+        assets::promlint()?,
+    ])
+}
+
+fn tool(name: &str) -> anyhow::Result<PathBuf> {
+    match name {
+        "helm" => assets::helm(),
+        "helm-docs" => assets::helm_docs(),
+        _ => bail!("no tool is called {name}: helm or helm-docs"),
     }
-    Ok(())
 }

@@ -36,6 +36,7 @@ pub(super) struct Layout {
     assets: ControlPlaneAssets,
     issuer: String,
     jwks_uri: String,
+    openshift_admission: bool,
     port: u16,
 }
 
@@ -52,6 +53,7 @@ impl Layout {
             assets,
             issuer: options.issuer.clone(),
             jwks_uri: options.jwks_uri.clone(),
+            openshift_admission: options.openshift_admission,
             port,
         };
         let ca = CertificateAuthority::new("azwib local control plane")?;
@@ -161,6 +163,10 @@ impl Layout {
                 "--endpoint-reconciler-type=none".into(),
             ],
         );
+        if self.openshift_admission {
+            let plugin = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement";
+            command.args.push(plugin.into());
+        }
         command.env.extend([
             ("GOGC".into(), API_SERVER_GOGC.into()),
             ("GOMEMLIMIT".into(), API_SERVER_GOMEMLIMIT.into()),

@@ -15,6 +15,9 @@ pub struct ControlPlaneOptions {
     /// CustomResourceDefinitions, a folder with a kustomization, to be there before the controllers start: the garbage collector
     /// and the deletion of namespaces learn of kinds that come later within half a minute only.
     pub crds: Option<PathBuf>,
+    /// The admission plugin that OpenShift has on besides Kubernetes' own: who changes an object's owner references has to be allowed to
+    /// delete it.
+    pub openshift_admission: bool,
 }
 
 impl ControlPlaneOptions {
@@ -25,6 +28,7 @@ impl ControlPlaneOptions {
             jwks_uri: format!("{}/openid/v1/jwks", issuer.trim_end_matches('/')),
             service_account_keys,
             crds: None,
+            openshift_admission: false,
         }
     }
 

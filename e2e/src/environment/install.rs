@@ -7,13 +7,18 @@ use crate::ControlPlane;
 /// All of azwib's CustomResourceDefinitions carry it.
 const OF_AZWIB: &str = "app.kubernetes.io/part-of=azwib";
 
-/// Applies config/default as a user does; without the CRDs, no policy for them either.
-pub(super) async fn install(control_plane: &ControlPlane, crds: bool) -> anyhow::Result<()> {
-    for part in if crds {
-        &["default"][..]
+/// Applies a folder of config/ as a user does; without the CRDs, only roles and operator, and no policy for them either.
+pub(super) async fn install(
+    control_plane: &ControlPlane,
+    config: &str,
+    crds: bool,
+) -> anyhow::Result<()> {
+    let parts = if crds {
+        vec![config]
     } else {
-        &["manager", "rbac"]
-    } {
+        vec!["manager", "rbac"]
+    };
+    for part in parts {
         let path = repository().join("config").join(part);
         control_plane
             .kubectl(&["apply", "-k", &path.to_string_lossy()])

@@ -29,6 +29,10 @@ pub struct EnvironmentOptions {
     pub start_operator: bool,
     /// Install the CustomResourceDefinitions right away.
     pub install_crd: bool,
+    /// What is applied of `config/`, besides the CustomResourceDefinitions: `default`, or an overlay.
+    pub config: &'static str,
+    /// Admission as OpenShift has it.
+    pub openshift_admission: bool,
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
     /// directory otherwise, and goes with it.
     pub keep_records: bool,
@@ -48,6 +52,8 @@ impl Default for EnvironmentOptions {
             grants: Some("off"),
             start_operator: true,
             install_crd: true,
+            config: "default",
+            openshift_admission: false,
             keep_records: true,
             for_measurements: false,
         }
@@ -123,11 +129,12 @@ impl Environment {
         begin("starting etcd, kube-apiserver and kube-controller-manager");
         let control_plane = ControlPlane::start(ControlPlaneOptions {
             crds: options.install_crd.then(crds),
+            openshift_admission: options.openshift_admission,
             ..ControlPlaneOptions::with_issuer(&issuer, keys)
         })
         .await?;
         begin("installing azwib: kubectl apply -k config/default");
-        install(&control_plane, options.install_crd).await?;
+        install(&control_plane, options.config, options.install_crd).await?;
         begin("creating the operator's own managed identity in the simulator");
         let operator_identity = operators_identity(&control, &issuer, OPERATOR_IDENTITY).await?;
         let records = if options.keep_records {

@@ -7,6 +7,9 @@ use crate::binding::status::reason::Reason;
 use crate::kubeutil::answers::{Answer, words};
 use crate::kubeutil::backoff::Pace;
 
+/// What the admission plugin OwnerReferencesPermissionEnforcement says, in `plugin/pkg/admission/gc/gc_admission.go` of Kubernetes.
+const OWNERS_NEED_DELETE: &str = "cannot set an ownerRef on a resource you can't delete";
+
 /// Why a ServiceAccount does not have the annotations, labels and owner references that it should have.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceAccountError {
@@ -40,6 +43,12 @@ pub enum ServiceAccountError {
         "the API server refused to write the service account: {0}; have the quota or the rule that it names changed"
     )]
     Refused(String),
+    #[error(
+        "the API server refused to change the owner references of the service account: {0}; as on OpenShift, this cluster asks for the \
+         right to delete it: give the ClusterRole azwib-operator the verb delete on serviceaccounts (config/overlays/openshift, or \
+         openshift: true in the values of the chart)"
+    )]
+    MayNotOwn(String),
     #[error("the namespace is being deleted, and no service account is made in it any more")]
     NamespaceTerminating,
     #[error(
@@ -59,7 +68,7 @@ impl ServiceAccountError {
             | Self::Frozen { .. }
             | Self::Altered(_)
             | Self::Contested(_) => Some(Reason::ServiceAccountConflict),
-            Self::Refused(_) => Some(Reason::ServiceAccountRefused),
+            Self::Refused(_) | Self::MayNotOwn(_) => Some(Reason::ServiceAccountRefused),
             Self::NamespaceTerminating => Some(Reason::NamespaceTerminating),
             // Somebody else was faster.
             Self::NotTaken(_) if self.answer() == Some(Answer::Race) => None,
@@ -79,7 +88,7 @@ impl ServiceAccountError {
     pub fn answer(&self) -> Option<Answer> {
         match self {
             Self::NotTaken(error) => Some(Answer::of(error)),
-            Self::Refused(_) => Some(Answer::Refused),
+            Self::Refused(_) | Self::MayNotOwn(_) => Some(Answer::Refused),
             _ => None,
         }
     }
@@ -88,7 +97,10 @@ impl ServiceAccountError {
         match Answer::of(&error) {
             // The namespace is gone where the account is not found.
             Answer::NamespaceTerminating | Answer::Gone => Self::NamespaceTerminating,
-            Answer::Refused => Self::Refused(words(&error)),
+            Answer::Refused => match words(&error) {
+                said if said.contains(OWNERS_NEED_DELETE) => Self::MayNotOwn(said),
+                said => Self::Refused(said),
+            },
             Answer::Race | Answer::Undecided | Answer::Lost => Self::NotTaken(error),
         }
     }

@@ -99,6 +99,7 @@ fn of_kubernetes() -> Vec<Error> {
             until: Instant::now(),
         }),
         ServiceAccountError::Refused("no".to_owned()),
+        ServiceAccountError::MayNotOwn("no".to_owned()),
         ServiceAccountError::NotTaken(api(500)),
         ServiceAccountError::NamespaceTerminating,
     ];

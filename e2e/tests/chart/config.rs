@@ -1,0 +1,155 @@
+//! `config/` and the chart say the same, field by field.
+
+use std::fs;
+use std::path::{Component, Path};
+
+use azwib_e2e::environment::repository;
+use serde_json::{Value, json};
+
+use crate::objects::{Objects, differences, objects};
+use crate::tools::{NAMESPACE, RELEASE, kustomized, rendered, template};
+
+/// The chart's objects without what Helm alone needs, which has to be there.
+fn without_helms_own(mut objects: Objects) -> Objects {
+    let version = env!("CARGO_PKG_VERSION");
+    let own = [
+        ("app.kubernetes.io/instance", RELEASE),
+        ("app.kubernetes.io/managed-by", "Helm"),
+        ("helm.sh/chart", &format!("azwib-{version}")),
+    ];
+    for (key, object) in &mut objects {
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        let labels = metadata["labels"].as_object_mut().unwrap();
+        for (label, value) in own {
+            assert_eq!(labels.remove(label), Some(json!(value)), "{key}: {label}");
+        }
+        if key.starts_with("CustomResourceDefinition ") {
+            let keep = json!({ "helm.sh/resource-policy": "keep" });
+            assert_eq!(metadata.remove("annotations"), Some(keep), "{key}");
+        }
+    }
+    objects
+}
+
+/// What kustomize renders, without the Namespace: Helm makes it by `--create-namespace`.
+fn without_namespace(mut objects: Objects) -> Objects {
+    let namespace = objects.remove(&format!("Namespace {NAMESPACE}"));
+    assert!(namespace.is_some(), "{:?}", objects.keys());
+    objects
+}
+
+fn assert_same(kustomized: Objects, chart: Objects) {
+    assert!(kustomized.len() > 10, "{:?}", kustomized.keys());
+    let differences = differences(&kustomized, &chart);
+    assert!(
+        differences.is_empty(),
+        "from kustomize to the chart:\n{}",
+        differences.join("\n")
+    );
+    assert_eq!(kustomized, chart);
+}
+
+#[test]
+fn the_chart_renders_what_config_default_renders() {
+    let chart = without_helms_own(rendered(&json!({})));
+    assert_same(
+        without_namespace(objects(&kustomized("config/default"))),
+        chart,
+    );
+}
+
+#[test]
+fn the_template_of_an_overlay_is_the_chart_with_its_defaults() {
+    let template = kustomized("config/overlays/template");
+    let chart = without_helms_own(rendered(&json!({})));
+    assert_same(without_namespace(objects(&template)), chart);
+}
+
+#[test]
+fn the_value_openshift_is_the_overlay_openshift() {
+    let chart = without_helms_own(rendered(&json!({ "openshift": true })));
+    let overlay = kustomized("config/overlays/openshift");
+    assert_same(without_namespace(objects(&overlay)), chart);
+}
+
+#[test]
+fn the_chart_without_policies_is_the_overlay_before_1_30() {
+    let values = json!({ "admissionPolicies": { "enabled": false } });
+    let chart = template("azwib", &values, &["--kube-version", "1.29.0"]).unwrap();
+    let overlay = kustomized("config/overlays/before-1.30");
+    assert_same(
+        without_namespace(objects(&overlay)),
+        without_helms_own(objects(&chart)),
+    );
+}
+
+#[test]
+fn the_pod_monitor_is_that_of_config_prometheus() {
+    let values = json!({ "podMonitor": { "enabled": true } });
+    let mut kustomize = without_namespace(objects(&kustomized("config/default")));
+    kustomize.extend(objects(&kustomized("config/prometheus")));
+    assert_same(kustomize, without_helms_own(rendered(&values)));
+}
+
+#[test]
+fn an_overlay_that_is_filled_in_is_the_chart_with_the_same_values() {
+    let folder = tempfile::tempdir_in(repository().join("config/overlays")).unwrap();
+    let template = repository().join("config/overlays/template/kustomization.yaml");
+    let (issuer, client) = (
+        "https://oidc.example/shop/",
+        "00000000-0000-0000-0000-000000000001",
+    );
+    let subscription = "00000000-0000-0000-0000-000000000000";
+    let filled_in = fs::read_to_string(template)
+        .unwrap()
+        .replace("REPLACE_WITH_ISSUER_URL_OF_THIS_CLUSTER", issuer)
+        .replace("REPLACE_WITH_CLIENT_ID_OF_THE_OPERATORS_IDENTITY", client)
+        .replace("  # - AZWIB_", "  - AZWIB_")
+        .replace("# images:", "images:")
+        .replace("# - name: ghcr.io", "- name: ghcr.io")
+        .replace("#   new", "  new");
+    fs::write(folder.path().join("kustomization.yaml"), filled_in).unwrap();
+    let values = json!({
+        "issuer": issuer,
+        "auth": { "clientId": client },
+        "defaults": { "subscription": subscription, "resourceGroup": "rg-shop" },
+        "image": { "repository": "registry.example/azwib-operator", "tag": env!("CARGO_PKG_VERSION") },
+    });
+    let overlay = kustomized(&within_repository(folder.path()));
+    assert!(overlay.contains("rg-shop") && overlay.contains("registry.example"));
+    assert_same(
+        without_namespace(objects(&overlay)),
+        without_helms_own(rendered(&values)),
+    );
+}
+
+fn within_repository(path: &Path) -> String {
+    let root = repository().canonicalize().unwrap();
+    let path = path.canonicalize().unwrap();
+    let below = path.strip_prefix(root).unwrap();
+    assert!(
+        below
+            .components()
+            .all(|it| matches!(it, Component::Normal(_)))
+    );
+    below.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_operator_under_another_name_and_namespace_is_named_in_roles_and_policies() {
+    let values = json!({ "serviceAccount": { "name": "federation" } });
+    let yaml = template("azwib", &values, &["--namespace", "platform-system"]).unwrap();
+    let all = objects(&yaml);
+    assert!(!yaml.contains("azwib-system"), "{yaml}");
+    assert!(!yaml.contains(":azwib-operator"), "{yaml}");
+    let user = "system:serviceaccount:platform-system:federation";
+    assert_eq!(yaml.matches(user).count(), 3, "one for each policy");
+    for key in [
+        "ClusterRoleBinding azwib-operator",
+        "RoleBinding azwib-operator-leader-election",
+    ] {
+        let subject: &Value = &all[key]["subjects"][0];
+        let expected = json!({ "kind": "ServiceAccount", "name": "federation", "namespace": "platform-system" });
+        assert_eq!(*subject, expected, "{key}");
+    }
+}
