@@ -14,7 +14,7 @@ use super::credential::duplicates::OlderState;
 use super::credential::write::{AmongApplicants, Taken, put, record, refused, take_place};
 use super::error::{Error, Failure, Wait};
 use super::plan::{AccountStep, CredentialStep, Plan};
-use super::read_only::{is_read_only, withhold, writes};
+use super::read_only::{is_read_only, withhold};
 use super::status;
 use super::validate::Desired;
 use crate::ledger::BindingRef;
@@ -53,7 +53,7 @@ async fn carry_out(
 ) -> Result<(), Error> {
     use AppliedCredential::InPlace;
     let ledger = ctx.ledgers.of(&desired.identity);
-    let withheld = writes(&plan, desired);
+    let withheld = plan.writes(desired);
     let Plan {
         identity,
         account,

@@ -1,5 +1,7 @@
 //! What should be done, from what is desired and what was found. Pure.
 
+mod writes;
+
 use std::sync::Arc;
 
 use azwib_crds::{ResolvedIdentity, ServiceAccountCreation, ServiceAccountRole};
