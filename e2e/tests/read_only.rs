@@ -58,7 +58,7 @@ async fn what_would_be_made_is_said_and_made_once_the_flag_is_gone() -> anyhow::
             shop.credential_name("orders")?
         ),
         &format!("subject system:serviceaccount:{}:orders", shop.name()),
-        orders.resource_id(),
+        "providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
