@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use super::credential_property::{
@@ -12,7 +14,7 @@ pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// The audience (`aud`) that a ServiceAccount token must carry to be exchanged. Compared exactly, case included.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Audience(String);
+pub struct Audience(Cow<'static, str>);
 
 /// Why a text is no audience.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,7 +53,11 @@ impl Audience {
     /// For an empty or too long text, whitespace at either end, and control characters.
     pub fn parse(text: &str) -> Result<Self, InvalidAudience> {
         check_credential_property(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(match text {
+            // Most have this one, and there may be many.
+            DEFAULT_AUDIENCE => Cow::Borrowed(DEFAULT_AUDIENCE),
+            _ => Cow::Owned(text.to_owned()),
+        }))
     }
 
     /// The audience as it is sent to Azure.

@@ -73,7 +73,7 @@ pub enum Precedence {
 pub struct Applicant {
     pub credential: DesiredCredential,
     pub standing: Precedence,
-    pub rank: Rank,
+    pub rank: Arc<Rank>,
 }
 
 impl Applicant {
@@ -89,7 +89,7 @@ impl Applicant {
                 Precedence::HadCredential => Urgency::Repair,
                 Precedence::Waiting | Precedence::Refused => Urgency::Creation,
             },
-            rank: self.rank.clone(),
+            rank: Rank::clone(&self.rank),
         }
     }
 }

@@ -84,10 +84,10 @@ fn waiter(name: &str, second: i64) -> decide::Applicant {
             adoption: CredentialAdoption::IfIdentical,
         },
         standing: decide::Precedence::Waiting,
-        rank: Rank {
+        rank: Arc::new(Rank {
             created: Some(Timestamp::from_second(second).unwrap()),
             binding: binding(name),
-        },
+        }),
     }
 }
 

@@ -118,6 +118,7 @@ struct Workers {
 
 impl Workers {
     fn ask(&mut self, who: BindingRef) {
+        let who = self.ctx.bindings.shared(&who);
         self.schedule.ask(who, Instant::now());
     }
 
@@ -158,7 +159,7 @@ impl Workers {
                     Err(failed) => Some(failed.retry_in),
                 };
                 if let Some(at) = again.and_then(|delay| Instant::now().checked_add(delay)) {
-                    self.schedule.ask(who.clone(), at);
+                    self.schedule.ask(self.ctx.bindings.shared(&who), at);
                 }
                 tell(Notice::Passed(who, outcome));
             }

@@ -77,10 +77,11 @@ impl Schedule {
     }
 
     /// Has an object looked at at this time, or earlier where that was asked for before.
-    pub fn ask(&mut self, who: BindingRef, at: Instant) {
+    pub fn ask(&mut self, who: impl Into<Arc<BindingRef>>, at: Instant) {
+        let who = who.into();
         let who = match self.objects.get_key_value(&who) {
             Some((known, _)) => Arc::clone(known),
-            None => Arc::new(who),
+            None => who,
         };
         let entry = self.objects.entry(Arc::clone(&who)).or_default();
         if entry.is_ready || entry.due.is_some_and(|due| due <= at) {

@@ -70,13 +70,15 @@ pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option
     }
     let identity = identity_id(&binding.spec.identity, defaults).ok()?;
     let desired = applies(binding).then(|| validate(binding, defaults).ok());
-    let applicant = desired
-        .flatten()
-        .map(|it| applicant(binding, it.credential));
+    let rank = Arc::new(rank(binding));
+    let applicant = desired.flatten().map(|it| Applicant {
+        rank: Arc::clone(&rank),
+        ..applicant(binding, it.credential)
+    });
     Some(Indexed::Live {
         identity: Arc::from(identity.key()),
         account: account(),
-        rank: Arc::new(rank(binding)),
+        rank,
         applicant: applicant.map(Arc::new),
         quota: quota(binding),
     })
@@ -105,7 +107,7 @@ fn quota(binding: &WorkloadIdentityBinding) -> Quota {
 pub fn applicant(binding: &WorkloadIdentityBinding, desired: DesiredCredential) -> Applicant {
     Applicant {
         standing: standing(binding, &desired),
-        rank: rank(binding),
+        rank: Arc::new(rank(binding)),
         credential: desired,
     }
 }

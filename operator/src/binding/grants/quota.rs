@@ -123,10 +123,15 @@ fn line(
         .iter()
         .filter(|it| it.standing != Precedence::Refused);
     let mut line: Vec<(Rank, Account)> = waiting
-        .filter_map(|it| Some((it.rank.clone(), account_of(it.credential.subject.as_str())?)))
+        .filter_map(|it| {
+            Some((
+                Rank::clone(&it.rank),
+                account_of(it.credential.subject.as_str())?,
+            ))
+        })
         .collect();
     line.extend(ctx.bindings.over_quota(identity, Some(&applicant.rank)));
-    line.retain(|(rank, _)| *rank < applicant.rank);
+    line.retain(|(rank, _)| *rank < *applicant.rank);
     line.sort();
     line.into_iter().map(|(_, account)| account).collect()
 }

@@ -239,6 +239,13 @@ impl Bindings {
         self.index().known().cloned().collect()
     }
 
+    /// This name, as the index has it: whoever keeps it for long takes no room of its own.
+    pub fn shared(&self, who: &BindingRef) -> Arc<BindingRef> {
+        let index = self.index();
+        let known = index.filed.get_key_value(who);
+        known.map_or_else(|| Arc::new(who.clone()), |(known, _)| Arc::clone(known))
+    }
+
     /// The binding of this name, if there is one.
     pub fn found(&self, who: &BindingRef) -> Vec<Found> {
         self.get(Some(vec![Arc::new(who.clone())]))

@@ -27,13 +27,13 @@ fn applicant(account: &str, second: i64, standing: Precedence) -> Applicant {
     Applicant {
         credential: desired_of(account),
         standing,
-        rank: Rank {
+        rank: Arc::new(Rank {
             created: Some(Timestamp::from_second(second).unwrap()),
             binding: BindingRef {
                 namespace: "shop".to_owned(),
                 name: account.to_owned(),
             },
-        },
+        }),
     }
 }
 

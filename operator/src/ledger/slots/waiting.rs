@@ -31,7 +31,7 @@ impl Waiting {
     pub(super) fn wait(&mut self, applicant: &Applicant) {
         let who = applicant.rank.binding.clone();
         self.leave(&who);
-        let place = (applicant.standing, applicant.rank.clone());
+        let place = (applicant.standing, Rank::clone(&applicant.rank));
         let about = About {
             name: applicant.credential.name.clone(),
             subject: applicant.credential.subject.clone(),

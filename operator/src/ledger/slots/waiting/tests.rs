@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use azwib_crds::{Audience, CredentialAdoption, Issuer};
 use k8s_openapi::jiff::Timestamp;
 
@@ -18,13 +20,13 @@ fn applicant(account: &str, second: i64, standing: Precedence) -> Applicant {
             adoption: CredentialAdoption::IfIdentical,
         },
         standing,
-        rank: Rank {
+        rank: Arc::new(Rank {
             created: Some(Timestamp::from_second(second).unwrap()),
             binding: BindingRef {
                 namespace: "shop".to_owned(),
                 name: account.to_owned(),
             },
-        },
+        }),
     }
 }
 
@@ -72,7 +74,7 @@ fn who_has_left_is_not_woken() {
 #[test]
 fn who_was_woken_answers_once() {
     let mut waiting = waiting(&[("a", 1, Precedence::Waiting)]);
-    let who = applicant("a", 1, Precedence::Waiting).rank.binding;
+    let who = applicant("a", 1, Precedence::Waiting).rank.binding.clone();
     assert!(!waiting.answered(&who), "it was not woken yet");
     waiting.call(1);
     assert!(waiting.answered(&who));
