@@ -8,8 +8,11 @@ use azwib_e2e::environment::{ManagedIdentity, Namespace, annotation, condition};
 use azwib_e2e::{Environment, OperatorProcess};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
+use serde_json::json;
 
 const CLIENT_ID: &str = "azure.workload.identity/client-id";
+const TENANT_ID: &str = "azure.workload.identity/tenant-id";
+const EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
 
 async fn operator(env: &Environment, is_read_only: bool) -> anyhow::Result<OperatorProcess> {
     let mut flags = env.operator_flags();
@@ -30,6 +33,30 @@ async fn withheld(shop: &Namespace<'_>, name: &str, step: &str) -> anyhow::Resul
         "no tool should fail over it"
     );
     Ok(ready.message.clone())
+}
+
+/// An account with the annotations, and a credential, as a script with kubectl and az makes them.
+async fn by_hand(
+    shop: &Namespace<'_>,
+    account: &str,
+    identity: &ManagedIdentity,
+) -> anyhow::Result<()> {
+    let env = shop.environment();
+    let annotations = json!({ CLIENT_ID: identity.client_id(), TENANT_ID: env.simulator.tenant().to_string(), EXPIRATION: "3600" });
+    let manifest = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
+        "name": account, "namespace": shop.name(), "annotations": annotations,
+    } });
+    env.control_plane.apply(&manifest.to_string()).await?;
+    let subject = format!("system:serviceaccount:{}:{account}", shop.name());
+    let arm = env.arm().await?;
+    arm.put_credential(
+        identity.resource_id(),
+        "by-hand",
+        env.issuer(),
+        &subject,
+        "api://AzureADTokenExchange",
+    )
+    .await
 }
 
 /// Nothing was asked of Azure about an identity but reads.
@@ -70,6 +97,23 @@ async fn what_would_be_made_is_said_and_made_once_the_flag_is_gone() -> anyhow::
     assert!(binding.status.unwrap().credentials.is_empty());
     assert!(shop.service_accounts().get_opt("orders").await?.is_none());
     was_only_read(&shop, &orders).await?;
+
+    // What somebody has set up by hand, exactly as azwib would, works: nothing is withheld that a pod would notice.
+    by_hand(&shop, "by-hand", &orders).await?;
+    shop.bind_to("by-hand", &orders).await?;
+    let ready = shop.ready("by-hand").await?;
+    let account = &condition(&ready, "ServiceAccountReady").unwrap().message;
+    assert!(
+        account.contains("with --read-only azwib leaves"),
+        "{account}"
+    );
+    let labels = shop.service_accounts().get("by-hand").await?;
+    let managers = labels.metadata.managed_fields.unwrap_or_default();
+    assert!(
+        managers
+            .iter()
+            .all(|it| it.manager.as_deref() != Some("azwib"))
+    );
 
     // A binding that is deleted on that day just goes.
     shop.bind_to("gone", &orders).await?;

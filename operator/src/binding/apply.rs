@@ -175,6 +175,16 @@ impl<'a> Account<'a> {
             ctx,
         } = self;
         let account = (&*desired.namespace, &*desired.service_account);
+        let needs_apply = match needs_apply {
+            Some(drift) if is_read_only(ctx) => {
+                configuration.note = Some(format!(
+                    "with --read-only azwib leaves {} as it is",
+                    drift.field
+                ));
+                None
+            }
+            other => other,
+        };
         let contested = match needs_apply {
             None => ctx.contests.stands(account),
             Some(drift) => match ctx.contests.admit(account, &configuration, || drift) {

@@ -95,11 +95,15 @@ fn status_written(judge: Judge<'_>, key: &Key, object: &Value) {
     }
 }
 
-/// Since when it waits for a slot.
+/// Since when it waits for a slot, and for nothing else: whom Azure refuses a read meanwhile, and who is back a moment ago, holds up
+/// nobody who was served on what was known before.
 fn note_of_waiting(judge: Judge<'_>, uid: &str, status: &Value) {
     let shared = judge.shared;
-    let waits = items(&status["conditions"])
-        .any(|it| it["type"] == "CredentialReady" && it["reason"] == "CredentialLimitReached");
+    let says_limit = |type_: &str| {
+        let mut conditions = items(&status["conditions"]);
+        conditions.any(|it| it["type"] == type_ && it["reason"] == "CredentialLimitReached")
+    };
+    let waits = says_limit("CredentialReady") && says_limit("Ready");
     let since = &mut judge.books().limit_since;
     if waits {
         let now = (shared.time.now(), shared.cluster.version());

@@ -64,6 +64,9 @@ impl Difference {
 pub struct Drift {
     pub field: Field,
     pub by: Option<String>,
+    /// Whether a pod would notice: the account is gone, or an annotation has another value. Who owns a field, and who owns the account,
+    /// no pod notices.
+    pub is_felt: bool,
 }
 
 impl AccountConfiguration {
@@ -124,6 +127,7 @@ impl AccountConfiguration {
             return Drift {
                 field: Field::Account,
                 by: None,
+                is_felt: true,
             };
         };
         let field = match self.differences(existing).next() {
@@ -145,6 +149,9 @@ impl AccountConfiguration {
         };
         Drift {
             by: by.or(existing.last_editor()).map(str::to_owned),
+            is_felt: self
+                .differences(existing)
+                .any(|it| matches!(it.field, Field::Annotation(_))),
             field,
         }
     }

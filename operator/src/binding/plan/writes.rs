@@ -1,5 +1,7 @@
 //! What a plan would write, in words: for an operator that only looks. Pure.
 
+use azwib_crds::ServiceAccountRole;
+
 use super::{AccountStep, CredentialStep, Plan};
 use crate::binding::status::reason::ConditionType;
 use crate::binding::validate::Desired;
@@ -12,16 +14,15 @@ impl Plan {
             AccountStep::Apply(configuration, _) if configuration.uid.is_none() => {
                 Some(format!("make the service account {account}"))
             }
+            // Pods find what they need; what is left to do, the condition says.
+            AccountStep::Apply(_, drift) if !drift.is_felt => None,
+            // The annotations are the default binding's.
+            AccountStep::Apply(..) if desired.role == ServiceAccountRole::Additional => None,
             AccountStep::Apply(configuration, _) => {
                 let annotations = configuration.annotations.iter();
                 let annotations: Vec<_> = annotations.map(|(k, v)| format!("{k}={v}")).collect();
-                Some(match annotations.is_empty() {
-                    true => format!("change the service account {account}"),
-                    false => format!(
-                        "give the service account {account} {}",
-                        annotations.join(", ")
-                    ),
-                })
+                let annotations = annotations.join(", ");
+                Some(format!("give the service account {account} {annotations}"))
             }
             AccountStep::Wait => Some(format!(
                 "make the service account {account} once its credential works"

@@ -95,6 +95,7 @@ fn of_kubernetes() -> Vec<Error> {
             drift: Drift {
                 field: field(),
                 by: None,
+                is_felt: true,
             },
             until: Instant::now(),
         }),
