@@ -14,8 +14,9 @@ use super::credential::duplicates::OlderState;
 use super::credential::write::{AmongApplicants, Taken, put, record, refused, take_place};
 use super::error::{Error, Failure, Wait};
 use super::plan::{AccountStep, CredentialStep, Plan};
-use super::read_only::{is_read_only, withhold};
+use super::read_only::{is_read_only, withheld};
 use super::status;
+use super::status::reason::ConditionType;
 use super::validate::Desired;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
@@ -53,7 +54,7 @@ async fn carry_out(
 ) -> Result<(), Error> {
     use AppliedCredential::InPlace;
     let ledger = ctx.ledgers.of(&desired.identity);
-    let withheld = plan.writes(desired);
+    let writes = plan.writes(desired);
     let Plan {
         identity,
         account,
@@ -61,10 +62,7 @@ async fn carry_out(
         applicant,
         applicants,
     } = plan;
-    if let Some((step, would)) = withheld {
-        withhold(step, || would, ctx)?;
-    }
-    let mut account = Account::planned(account, desired, ctx).await?;
+    let mut account = Account::planned(account, desired, writes.account.clone(), ctx).await?;
     // The credential of an account that waits for it goes on; what the account waits for is said at the end.
     applied.account_waits = account.is_none();
     let waiting = applied
@@ -73,6 +71,7 @@ async fn carry_out(
     // An account that was refused is tried first. Each try would record a write and withdraw that again; and who waited for
     // a slot that it does not take would be called for it again and again.
     if status::account_failed(binding)
+        && !is_read_only(ctx)
         && let Some(account) = account.take()
     {
         applied.account = Some(account.apply().await?);
@@ -107,6 +106,15 @@ async fn carry_out(
             Err(error)
         }
         CredentialStep::Refuse(refusal) => Err(refused(refusal, &ledger, &among.applicant)),
+        CredentialStep::Write if is_read_only(ctx) => {
+            let would: Vec<_> = writes
+                .account
+                .into_iter()
+                .chain(writes.credential)
+                .collect();
+            let would = would.join(", and ");
+            Err(withheld(ConditionType::CredentialReady, would).into())
+        }
         CredentialStep::Write => match take_place(&ledger, &among, ctx).await {
             Ok(Taken::InPlace(credential)) => Ok(InPlace(credential)),
             Err(error) => Err(error),
@@ -124,6 +132,11 @@ async fn carry_out(
             }
         },
     };
+    // Who only looks says what stops the credential, whatever it would do to the account.
+    let in_place = match is_read_only(ctx) {
+        true => Ok(in_place?),
+        false => in_place,
+    };
     if let Some(account) = account {
         applied.account = Some(account.apply().await?);
     }
@@ -136,6 +149,8 @@ struct Account<'a> {
     configuration: AccountConfiguration,
     /// What has been changed about it, where it is applied.
     needs_apply: Option<Drift>,
+    /// What that would do to it that a pod would notice.
+    would: Option<String>,
     desired: &'a Desired,
     ctx: &'a Context,
 }
@@ -145,6 +160,7 @@ impl<'a> Account<'a> {
     async fn planned(
         step: AccountStep,
         desired: &'a Desired,
+        would: Option<String>,
         ctx: &'a Context,
     ) -> Result<Option<Self>, ServiceAccountError> {
         let (configuration, needs_apply) = match step {
@@ -162,6 +178,7 @@ impl<'a> Account<'a> {
         Ok(Some(Self {
             configuration,
             needs_apply,
+            would,
             desired,
             ctx,
         }))
@@ -171,12 +188,16 @@ impl<'a> Account<'a> {
         let Self {
             mut configuration,
             needs_apply,
+            would,
             desired,
             ctx,
         } = self;
         let account = (&*desired.namespace, &*desired.service_account);
         let needs_apply = match needs_apply {
             Some(drift) if is_read_only(ctx) => {
+                if let Some(would) = would {
+                    return Err(withheld(ConditionType::ServiceAccountReady, would).into());
+                }
                 configuration.note = Some(format!(
                     "with --read-only azwib leaves {} as it is",
                     drift.field

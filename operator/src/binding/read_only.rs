@@ -22,9 +22,13 @@ pub(super) fn withhold(
     would: impl FnOnce() -> String,
     ctx: &Context,
 ) -> Result<(), Wait> {
-    if is_read_only(ctx) {
-        let would = would();
-        return Err(Wait::ReadOnly { step, would });
+    match is_read_only(ctx) {
+        true => Err(withheld(step, would())),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// What a pass says that would write: the step, and what it would do.
+pub(super) fn withheld(step: ConditionType, would: String) -> Wait {
+    Wait::ReadOnly { step, would }
 }

@@ -64,6 +64,10 @@ pub(super) fn stays_ready(
     {
         return;
     }
+    // Whoever changes an account takes Ready away where nobody puts it back.
+    if condition(binding, "ServiceAccountReady").is_some_and(|it| it.reason == "ReadOnly") {
+        return;
+    }
     let Some(identity) = binding.spec.identity.resource_id.as_deref() else {
         return;
     };

@@ -64,9 +64,9 @@ impl Difference {
 pub struct Drift {
     pub field: Field,
     pub by: Option<String>,
-    /// Whether a pod would notice: the account is gone, or an annotation has another value. Who owns a field, and who owns the account,
-    /// no pod notices.
-    pub is_felt: bool,
+    /// The annotations that have another value, with the one that they should have. That somebody else owns a field, or the account, no
+    /// pod notices.
+    pub annotations: Vec<String>,
 }
 
 impl AccountConfiguration {
@@ -127,7 +127,7 @@ impl AccountConfiguration {
             return Drift {
                 field: Field::Account,
                 by: None,
-                is_felt: true,
+                annotations: vec![],
             };
         };
         let field = match self.differences(existing).next() {
@@ -149,9 +149,13 @@ impl AccountConfiguration {
         };
         Drift {
             by: by.or(existing.last_editor()).map(str::to_owned),
-            is_felt: self
+            annotations: self
                 .differences(existing)
-                .any(|it| matches!(it.field, Field::Annotation(_))),
+                .filter_map(|it| match it.field {
+                    Field::Annotation(key) => Some(format!("{key}={}", it.asked)),
+                    _ => None,
+                })
+                .collect(),
             field,
         }
     }

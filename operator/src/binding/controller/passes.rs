@@ -124,7 +124,9 @@ impl Workers {
 
     fn start(&mut self, tell: &mut impl FnMut(Notice)) {
         while let Some(who) = self.schedule.start(Instant::now()) {
-            if let Some(gone) = self.ctx.bindings.vanished(&who) {
+            // Who only looks cleans up after nobody: another one of that name is looked at.
+            let gone = self.ctx.bindings.vanished(&who);
+            if let Some(gone) = gone.filter(|_| !self.ctx.settings.read_only) {
                 tell(Notice::Began(who.clone()));
                 let ctx = Arc::new(self.ctx.begin_pass());
                 self.passes

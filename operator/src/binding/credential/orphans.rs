@@ -37,21 +37,32 @@ pub fn unrecorded<'a>(
     issuer: &Issuer,
     bindings: &Bindings,
 ) -> Vec<&'a ListedCredential> {
-    // Most are recorded by their own account; the index knows of these, and no binding needs to be looked at.
-    let holders = [bindings.holders(identity), bindings.pending(identity)].concat();
-    let held = names(&holders, issuer);
     let unreadable = bindings.namespaces_with_unreadable();
     let candidates = listing.iter().filter(|credential| {
         let content = credential.content.as_ref();
         has_derived_form(&credential.name)
-            && !held.contains(&credential.name.to_ascii_lowercase())
             && content.is_some_and(|content| {
                 let namespace = namespace_of(&content.subject);
                 content.issuer == issuer.as_str()
                     && !namespace.is_some_and(|namespace| unreadable.contains(namespace))
             })
     });
-    let mut unrecorded: Vec<_> = candidates.collect();
+    // Most are recorded by a binding of their own account: the others on the identity need not be looked at.
+    let of_own_account = |credential: &&ListedCredential| {
+        let content = credential.content.as_ref();
+        let account = content.and_then(|content| account_of(&content.subject));
+        let found = account.map(|(namespace, name)| bindings.of_account(&namespace, &name));
+        found.is_some_and(|found| {
+            let mut records = readable(&found)
+                .flat_map(|binding| binding.status.iter())
+                .flat_map(|status| &status.credentials);
+            records.any(|record| {
+                record.name.eq_ignore_ascii_case(&credential.name)
+                    && record.managed_identity().as_ref() == Some(identity)
+            })
+        })
+    };
+    let mut unrecorded: Vec<_> = candidates.filter(|it| !of_own_account(it)).collect();
     if !unrecorded.is_empty() {
         let recorded = recorded(&bindings.of_identity(identity));
         unrecorded.retain(|credential| !recorded.contains(&credential.name.to_ascii_lowercase()));

@@ -14,7 +14,7 @@ use super::applicants::Applicants;
 use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
-use super::keys::{Age, keys};
+use super::keys::{Age, identities, keys};
 use super::packed::Packed;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
 use crate::binding::credential::applicants::{Account, Indexed, rank};
@@ -269,9 +269,15 @@ impl Bindings {
     pub fn concern_of(&self, who: &BindingRef) -> Option<(Arc<Account>, Vec<ManagedIdentityId>)> {
         let index = self.index();
         let keys = &index.filed.get(who)?.keys;
-        let identities = keys.identities.iter();
-        let identities = identities.filter_map(|id| ManagedIdentityId::parse(id).ok());
-        Some((Arc::clone(&keys.account), identities.collect()))
+        let account = Arc::clone(&keys.account);
+        if keys.keys_are_ids {
+            let ids = keys.identities.iter();
+            let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
+            return Some((account, ids.collect()));
+        }
+        drop(index);
+        let binding = self.stored(who)?.0.ok()?;
+        Some((account, identities(&binding, &self.defaults())))
     }
 
     /// Whether any binding may have something that it was given without a grant, as status says: not all are known before the first

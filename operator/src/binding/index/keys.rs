@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use azwib_crds::{RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{
+    ManagedIdentityId, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding,
+};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -22,25 +24,32 @@ pub(super) struct Keys {
     pub(super) age: Option<Age>,
     /// What its spec names, what its status has resolved, and where its credentials are.
     pub(super) identities: Vec<Arc<str>>,
+    /// Whether their keys are their ids, but for small letters: a key that other letters were folded into is none.
+    pub(super) keys_are_ids: bool,
 }
 
-/// What a binding is found by.
-pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
+/// What its spec names, what its status has resolved, and where its credentials are.
+pub(super) fn identities(
+    binding: &WorkloadIdentityBinding,
+    defaults: &Defaults,
+) -> Vec<ManagedIdentityId> {
     let status = binding.status.as_ref();
     let resolved = status.and_then(|status| status.identity.as_ref());
     let recorded = status
         .into_iter()
         .flat_map(|status| status.credentials.iter());
-    let in_status = resolved
-        .and_then(ResolvedIdentity::managed_identity)
+    let of_spec = identity_id(&binding.spec.identity, defaults).ok();
+    of_spec
         .into_iter()
-        .chain(recorded.filter_map(RecordedCredential::managed_identity));
-    let identities: BTreeSet<_> = identity_id(&binding.spec.identity, defaults)
-        .ok()
-        .into_iter()
-        .chain(in_status)
-        .map(|id| Arc::from(id.key()))
-        .collect();
+        .chain(resolved.and_then(ResolvedIdentity::managed_identity))
+        .chain(recorded.filter_map(RecordedCredential::managed_identity))
+        .collect()
+}
+
+/// What a binding is found by.
+pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
+    let ids = identities(binding, defaults);
+    let identities: BTreeSet<_> = ids.iter().map(|id| Arc::from(id.key())).collect();
     Keys {
         account: Arc::new((
             binding.namespace().unwrap_or_default(),
@@ -52,5 +61,6 @@ pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Ke
             .is_none()
             .then(|| Age(binding.creation_timestamp().map(|time| time.0))),
         identities: identities.into_iter().collect(),
+        keys_are_ids: ids.iter().all(|id| id.as_str().is_ascii()),
     }
 }

@@ -37,11 +37,18 @@ pub struct Packed {
 #[derive(Debug, Clone)]
 enum Content {
     Readable {
-        compressed: Compressed,
+        kept: Kept,
         shown: Box<[Shown]>,
         has_adopted: bool,
     },
     Invalid(Box<InvalidObject>),
+}
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Compressed(Compressed),
+    /// Its text would not bring it back: times are written in whole seconds, and others may have written other ones.
+    AsItIs(Box<WorkloadIdentityBinding>),
 }
 
 /// What a condition of azwib's says, in short.
@@ -74,10 +81,12 @@ impl Packed {
     /// The binding itself.
     pub fn unpack(&self) -> Guarded {
         DeserializeGuard(match &self.content {
-            Content::Readable { compressed, .. } => {
-                let value = compressed.value(TYPICAL);
-                value.map_err(|error| self.invalid(error.to_string()))
-            }
+            Content::Readable { kept, .. } => match kept {
+                Kept::AsItIs(binding) => Ok(WorkloadIdentityBinding::clone(binding)),
+                Kept::Compressed(compressed) => compressed
+                    .value(TYPICAL)
+                    .map_err(|error| self.invalid(error.to_string())),
+            },
             Content::Invalid(invalid) => Err(InvalidObject::clone(invalid)),
         })
     }
@@ -138,20 +147,11 @@ impl Packed {
 
 impl Content {
     fn of(binding: &WorkloadIdentityBinding) -> Self {
-        let compressed = match Compressed::of(binding, TYPICAL) {
-            Ok(compressed) => compressed,
-            Err(error) => {
-                return Self::Invalid(Box::new(InvalidObject {
-                    error: error.to_string(),
-                    metadata: binding.metadata.clone(),
-                }));
-            }
-        };
         let status = binding.status.as_ref();
         let conditions = status.into_iter().flat_map(|status| &status.conditions);
         let recorded = status.into_iter().flat_map(|status| &status.credentials);
         Self::Readable {
-            compressed,
+            kept: Kept::of(binding),
             shown: conditions
                 .filter_map(|condition| {
                     Some(Shown {
@@ -164,6 +164,20 @@ impl Content {
             has_adopted: recorded
                 .into_iter()
                 .any(|it| it.origin == CredentialOrigin::Adopted),
+        }
+    }
+}
+
+impl Kept {
+    fn of(binding: &WorkloadIdentityBinding) -> Self {
+        let compressed = Compressed::of(binding, TYPICAL).ok();
+        let comes_back = |it: &Compressed| {
+            it.value(TYPICAL)
+                .is_ok_and(|back: WorkloadIdentityBinding| back == *binding)
+        };
+        match compressed.filter(comes_back) {
+            Some(compressed) => Self::Compressed(compressed),
+            None => Self::AsItIs(Box::new(binding.clone())),
         }
     }
 }

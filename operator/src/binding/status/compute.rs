@@ -104,12 +104,13 @@ impl Changes<'_> {
                 }
                 condition
             }
-            (None, Some(kept)) => Condition {
+            // What would have been written before says nothing of what is now.
+            (None, Some(kept)) if kept.reason != Reason::ReadOnly.as_str() => Condition {
                 observed_generation: Some(self.generation),
                 last_transition_time: kept_time(kept, self.now),
                 ..kept.clone()
             },
-            (None, None) => {
+            (None, _) => {
                 let reason = Reason::Pending.as_str();
                 self.set(step, ConditionStatus::Unknown, reason, "not reached yet")
             }

@@ -24,7 +24,7 @@ fn by(manager: &str) -> Drift {
     Drift {
         field: Field::Annotation(CLIENT_ID),
         by: Some(manager.to_owned()),
-        is_felt: true,
+        annotations: vec![],
     }
 }
 

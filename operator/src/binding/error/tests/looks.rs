@@ -95,7 +95,7 @@ fn of_kubernetes() -> Vec<Error> {
             drift: Drift {
                 field: field(),
                 by: None,
-                is_felt: true,
+                annotations: vec![],
             },
             until: Instant::now(),
         }),

@@ -268,3 +268,29 @@ fn of_very_many_bindings_of_an_account_the_oldest_are_served() {
         BINDINGS_OF_AN_ACCOUNT
     );
 }
+
+/// A scope compares letters as Azure does, and a key folds more of them: `ß` is `ss` in a key, and `İ` is two letters.
+#[test]
+fn what_a_binding_concerns_is_spelled_as_it_was_given() {
+    let bindings = bindings();
+    for (name, group) in [("a", "rg-straße"), ("b", "rg-İzmir"), ("c", "RG-Plain")] {
+        let id = ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", group, "one");
+        let id = id.unwrap();
+        let binding = serde_yaml_ng::from_str(&format!(
+            "{{apiVersion: azwib.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {{name: {name}, namespace: shop, uid: u}}, \
+             spec: {{identity: {{resourceId: {id}}}}}}}"
+        ));
+        bindings.follow(&Event::Apply(binding.unwrap()));
+        let who = BindingRef {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let (account, ids) = bindings.concern_of(&who).unwrap();
+        assert_eq!(*account, ("shop".to_owned(), name.to_owned()));
+        let groups: Vec<_> = ids
+            .iter()
+            .map(|it| it.resource_group().to_uppercase())
+            .collect();
+        assert_eq!(groups, [group.to_uppercase()], "{name}");
+    }
+}
