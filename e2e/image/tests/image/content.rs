@@ -70,8 +70,8 @@ fn there_is_nothing_in_the_image_but_the_operator_its_user_and_texts() -> anyhow
     for entry in tar::Archive::new(&image.layer[..]).entries()? {
         let entry = entry?;
         let header = entry.header();
-        assert_eq!((header.uid()?, header.gid()?), (0, 0), "{entry:?}");
         let path = entry.path()?.to_string_lossy().into_owned();
+        assert_eq!((header.uid()?, header.gid()?), (0, 0), "{path}");
         found.push(format!("{:o} {path}", header.mode()?));
     }
     let expected = [
@@ -137,8 +137,8 @@ fn the_licences_of_all_that_is_linked_in_are_there() -> anyhow::Result<()> {
     }
     for words in [
         "GNU LESSER GENERAL PUBLIC LICENSE",
-        "Jason Evans",                 // jemalloc
-        "The OpenSSL Project Authors", // ring
+        "Jason Evans", // jemalloc
+        "Brian Smith", // ring
     ] {
         assert!(texts.contains(words), "{words}");
     }

@@ -13,10 +13,16 @@ use crate::unpacked::Image;
 /// Where volumes are mounted.
 const VOLUME: &str = "/var/run/secrets/azwib";
 
+/// The devices that every container has: <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices>.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
 /// Makes the root read-only, then it alone is to be seen: by user 65532, who has no capability and can get none. The namespaces do
 /// what a container runtime does; the first argument is the root.
 const CONFINE: &str = r#"
 mount --bind "$0" "$0"
+for device in "$0"/dev/*; do
+  mount --bind "/dev/${device##*/}" "$device"
+done
 mount -o remount,bind,ro "$0"
 exec setpriv --no-new-privs unshare --user --map-user=65532 --map-group=65532 --root="$0" --wd=/ -- "$@"
 "#;
@@ -28,13 +34,18 @@ pub(crate) struct EmptyRoot {
 }
 
 impl EmptyRoot {
-    /// With what is in the image and nothing else.
+    /// With what is in the image, devices and nothing else.
     ///
     /// # Errors
     /// The disk is full.
     pub(crate) fn new(image: &Image) -> anyhow::Result<Self> {
-        let folder = image.unpack()?;
-        Ok(Self { folder })
+        let root = Self {
+            folder: image.unpack()?,
+        };
+        for device in DEVICES {
+            root.mount(&format!("/dev/{device}"), "")?;
+        }
+        Ok(root)
     }
 
     /// The program and its arguments that run the image's entry point with these.
