@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use anyhow::Context;
 use azwib_e2e::environment::{condition, repository};
 use azwib_e2e::supervisor::Exit;
 use azwib_e2e::{Environment, OperatorProcess};
@@ -56,7 +57,7 @@ async fn start(
 fn of_process(operator: &OperatorProcess, file: &str, begin: &str) -> anyhow::Result<String> {
     let text = fs::read_to_string(format!("/proc/{}/{file}", operator.pid()))?;
     let line = text.lines().find(|line| line.starts_with(begin));
-    let line = line.unwrap_or_else(|| panic!("no {begin} in {text}"));
+    let line = line.with_context(|| format!("no {begin} in {text}"))?;
     let words: Vec<_> = line.trim_start_matches(begin).split_whitespace().collect();
     Ok(words.join(" "))
 }
