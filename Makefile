@@ -12,6 +12,11 @@ export CGO_ENABLED := 0
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+# And those that an image needs: they write into it what it is made of.
+CARGO_AUDITABLE_VERSION := 0.7.7
+CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo-auditable
+CARGO_ABOUT_VERSION := 0.9.3
+CARGO_ABOUT := $(TOOLS)/cargo-about-$(CARGO_ABOUT_VERSION)/bin/cargo-about
 
 GO_MODULES := e2e/go/webhook e2e/go/promlint
 BINARIES := $(or $(CARGO_TARGET_DIR),target)/debug
@@ -66,7 +71,7 @@ assets: ## Build the local control plane, the webhook and the linter of metrics 
 ##@ Check
 
 # The packages whose modules must not import each other in a circle.
-PACKAGES := crds operator e2e e2e/azure-simulator e2e/module-graph e2e/operator-unguarded e2e/simulation
+PACKAGES := crds operator e2e e2e/azure-simulator e2e/image e2e/module-graph e2e/operator-unguarded e2e/simulation
 
 CLIPPY := $(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
 
@@ -194,5 +199,33 @@ bench: ## Measure the operator (docs/benchmarks.md). CASES=200@0,steady: only th
 	$(CARGO) build --release $(addprefix -p ,azwib-operator azure-simulator azwib-e2e) $(addprefix --bin ,azwib-operator azure-simulator supervisor bench)
 	@$(RELEASE)/bench $(if $(CASES),--cases=$(CASES)) $(if $(JSON),--json=$(JSON))
 
+##@ Release
+
+.PHONY: image
+image image-twice: export PATH := $(abspath $(dir $(CARGO_AUDITABLE))):$(abspath $(dir $(CARGO_ABOUT))):$(PATH)
+image: $(CARGO_AUDITABLE) $(CARGO_ABOUT) ## Write the container image to target/image/, as an OCI layout and an archive (docs/image.md). No daemon is needed.
+	e2e/image/build
+
+.PHONY: image-twice
+image-twice: $(CARGO_AUDITABLE) $(CARGO_ABOUT) ## Build the image of the last commit in two folders, from nothing. Fails where the digests differ.
+	e2e/image/twice
+
+# A network of its own: what is tried there reaches nobody, and a name server may have port 53.
+.PHONY: test-image
+test-image: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/image-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
+test-image: export AZWIB_IMAGE := $(abspath $(or $(CARGO_TARGET_DIR),target))/image
+test-image: image ## Build the image, unpack it and run the operator in it, in an empty root.
+	$(CARGO) build --workspace --bins --tests
+	$(BINARIES)/assets
+	unshare --user --map-root-user --net -- sh -ec 'ip link set lo up; exec "$$@"' -- $(CARGO) test --offline --workspace --test image
+	rm -rf "$$AZWIB_E2E_RECORDS"
+
 $(CARGO_DENY):
 	$(CARGO) install --locked --debug --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(CARGO_AUDITABLE):
+	$(CARGO) install --locked --debug --root $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION) cargo-auditable@$(CARGO_AUDITABLE_VERSION)
+
+# Not in debug mode, in which it takes minutes to compare texts.
+$(CARGO_ABOUT):
+	$(CARGO) install --locked --features cli --root $(TOOLS)/cargo-about-$(CARGO_ABOUT_VERSION) cargo-about@$(CARGO_ABOUT_VERSION)
