@@ -217,6 +217,32 @@ async fn a_time_in_the_future_and_a_forged_grant_prolong_no_revocation() -> anyh
     Ok(())
 }
 
+/// Times are written in whole seconds. Another one would look new with each read.
+#[tokio::test]
+async fn a_fraction_of_a_second_prolongs_no_revocation() -> anyhow::Result<()> {
+    let tenant = Tenant::new(enforcing().await?, "fraction").await?;
+    let shop = &tenant.shop;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    tenant.bind_to("orders", orders.resource_id()).await?;
+    shop.ready("orders").await?;
+    shop.revoke("it").await?;
+    let is_refused = |binding: &WorkloadIdentityBinding| {
+        condition(binding, "Granted").is_some_and(|it| it.reason == "NotGranted")
+    };
+    let refused = shop.until("orders", "refused", is_refused).await?;
+    let since = &condition(&refused, "Granted").unwrap().last_transition_time;
+    let since = json!(since).as_str().unwrap().replace('Z', ".5Z");
+    forge(&tenant, "orders", |status| {
+        set_condition(status, "Granted", "False", "NotGranted", &since);
+    })
+    .await?;
+    stripped(shop, "orders").await?;
+    tenant.assert_powerless("orders", &orders).await?;
+    assert!(shop.credentials(&orders).await?.is_empty());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_forged_record_makes_a_binding_ask_about_no_other_identity() -> anyhow::Result<()> {
     let env = enforcing().await?;
