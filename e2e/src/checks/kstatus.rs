@@ -53,6 +53,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "ServiceAccountConflict",
             "ServiceAccountRefused",
             "ServiceAccountLimitReached",
+            "ReadOnly",
             "WaitingForCredential",
             "NamespaceTerminating",
             "CleanedUp",
@@ -66,6 +67,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "InPlace",
             PROVIDED,
             "Creating",
+            "ReadOnly",
             "WaitingForTurn",
             "Throttled",
             "CredentialLimitReached",
@@ -106,7 +108,8 @@ const OF_READY_ALONE: [&str; 6] = [
 ];
 
 /// Flux and Argo CD fail a sync at once on Stalled: what heals by itself never says it.
-const NEVER_STALLED: [&str; 11] = [
+const NEVER_STALLED: [&str; 12] = [
+    "ReadOnly",
     "CleanedUp",
     "Revoked",
     "Pending",

@@ -103,7 +103,12 @@ fn note_of_waiting(judge: Judge<'_>, uid: &str, status: &Value) {
         let mut conditions = items(&status["conditions"]);
         conditions.any(|it| it["type"] == type_ && it["reason"] == "CredentialLimitReached")
     };
-    let waits = says_limit("CredentialReady") && says_limit("Ready");
+    // Who only looks says that there is no slot before it has made the account, and stands in no line.
+    let has_account = items(&status["conditions"]).any(|it| {
+        it["type"] == "ServiceAccountReady"
+            && (it["status"] == "True" || it["reason"] == "WaitingForCredential")
+    });
+    let waits = has_account && says_limit("CredentialReady") && says_limit("Ready");
     let since = &mut judge.books().limit_since;
     if waits {
         let now = (shared.time.now(), shared.cluster.version());
