@@ -1,7 +1,6 @@
 //! What somebody has asked to be looked at: by the annotation, by a new spec, or by a start of the operator.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
 use azwib_crds::WorkloadIdentityBinding;
@@ -9,6 +8,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::ledger::Requested;
+use crate::runtime::hash::hash;
 use crate::runtime::lock::lock;
 
 /// Annotation whose change asks for fresh reads, once.
@@ -55,7 +55,7 @@ impl Requests {
     /// Takes note of what the binding asks for, and says whether that is new. One request is seen once: the status that
     /// says that it was served may take a moment to come back.
     pub fn see(&self, binding: &WorkloadIdentityBinding) -> News {
-        let annotation = hash(&binding.annotations().get(RECONCILE_REQUESTED_AT));
+        let annotation = hash(binding.annotations().get(RECONCILE_REQUESTED_AT));
         let asked = (annotation, binding.metadata.generation);
         let mut seen = self.seen();
         let Some(known) = seen.get_mut(&key(binding)) else {
@@ -105,13 +105,13 @@ impl Requests {
 
     /// Forgets all bindings but these.
     pub fn retain(&self, uids: &HashSet<String>) {
-        let keys: HashSet<_> = uids.iter().map(|uid| hash(&uid.as_str())).collect();
+        let keys: HashSet<_> = uids.iter().map(|uid| hash(uid.as_str())).collect();
         self.seen().retain(|key, _| keys.contains(key));
     }
 
     /// Forgets a binding that is gone.
     pub fn forget(&self, uid: &str) {
-        self.seen().remove(&hash(&uid));
+        self.seen().remove(&hash(uid));
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<u64, Seen>> {
@@ -120,13 +120,7 @@ impl Requests {
 }
 
 fn key(binding: &WorkloadIdentityBinding) -> u64 {
-    hash(&binding.metadata.uid.as_deref().unwrap_or_default())
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+    hash(binding.metadata.uid.as_deref().unwrap_or_default())
 }
 
 /// Whether the spec has changed since it was last looked at: what is said of it then should not be an old answer.

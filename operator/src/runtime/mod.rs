@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod clocks;
 pub mod deliberate;
+pub mod hash;
 pub mod jitter;
 pub mod listen;
 pub mod liveness;

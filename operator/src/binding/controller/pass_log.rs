@@ -1,12 +1,12 @@
 //! The log of the passes: what stops a binding is told once, with its causes, and again when something else does.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 
 use super::passes::Notice;
 use crate::binding::Failed;
 use crate::ledger::BindingRef;
+use crate::runtime::hash::hash;
 
 /// What was told last. Passes repeat.
 #[derive(Debug, Default)]
@@ -73,13 +73,7 @@ impl PassLog {
     /// Whether this was not what was told of the binding last.
     fn is_news(&mut self, binding: &BindingRef, failed: &Failed) -> bool {
         // What differs from one try to the next, such as Azure's id of the request, is not part of this.
-        let what = hash(&(failed.error.attempt_key(), failed.error.message()));
+        let what = hash((failed.error.attempt_key(), failed.error.message()));
         self.stopped.insert(binding.clone(), what) != Some(what)
     }
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

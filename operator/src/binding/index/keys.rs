@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use azwib_crds::{
-    ManagedIdentityId, RecordedCredential, ResolvedIdentity, WorkloadIdentityBinding,
-};
+use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::binding::credential::applicants::Account;
-use crate::binding::validate::{Defaults, identity_id, service_account_name};
+use crate::binding::validate::{self, Defaults, service_account_name};
 
 /// When a binding was created. One that does not say so counts as the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,14 +33,8 @@ pub(super) fn identities(
 ) -> Vec<ManagedIdentityId> {
     let status = binding.status.as_ref();
     let resolved = status.and_then(|status| status.identity.as_ref());
-    let recorded = status
-        .into_iter()
-        .flat_map(|status| status.credentials.iter());
-    let of_spec = identity_id(&binding.spec.identity, defaults).ok();
-    of_spec
-        .into_iter()
+    validate::identities(binding, defaults)
         .chain(resolved.and_then(ResolvedIdentity::managed_identity))
-        .chain(recorded.filter_map(RecordedCredential::managed_identity))
         .collect()
 }
 

@@ -4,12 +4,13 @@
 //! others there were.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::io;
 
 use azwib_crds::WorkloadIdentityBinding;
 
 use crate::binding::status::reason::ConditionType;
+use crate::runtime::hash::hash;
 
 /// What is remembered of a binding's statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +104,6 @@ impl Sending {
 
 fn uid(binding: &WorkloadIdentityBinding) -> u64 {
     hash(binding.metadata.uid.as_deref().unwrap_or_default())
-}
-
-fn hash(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A number for what azwib writes of a status; conditions of other writers do not count.

@@ -24,6 +24,7 @@ use super::stored::was_good;
 use crate::binding::validate::Desired;
 use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::runtime::deliberate::Bug;
+use crate::runtime::hash::hash;
 use crate::runtime::lock::lock;
 
 /// The good bindings, by the hashes of their UIDs.
@@ -54,7 +55,7 @@ impl KnownGood {
         status: &WorkloadIdentityBindingStatus,
         desired: Option<&Desired>,
     ) {
-        let uid = hash(&binding.uid().unwrap_or_default());
+        let uid = hash(binding.uid().unwrap_or_default());
         match desired.and_then(|desired| Good::of(status, desired)) {
             Some(good) => self.bindings().insert(uid, good),
             None => self.bindings().remove(&uid),
@@ -69,7 +70,7 @@ impl KnownGood {
         desired: &Desired,
         granted: Option<Finding>,
     ) -> Option<WorkloadIdentityBinding> {
-        let uid = hash(&binding.uid().unwrap_or_default());
+        let uid = hash(binding.uid().unwrap_or_default());
         let good = self.bindings().get(&uid).cloned()?;
         (good.asked == digest(desired) && !Bug::KnownGoodForgotten.is_on()).then(|| {
             WorkloadIdentityBinding {
@@ -86,7 +87,7 @@ impl KnownGood {
 
     /// Forgets all bindings but these.
     pub fn retain(&self, uids: &HashSet<String>) {
-        let kept: HashSet<_> = uids.iter().map(|uid| hash(uid)).collect();
+        let kept: HashSet<_> = uids.iter().map(hash).collect();
         self.bindings().retain(|uid, _| kept.contains(uid));
     }
 
@@ -148,12 +149,6 @@ impl Good {
         let times = (self.in_place_since, self.ready_since);
         of_known_good(binding, identity, credential, (granted, times))
     }
-}
-
-fn hash(uid: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    uid.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A number for what makes a binding good, and for the account that it is for.
