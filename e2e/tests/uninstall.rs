@@ -145,12 +145,22 @@ async fn what_is_released_stays_when_the_bindings_go() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_removed_leaves_nothing_of_azwib_behind() -> anyhow::Result<()> {
-    let env = Environment::shared().await?;
+    let env = Environment::without_operator().await?;
     let shop = env.namespace("remove").await?;
     let orders = shop.identity("orders").await?;
+    let operator = env
+        .operator_with(env.operator_flags(), BTreeMap::new(), None)
+        .await?;
     bind(&shop, &orders).await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
-    run(env, &commands("remove")).await?;
+    let commands = commands("remove");
+    let deployment = |it: &String| it.ends_with("config/manager");
+    let deployment = commands.iter().position(deployment).unwrap();
+    let (bindings, rest) = commands.split_at(deployment);
+    run(&env, bindings).await?;
+    // No pod runs here: with its Deployment, the operator's process has to go.
+    operator.terminate().await?;
+    run(&env, rest).await?;
     assert!(shop.credentials(&orders).await?.is_empty());
     let old = account(&shop, "old").await?;
     assert_eq!(annotation(&old, CLIENT_ID), None);
