@@ -83,21 +83,14 @@ impl ManagedIdentityId {
     /// # Errors
     /// For ids of other resources, and for names that Azure does not admit.
     pub fn parse(text: &str) -> Result<Self, InvalidManagedIdentityId> {
-        let Some(path) = text.strip_prefix('/') else {
-            return Err(InvalidManagedIdentityId::Form);
-        };
-        let segments: Vec<&str> = path.splitn(FORM.len() + 1, '/').collect();
-        let well_formed = segments.len() == FORM.len()
-            && FORM
-                .iter()
-                .zip(&segments)
-                .all(|(form, segment)| form.is_empty() || form.eq_ignore_ascii_case(segment));
-        match segments.as_slice() {
-            [_, subscription, _, group, _, _, _, name] if well_formed => {
-                Self::new(subscription, group, name)
-            }
-            _ => Err(InvalidManagedIdentityId::Form),
-        }
+        let [subscription, group, name] = names(text).ok_or(InvalidManagedIdentityId::Form)?;
+        Self::new(subscription, group, name)
+    }
+
+    /// The identity with this key, as far as it is one. It is for comparing and for telling which one is meant; Azure may not know it
+    /// in this spelling.
+    pub fn of_key(key: &str) -> Option<Self> {
+        names(key).map(Self::of_names)
     }
 
     /// Builds the id from its names.
@@ -112,16 +105,20 @@ impl ManagedIdentityId {
         parse_guid(subscription).ok_or(InvalidManagedIdentityId::Subscription)?;
         check_resource_group(resource_group)?;
         check_name(name)?;
+        Ok(Self::of_names([subscription, resource_group, name]))
+    }
+
+    fn of_names([subscription, resource_group, name]: [&str; 3]) -> Self {
         let id = format!(
             "/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
         );
-        Ok(Self {
+        Self {
             subscription_id: subscription.to_owned(),
             resource_group: resource_group.to_owned(),
             name: name.to_owned(),
             key: fold(&id),
             id,
-        })
+        }
     }
 
     /// The subscription that holds the identity.
@@ -182,6 +179,25 @@ impl Ord for ManagedIdentityId {
 impl Hash for ManagedIdentityId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key.hash(state);
+    }
+}
+
+/// Subscription, resource group and name in a text of the form of an id.
+fn names(text: &str) -> Option<[&str; 3]> {
+    let segments: Vec<&str> = text
+        .strip_prefix('/')?
+        .splitn(FORM.len() + 1, '/')
+        .collect();
+    let well_formed = segments.len() == FORM.len()
+        && FORM
+            .iter()
+            .zip(&segments)
+            .all(|(form, segment)| form.is_empty() || form.eq_ignore_ascii_case(segment));
+    match segments.as_slice() {
+        [_, subscription, _, group, _, _, _, name] if well_formed => {
+            Some([subscription, group, name])
+        }
+        _ => None,
     }
 }
 

@@ -49,6 +49,26 @@ async fn a_quota_refuses_new_ones_and_lets_the_next_one_in_when_one_goes() -> an
 }
 
 #[tokio::test]
+async fn a_grant_for_one_account_makes_room_for_another_that_waits() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("quota-room").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant("one", json!({ "maxCredentialsPerIdentity": 1 }))
+        .await?;
+    shop.bind_to("a", &orders).await?;
+    shop.ready("a").await?;
+    shop.bind_to("b", &orders).await?;
+    shop.failing("b", "Granted", "GrantQuotaReached").await?;
+    // From now on the account counts there, and leaves the room of the first grant to the other one.
+    let of_a = json!({ "serviceAccounts": { "names": ["a"] } });
+    shop.grant("only-a", of_a).await?;
+    shop.ready("b").await?;
+    shop.ready("a").await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_was_left_behind_counts_towards_the_quota() -> anyhow::Result<()> {
     let env = enforcing().await?;
     let shop = env.namespace("quota-left").await?;

@@ -108,9 +108,22 @@ impl Looking<'_> {
         };
         // Who cannot be read cannot be told apart.
         found.extend(self.bindings.unreadable());
-        found.sort_unstable();
-        found.dedup();
+        in_order(&mut found);
+        self.add_waiting(&mut found);
         found
+    }
+
+    /// Whoever waits for room in a quota on the identity of one that is concerned: that one may count towards another grant now.
+    fn add_waiting(&self, found: &mut Vec<BindingRef>) {
+        let waiting = self.bindings.waiting_for_room().into_iter();
+        let is_concerned = |id: &ManagedIdentityId| {
+            let of_identity = self.bindings.names_of_identity(id);
+            of_identity.iter().any(|it| found.binary_search(it).is_ok())
+        };
+        let waiting = waiting.filter(|(id, _)| is_concerned(id));
+        let waiting: Vec<_> = waiting.flat_map(|(_, waiting)| waiting).collect();
+        found.extend(waiting);
+        in_order(found);
     }
 
     fn of_change(&self, change: &Change) -> Vec<BindingRef> {
@@ -141,6 +154,12 @@ impl Looking<'_> {
     }
 }
 
+/// Sorted, and each once.
+fn in_order(bindings: &mut Vec<BindingRef>) {
+    bindings.sort_unstable();
+    bindings.dedup();
+}
+
 /// The identities that these grants name; None where one of them has a wider scope.
 fn named_by<'a>(grants: impl Iterator<Item = &'a Arc<Grant>>) -> Option<Vec<ManagedIdentityId>> {
     let scopes = grants.flat_map(|it| it.scopes());
@@ -154,12 +173,14 @@ mod tests {
     use std::convert::Infallible;
 
     use axum::http::{Request, Response};
+    use azwib_crds::Issuer;
     use bytes::Bytes;
     use http_body_util::Full;
     use kube::client::Body;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::binding::validate::Defaults;
     use crate::kubeutil::watch_course::WatchCourse;
 
     fn grant(name: &str, namespace: &str) -> Value {
@@ -168,7 +189,7 @@ mod tests {
             "metadata": { "name": name, "generation": 1 },
             "spec": {
                 "namespaces": { "names": [namespace] },
-                "identities": { "resourceGroups": ["/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"] },
+                "identities": [{ "scope": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg" }],
             },
         })
     }
@@ -186,6 +207,61 @@ mod tests {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(list.to_string()))))
         });
         Client::new(service, "default")
+    }
+
+    /// Bindings of the namespace `shop` on the identities `one` and `two`; `status` is the second one's.
+    fn bindings(status: &Value) -> Bindings {
+        let defaults = Defaults {
+            issuer: Issuer::parse("https://oidc.example/").unwrap(),
+            subscription: None,
+            resource_group: None,
+        };
+        let bindings = Bindings::new(tokio::sync::watch::channel(defaults).1);
+        for (name, identity, status) in [
+            ("holds", "one", &Value::Null),
+            ("waits", "one", status),
+            ("else", "two", status),
+        ] {
+            let id = ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", "rg", identity);
+            let binding = json!({
+                "apiVersion": "azwib.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+                "metadata": { "name": name, "namespace": "shop", "uid": name },
+                "spec": { "identity": { "resourceId": id.unwrap().as_str() } }, "status": status,
+            });
+            bindings.follow(&Event::Apply(serde_json::from_value(binding).unwrap()));
+        }
+        bindings
+    }
+
+    /// Who is looked at when a grant for the account `holds` comes.
+    fn looked_at(status: &Value) -> Vec<String> {
+        let grants = Authority::new(Some(Mode::Enforce), WatchCourse::default());
+        for event in [Event::Init, Event::InitDone] {
+            grants.follow_grants(&event);
+        }
+        for event in [Event::Init, Event::InitDone] {
+            grants.follow_namespaces(&event);
+        }
+        let mut comes = grant("new", "shop");
+        comes["spec"]["serviceAccounts"] = json!({ "names": ["holds"] });
+        let comes = Event::Apply(serde_json::from_value(comes).unwrap());
+        let bindings = bindings(status);
+        let looking = Looking {
+            grants: &grants,
+            bindings: &bindings,
+        };
+        let found = looking.at(grants.follow_grants(&comes));
+        found.into_iter().map(|it| it.name).collect()
+    }
+
+    #[test]
+    fn whoever_waits_for_room_is_looked_at_when_another_of_its_identity_is_concerned() {
+        let waits = json!({ "observedGeneration": 1, "credentials": [], "conditions": [{
+            "type": "Granted", "status": "False", "reason": "GrantQuotaReached", "message": "1 of the 1",
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+        }] });
+        assert_eq!(looked_at(&waits), ["holds", "waits"]);
+        assert_eq!(looked_at(&Value::Null), ["holds"]);
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use azwib_crds::{
-    CredentialOrigin, RecordedCredential, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    CredentialOrigin, ManagedIdentityId, RecordedCredential, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
 };
 use kube::ResourceExt;
 
@@ -40,11 +41,11 @@ pub enum Indexed {
 /// What a binding means to the quotas of grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
-    /// It records a credential that Azure has acknowledged.
+    /// It records a credential on its identity that Azure has acknowledged.
     Holds,
     /// It was refused for want of room.
     Waits,
-    /// It records a write of which Azure has not said what became of it.
+    /// It records a write there of which Azure has not said what became of it.
     Pending,
     Neither,
 }
@@ -80,23 +81,27 @@ pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option
         account: account(),
         rank,
         applicant: applicant.map(Arc::new),
-        quota: quota(binding),
+        quota: quota(binding, &identity),
     })
 }
 
-fn quota(binding: &WorkloadIdentityBinding) -> Quota {
+fn quota(binding: &WorkloadIdentityBinding, identity: &ManagedIdentityId) -> Quota {
     let Some(status) = &binding.status else {
         return Quota::Neither;
     };
     let granted = find(&status.conditions, ConditionType::Granted.as_str());
-    let mut recorded = status.credentials.iter();
-    if recorded.any(|it| it.origin != CredentialOrigin::Pending) {
+    let here = |it: &&RecordedCredential| it.managed_identity().as_ref() == Some(identity);
+    let recorded: Vec<_> = status.credentials.iter().filter(here).collect();
+    if recorded
+        .iter()
+        .any(|it| it.origin != CredentialOrigin::Pending)
+    {
         Quota::Holds
     } else if !binding.spec.suspend
         && granted.is_some_and(|it| it.reason == Reason::GrantQuotaReached.as_str())
     {
         Quota::Waits
-    } else if !status.credentials.is_empty() {
+    } else if !recorded.is_empty() {
         Quota::Pending
     } else {
         Quota::Neither
@@ -215,6 +220,20 @@ mod tests {
              status: 'False', reason: {reason}, message: m, lastTransitionTime: '2026-01-02T03:04:05Z'}}]}}}}"
         ))
         .unwrap()
+    }
+
+    #[test]
+    fn a_record_on_another_identity_holds_nothing_of_a_quota() {
+        let id =
+            |name: &str| ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", "rg", name);
+        let (orders, other) = (id("orders").unwrap(), id("other").unwrap());
+        for (origin, expected) in [("Created", Quota::Holds), ("Pending", Quota::Pending)] {
+            let mut binding = binding(origin, "InPlace");
+            let record = &mut binding.status.as_mut().unwrap().credentials[0];
+            record.resource_id = Some(orders.to_string());
+            assert_eq!(quota(&binding, &orders), expected);
+            assert_eq!(quota(&binding, &other), Quota::Neither);
+        }
     }
 
     #[test]

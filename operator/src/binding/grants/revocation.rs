@@ -23,6 +23,7 @@ use crate::binding::conclude::{Pass, conclude};
 use crate::binding::context::{Context, Operator};
 use crate::binding::error::{Error, Failure};
 use crate::binding::failed::{Failed, Next};
+use crate::binding::read_only::is_read_only;
 use crate::binding::status::believed::believed;
 use crate::binding::status::granted::says_granted;
 use crate::binding::status::reason::{ConditionType, Reason};
@@ -73,9 +74,11 @@ pub async fn without_grant(
         let since = told.map_or(now, |told| told.min(now));
         let until = since.checked_add(ctx.settings.revocation_grace);
         let until = minute_at(until.unwrap_or(since));
-        let what = format!(
-            "what azwib made for it works on, unrepaired, and is taken away at {until} unless a grant covers it again"
-        );
+        let then = match is_read_only(ctx) {
+            true => format!("would be taken away at {until}, but azwib runs with --read-only"),
+            false => format!("is taken away at {until} unless a grant covers it again"),
+        };
+        let what = format!("what azwib made for it works on, unrepaired, and {then}");
         let why = refused(&missing, &what);
         return end(
             binding,

@@ -10,17 +10,15 @@ use kube_runtime::reflector::{self, Store};
 use kube_runtime::watcher::Event;
 use tokio::sync::watch;
 
-use super::applicants::Applicants;
 use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
 use super::keys::{Age, identities, keys};
 use super::packed::Packed;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
-use crate::binding::credential::applicants::{Account, Indexed, rank};
+use crate::binding::credential::applicants::{Account, rank};
 use crate::binding::validate::{Defaults, service_account_name};
-use crate::ledger::decide::{Applicant, Precedence};
-use crate::ledger::{BindingRef, Rank};
+use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 use crate::runtime::lock::lock;
 
@@ -211,8 +209,7 @@ impl Bindings {
     pub fn identities(&self) -> Vec<ManagedIdentityId> {
         let index = self.index();
         let ids = index.by_identity.keys();
-        ids.filter_map(|id| ManagedIdentityId::parse(id).ok())
-            .collect()
+        ids.filter_map(|id| ManagedIdentityId::of_key(id)).collect()
     }
 
     /// Whether any binding has to do with this identity.
@@ -290,68 +287,6 @@ impl Bindings {
     /// Whether all bindings are known.
     pub fn is_listed(&self) -> bool {
         self.index().is_listed
-    }
-
-    /// The applicants at the front of this identity's line that may apply, at most so many.
-    pub fn front_of_line(
-        &self,
-        identity: &ManagedIdentityId,
-        most: usize,
-        may_apply: impl Fn(&Applicant) -> bool,
-    ) -> Vec<Arc<Applicant>> {
-        self.applicants(identity, |it| it.front(most, may_apply))
-    }
-
-    /// The accounts whose bindings record a credential on this identity.
-    pub fn holders(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
-        self.applicants(identity, |it| it.holders().cloned().collect())
-    }
-
-    /// The accounts whose bindings record a write to this identity, and no credential that Azure has acknowledged.
-    pub fn pending(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
-        self.applicants(identity, |it| it.pending().cloned().collect())
-    }
-
-    /// What there is to say of the applicants on an identity; nothing where there are none.
-    fn applicants<T: Default>(
-        &self,
-        identity: &ManagedIdentityId,
-        look: impl FnOnce(&Applicants) -> T,
-    ) -> T {
-        let index = self.index();
-        let applicants = index.applicants.get(identity.key());
-        applicants.map(look).unwrap_or_default()
-    }
-
-    /// Those on this identity without room in a quota that have waited longer than this one, or all; the longest first, and no more
-    /// than an identity can have credentials.
-    pub fn over_quota(
-        &self,
-        identity: &ManagedIdentityId,
-        than: Option<&Rank>,
-    ) -> Vec<(Rank, Account)> {
-        self.applicants(identity, |it| it.over_quota(than))
-    }
-
-    /// Whether this binding stands in the line of its identity, before others.
-    pub fn is_in_line(&self, who: &BindingRef) -> bool {
-        let index = self.index();
-        let Some(Indexed::Live {
-            identity,
-            applicant: Some(applicant),
-            ..
-        }) = index.stakes.get(who)
-        else {
-            return false;
-        };
-        let applicants = index.applicants.get(identity);
-        applicant.standing != Precedence::Refused
-            && applicants.is_some_and(|applicants| applicants.has(applicant))
-    }
-
-    /// Whether a binding other than this one is being deleted and has a credential on this identity still on record.
-    pub fn is_deletion_pending(&self, identity: &ManagedIdentityId, except: &BindingRef) -> bool {
-        self.applicants(identity, |it| it.is_departed_from(except))
     }
 
     /// The bindings that cannot be read.

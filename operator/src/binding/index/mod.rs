@@ -9,6 +9,7 @@ mod found;
 mod gone;
 mod kept;
 mod keys;
+mod line;
 mod packed;
 mod seen;
 mod sent;

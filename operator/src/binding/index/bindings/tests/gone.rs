@@ -114,3 +114,27 @@ fn those_that_cannot_be_read_are_among_all() {
     assert_eq!(bindings.all(), bindings.unreadable());
     assert_eq!(bindings.all().len(), 1);
 }
+
+/// The key of `İ` is two letters, of which the second is none that a name may have.
+#[test]
+fn an_identity_whose_key_is_no_id_is_remembered_like_others() {
+    let bindings = bindings();
+    let id = ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", "rg-İzmir", "one");
+    let id = id.unwrap();
+    assert!(ManagedIdentityId::parse(id.key()).is_err());
+    let mut binding = with_uid("u", "one", true);
+    let readable = binding.0.as_mut().unwrap();
+    readable.spec.identity.resource_id = Some(id.to_string());
+    readable.status.as_mut().unwrap().credentials[0].resource_id = Some(id.to_string());
+    let who = reference(&binding);
+    bindings.stand_by();
+    bindings.follow(&Event::Apply(binding.clone()));
+    assert_eq!(bindings.identities(), std::slice::from_ref(&id));
+    assert_eq!(
+        bindings.identities_of(&who, None),
+        std::slice::from_ref(&id)
+    );
+    bindings.follow(&Event::Delete(binding));
+    let gone = bindings.gone_within(Duration::from_secs(60));
+    assert_eq!(gone, [(who, vec![id])]);
+}
