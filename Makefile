@@ -18,6 +18,10 @@ CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo
 CARGO_ABOUT_VERSION := 0.9.3
 CARGO_ABOUT := $(TOOLS)/cargo-about-$(CARGO_ABOUT_VERSION)/bin/cargo-about
 
+# The minor version of Kubernetes that the end-to-end tests run on; e2e/src/assets/kubernetes.rs has the list.
+KUBERNETES ?= 1.36
+export AZWIB_KUBERNETES := $(KUBERNETES)
+
 GO_MODULES := e2e/go/webhook e2e/go/promlint
 BINARIES := $(or $(CARGO_TARGET_DIR),target)/debug
 
@@ -115,7 +119,20 @@ test: PROOF_NOW := --test seeds
 
 test-all: E2E_NOW := $(filter-out $(E2E_ALONE),$(E2E_TESTS))
 
-test test-all: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
+test-kubernetes: E2E_NOW := $(filter-out $(E2E_ALONE) $(E2E_LONG),$(E2E_TESTS))
+test-kubernetes: ALONE_NOW := takeover::
+test-kubernetes: RECORDED_NOW := $(RECORDED_OF_SOME)
+
+# What the end-to-end tests see goes to a fresh folder, and the last checks read all of it. A failure leaves it there.
+define end-to-end
+	$(BINARIES)/assets
+	$(MAKE) --no-print-directory --keep-going --output-sync=target --jobs=$(E2E_JOBS) $(addprefix e2e-,$(E2E_NOW))
+	$(CARGO) test --quiet --workspace --test $(E2E_ALONE) -- $(ALONE_NOW)
+	$(CARGO) test --workspace --test recorded -- $(RECORDED_NOW)
+	rm -rf "$$AZWIB_E2E_RECORDS"
+endef
+
+test test-all test-kubernetes: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
 
 .PHONY: test test-all
 test: ## What a change must pass: units, the simulator, 2,000 seeds, end to end on a real API server, Azure's own Python clients.
@@ -123,16 +140,19 @@ test-all: ## The same with every end-to-end test, and the bugs on purpose that t
 test test-all:
 # Binaries and tests in one build: `cargo run` would pick other features and compile most dependencies a second time.
 	$(CARGO) build --workspace --bins --tests
-	$(BINARIES)/assets
-# What the end-to-end tests see goes to a fresh folder, and the last checks read all of it. A failure leaves it there.
 	$(CARGO) test --workspace --lib --bins --examples $(addprefix --test ,$(OTHER_TESTS))
-	$(MAKE) --no-print-directory --keep-going --output-sync=target --jobs=$(E2E_JOBS) $(addprefix e2e-,$(E2E_NOW))
-	$(CARGO) test --quiet --workspace --test $(E2E_ALONE) -- $(ALONE_NOW)
+	$(end-to-end)
 	$(CARGO) test --workspace --doc
-	$(CARGO) test --workspace --test recorded -- $(RECORDED_NOW)
-	rm -rf "$$AZWIB_E2E_RECORDS"
 	$(CARGO) test $(SIMULATION) $(PROOF_NOW)
 	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
+
+.PHONY: test-kubernetes test-matrix
+test-kubernetes: ## The end-to-end tests of `make test` alone, on one version of Kubernetes (KUBERNETES=1.33).
+	$(CARGO) build --workspace --bins --tests
+	$(end-to-end)
+
+test-matrix: ## The same on each version before the newest, one after the other (about 10 minutes each).
+	for version in 1.35 1.34 1.33; do $(MAKE) --no-print-directory test-kubernetes KUBERNETES=$$version || exit 1; done
 
 # The quickest end-to-end test in which the operator writes to a real API server and to Azure.
 SMOKE := --test binding

@@ -1,6 +1,8 @@
 //! The Go programs that the tests run: built once from the pinned modules in `e2e/go/` into the ignored `e2e/bin/`, and
 //! reused until a module, a source of ours or a build flag changes.
 
+mod kubernetes;
+
 use std::{
     ffi::OsString,
     fs::{self, File},
@@ -15,11 +17,8 @@ use std::{
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-/// Clients parse the version that discovery and kubectl report; without these flags it is a placeholder that they refuse.
-/// The number is that of the `require` line in `go/control-plane/go.mod`.
-const KUBERNETES_LDFLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.4 \
-    -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 \
-    -X k8s.io/client-go/pkg/version.gitVersion=v1.36.4";
+pub use kubernetes::KubernetesVersion;
+
 const LDFLAGS: &str = "-s -w";
 /// Without it Helm reports a version of its own making. The number is that of the `require` line in `go/helm/go.mod`.
 const HELM_LDFLAGS: &str = "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1";
@@ -116,15 +115,20 @@ pub struct ControlPlaneAssets {
     pub kubectl: PathBuf,
 }
 
-/// The control plane's programs: from `KUBEBUILDER_ASSETS` what it has, the rest built. The first build takes minutes and
+/// The control plane's programs, of the version of Kubernetes that is asked for: from `KUBEBUILDER_ASSETS` what it has, the rest built. The first build takes minutes and
 /// says so on standard error. Blocks.
 ///
 /// # Errors
 /// `go` is missing, or a build fails: with the end of its output.
 pub fn control_plane() -> anyhow::Result<ControlPlaneAssets> {
     let ready = std::env::var_os(READY_BINARIES).map(PathBuf::from);
-    let mut kubernetes = CONTROL_PLANE
-        .binaries(KUBERNETES_PROGRAMS, KUBERNETES_LDFLAGS, ready.as_deref())?
+    let version = KubernetesVersion::asked()?;
+    let kubernetes = Module {
+        folder: version.folder,
+        sources: &[],
+    };
+    let mut kubernetes = kubernetes
+        .binaries(KUBERNETES_PROGRAMS, &version.ldflags()?, ready.as_deref())?
         .into_iter();
     let mut etcd = CONTROL_PLANE
         .binaries(ETCD_PROGRAMS, LDFLAGS, ready.as_deref())?

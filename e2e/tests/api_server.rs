@@ -144,3 +144,49 @@ async fn an_operator_says_which_fields_an_older_definition_drops() -> anyhow::Re
     operator.probe_until("/readyz", 200, "ok").await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn an_operator_says_that_objects_are_stored_in_a_version_that_it_does_not_know()
+-> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    let env = environment(true).await?;
+    let name = "identitygrants.azwib.dev";
+    let crd = ["get", "crd", name, "--output=json"];
+    let crd: Value = serde_json::from_str(&env.control_plane.kubectl(&crd).await?)?;
+    let mut newer = crd["spec"]["versions"][0].clone();
+    newer["name"] = "v1beta1".into();
+    let patch = json!([
+        { "op": "replace", "path": "/spec/versions/0/storage", "value": false },
+        { "op": "add", "path": "/spec/versions/-", "value": newer },
+    ]);
+    let patch = format!("--patch={patch}");
+    let before = discovered(&env).await?;
+    env.control_plane
+        .kubectl(&["patch", "crd", name, "--type=json", &patch])
+        .await?;
+    wait::until(
+        "discovery to tell of the new version",
+        PATIENCE,
+        async || {
+            let now = discovered(&env).await?;
+            Ok((now != before && now.is_string()).then_some(()))
+        },
+    )
+    .await?;
+    let operator = operator(&env).await?;
+    operator
+        .logs("the API server stores objects of this kind in another version")
+        .await?;
+    operator.logs("kind=\"IdentityGrant\"").await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
+    Ok(())
+}
+
+/// What discovery says of the version in which grants are stored.
+async fn discovered(env: &Environment) -> anyhow::Result<Value> {
+    let served = ["get", "--raw", "/apis/azwib.dev/v1alpha1"];
+    let served: Value = serde_json::from_str(&env.control_plane.kubectl(&served).await?)?;
+    let mut resources = served["resources"].as_array().unwrap().iter();
+    let grants = resources.find(|it| it["name"] == "identitygrants").unwrap();
+    Ok(grants["storageVersionHash"].clone())
+}

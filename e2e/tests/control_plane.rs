@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use azwib_e2e::assets::KubernetesVersion;
 use azwib_e2e::{ControlPlane, ControlPlaneOptions, ServiceAccountKeys, wait::until};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use k8s_openapi::api::{
@@ -76,7 +77,8 @@ async fn controllers_admission_and_garbage_collection_are_those_of_a_real_cluste
     let control_plane = ControlPlane::start(ControlPlaneOptions::unpublished()?).await?;
     eprintln!("ready after {:?}", started.elapsed());
     let client = control_plane.client().await?;
-    assert_eq!(client.apiserver_version().await?.git_version, "v1.36.4");
+    let version = client.apiserver_version().await?.git_version;
+    assert_eq!(version, KubernetesVersion::asked()?.full);
 
     create_namespace(&client, "open", json!({})).await?;
     create_namespace(

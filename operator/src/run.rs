@@ -19,7 +19,7 @@ use crate::binding::controller::passes::{Notice, Queue};
 use crate::binding::controller::{Feed, Watches};
 use crate::cli::config::{Config, Election};
 use crate::clients::{self, KubernetesClients, crd_is_served};
-use crate::definitions::say_if_older;
+use crate::definitions::say_if_others;
 use crate::grant::{Authority, OwnNamespace};
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::leader::{
@@ -92,7 +92,7 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
         () = stop.cancelled() => return Ok(()),
     }
     let asked = client.clone();
-    tokio::spawn(async move { say_if_older(&asked).await });
+    tokio::spawn(async move { say_if_others(&asked).await });
     let synced = ready_once_synced(watches.synced, readiness).shared();
     tokio::spawn(synced.clone());
     replica.bindings.stand_by();

@@ -1,10 +1,13 @@
 //! Whether the CustomResourceDefinitions of the cluster are those of this version: an older one has the API server drop the fields
-//! that it does not know, from every write.
+//! that it does not know, from every write, and a newer one may store objects in a version that this operator does not know.
+
+mod stored;
 
 use std::collections::BTreeSet;
 
 use azwib_crds::crds;
 use http::Request;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use serde_json::Value;
 
@@ -14,8 +17,18 @@ const SCHEMA: &str = "/openapi/v3/apis/azwib.dev/v1alpha1";
 /// How many fields are named.
 const NAMED: usize = 5;
 
+/// Says in the log how the installed definitions differ from those of this version, as far as that matters.
+pub async fn say_if_others(client: &Client) {
+    let own = crds();
+    stored::say_if_stored_otherwise(client, &own).await;
+    say_if_older(client, own).await;
+}
+
 /// Says in the log which fields of this version the installed definitions do not have.
-pub async fn say_if_older(client: &Client) {
+async fn say_if_older(
+    client: &Client,
+    definitions: impl IntoIterator<Item = CustomResourceDefinition>,
+) {
     let served = match schema(client).await {
         Ok(served) => served,
         Err(error) => {
@@ -26,7 +39,7 @@ pub async fn say_if_older(client: &Client) {
             return;
         }
     };
-    for definition in crds() {
+    for definition in definitions {
         let Ok(own) = serde_json::to_value(&definition) else {
             continue;
         };
