@@ -80,13 +80,14 @@ PACKAGES := crds operator e2e e2e/azure-simulator e2e/image e2e/module-graph e2e
 CLIPPY := $(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Formatting, clippy, circles of modules, dependency rules (deny.toml), go vet. Fails on any warning.
+lint: $(CARGO_DENY) ## Formatting, clippy, circles of modules, dependency rules (deny.toml), go vet, workflows. Fails on any warning.
 	$(CARGO) fmt --all -- --check
 	$(CARGO) run --quiet -p module-graph -- $(PACKAGES:%=%/src)
 	$(CLIPPY)
 	$(CARGO_DENY) check bans licenses sources
 	@unformatted="$$(gofmt -l e2e/go)" && test -z "$$unformatted" || { echo "gofmt: $$unformatted" >&2; exit 1; }
 	for module in $(GO_MODULES); do (cd $$module && $(GO) vet ./...) || exit 1; done
+	cd e2e/go/actionlint && $(GO) tool actionlint ../../../.github/workflows/*.yml
 
 .PHONY: check-generated
 check-generated: ## Fail when a generated file differs from what its source says.

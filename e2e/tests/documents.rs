@@ -1,9 +1,10 @@
-//! The documents for people: their links lead somewhere, and their YAML can be read.
+//! The documents for people: their links lead somewhere, and their YAML can be read; workflows run what is there.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use azwib_e2e::environment::repository;
 use serde::Deserialize;
@@ -156,4 +157,64 @@ fn the_page_on_security_has_each_kind_of_attack_with_the_sentence_that_its_tests
         kinds += 1;
     }
     assert_eq!(kinds, 12);
+}
+
+#[test]
+fn every_target_and_script_that_a_workflow_runs_is_there() {
+    let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
+    let is_target = |name: &str| {
+        let mut lines = makefile.lines().filter(|line| !line.starts_with('\t'));
+        lines.any(|line| {
+            let names = line.split_once(':').map(|(names, _)| names);
+            names.is_some_and(|names| names.split(' ').any(|it| it == name))
+        })
+    };
+    let mut seen = 0;
+    for name in ["ci.yml", "release.yml"] {
+        let workflow = repository().join(".github/workflows").join(name);
+        let workflow = fs::read_to_string(workflow).unwrap();
+        let lines = workflow.lines().filter(|it| !it.trim().starts_with('#'));
+        for line in lines {
+            let words: Vec<_> = line.split_whitespace().collect();
+            for pair in words.windows(2).filter(|pair| pair[0] == "make") {
+                let target = pair[1].trim_matches(|it: char| !it.is_alphanumeric() && it != '-');
+                assert!(is_target(target), "{name}: make {target}");
+                seen += 1;
+            }
+            for script in words
+                .iter()
+                .filter(|it| it.starts_with("e2e/") || **it == ".ci/run")
+            {
+                let is_file = repository().join(script).is_file();
+                assert!(is_file || script.contains('*'), "{name}: {script}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
+fn the_notes_of_a_release_are_its_section_and_a_version_without_one_is_refused() {
+    let run = |script: &str, version: &str| {
+        let script = repository().join("e2e/release").join(script);
+        Command::new(script).arg(version).output().unwrap()
+    };
+    let notes = run("notes", "v0.1.0");
+    let text = String::from_utf8(notes.stdout).unwrap();
+    assert!(notes.status.success() && text.contains("The first version"));
+    assert!(!text.contains("## ["), "no other section: {text}");
+    let missing = run("notes", "v9.9.9");
+    let said = String::from_utf8(missing.stderr).unwrap();
+    assert!(!missing.status.success() && said.contains("says nothing about 9.9.9"));
+    let version = format!("v{}", env!("CARGO_PKG_VERSION"));
+    assert!(run("check-version", &version).status.success());
+    let other = run("check-version", "v9.9.9");
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(!other.status.success());
+    assert_eq!(
+        said.lines().count(),
+        6,
+        "Cargo.toml, image, and two of each chart: {said}"
+    );
 }
