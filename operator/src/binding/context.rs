@@ -9,6 +9,7 @@ use kube_runtime::reflector::Store;
 
 use super::account::ExistingAccount;
 use super::account::contests::Contests;
+use super::changes::Changes;
 use super::credential::leftovers::Leftovers;
 use super::credential::record::resolved;
 use super::error::Error;
@@ -112,6 +113,7 @@ impl Operator {
             operator: Arc::clone(self),
             defaults: self.settings.defaults.borrow().clone(),
             granted: OnceLock::new(),
+            changes: Changes::default(),
         }
     }
 
@@ -217,6 +219,8 @@ pub struct Context {
     pub defaults: Defaults,
     /// What grants say, once they were asked.
     granted: OnceLock<Option<Finding>>,
+    /// What the pass has changed.
+    pub(super) changes: Changes,
 }
 
 impl Deref for Context {

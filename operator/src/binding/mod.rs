@@ -16,6 +16,7 @@ pub mod account;
 pub mod applied;
 pub mod apply;
 pub mod calls;
+mod changes;
 pub mod cleanup;
 mod conclude;
 mod context;

@@ -12,6 +12,7 @@ use kube::ResourceExt;
 use super::applied::Applied;
 use super::apply::apply;
 use super::calls::CallFailed;
+use super::changes::Changed;
 use super::cleanup::deleted_binding::DeletedBinding;
 use super::cleanup::{self, Cleaned, Stage, Stopped};
 use super::conclude::{Pass, conclude, tell_what_it_waits_for};
@@ -72,14 +73,14 @@ async fn put_on_finalizer(
     if let Some(wait) = ctx.taken_off.wait_for_next(&uid) {
         if ctx.told.is_news(&uid, "taken off") {
             tracing::warn!(
-                binding = binding.name_any(),
-                namespace = binding.namespace().unwrap_or_default(),
+                binding = %BindingRef::of(binding),
                 "somebody removes the finalizer of the binding again and again: azwib now puts it back every 15 seconds only"
             );
         }
         return Ok(Some(wait));
     }
     finalizer::add(&binding.metadata, &ctx.client).await?;
+    ctx.changes.note(Changed::Finalizer);
     Ok(None)
 }
 
@@ -90,8 +91,7 @@ fn fought_over(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Durat
     let wait = ctx.overwritten.wait(&uid, others)?;
     if ctx.told.is_news(&uid, "overwritten") {
         tracing::warn!(
-            binding = binding.name_any(),
-            namespace = binding.namespace().unwrap_or_default(),
+            binding = %BindingRef::of(binding),
             "somebody else writes the status of the binding again and again: azwib now corrects it every 15 seconds only"
         );
     }
@@ -301,6 +301,7 @@ async fn remove(binding: &WorkloadIdentityBinding, ctx: &Context) -> Result<Next
     ctx.bindings.cleaned_up(&uid);
     match finalizer::remove(&read.metadata, &ctx.client).await {
         Ok(()) => {
+            ctx.changes.note(Changed::Finalizer);
             ctx.forget(&uid);
             Ok(None)
         }
@@ -327,8 +328,7 @@ pub async fn vanished(
             return Err(ctx.failed(&uid, error));
         }
         tracing::warn!(
-            binding = who.name,
-            namespace = who.namespace,
+            binding = %who,
             "the binding went without its finalizer, and what it had made was deleted after it"
         );
     }

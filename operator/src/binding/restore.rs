@@ -87,8 +87,7 @@ async fn own_again(
     });
     if stands {
         tracing::warn!(
-            binding = binding.name_any(),
-            namespace = desired.namespace,
+            binding = %BindingRef::of(binding),
             changed = safe_line(&changed.to_string()),
             "a record of another issuer is forgotten: the identity has the credential of this cluster"
         );

@@ -5,6 +5,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
 use super::calls::{Call, CallFailed};
+use super::changes::Changed;
 use super::context::Context;
 use super::credential::applicants::rank;
 use super::credential::duplicates::says;
@@ -40,6 +41,7 @@ pub(super) async fn write_status(
         .replace_status(&binding.name_any(), &parameters, &updated)
         .await
         .map_err(|error| Call::WriteStatus.failed(error))?;
+    ctx.changes.note(Changed::Status);
     ctx.bindings.wrote(binding, &written);
     drop(sending);
     wake_younger(binding, &written, ctx);
@@ -64,8 +66,7 @@ fn note_what_gives_way(
     }
     let types: Vec<_> = gives_way.iter().map(|it| safe_line(&it.type_)).collect();
     tracing::warn!(
-        binding = binding.name_any(),
-        namespace = binding.namespace().unwrap_or_default(),
+        binding = %BindingRef::of(binding),
         conditions = types.join(", "),
         "the status has no room for these conditions of other writers; they are dropped"
     );

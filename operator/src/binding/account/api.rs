@@ -13,6 +13,7 @@ use super::error::ServiceAccountError;
 use super::existing::ExistingAccount;
 use super::marks::TOKEN_EXPIRATION;
 use crate::azure::safe_line;
+use crate::binding::changes::Changed;
 use crate::binding::context::Context;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::server_side_apply::{FieldConflict, conflicts};
@@ -75,6 +76,7 @@ pub async fn apply_account(
                 .map_err(ServiceAccountError::of)?
         }
     };
+    ctx.changes.note(Changed::ServiceAccount);
     let version = patched.resource_version.clone();
     ctx.contests
         .written((namespace, name), &configuration, version.as_deref());

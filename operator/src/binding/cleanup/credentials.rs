@@ -105,7 +105,7 @@ async fn delete_credential(
         leave(departing, recorded, why, ctx).await;
         return Ok(());
     }
-    delete_found(departing, ledger, place, name, found.is_some()).await
+    delete_found(departing, ledger, place, name, found.is_some(), ctx).await
 }
 
 async fn leave(

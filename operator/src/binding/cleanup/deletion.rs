@@ -7,6 +7,7 @@ use azwib_crds::{CredentialName, WorkloadIdentityBinding};
 
 use super::deleted_binding::DeletedBinding;
 use crate::azure::ListedCredential;
+use crate::binding::changes::Changed;
 use crate::binding::context::Context;
 use crate::binding::error::{Error, Failure};
 use crate::binding::read_only::withhold;
@@ -89,9 +90,13 @@ pub(super) async fn delete_found(
     place: Place,
     name: &CredentialName,
     seen: bool,
+    ctx: &Context,
 ) -> Result<(), Error> {
     match place.turn().await?.delete(name, seen).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            ctx.changes.note(Changed::Credential);
+            Ok(())
+        }
         Err(source) => {
             let failure = Failure::DeleteCredential {
                 identity: ledger.id().to_string(),

@@ -100,7 +100,7 @@ async fn delete(leftover: &Leftover, ctx: &Context) -> Result<(), Error> {
     };
     let subject = Subject::of_service_account(namespace, service_account);
     if found.is_some_and(|found| is_ours(&found, &ctx.defaults.issuer, &subject)) {
-        delete_found(&departing, &ledger, place, name, true).await?;
+        delete_found(&departing, &ledger, place, name, true, ctx).await?;
         tracing::warn!(
             %identity, %name, namespace, service_account,
             "deleted a credential of azwib's that neither a binding nor a grant covers"

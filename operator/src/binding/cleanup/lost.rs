@@ -100,7 +100,7 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
         return Ok(Deleted::of(true));
     }
     let written = record_found(record, departing, ctx).await?;
-    delete_found(departing, &ledger, place, &name, true).await?;
+    delete_found(departing, &ledger, place, &name, true, ctx).await?;
     Ok(Deleted {
         made: true,
         written: written.map(Box::new),

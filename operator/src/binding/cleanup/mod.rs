@@ -131,8 +131,7 @@ async fn unless_let_go(
         return Ok(());
     }
     tracing::warn!(
-        binding = departing.name(),
-        namespace = departing.namespace(),
+        binding = %departing.rank().binding,
         error = &error as &dyn std::error::Error,
         "the binding is let go as asked; what it made may be left behind"
     );

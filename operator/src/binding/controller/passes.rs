@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::schedule::Schedule;
 use crate::binding::cleanup::{leftovers, unreadable};
+use crate::binding::context::Context;
 use crate::binding::index::Guarded;
 use crate::binding::reconcile::{reconcile, vanished};
 use crate::binding::{Failed, Next, Operator};
@@ -129,15 +130,19 @@ impl Workers {
             if let Some(gone) = gone.filter(|_| !self.ctx.settings.read_only) {
                 tell(Notice::Began(who.clone()));
                 let ctx = Arc::new(self.ctx.begin_pass());
-                self.passes
-                    .spawn(async move { (who, vanished(gone, ctx).await) });
+                self.passes.spawn(async move {
+                    let outcome = told(&who, &ctx, vanished(gone, Arc::clone(&ctx))).await;
+                    (who, outcome)
+                });
                 continue;
             }
             if let Some(leftover) = self.ctx.leftovers.get(&who) {
                 tell(Notice::Began(who.clone()));
                 let ctx = Arc::new(self.ctx.begin_pass());
-                self.passes
-                    .spawn(async move { (who, leftovers::pass(&leftover, &ctx).await) });
+                self.passes.spawn(async move {
+                    let outcome = told(&who, &ctx, leftovers::pass(&leftover, &ctx)).await;
+                    (who, outcome)
+                });
                 continue;
             }
             let Some(binding) = self.ctx.bindings.stored(&who) else {
@@ -170,6 +175,14 @@ impl Workers {
     }
 }
 
+/// Makes a pass, and tells what it has changed.
+async fn told<T>(who: &BindingRef, ctx: &Context, pass: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let outcome = pass.await;
+    ctx.changes.tell(who, began.elapsed());
+    outcome
+}
+
 /// One pass over a binding of the watch, readable or not, and its end for the ledgers.
 pub async fn guarded_reconcile(binding: Guarded, operator: Arc<Operator>) -> Result<Next, Failed> {
     let who = BindingRef {
@@ -178,11 +191,14 @@ pub async fn guarded_reconcile(binding: Guarded, operator: Arc<Operator>) -> Res
     };
     let ctx = Arc::new(operator.begin_pass());
     let pass = ctx.metrics.begin();
-    let outcome = match binding.0 {
-        Ok(binding) => reconcile(Arc::new(binding), Arc::clone(&ctx)).await,
-        // One bad object is one failed pass, not a dead watch.
-        Err(invalid) => unreadable::reconcile(&invalid, &ctx).await,
+    let steps = async {
+        match binding.0 {
+            Ok(binding) => reconcile(Arc::new(binding), Arc::clone(&ctx)).await,
+            // One bad object is one failed pass, not a dead watch.
+            Err(invalid) => unreadable::reconcile(&invalid, &ctx).await,
+        }
     };
+    let outcome = told(&who, &ctx, steps).await;
     pass.ended(&outcome);
     ctx.ledgers.passed(&who, || ctx.bindings.is_in_line(&who));
     outcome

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 
 use crate::azure::{AzureError, AzureErrorKind, ListedCredential};
 use crate::binding::applied::{Applied, AppliedCredential};
+use crate::binding::changes::Changed;
 use crate::binding::context::Context;
 use crate::binding::error::{Error, Failure, Wait};
 use crate::binding::grants::quota::counted;
@@ -192,6 +193,7 @@ pub(in crate::binding) async fn put(
     match turn.put(&desired.name, &desired.content(), may_go).await {
         Ok(None) => Err(Wait::GrantGone.into()),
         Ok(Some(_)) => {
+            ctx.changes.note(Changed::Credential);
             applied.credential =
                 AppliedCredential::InPlace(among.recorded(CredentialOrigin::Created));
             Ok(())

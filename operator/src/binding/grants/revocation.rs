@@ -196,8 +196,7 @@ async fn remove(
     }
     ctx.with_identity(binding, |identity| ctx.wake_over_quota(identity));
     tracing::warn!(
-        binding = binding.name_any(),
-        namespace = binding.namespace().unwrap_or_default(),
+        binding = %BindingRef::of(binding),
         "no grant covers the binding any more: what azwib had made for it was taken away"
     );
     let report = status::of_revoked(adopted);
@@ -223,8 +222,7 @@ async fn tell_that_it_goes(
             let error = &failed as &dyn std::error::Error;
             tracing::warn!(
                 error,
-                binding = binding.name_any(),
-                namespace = binding.namespace().unwrap_or_default(),
+                binding = %BindingRef::of(&binding),
                 "what azwib made for a binding that no grant covers is taken away, and its status cannot say so"
             );
             return Ok(binding);
