@@ -27,6 +27,10 @@ pub(super) struct Case {
 pub(super) enum Kind {
     /// Nothing.
     Creation,
+    /// The same writes to the API server, by a client that does nothing else.
+    Floor,
+    /// Several clusters on the same identities.
+    Fleet,
     /// What the operator does while nothing changes.
     Steady,
     /// What an operator does that finds everything done.
@@ -93,6 +97,30 @@ impl Case {
         }
     }
 
+    /// What stands under the creation of so many.
+    fn floor_of(bindings: usize) -> Self {
+        Self {
+            name: floor_name(bindings),
+            kind: Kind::Floor,
+            ..Self::creation(bindings, 0)
+        }
+    }
+
+    /// The case that is the floor under this one.
+    pub(super) fn floor(&self) -> Option<String> {
+        let has_one = self.kind == Kind::Creation && self.latency.is_zero() && !self.throttled;
+        has_one.then(|| floor_name(self.bindings))
+    }
+
+    /// Clusters on the same four identities, which they fill together.
+    fn fleet() -> Self {
+        Self {
+            name: "fleet".to_owned(),
+            kind: Kind::Fleet,
+            ..Self::creation(80, 500)
+        }
+    }
+
     fn throttled(name: &str, bindings: usize) -> Self {
         Self {
             name: name.to_owned(),
@@ -145,14 +173,19 @@ impl Case {
     }
 }
 
+fn floor_name(bindings: usize) -> String {
+    format!("floor-{bindings}")
+}
+
 /// Every case, in the order in which they run.
 fn all() -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut cases = vec![Case::floor_of(200), Case::floor_of(2000)];
     for bindings in [1, 20, 200, 2000] {
         cases.extend([0, 100].map(|milliseconds| Case::creation(bindings, milliseconds)));
     }
     cases.extend([
         Case::creation(20_000, 0),
+        Case::fleet(),
         Case::throttled("throttled", 200),
         Case {
             only_by_name: true,
@@ -230,6 +263,8 @@ mod tests {
         assert_eq!(
             names(&cases),
             [
+                "floor-200",
+                "floor-2000",
                 "1@0",
                 "1@100",
                 "20@0",
@@ -239,6 +274,7 @@ mod tests {
                 "2000@0",
                 "2000@100",
                 "20000@0",
+                "fleet",
                 "throttled",
                 "steady",
                 "restart",

@@ -34,8 +34,8 @@ pub(super) struct Created {
 }
 
 impl Run<'_> {
-    /// Creates the bindings and waits until as many as fit are Ready.
-    pub(super) async fn create(&self, operator: &OperatorProcess) -> anyhow::Result<Created> {
+    /// Creates the bindings and waits until as many as fit are Ready. The process of this id makes them so.
+    pub(super) async fn create(&self, writer: u32) -> anyhow::Result<Created> {
         self.setup.environment.control().clear_log().await?;
         let expected = self.case.credentials();
         let waiting = self.case.bindings - expected;
@@ -45,7 +45,7 @@ impl Run<'_> {
         let tell = |seen: &Seen| self.tell(&seen.told());
 
         let cpu = process::cpu_by_program()?;
-        let operator_cpu = process::cpu(operator.pid())?;
+        let operator_cpu = process::cpu(writer)?;
         let (began, start) = (Timestamp::now(), Instant::now());
         let all_ready = self
             .setup
@@ -58,7 +58,7 @@ impl Run<'_> {
             apply,
             first_ready: since(seen.ready_since().map(|(_, since)| since).min()),
             all_ready: since(seen.ready_since().map(|(_, since)| since).max()),
-            operator_cpu: process::cpu(operator.pid())? - operator_cpu,
+            operator_cpu: process::cpu(writer)? - operator_cpu,
             cpu: difference(process::cpu_by_program()?, &cpu),
         };
         Ok(created)
@@ -119,6 +119,7 @@ impl Run<'_> {
         figures.set_counts(counts);
         figures.cpu_s = seconds(created.operator_cpu);
         figures.peak_rss_mib = process::peak_memory(operator.pid())?;
+        figures.idle_rss_mib = Some(process::memory(operator.pid())?);
         Ok(())
     }
 }

@@ -6,6 +6,8 @@ mod cases;
 mod churn;
 mod counts;
 mod creation;
+mod fleet;
+mod floor;
 mod granted;
 mod large;
 mod neighbour;
@@ -69,7 +71,8 @@ async fn measure(names: Option<&str>, json: Option<&Path>) -> anyhow::Result<boo
     for case in &cases {
         match run::run(case, &progress).await {
             Ok(measured) => {
-                let figures = measured.figures;
+                let mut figures = measured.figures;
+                figures.ratio_to_floor = report.ratio_to_floor(case, figures.all_ready_s);
                 print(&figures.row())?;
                 print(&cpu_line(&measured.cpu, &report.machine, &figures))?;
                 report.cases.push(figures);

@@ -1,6 +1,6 @@
 //! Which bindings are Ready, and since when: followed by a watch, so that looking costs the API server as little as it can.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -30,6 +30,8 @@ pub(super) enum Standing {
 pub(super) struct Seen {
     bindings: HashMap<(String, String), Standing>,
     ready: usize,
+    /// Why any of them was not Ready at any time.
+    reasons: BTreeSet<String>,
     is_following: bool,
 }
 
@@ -43,6 +45,11 @@ pub(super) struct Readiness {
 impl Seen {
     pub(super) fn ready(&self) -> usize {
         self.ready
+    }
+
+    /// Every reason for which any of them was not Ready at any time.
+    pub(super) fn reasons(&self) -> &BTreeSet<String> {
+        &self.reasons
     }
 
     /// How many are not Ready for this reason.
@@ -102,6 +109,11 @@ impl Seen {
         } else {
             Standing::Not(ready.map(|it| it.reason.clone()).unwrap_or_default())
         };
+        if let Standing::Not(reason) = &standing
+            && !self.reasons.contains(reason)
+        {
+            self.reasons.insert(reason.clone());
+        }
         self.bindings.insert(name, standing);
     }
 

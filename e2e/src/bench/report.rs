@@ -1,9 +1,11 @@
 //! The figures: as a table while the benchmark runs, and as JSON.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::cases::Case;
 use super::counts::{Counts, Requests};
 use super::process::{Cpu, Machine};
 
@@ -39,6 +41,9 @@ pub(super) struct Figures {
     pub(super) cpu_s: f64,
     /// Of the process, since its start.
     pub(super) peak_rss_mib: f64,
+    /// Resident memory of the process once nothing more was written after the creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_rss_mib: Option<f64>,
     /// How long `steady` and `restart` watched; in `full`, how long a waiting binding took to be Ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seconds: Option<f64>,
@@ -52,6 +57,22 @@ pub(super) struct Figures {
     pub(super) growth: Option<Growth>,
     #[serde(flatten)]
     pub(super) takeovers: Option<Takeovers>,
+    #[serde(flatten)]
+    pub(super) fleet: Option<Fleet>,
+    /// `all_ready_s` over that of a client that only makes the same writes, where that case ran before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ratio_to_floor: Option<f64>,
+}
+
+/// Of several clusters on the same identities.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Fleet {
+    /// When all bindings of the fastest cluster were Ready; `all_ready_s` is the slowest one.
+    pub(super) fastest_s: f64,
+    /// The slowest over the fastest.
+    pub(super) spread: f64,
+    /// Every reason for which a binding was not Ready meanwhile.
+    pub(super) reasons: BTreeSet<String>,
 }
 
 /// What looking costs while nothing changes, at the default resync period.
@@ -135,6 +156,16 @@ impl std::fmt::Display for Takeover {
     }
 }
 
+impl Report {
+    /// How much longer a case took than the floor under it, where that was measured before.
+    pub(super) fn ratio_to_floor(&self, case: &Case, all_ready_s: f64) -> Option<f64> {
+        let name = case.floor()?;
+        let floor = self.cases.iter().find(|it| it.name == name)?;
+        let ratio = all_ready_s / floor.all_ready_s;
+        Some((ratio * 1000.0).round() / 1000.0)
+    }
+}
+
 impl Figures {
     pub(super) fn set_counts(&mut self, counts: Counts) {
         let Counts {
@@ -194,6 +225,24 @@ impl Figures {
                 granted.looked_writes,
                 granted.toggles_per_s,
                 granted.newcomer_s,
+            );
+        }
+        if let Some(fleet) = &self.fleet {
+            let reasons: Vec<_> = fleet.reasons.iter().map(String::as_str).collect();
+            return format!(
+                "{row}\n  the fastest cluster took {:.3} s, and the slowest {:.2} times as long; not Ready for {}",
+                fleet.fastest_s,
+                fleet.spread,
+                reasons.join(", "),
+            );
+        }
+        let row = match self.idle_rss_mib {
+            Some(idle) => format!("{row}\n  {idle:.1} MiB when nothing more was written"),
+            None => row,
+        };
+        if let Some(ratio) = self.ratio_to_floor {
+            return format!(
+                "{row}\n  {ratio:.2} times as long as a client that only makes the same writes"
             );
         }
         if let Some(growth) = &self.growth {
@@ -280,6 +329,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::bench::cases;
 
     fn figures() -> Figures {
         Figures {
@@ -295,6 +345,23 @@ mod tests {
                 delete: 0,
             },
             ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn a_creation_is_compared_with_the_floor_of_as_many_bindings() {
+        let case = |name: &str| cases::select(Some(name)).unwrap().remove(0);
+        let report = Report {
+            machine: Machine::this().unwrap(),
+            cases: vec![Figures {
+                name: "floor-200".to_owned(),
+                all_ready_s: 1.6,
+                ..figures()
+            }],
+        };
+        assert_eq!(report.ratio_to_floor(&case("200@0"), 2.0), Some(1.25));
+        for other in ["2000@0", "200@100", "throttled", "floor-200"] {
+            assert_eq!(report.ratio_to_floor(&case(other), 2.0), None, "{other}");
         }
     }
 

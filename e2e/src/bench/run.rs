@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use super::cases::{Case, Kind};
+use super::fleet;
 use super::granted;
 use super::large;
 use super::report::seconds;
@@ -18,6 +19,10 @@ use crate::demo::progress::Progress;
 /// # Errors
 /// Something does not start, or the bindings do not become Ready within a generous limit.
 pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Measured> {
+    if case.kind == Kind::Fleet {
+        let outcome = fleet::run(case, progress).await;
+        return outcome.with_context(|| format!("case {}", case.name));
+    }
     progress.note(&format!("{}: starting a cluster and an Azure", case.name));
     let setup = Setup::start(case).await?;
     let run = Run {
@@ -32,6 +37,10 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
     if case.kind == Kind::Granted {
         run.tell("making a grant for each two bindings");
         granted::grant(&run.setup, case).await?;
+    }
+    if case.kind == Kind::Floor {
+        let outcome = run.floor().await;
+        return outcome.with_context(|| format!("case {}", case.name));
     }
     let flags = match case.kind {
         Kind::Steady => vec![resync(STEADY_RESYNC)],
@@ -62,7 +71,7 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
 impl Run<'_> {
     async fn measure(&self, operator: OperatorProcess) -> anyhow::Result<Measured> {
         let created = self
-            .create(&operator)
+            .create(operator.pid())
             .await
             .with_context(|| operator.log_tail())?;
         self.tell("all are Ready");
@@ -72,7 +81,7 @@ impl Run<'_> {
                 self.after_creation(&operator, &created, &mut figures)
                     .await?
             }
-            Kind::Neighbour(_) | Kind::Churn(_) => {}
+            Kind::Floor | Kind::Fleet | Kind::Neighbour(_) | Kind::Churn(_) => {}
             Kind::Granted => self.granted(&operator, &created, &mut figures).await?,
             Kind::Steady => self.steady(&operator, &mut figures).await?,
             Kind::Takeover => self.takeover(operator, &created, &mut figures).await?,

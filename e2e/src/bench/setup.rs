@@ -22,7 +22,7 @@ pub(super) const GROUP: &str = "rg-bench";
 pub(super) const AT_ONCE: usize = 32;
 
 /// What the operator runs with: what users run, without the wait for Entra's replicas.
-const FLAGS: [&str; 2] = ["--propagation-delay=0s", "--log-level=info"];
+pub(super) const FLAGS: [&str; 2] = ["--propagation-delay=0s", "--log-level=info"];
 
 /// The ground of one case. All of it is gone when this is dropped.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ pub(super) fn namespace_name(number: usize) -> String {
     format!("bench-{number}")
 }
 
-async fn make_namespaces(client: &Client, count: usize) -> anyhow::Result<()> {
+pub(super) async fn make_namespaces(client: &Client, count: usize) -> anyhow::Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let make = async |number| {
         let labels = json!({ "bench": "all" });
@@ -132,7 +132,7 @@ async fn make_namespaces(client: &Client, count: usize) -> anyhow::Result<()> {
 
 /// Creates a binding without storing it. For a definition that is younger than two seconds an API server holds creations
 /// back for two more, so that all its replicas know of it.
-async fn try_creation(
+pub(super) async fn try_creation(
     client: &Client,
     binding: Option<&WorkloadIdentityBinding>,
 ) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! An environment: what it is made of, and how it starts.
 
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use azure_simulator::control::ControlClient;
 use azure_simulator::control::api::{NewIdentity, Role};
@@ -36,6 +36,10 @@ pub struct EnvironmentOptions {
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
     /// directory otherwise, and goes with it.
     pub keep_records: bool,
+    /// Azure, where several clusters have the same one; one of its own where there is none.
+    pub azure: Option<Arc<SimulatorProcess>>,
+    /// The name of the operator's own identity there.
+    pub operator_identity: String,
     /// Spend as little processor time around the operator as can be: no log of requests.
     pub for_measurements: bool,
 }
@@ -55,6 +59,8 @@ impl Default for EnvironmentOptions {
             config: "default",
             openshift_admission: false,
             keep_records: true,
+            azure: None,
+            operator_identity: OPERATOR_IDENTITY.to_owned(),
             for_measurements: false,
         }
     }
@@ -63,7 +69,7 @@ impl Default for EnvironmentOptions {
 /// A running environment. All of it is gone when this is dropped, or the process ends.
 #[derive(Debug)]
 pub struct Environment {
-    pub simulator: SimulatorProcess,
+    pub simulator: Arc<SimulatorProcess>,
     pub control_plane: ControlPlane,
     pub records: Records,
     pub(super) issuer: String,
@@ -122,7 +128,10 @@ impl Environment {
         } else {
             "info"
         };
-        let simulator = SimulatorProcess::start(log_level).await?;
+        let simulator = match options.azure {
+            Some(azure) => azure,
+            None => Arc::new(SimulatorProcess::start(log_level).await?),
+        };
         let control = simulator.control();
         let keys = ServiceAccountKeys::generate()?;
         let issuer = control.register_issuer(keys.jwks().clone()).await?;
@@ -136,7 +145,8 @@ impl Environment {
         begin("installing azwib: kubectl apply -k config/default");
         install(&control_plane, options.config, options.install_crd).await?;
         begin("creating the operator's own managed identity in the simulator");
-        let operator_identity = operators_identity(&control, &issuer, OPERATOR_IDENTITY).await?;
+        let operator_identity =
+            operators_identity(&control, &issuer, &options.operator_identity).await?;
         let records = if options.keep_records {
             let records = Records::new()?;
             records.record(&control_plane, control)?;
