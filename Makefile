@@ -102,12 +102,12 @@ OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator,$(call test-n
 E2E_ALONE := leader_election
 # They take longer than a developer waits for. `make test-all` runs them.
 E2E_LONG := attacks azure_outage conduct crash crash_points gitops_guide grants large_objects ledger letting_go lost_writes \
-	many_bindings neighbours reasons restarts statuses token_memory user_guide
+	many_bindings neighbours pods reasons restarts statuses token_memory user_guide
 # The checks over the records that need not see the records of every program.
 RECORDED_OF_SOME := no_log_of_the_operator every_status_that_was_seen no_request_of_the_operator
 
-# The longest one has more tests than cores at work: each of them mostly waits for the operator's next look.
-e2e-binding: export RUST_TEST_THREADS := 4
+# The longest ones have more tests than cores at work: each of them mostly waits, for the operator's next look or for a probe.
+e2e-binding e2e-pods: export RUST_TEST_THREADS := 4
 
 .PHONY: $(addprefix e2e-,$(E2E_TESTS))
 $(addprefix e2e-,$(E2E_TESTS)): e2e-%:
@@ -206,8 +206,9 @@ chart-docs: ## Write README.md of each chart from the comments of its values.yam
 		"$$helm_docs" --chart-search-root config/charts --skip-version-footer --sort-values-order file --log-level warning
 
 .PHONY: test-chart
-test-chart: chart-tools ## The charts by the real Helm: the same as config/, each value, bad values, READMEs, and on a real API server.
+test-chart: chart-tools ## The charts by the real Helm: the same as config/, each value, bad values, READMEs, on a real API server, with pods.
 	$(CARGO) build --workspace --bins
+	$(BINARIES)/assets
 	$(CARGO) test --workspace --test chart
 
 ##@ Measure

@@ -41,8 +41,17 @@ impl CertificateAuthority {
         &self,
         common_name: &str,
     ) -> anyhow::Result<ServingCertificate> {
+        self.issue(common_name, &["127.0.0.1", "localhost"])
+    }
+
+    /// A certificate for servers at these names and addresses.
+    pub(crate) fn issue(
+        &self,
+        common_name: &str,
+        names: &[&str],
+    ) -> anyhow::Result<ServingCertificate> {
         let key = KeyPair::generate()?;
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = distinguished_name(common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

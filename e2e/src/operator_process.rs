@@ -168,9 +168,9 @@ impl OperatorProcess {
             env,
             log_file,
         } = options;
-        let binary = match binary.or_else(|| std::env::var_os(BINARY_VARIABLE).map(PathBuf::from)) {
+        let binary = match binary {
             Some(binary) => binary,
-            None => binary_beside("azwib-operator", "cargo build -p azwib-operator")?,
+            None => Self::binary()?,
         };
         let OperatorAccess {
             kubeconfig,
@@ -201,6 +201,17 @@ impl OperatorProcess {
             .await
             .context("starting the operator")?;
         Ok(Self { process })
+    }
+
+    /// The operator that the tests run.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn binary() -> anyhow::Result<PathBuf> {
+        match std::env::var_os(BINARY_VARIABLE) {
+            Some(binary) => Ok(binary.into()),
+            None => binary_beside("azwib-operator", "cargo build -p azwib-operator"),
+        }
     }
 
     /// The operator's process id.

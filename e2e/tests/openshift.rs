@@ -18,7 +18,7 @@ const YOUNGER: &str = "b-younger";
 
 async fn openshift(config: &'static str) -> anyhow::Result<Environment> {
     Environment::start(EnvironmentOptions {
-        config,
+        config: Some(config),
         openshift_admission: true,
         // What a test does with the operator's token, and what is refused, is no finding of the checks over the records.
         keep_records: false,

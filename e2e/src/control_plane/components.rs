@@ -19,6 +19,14 @@ use crate::{assets::ControlPlaneAssets, certificates::CertificateAuthority, supe
 /// The audience that the API server itself accepts, and that ordinary in-cluster tokens have: Kubernetes' own name.
 const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
+/// By what the API server is reached: on this machine, and in pods by its Service, which has the first address of the range.
+const API_SERVER_NAMES: [&str; 4] = [
+    "127.0.0.1",
+    "localhost",
+    "10.0.0.1",
+    "kubernetes.default.svc",
+];
+
 /// etcd insists on advertised addresses in host:port form; nobody dials them, it is a cluster of one.
 const NOBODY: &str = "http://127.0.0.1:1";
 
@@ -57,7 +65,7 @@ impl Layout {
             port,
         };
         let ca = CertificateAuthority::new("azwib local control plane")?;
-        let serving = ca.issue_for_loopback("kube-apiserver")?;
+        let serving = ca.issue("kube-apiserver", &API_SERVER_NAMES)?;
         let (admin, controller_manager) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let tokens = format!(
             "{admin},admin,admin,system:masters\n\

@@ -1,5 +1,5 @@
 //! A real Kubernetes control plane on loopback: etcd, kube-apiserver with RBAC and an audit log, kube-controller-manager.
-//! There is no kubelet: pods are admitted but do not run.
+//! There is no kubelet: pods are admitted but do not run, unless a node is added (`crate::pods`).
 
 mod audit;
 mod components;
@@ -55,7 +55,7 @@ pub struct ControlPlane {
     api_server: Mutex<Process>,
     /// Whether the API server was ever stopped.
     was_stopped: Arc<AtomicBool>,
-    _port: ReservedPort,
+    port: ReservedPort,
     supervisor: Supervisor,
 }
 
@@ -84,7 +84,7 @@ impl ControlPlane {
             layout,
             api_server: Mutex::new(api_server),
             was_stopped: Arc::default(),
-            _port: port,
+            port,
             supervisor,
         })
     }
@@ -102,6 +102,11 @@ impl ControlPlane {
     /// A kubeconfig for a user in `system:masters`.
     pub fn kubeconfig(&self) -> PathBuf {
         self.layout.admin_kubeconfig()
+    }
+
+    /// The port of the API server on the loopback interface.
+    pub(crate) fn api_server_port(&self) -> u16 {
+        self.port.number()
     }
 
     /// A new client of a user in `system:masters`, for the runtime that this is called on: a client works only on its own.

@@ -134,6 +134,11 @@ impl Records {
         self.directory.display().to_string()
     }
 
+    /// Where processes of the operator log.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where a process of the operator logs.
     pub fn operator_log(&self) -> PathBuf {
         self.directory
@@ -211,7 +216,8 @@ impl Records {
         Ok(requests.into_iter().collect())
     }
 
-    fn secrets_file(&self) -> PathBuf {
+    /// Where what [`Self::note_secret`] notes is, a line each.
+    pub(super) fn secrets_file(&self) -> PathBuf {
         self.directory.join("secrets")
     }
 

@@ -29,8 +29,8 @@ pub struct EnvironmentOptions {
     pub start_operator: bool,
     /// Install the CustomResourceDefinitions right away.
     pub install_crd: bool,
-    /// What is applied of `config/`, besides the CustomResourceDefinitions: `default`, or an overlay.
-    pub config: &'static str,
+    /// What is applied of `config/`, besides the CustomResourceDefinitions: `default`, an overlay, or nothing.
+    pub config: Option<&'static str>,
     /// Admission as OpenShift has it.
     pub openshift_admission: bool,
     /// Keep what is seen for the checks that run after all tests. The operator's log is in the environment's temporary
@@ -56,7 +56,7 @@ impl Default for EnvironmentOptions {
             grants: Some("off"),
             start_operator: true,
             install_crd: true,
-            config: "default",
+            config: Some("default"),
             openshift_admission: false,
             keep_records: true,
             azure: None,
@@ -142,8 +142,10 @@ impl Environment {
             ..ControlPlaneOptions::with_issuer(&issuer, keys)
         })
         .await?;
-        begin("installing azwib: kubectl apply -k config/default");
-        install(&control_plane, options.config, options.install_crd).await?;
+        if let Some(config) = options.config {
+            begin("installing azwib: kubectl apply -k config/default");
+            install(&control_plane, config, options.install_crd).await?;
+        }
         begin("creating the operator's own managed identity in the simulator");
         let operator_identity =
             operators_identity(&control, &issuer, &options.operator_identity).await?;

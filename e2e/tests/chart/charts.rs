@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod accepted;
+mod charts_on_disk;
 mod completeness;
 mod config;
 mod flags;
 mod installed;
 mod objects;
 mod package;
+mod pods;
 mod readme;
 mod refused;
 mod tools;

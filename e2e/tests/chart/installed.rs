@@ -1,13 +1,14 @@
-//! The charts on a real API server: install, upgrade, rollback, uninstall. Pods do not run here, so nothing waits for them.
+//! The charts on a real API server: install, upgrade, rollback, uninstall. Nothing waits for pods here; `pods.rs` does.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use azwib_e2e::environment::repository;
 use azwib_e2e::{ControlPlane, ControlPlaneOptions};
 use serde_json::{Value, json};
 
+use crate::charts_on_disk::changed;
 use crate::tools::{NAMESPACE, chart, helm, output, template};
 
 const GRANTS: &str = "identitygrants.azwib.dev";
@@ -54,27 +55,6 @@ impl Cluster {
         let names = self.kubectl(&args).await?;
         Ok(names.lines().map(str::to_owned).collect())
     }
-}
-
-/// A copy of a chart with some files changed.
-fn changed(name: &str, folder: &Path, change: impl Fn(&str, String) -> String) -> PathBuf {
-    fn copy(from: &Path, to: &Path, change: &dyn Fn(&str, String) -> String) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let target = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                copy(&entry.path(), &target, change);
-            } else {
-                let name = entry.file_name();
-                let text = fs::read_to_string(entry.path()).unwrap();
-                fs::write(target, change(name.to_str().unwrap(), text)).unwrap();
-            }
-        }
-    }
-    let to = folder.join(name);
-    copy(&chart(name), &to, &change);
-    to
 }
 
 #[tokio::test]
