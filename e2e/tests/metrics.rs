@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use anyhow::Context;
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::rule::Rule;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
@@ -36,6 +37,19 @@ fn bindings(condition: &str, status: &str, reason: &str, count: usize) -> String
 fn of_identity(metric: &str, identity: &ManagedIdentity, value: usize) -> String {
     let identity = identity.resource_id().to_ascii_lowercase();
     format!(r#"azwib_{metric}{{identity="{identity}"}} {value}"#)
+}
+
+fn waiting(identity: &ManagedIdentity, waits_for: &str, value: usize) -> String {
+    let identity = identity.resource_id().to_ascii_lowercase();
+    format!(r#"azwib_waiting_bindings{{identity="{identity}",waits_for="{waits_for}"}} {value}"#)
+}
+
+/// The value of a metric that has no labels.
+fn value(scrape: &str, metric: &str) -> anyhow::Result<f64> {
+    let sample = scrape
+        .lines()
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    Ok(sample.context(metric.to_owned())?.parse()?)
 }
 
 fn requests(outcome: &str, resource: &str, type_: &str, code: &str, count: usize) -> String {
@@ -111,6 +125,8 @@ fn known_remarks() -> BTreeSet<String> {
         "azure_failed_requests_total",
         "azure_requests_time_seconds",
         "azure_successful_requests_total",
+        "azwib_azure_pauses",
+        "azwib_azure_rate_limits",
         "azwib_unpublished_events_total",
     ];
     let remark =
@@ -185,6 +201,12 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
     flags.push("--credential-limit=2".to_owned());
     let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
     let shop = env.namespace("scraped").await?;
+    // What was created before it leads does not count among the times to Ready.
+    wait::until("it to lead", PATIENCE, async || {
+        let scrape = operator.metrics().await?;
+        Ok(scrape.contains("workqueue_depth").then_some(()))
+    })
+    .await?;
     let orders = shop.identity("orders").await?;
     let id = orders.resource_id();
 
@@ -206,8 +228,28 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
             of_identity("credential_slots_limit", &orders, 2),
             of_identity("orphaned_credentials", &orders, 0),
             requests("successful", credential, "PUT", "201", 2),
+            waiting(&orders, "slot", 1),
+            r#"azwib_sign_ins_total{result="success"} 1"#.to_owned(),
+            "azwib_binding_ready_seconds_count 2".to_owned(),
+            "azwib_oldest_deleting_seconds 0".to_owned(),
         ],
     )
+    .await?;
+    for sample in [
+        "rest_client_requests_total{code=\"200\",method=\"GET\",host=\"127.0.0.1:",
+        "azwib_sign_in_age_seconds ",
+        "workqueue_depth{name=\"workloadidentitybinding\",controller=\"workloadidentitybinding\"} ",
+        "azwib_azure_pauses{scope=\"subscription\",requestType=\"PUT\"} 0",
+    ] {
+        let shown = scrape.lines().any(|line| line.starts_with(sample));
+        assert!(shown, "{sample}\n{scrape}");
+    }
+    // That one waits for a slot.
+    wait::until("it to be old", PATIENCE, async || {
+        let scrape = operator.metrics().await?;
+        let age = value(&scrape, "azwib_oldest_not_ready_seconds")?;
+        Ok((age >= 2.0).then_some(()))
+    })
     .await?;
     // How many they are depends on how long all this took: who waits for a slot looks every minute.
     let reads = requests("successful", identity, "GET", "200", 1);

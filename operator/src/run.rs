@@ -165,6 +165,7 @@ async fn replica(
     )
     .map_err(replica::Error::from)?;
     service.requests().register(registry);
+    service.sign_ins().register(registry);
     let leader_metrics = LeaderMetrics::new(LEASE);
     leader_metrics.register(registry);
     // A write that has asked for its claim and waits longer than that for its connection is not sent: another may lead by then.
@@ -175,6 +176,7 @@ async fn replica(
     } = config.election;
     let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
+    clients.requests().register(registry);
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);

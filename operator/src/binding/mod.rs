@@ -26,6 +26,7 @@ pub mod error;
 pub mod events;
 mod failed;
 pub mod finalizer;
+pub mod first_ready;
 #[cfg(test)]
 mod fixtures;
 pub mod grants;
@@ -44,6 +45,7 @@ mod spread;
 pub mod status;
 pub mod told;
 pub mod validate;
+pub mod workqueue;
 mod write_status;
 
 pub use context::{Context, Operator};
