@@ -18,7 +18,7 @@ CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo
 CARGO_ABOUT_VERSION := 0.9.3
 CARGO_ABOUT := $(TOOLS)/cargo-about-$(CARGO_ABOUT_VERSION)/bin/cargo-about
 
-GO_MODULES := e2e/go/webhook e2e/go/promlint
+GO_MODULES := e2e/go/webhook e2e/go/promlint e2e/go/prometheus
 BINARIES := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
@@ -188,6 +188,24 @@ chart-docs: ## Write README.md of each chart from the comments of its values.yam
 test-chart: chart-tools ## The charts by the real Helm: the same as config/, each value, bad values, READMEs, and on a real API server.
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace --test chart
+
+##@ Monitoring
+
+# Prometheus' engine and promtool: nothing but this target needs them, and `make test` does not build them.
+DASHBOARDS := test --workspace --test dashboards --
+.PHONY: test-dashboards
+test-dashboards: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/dashboards-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
+test-dashboards: ## Alerts and dashboard by Prometheus' own engine and promtool (50 seconds, and 3 minutes more when cold). WRITE=1: take the scrapes anew.
+	$(CARGO) build --workspace --bins
+	$(BINARIES)/assets
+	$(BINARIES)/assets prometheus
+ifdef WRITE
+# The scrapes first, since the other writes what queries return of them.
+	AZWIB_WRITE_SCRAPES=1 $(CARGO) $(DASHBOARDS) the_stored_scrapes
+	AZWIB_WRITE_SCRAPES=1 $(CARGO) $(DASHBOARDS) every_query
+endif
+	$(CARGO) $(DASHBOARDS)
+	rm -rf "$$AZWIB_E2E_RECORDS"
 
 ##@ Measure
 

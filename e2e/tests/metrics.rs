@@ -10,9 +10,7 @@ use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::rule::Rule;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, assets, wait};
-use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 const REFERENCE: &str = include_str!("../../docs/reference/metrics.md");
@@ -166,30 +164,6 @@ async fn refresh(shop: &Namespace<'_>, binding: &str, request: &str) -> anyhow::
     Ok(())
 }
 
-/// Refuses the events of a namespace; in force when this returns.
-async fn no_events(shop: &Namespace<'_>) -> anyhow::Result<Rule> {
-    let events = ("events.k8s.io", "events");
-    let rule = Rule::deny(shop, events, "CREATE", "events are sold out").await?;
-    let api: Api<Event> = Api::namespaced(shop.client().clone(), shop.name());
-    let event = json!({
-        "metadata": { "name": "probe" }, "eventTime": "2026-01-02T03:04:05.000000Z", "action": "Probe", "reason": "Probe",
-        "type": "Normal", "reportingController": "azwib.dev/probe", "reportingInstance": "probe",
-        "regarding": { "apiVersion": "v1", "kind": "Namespace", "name": shop.name(), "namespace": shop.name() },
-    });
-    let event: Event = serde_json::from_value(event)?;
-    let dry = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    wait::until("the rule to be in force", PATIENCE, async || {
-        let refused = api.create(&dry, &event).await;
-        let told = refused.is_err_and(|it| it.to_string().contains("sold out"));
-        Ok(told.then_some(()))
-    })
-    .await?;
-    Ok(rule)
-}
-
 #[tokio::test]
 async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyhow::Result<()> {
     let options = EnvironmentOptions {
@@ -269,7 +243,7 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
     )
     .await?;
 
-    let rule = no_events(&shop).await?;
+    let rule = Rule::no_events(&shop).await?;
     let outage = shop.outage(service_unavailable()).await?;
     refresh(&shop, "good", "1").await?;
     let unverified = "azwib_unverified_reconciles_total{controller=\"workloadidentitybinding\",reason=\"AzureUnavailable\"} 1";
