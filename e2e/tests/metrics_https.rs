@@ -1,7 +1,6 @@
 //! Who may scrape the metrics over https, and which certificate they are served with.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,11 +13,11 @@ use reqwest::{Certificate, StatusCode};
 
 const SCRAPER: &str = "monitoring/prometheus";
 
-/// The flags of an operator of this environment, with those of the metrics as they are by default.
-fn flags(env: &Environment) -> Vec<String> {
-    let mut flags = env.operator_flags();
-    flags.retain(|flag| flag != "--metrics-secure=false");
-    flags
+/// An operator that serves its metrics as it does by default, with these flags besides the usual ones.
+async fn operator(env: &Environment, more: &[String]) -> anyhow::Result<OperatorProcess> {
+    let flags = [&env.operator_flags()[..], more].concat();
+    let secure = [("AZWIB_METRICS_SECURE".to_owned(), "true".to_owned())];
+    env.operator_with(flags, secure.into(), None).await
 }
 
 /// A token of a ServiceAccount, which is made here and noted as a secret.
@@ -81,9 +80,7 @@ async fn reviews(env: &Environment, resource: &str) -> anyhow::Result<usize> {
 #[tokio::test]
 async fn who_has_the_right_may_scrape_and_nobody_else() -> anyhow::Result<()> {
     let env = Environment::without_operator().await?;
-    let operator = env
-        .operator_with(flags(&env), BTreeMap::new(), None)
-        .await?;
+    let operator = operator(&env, &[]).await?;
     operator.probe_until("/readyz", 200, "ok").await?;
     let address = operator.address_of("metrics").await?;
     let token = token(&env, SCRAPER).await?;
@@ -146,9 +143,8 @@ async fn a_certificate_that_is_rotated_is_served_without_a_restart() -> anyhow::
     let env = Environment::without_operator().await?;
     let folder = tempfile::tempdir()?;
     let one = write_certificate(folder.path())?;
-    let mut flags = flags(&env);
-    flags.push(format!("--metrics-cert-path={}", folder.path().display()));
-    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let folder_flag = format!("--metrics-cert-path={}", folder.path().display());
+    let operator = operator(&env, &[folder_flag]).await?;
     served_with(&operator, &one).await?;
 
     // Half of a rotation leaves it as it is.
@@ -172,9 +168,7 @@ async fn a_certificate_that_is_rotated_is_served_without_a_restart() -> anyhow::
 #[tokio::test]
 async fn an_api_server_that_is_away_lets_nobody_scrape_who_was_not_known() -> anyhow::Result<()> {
     let env = Environment::without_operator().await?;
-    let operator = env
-        .operator_with(flags(&env), BTreeMap::new(), None)
-        .await?;
+    let operator = operator(&env, &[]).await?;
     operator.probe_until("/readyz", 200, "ok").await?;
     let address = operator.address_of("metrics").await?;
     let token = token(&env, SCRAPER).await?;

@@ -28,8 +28,6 @@ impl Environment {
             format!("--azure-tenant-id={}", self.operator_identity.tenant_id),
             "--health-probe-bind-address=127.0.0.1:0".to_owned(),
             "--metrics-bind-address=127.0.0.1:0".to_owned(),
-            // Who may scrape is asked for in one test, and stands in the audit log of none other.
-            "--metrics-secure=false".to_owned(),
         ];
         flags.extend(self.grants.map(|it| format!("--grants={it}")));
         flags.extend(self.operator_flags.clone());
