@@ -211,6 +211,25 @@ test-chart: chart-tools ## The charts by the real Helm: the same as config/, eac
 	$(BINARIES)/assets
 	$(CARGO) test --workspace --test chart
 
+##@ Monitoring
+
+# Prometheus' engine and promtool: nothing but this target needs them, and `make test` does not build them.
+DASHBOARDS := test --workspace --test dashboards --
+.PHONY: test-dashboards
+test-dashboards: export AZWIB_E2E_RECORDS := $(abspath $(or $(CARGO_TARGET_DIR),target))/dashboards-records-$(shell date -u +%Y%m%dT%H%M%SZ-$$PPID)
+test-dashboards: ## Alerts and dashboard by Prometheus' own engine and promtool (50 seconds, and 3 minutes more when cold). WRITE=1: take the scrapes anew.
+	$(CARGO) build --workspace --bins
+	$(BINARIES)/assets
+	$(BINARIES)/assets prometheus
+	cd e2e/go/prometheus && $(GO) vet ./...
+ifdef WRITE
+# The scrapes first, since the other writes what queries return of them.
+	AZWIB_WRITE_SCRAPES=1 $(CARGO) $(DASHBOARDS) the_stored_scrapes
+	AZWIB_WRITE_SCRAPES=1 $(CARGO) $(DASHBOARDS) every_query
+endif
+	$(CARGO) $(DASHBOARDS)
+	rm -rf "$$AZWIB_E2E_RECORDS"
+
 ##@ Measure
 
 # What users run is built in release mode, and so is all around it that takes processor time of its own.

@@ -43,29 +43,43 @@ struct Module {
     folder: &'static str,
     /// What its binaries are made of, besides go.mod and go.sum.
     sources: &'static [&'static str],
+    /// Build tags.
+    tags: &'static str,
 }
 
 const CONTROL_PLANE: Module = Module {
     folder: "control-plane",
     sources: &[],
+    tags: "",
 };
 const WEBHOOK: Module = Module {
     folder: "webhook",
     sources: &["main.go", "mlog/go.mod", "mlog/mlog.go"],
+    tags: "",
 };
 
 const PROMLINT: Module = Module {
     folder: "promlint",
     sources: &["main.go"],
+    tags: "",
 };
 
 const HELM: Module = Module {
     folder: "helm",
     sources: &[],
+    tags: "",
 };
 const HELM_DOCS: Module = Module {
     folder: "helm-docs",
     sources: &[],
+    tags: "",
+};
+
+const PROMETHEUS: Module = Module {
+    folder: "prometheus",
+    sources: &["compared.go", "main.go", "queries.go", "store.go"],
+    // Nothing is discovered here, and the clients of all clouds would come along.
+    tags: "remove_all_sd",
 };
 
 const KUBERNETES_PROGRAMS: &[Program] = &[
@@ -95,6 +109,17 @@ const PROMLINT_PROGRAMS: &[Program] = &[Program {
     name: "promlint",
     package: ".",
 }];
+
+const PROMETHEUS_PROGRAMS: &[Program] = &[
+    Program {
+        name: "promtool",
+        package: "github.com/prometheus/prometheus/cmd/promtool",
+    },
+    Program {
+        name: "prometheus",
+        package: ".",
+    },
+];
 
 const HELM_PROGRAMS: &[Program] = &[Program {
     name: "helm",
@@ -162,6 +187,17 @@ pub fn promlint() -> anyhow::Result<PathBuf> {
     PROMLINT.binary(PROMLINT_PROGRAMS, LDFLAGS)
 }
 
+/// promtool, and the program that runs the queries of rules and dashboard in Prometheus' engine. Only the test of these needs them.
+/// Blocks.
+///
+/// # Errors
+/// As for [`control_plane`].
+pub fn prometheus() -> anyhow::Result<[PathBuf; 2]> {
+    let built = PROMETHEUS.binaries(PROMETHEUS_PROGRAMS, LDFLAGS, None)?;
+    let built: Result<_, _> = built.try_into();
+    built.map_err(|_| anyhow::anyhow!("a program is missing from the list"))
+}
+
 /// Helm. Only the test of the charts needs it. Blocks.
 ///
 /// # Errors
@@ -226,7 +262,7 @@ impl Module {
 
     /// Twelve digits that stand for everything a binary is made from.
     fn hash(&self, ldflags: &str) -> anyhow::Result<String> {
-        let mut hash = Sha256::new_with_prefix(ldflags);
+        let mut hash = Sha256::new_with_prefix([ldflags, self.tags].concat());
         for file in ["go.mod", "go.sum"].iter().chain(self.sources) {
             let path = self.path().join(file);
             hash.update(fs::read(&path).with_context(|| path.display().to_string())?);
@@ -272,6 +308,8 @@ impl Module {
                 "-trimpath",
                 "-buildvcs=false",
                 "-mod=readonly",
+                "-tags",
+                self.tags,
                 "-ldflags",
                 ldflags,
                 "-o",

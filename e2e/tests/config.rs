@@ -125,27 +125,39 @@ async fn the_template_of_an_overlay_sets_what_the_default_leaves_open() -> anyho
     Ok(())
 }
 
-#[test]
-fn the_pod_monitor_finds_the_metrics_of_the_operator() {
-    let [monitor, deployment]: [Value; 2] = [
-        "config/prometheus/pod_monitor.yaml",
-        "config/manager/deployment.yaml",
-    ]
-    .map(|file| serde_yaml_ng::from_str(&fs::read_to_string(folder(file)).unwrap()).unwrap());
-    let template = &deployment["spec"]["template"];
-    let labels = template["metadata"]["labels"].as_object().unwrap();
-    let selected = monitor["spec"]["selector"]["matchLabels"]
-        .as_object()
-        .unwrap();
+fn manifest(file: &str) -> Value {
+    serde_yaml_ng::from_str(&fs::read_to_string(folder(file)).unwrap()).unwrap()
+}
+
+/// Whether labels are among these.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    let selected = selector.as_object().unwrap();
     assert!(!selected.is_empty());
-    for (label, value) in selected {
-        assert_eq!(labels.get(label), Some(value), "{label}");
-    }
-    let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
-    let ports = template["spec"]["containers"][0]["ports"]
-        .as_array()
-        .unwrap();
-    assert!(ports.iter().any(|it| it["name"] == *port), "{port}");
+    let mut selected = selected.iter();
+    selected.all(|(label, value)| labels.get(label) == Some(value))
+}
+
+#[test]
+fn the_monitors_find_the_metrics_of_the_operator() {
+    let deployment = manifest("config/manager/deployment.yaml");
+    let template = &deployment["spec"]["template"];
+    let labels = &template["metadata"]["labels"];
+    let ports = &template["spec"]["containers"][0]["ports"];
+    let ports = ports.as_array().unwrap();
+    let is_port = |name: &Value| ports.iter().any(|it| it["name"] == *name);
+
+    let monitor = manifest("config/prometheus/pod_monitor/pod_monitor.yaml");
+    assert!(selects(&monitor["spec"]["selector"]["matchLabels"], labels));
+    assert!(is_port(&monitor["spec"]["podMetricsEndpoints"][0]["port"]));
+
+    let service = manifest("config/prometheus/service.yaml");
+    assert!(selects(&service["spec"]["selector"], labels));
+    let port = &service["spec"]["ports"][0];
+    assert!(is_port(&port["targetPort"]));
+    let monitor = manifest("config/prometheus/service_monitor.yaml");
+    let selector = &monitor["spec"]["selector"]["matchLabels"];
+    assert!(selects(selector, &service["metadata"]["labels"]));
+    assert_eq!(monitor["spec"]["endpoints"][0]["port"], port["name"]);
 }
 
 #[tokio::test]
@@ -244,6 +256,8 @@ fn rules_of_the_operator() -> BTreeSet<String> {
         ),
         ("events.events.k8s.io", &["create", "patch"]),
         ("leases.coordination.k8s.io", &["list"]),
+        ("tokenreviews.authentication.k8s.io", &["create"]),
+        ("subjectaccessreviews.authorization.k8s.io", &["create"]),
     ];
     rules
         .iter()

@@ -189,6 +189,40 @@ async fn a_client_secret_that_cannot_be_read_is_named_with_its_flag() -> anyhow:
 }
 
 #[tokio::test]
+async fn a_certificate_of_the_metrics_that_cannot_be_used_is_named() -> anyhow::Result<()> {
+    let mut start = Start::new()?;
+    let folder = start.supervisor.directory().to_owned();
+    let folder = folder.to_string_lossy();
+    start.flags.insert("metrics-cert-path", folder.to_string());
+    let certificate = format!("{folder}/tls.crt");
+    let missing = ["--metrics-cert-path", &certificate, "No such file"];
+    start.is_refused(&missing).await?;
+    let authority = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    write(
+        start.supervisor.directory(),
+        "tls.crt",
+        &authority.cert.pem(),
+    )?;
+    let other = rcgen::KeyPair::generate()?;
+    write(
+        start.supervisor.directory(),
+        "tls.key",
+        &other.serialize_pem(),
+    )?;
+    start
+        .is_refused(&[
+            "--metrics-cert-path",
+            "tls.key is no key for the certificate in",
+            &certificate,
+        ])
+        .await?;
+    start.flags.insert("metrics-secure", "false".to_owned());
+    start
+        .is_refused(&["--metrics-cert-path", "only goes with https"])
+        .await
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_named_with_its_flag() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let mut start = Start::new()?;

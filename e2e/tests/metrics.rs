@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use anyhow::Context;
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::environment::rule::Rule;
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
 use azwib_e2e::{Environment, EnvironmentOptions, OperatorProcess, assets, wait};
-use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 const REFERENCE: &str = include_str!("../../docs/reference/metrics.md");
@@ -36,6 +35,19 @@ fn bindings(condition: &str, status: &str, reason: &str, count: usize) -> String
 fn of_identity(metric: &str, identity: &ManagedIdentity, value: usize) -> String {
     let identity = identity.resource_id().to_ascii_lowercase();
     format!(r#"azwib_{metric}{{identity="{identity}"}} {value}"#)
+}
+
+fn waiting(identity: &ManagedIdentity, waits_for: &str, value: usize) -> String {
+    let identity = identity.resource_id().to_ascii_lowercase();
+    format!(r#"azwib_waiting_bindings{{identity="{identity}",waits_for="{waits_for}"}} {value}"#)
+}
+
+/// The value of a metric that has no labels.
+fn value(scrape: &str, metric: &str) -> anyhow::Result<f64> {
+    let sample = scrape
+        .lines()
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    Ok(sample.context(metric.to_owned())?.parse()?)
 }
 
 fn requests(outcome: &str, resource: &str, type_: &str, code: &str, count: usize) -> String {
@@ -111,6 +123,8 @@ fn known_remarks() -> BTreeSet<String> {
         "azure_failed_requests_total",
         "azure_requests_time_seconds",
         "azure_successful_requests_total",
+        "azwib_azure_pauses",
+        "azwib_azure_rate_limits",
         "azwib_unpublished_events_total",
     ];
     let remark =
@@ -150,30 +164,6 @@ async fn refresh(shop: &Namespace<'_>, binding: &str, request: &str) -> anyhow::
     Ok(())
 }
 
-/// Refuses the events of a namespace; in force when this returns.
-async fn no_events(shop: &Namespace<'_>) -> anyhow::Result<Rule> {
-    let events = ("events.k8s.io", "events");
-    let rule = Rule::deny(shop, events, "CREATE", "events are sold out").await?;
-    let api: Api<Event> = Api::namespaced(shop.client().clone(), shop.name());
-    let event = json!({
-        "metadata": { "name": "probe" }, "eventTime": "2026-01-02T03:04:05.000000Z", "action": "Probe", "reason": "Probe",
-        "type": "Normal", "reportingController": "azwib.dev/probe", "reportingInstance": "probe",
-        "regarding": { "apiVersion": "v1", "kind": "Namespace", "name": shop.name(), "namespace": shop.name() },
-    });
-    let event: Event = serde_json::from_value(event)?;
-    let dry = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    wait::until("the rule to be in force", PATIENCE, async || {
-        let refused = api.create(&dry, &event).await;
-        let told = refused.is_err_and(|it| it.to_string().contains("sold out"));
-        Ok(told.then_some(()))
-    })
-    .await?;
-    Ok(rule)
-}
-
 #[tokio::test]
 async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyhow::Result<()> {
     let options = EnvironmentOptions {
@@ -185,6 +175,12 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
     flags.push("--credential-limit=2".to_owned());
     let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
     let shop = env.namespace("scraped").await?;
+    // What was created before it leads does not count among the times to Ready.
+    wait::until("it to lead", PATIENCE, async || {
+        let scrape = operator.metrics().await?;
+        Ok(scrape.contains("workqueue_depth").then_some(()))
+    })
+    .await?;
     let orders = shop.identity("orders").await?;
     let id = orders.resource_id();
 
@@ -206,8 +202,28 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
             of_identity("credential_slots_limit", &orders, 2),
             of_identity("orphaned_credentials", &orders, 0),
             requests("successful", credential, "PUT", "201", 2),
+            waiting(&orders, "slot", 1),
+            r#"azwib_sign_ins_total{result="success"} 1"#.to_owned(),
+            "azwib_binding_ready_seconds_count 2".to_owned(),
+            "azwib_oldest_deleting_seconds 0".to_owned(),
         ],
     )
+    .await?;
+    for sample in [
+        "rest_client_requests_total{code=\"200\",method=\"GET\",host=\"127.0.0.1:",
+        "azwib_sign_in_age_seconds ",
+        "workqueue_depth{name=\"workloadidentitybinding\",controller=\"workloadidentitybinding\"} ",
+        "azwib_azure_pauses{scope=\"subscription\",requestType=\"PUT\"} 0",
+    ] {
+        let shown = scrape.lines().any(|line| line.starts_with(sample));
+        assert!(shown, "{sample}\n{scrape}");
+    }
+    // That one waits for a slot.
+    wait::until("it to be old", PATIENCE, async || {
+        let scrape = operator.metrics().await?;
+        let age = value(&scrape, "azwib_oldest_not_ready_seconds")?;
+        Ok((age >= 2.0).then_some(()))
+    })
     .await?;
     // How many they are depends on how long all this took: who waits for a slot looks every minute.
     let reads = requests("successful", identity, "GET", "200", 1);
@@ -227,7 +243,7 @@ async fn a_scrape_tells_of_slots_orphans_bindings_requests_and_passes() -> anyho
     )
     .await?;
 
-    let rule = no_events(&shop).await?;
+    let rule = Rule::no_events(&shop).await?;
     let outage = shop.outage(service_unavailable()).await?;
     refresh(&shop, "good", "1").await?;
     let unverified = "azwib_unverified_reconciles_total{controller=\"workloadidentitybinding\",reason=\"AzureUnavailable\"} 1";

@@ -20,6 +20,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use crate::binding::calls;
 use crate::binding::controller::kept;
 use crate::kubeutil::backoff::Standing;
+use crate::kubeutil::requests::RequestsLayer;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::{WATCH_TIMEOUT, WatchCourse};
 use crate::leader::{Claim, ClaimLayer, ClaimedBody, is_free};
@@ -44,6 +45,7 @@ pub(crate) struct KubernetesClients {
     config: kube::Config,
     /// How long a connection may take to come about.
     connects_within: Option<Duration>,
+    requests: RequestsLayer,
 }
 
 impl KubernetesClients {
@@ -58,9 +60,15 @@ impl KubernetesClients {
         );
         config.headers.push(name);
         Ok(Self {
+            requests: RequestsLayer::new(&config.cluster_url),
             config,
             connects_within,
         })
+    }
+
+    /// What has become of the requests of all of them so far.
+    pub(crate) fn requests(&self) -> &RequestsLayer {
+        &self.requests
     }
 
     /// One for calls, whose writes are sent while this claim is held; with none, for those that need no claim.
@@ -113,6 +121,7 @@ impl KubernetesClients {
             .option_layer(config.auth_layer()?)
             .layer(config.extra_headers_layer()?)
             .map_err(BoxError::from)
+            .layer(&self.requests)
             .service(http.build(connector));
         let client = ClientBuilder::new(service, config.default_namespace.clone())
             .with_layer(&RetryAfterLayer)
@@ -127,6 +136,7 @@ impl KubernetesClients {
         config.read_timeout = Some(WATCH_TIMEOUT);
         let client = ClientBuilder::try_from(config)?;
         let client = client
+            .with_layer(&self.requests)
             .with_layer(&RetryAfterLayer)
             .with_layer(&kept::layer())
             .with_layer(course);
@@ -193,6 +203,7 @@ mod tests {
         let clients = KubernetesClients {
             config: kube::Config::new(url.parse().unwrap()),
             connects_within: None,
+            requests: RequestsLayer::new(&http::Uri::from_static("http://slow.example")),
         };
         let account = "/api/v1/namespaces/shop/serviceaccounts/orders";
         let event = "/apis/events.k8s.io/v1/namespaces/shop/events";

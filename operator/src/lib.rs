@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod replica;
 pub mod run;
 pub mod runtime;
+pub mod scrape;
 
 /// What the operator calls itself in requests, to the API server as to Azure: audit logs tell by it who asked.
 pub(crate) const USER_AGENT: &str = concat!("azwib/", env!("CARGO_PKG_VERSION"));

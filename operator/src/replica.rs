@@ -315,12 +315,14 @@ fn keep_off_unseen(ledgers: &Ledgers, unseen: &[Unseen]) {
 fn metrics_of(context: &Operator) -> Registry {
     let mut registry = Registry::default();
     context.metrics.register(&mut registry, &context.settings);
+    context.first_ready.register(&mut registry);
     context.events.register(&mut registry);
     registry.register_collector(Box::new(State {
         bindings: context.bindings.clone(),
         grants: Arc::clone(&context.grants),
         ledgers: Arc::clone(&context.ledgers),
         settings: context.settings.clone(),
+        clock: context.clock,
     }));
     registry
 }

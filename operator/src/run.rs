@@ -17,7 +17,7 @@ use crate::azure::msi::MsiIdentityService;
 use crate::binding::controller::pass_log::PassLog;
 use crate::binding::controller::passes::{Notice, Queue};
 use crate::binding::controller::{Feed, Watches};
-use crate::cli::config::{Config, Election};
+use crate::cli::config::{Config, Election, Metrics};
 use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_others;
 use crate::grant::{Authority, OwnNamespace};
@@ -35,6 +35,7 @@ use crate::runtime::metrics::{self, TermMetrics};
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
 use crate::runtime::shutdown::{self, GRACE, Signals};
+use crate::scrape::{Certificate, CertificateError, guarded};
 
 /// The Lease that the leader holds.
 pub(crate) const LEASE: &str = "azwib-operator";
@@ -44,6 +45,8 @@ pub(crate) const LEASE: &str = "azwib-operator";
 pub enum Error {
     #[error(transparent)]
     Clients(#[from] clients::Error),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error("cannot listen on --{flag}={address}")]
     Listen {
         flag: &'static str,
@@ -72,21 +75,21 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let issuer = config.settings.defaults.borrow().issuer.clone();
-    let (health_probes, metrics) = (config.health_probe_address, config.metrics_address);
+    let (health_probes, metrics) = (config.health_probe_address, config.metrics.clone());
     let election = config.election.clone();
     let course = WatchCourse::default();
     let readiness = Readiness::waiting_for("the API server", course.clone());
     let mut registry = metrics::registry();
     let (replica, watches) = replica(config, course, &mut registry).await?;
     let router = probes::router(readiness.clone(), replica.liveness.clone());
-    let (probes, metrics) = answer(
-        (health_probes, router),
-        metrics,
-        (registry, replica.term_metrics.clone()),
-    )
-    .await?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %probes, metrics = metrics.map(display), %issuer, "azwib starts");
     let client = replica.host.calling(None).map_err(replica::Error::from)?;
+    let scrapes = metrics::router(registry, replica.term_metrics.clone());
+    let probes = answer_probes(health_probes, router).await?;
+    let metrics = match metrics {
+        Some(metrics) => Some(answer_scrapes(metrics, scrapes, &client).await?),
+        None => None,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %probes, metrics = metrics.map(display), %issuer, "azwib starts");
     tokio::select! {
         () = crd_is_served(&client, &readiness) => {}
         () = stop.cancelled() => return Ok(()),
@@ -165,6 +168,7 @@ async fn replica(
     )
     .map_err(replica::Error::from)?;
     service.requests().register(registry);
+    service.sign_ins().register(registry);
     let leader_metrics = LeaderMetrics::new(LEASE);
     leader_metrics.register(registry);
     // A write that has asked for its claim and waits longer than that for its connection is not sent: another may lead by then.
@@ -175,6 +179,7 @@ async fn replica(
     } = config.election;
     let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
+    clients.requests().register(registry);
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);
@@ -243,20 +248,37 @@ fn identity() -> String {
     format!("{pod}_{}", Uuid::new_v4())
 }
 
-/// Serves probes and, unless they are turned off, metrics. Returns the addresses of both.
-async fn answer(
-    (probes, router): (SocketAddr, Router),
-    metrics: Option<SocketAddr>,
-    (registry, term): (Registry, TermMetrics),
-) -> Result<(SocketAddr, Option<SocketAddr>), Error> {
-    let (listener, probes) = bind("health-probe-bind-address", probes).await?;
-    tokio::spawn(serve(listener, router));
-    let Some(address) = metrics else {
-        return Ok((probes, None));
+/// Serves probes. Returns their address.
+async fn answer_probes(address: SocketAddr, router: Router) -> Result<SocketAddr, Error> {
+    let (listener, address) = bind("health-probe-bind-address", address).await?;
+    tokio::spawn(serve(listener, router, None));
+    Ok(address)
+}
+
+/// Serves metrics. Returns their address.
+async fn answer_scrapes(
+    metrics: Metrics,
+    router: Router,
+    client: &Client,
+) -> Result<SocketAddr, Error> {
+    let Metrics {
+        address,
+        certificate,
+    } = metrics;
+    let (router, tls) = match certificate {
+        None => (router, None),
+        Some(source) => {
+            let certificate = Certificate::new(source)?;
+            tokio::spawn(Arc::clone(&certificate).keep_fresh());
+            (
+                guarded(router, client.clone()),
+                Some(certificate.acceptor()?),
+            )
+        }
     };
     let (listener, address) = bind("metrics-bind-address", address).await?;
-    tokio::spawn(serve(listener, metrics::router(registry, term)));
-    Ok((probes, Some(address)))
+    tokio::spawn(serve(listener, router, tls));
+    Ok(address)
 }
 
 /// Listens on the address of a flag, and says which it is: port 0 is any that is free.

@@ -1,5 +1,5 @@
 //! Builds the programs that the end-to-end tests and the demo run, so that neither has to wait for them later, and prints their paths. With
-//! the names of programs as arguments it builds these: the tools of the charts come in no other way.
+//! the names of programs as arguments it builds these: the tools of the charts and of the dashboard come in no other way.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,10 +12,8 @@ fn main() -> anyhow::Result<()> {
     let paths = if names.is_empty() {
         for_tests()?
     } else {
-        names
-            .iter()
-            .map(|name| tool(name))
-            .collect::<anyhow::Result<_>>()?
+        let tools = names.iter().map(|name| tool(name));
+        tools.collect::<anyhow::Result<Vec<_>>>()?.concat()
     };
     let mut stdout = std::io::stdout().lock();
     for path in paths {
@@ -36,10 +34,11 @@ fn for_tests() -> anyhow::Result<Vec<PathBuf>> {
     ])
 }
 
-fn tool(name: &str) -> anyhow::Result<PathBuf> {
+fn tool(name: &str) -> anyhow::Result<Vec<PathBuf>> {
     match name {
-        "helm" => assets::helm(),
-        "helm-docs" => assets::helm_docs(),
-        _ => bail!("no tool is called {name}: helm or helm-docs"),
+        "helm" => Ok(vec![assets::helm()?]),
+        "helm-docs" => Ok(vec![assets::helm_docs()?]),
+        "prometheus" => Ok(assets::prometheus()?.into()),
+        _ => bail!("no tool is called {name}: helm, helm-docs or prometheus"),
     }
 }

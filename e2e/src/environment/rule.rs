@@ -3,6 +3,7 @@
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Namespace;
+use crate::wait;
 
 /// A rule of the cluster's administrator for one namespace. It stays when a test fails, and harms no other.
 pub struct Rule {
@@ -49,6 +51,33 @@ impl Rule {
             "spec": { "policyName": name, "validationActions": ["Deny"] },
         });
         create(&rule.bindings, binding).await?;
+        Ok(rule)
+    }
+
+    /// Refuses the events of the namespace; in force when this returns.
+    ///
+    /// # Errors
+    /// The API server does not answer, or does not know the rule in time.
+    pub async fn no_events(shop: &Namespace<'_>) -> anyhow::Result<Self> {
+        let events = ("events.k8s.io", "events");
+        let rule = Self::deny(shop, events, "CREATE", "events are sold out").await?;
+        let api: Api<Event> = Api::namespaced(shop.client().clone(), shop.name());
+        let event = json!({
+            "metadata": { "name": "probe" }, "eventTime": "2026-01-02T03:04:05.000000Z", "action": "Probe", "reason": "Probe",
+            "type": "Normal", "reportingController": "azwib.dev/probe", "reportingInstance": "probe",
+            "regarding": { "apiVersion": "v1", "kind": "Namespace", "name": shop.name(), "namespace": shop.name() },
+        });
+        let event: Event = serde_json::from_value(event)?;
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        wait::until("the rule to be in force", wait::PATIENCE, async || {
+            let refused = api.create(&dry, &event).await;
+            let told = refused.is_err_and(|it| it.to_string().contains("sold out"));
+            Ok(told.then_some(()))
+        })
+        .await?;
         Ok(rule)
     }
 

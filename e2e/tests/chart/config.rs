@@ -83,12 +83,28 @@ fn the_chart_without_policies_is_the_overlay_before_1_30() {
     );
 }
 
+fn is_the_default_and(folder: &str, values: &Value) {
+    let mut kustomize = without_namespace(objects(&kustomized("config/default")));
+    kustomize.extend(objects(&kustomized(folder)));
+    assert_same(kustomize, without_helms_own(rendered(values)));
+}
+
+#[test]
+fn service_monitor_and_alerts_are_those_of_config_prometheus() {
+    let on = json!({ "enabled": true });
+    is_the_default_and(
+        "config/prometheus",
+        &json!({ "serviceMonitor": on, "prometheusRule": on }),
+    );
+}
+
 #[test]
 fn the_pod_monitor_is_that_of_config_prometheus() {
-    let values = json!({ "podMonitor": { "enabled": true } });
-    let mut kustomize = without_namespace(objects(&kustomized("config/default")));
-    kustomize.extend(objects(&kustomized("config/prometheus")));
-    assert_same(kustomize, without_helms_own(rendered(&values)));
+    let token = json!({ "name": "azwib-metrics-token" });
+    is_the_default_and(
+        "config/prometheus/pod_monitor",
+        &json!({ "podMonitor": { "enabled": true, "tokenSecret": token } }),
+    );
 }
 
 #[test]

@@ -15,7 +15,8 @@ use super::{
     AzureError, AzureErrorKind, Cause, CredentialContent, CredentialPage, CredentialPages, Deleted,
     Identity, IdentityService, ListedCredential, Put,
     auth::{
-        AuthConfig, Authorization, Claims, LegacyCredential, SignIn, SignInOptions, TokenSource,
+        AuthConfig, Authorization, Claims, LegacyCredential, SignIn, SignInMetrics, SignInOptions,
+        TokenSource,
     },
     cloud::Cloud,
     error::SetupError,
@@ -95,6 +96,11 @@ impl MsiIdentityService {
     /// What has become of its requests so far.
     pub fn requests(&self) -> &RequestMetrics {
         &self.parts.requests
+    }
+
+    /// What has become of its sign-ins so far.
+    pub fn sign_ins(&self) -> &SignInMetrics {
+        self.parts.tokens.metrics()
     }
 
     fn over(

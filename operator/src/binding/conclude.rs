@@ -302,6 +302,8 @@ async fn say(
             // It stands before nobody any more.
             ctx.with_identity(binding, |identity| ctx.ledgers.wake_waiters(identity));
         }
+        ctx.first_ready
+            .note(binding, &status.conditions, ctx.clock.now());
         ctx.events
             .ready_changed(binding, &before, &status.conditions);
         ctx.events.identity_replaced(latest, status);

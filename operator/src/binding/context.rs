@@ -16,6 +16,7 @@ use super::error::Error;
 use super::events::Events;
 use super::failed::Failed;
 use super::finalizer::is_on;
+use super::first_ready::FirstReady;
 use super::grants::ungranted::Ungranted;
 use super::index::{Bindings, readable};
 use super::metrics::ReconcileMetrics;
@@ -67,6 +68,8 @@ pub struct Operator {
     pub told: Told,
     pub events: Events,
     pub metrics: ReconcileMetrics,
+    /// How long bindings take until they are Ready.
+    pub first_ready: FirstReady,
     pub clock: Clock,
     /// What the passes say of themselves.
     pub liveness: Liveness,
@@ -102,6 +105,7 @@ impl Operator {
             told: Told::default(),
             events,
             metrics: ReconcileMetrics::default(),
+            first_ready: FirstReady::since(clock.now()),
             clock,
             liveness: Liveness::default(),
         }
@@ -155,6 +159,7 @@ impl Operator {
         self.overwritten.forget(uid);
         self.taken_off.forget(uid);
         self.known_good.forget(uid);
+        self.first_ready.forget(uid);
         self.ungranted.forget(uid);
     }
 
@@ -169,6 +174,7 @@ impl Operator {
         self.overwritten.retain(&uids);
         self.taken_off.retain(&uids);
         self.known_good.retain(&uids);
+        self.first_ready.retain(&uids);
         self.ungranted.retain(&uids);
         self.bindings.prune(&uids);
         self.ledgers.prune(|id| self.bindings.has_identity(id));

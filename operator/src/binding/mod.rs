@@ -27,6 +27,7 @@ pub mod error;
 pub mod events;
 mod failed;
 pub mod finalizer;
+pub mod first_ready;
 #[cfg(test)]
 mod fixtures;
 pub mod grants;
@@ -45,6 +46,7 @@ mod spread;
 pub mod status;
 pub mod told;
 pub mod validate;
+pub mod workqueue;
 mod write_status;
 
 pub use context::{Context, Operator};

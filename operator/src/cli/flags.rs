@@ -223,9 +223,26 @@ pub struct Cli {
         long,
         env = "AZWIB_METRICS_BIND_ADDRESS",
         value_name = "ADDRESS",
-        default_value = ":8080"
+        default_value = ":8443"
     )]
     pub metrics_bind_address: String,
+
+    /// Serve /metrics by https, to those whom the API server gives the right; false: by plain http, to everybody
+    #[arg(
+        long,
+        env = "AZWIB_METRICS_SECURE",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = true
+    )]
+    pub metrics_secure: bool,
+
+    /// Folder with the certificate of /metrics (tls.crt) and its key (tls.key), read again when they change; where it is not given, one is
+    /// made at the start
+    #[arg(long, env = "AZWIB_METRICS_CERT_PATH", value_name = "PATH")]
+    pub metrics_cert_path: Option<PathBuf>,
 
     /// What is logged: a level, or a filter such as `info,azwib_operator=debug`
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]

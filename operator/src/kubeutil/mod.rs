@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod cut;
 pub mod field_ownership;
 pub mod pauses;
+pub mod requests;
 pub mod retry_after;
 pub mod server_side_apply;
 pub mod touched;

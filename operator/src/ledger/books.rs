@@ -49,7 +49,7 @@ pub(super) struct Entries {
 }
 
 pub(super) struct Entry {
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     asked_for: Instant,
 }
 
@@ -167,6 +167,8 @@ impl Ledgers {
         let Some(ledger) = ledger else { return };
         let mut books = ledger.books();
         books.without_slot.leave(who);
+        // No pass over it follows, so nothing else would end what it was woken for.
+        books.without_slot.answered(who);
         books.queue.leave(who);
         drop(books);
         ledger.wake_without_slot();

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::fair_queue::{Asker, Look};
-use super::pacing::Pacing;
+use super::pacing::{Pacing, PacingState};
 use super::target::{Operation, Target};
 use crate::azure::AzureError;
 use crate::leader::Claim;
@@ -132,6 +132,11 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// What is held back now, for the metrics.
+    pub(super) fn state(&self) -> PacingState {
+        self.pacing().state(Instant::now())
     }
 
     /// Forgets the subscriptions without a request under way, and what of Azure's pace is over.

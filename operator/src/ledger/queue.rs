@@ -131,6 +131,11 @@ impl WriteQueue {
         }
     }
 
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len() + usize::from(self.called.is_some())
+    }
+
     /// A pass over `who` has ended; whether it was expected to take a place and did not, so that the next is to be called.
     pub(super) fn passed(&mut self, who: &BindingRef) -> bool {
         self.called.take_if(|(called, _)| called == who).is_some()

@@ -3,7 +3,7 @@
 use azwib_crds::ManagedIdentityId;
 
 /// The kinds of request that have budgets of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     Get,
     List,
@@ -12,6 +12,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    pub const ALL: [Self; 4] = [Self::Get, Self::List, Self::Put, Self::Delete];
+
+    /// As the metrics of requests have it: the method, and LIST for the GET of a listing.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::List => "LIST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+
     /// Whether it may change something in Azure.
     pub(super) fn is_write(self) -> bool {
         matches!(self, Self::Put | Self::Delete)
@@ -27,6 +39,19 @@ pub(super) enum Scope {
 }
 
 impl Scope {
+    /// The kinds of scope there are.
+    pub(super) const KINDS: [&'static str; 3] = ["identity", "subscription", "tenant"];
+
+    /// Which of them it is.
+    pub(super) fn kind(&self) -> &'static str {
+        let [identity, subscription, tenant] = Self::KINDS;
+        match self {
+            Self::Identity(_) => identity,
+            Self::Subscription(_) => subscription,
+            Self::Tenant => tenant,
+        }
+    }
+
     /// Requests a second that Microsoft publishes.
     ///
     /// Source: "Considerations" of Microsoft Entra workload identity federation, request limits by tenant, subscription

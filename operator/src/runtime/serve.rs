@@ -12,14 +12,16 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 /// Connections of one port at once.
 const CONNECTIONS: usize = 256;
 
-/// How long the head of a request may take.
+/// How long a handshake may take, and the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection lasts from its first byte to its last.
@@ -31,14 +33,14 @@ const BUFFER: usize = 16 * 1024;
 /// Before the next try to accept a connection after one that failed: descriptors may be short for a moment.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
-/// Answers until the process ends.
-pub async fn serve(listener: TcpListener, router: Router) -> Infallible {
+/// Answers until the process ends: by https where there is something to take its connections with, by plain http otherwise.
+pub async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) -> Infallible {
     let mut connections = VecDeque::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 make_room(&mut connections);
-                let connection = tokio::spawn(connection(stream, router.clone()));
+                let connection = tokio::spawn(connection(stream, router.clone(), tls.clone()));
                 connections.push_back(connection.abort_handle());
             }
             Err(error) => {
@@ -62,16 +64,28 @@ fn make_room(connections: &mut VecDeque<AbortHandle>) {
 }
 
 /// One connection, for one request. What goes wrong with it is the other side's concern.
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, tls: Option<TlsAcceptor>) {
     // Answers are small: waiting to fill a segment only costs time.
     let _ = stream.set_nodelay(true);
+    let connection = async {
+        let Some(tls) = tls else {
+            return answer(stream, router).await;
+        };
+        if let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+            answer(stream, router).await;
+        }
+    };
+    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+    let _ = connection.await;
 }
 
 #[cfg(test)]
@@ -86,7 +100,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/healthz", get(async || "ok"));
-        tokio::spawn(serve(listener, router));
+        tokio::spawn(serve(listener, router, None));
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
             held.push(TcpStream::connect(address).await.unwrap());

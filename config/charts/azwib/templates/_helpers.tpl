@@ -65,3 +65,26 @@ Ports of a rule of a NetworkPolicy. Takes a dict of "ports" and "protocols".
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/*
+Whether metrics are served by https, to those who may scrape: "true" or nothing.
+*/}}
+{{- define "azwib.secureMetrics" -}}
+{{- if and .Values.metrics.enabled .Values.metrics.secure -}}true{{- end -}}
+{{- end }}
+
+{{/*
+How Prometheus verifies the certificate of the metrics: by the authority in its Secret, or not at all.
+*/}}
+{{- define "azwib.metricsTlsConfig" -}}
+{{- with .Values.metrics.certSecret -}}
+serverName: azwib-operator-metrics.{{ $.Release.Namespace }}.svc
+ca:
+  secret:
+    name: {{ . }}
+    key: ca.crt
+{{- else -}}
+# The operator makes a certificate at its start, which nobody can verify.
+insecureSkipVerify: true
+{{- end -}}
+{{- end }}

@@ -36,7 +36,9 @@ Variables that begin with AZURE_ are in deployment.yaml: the webhook sets them i
   "AZWIB_LEADER_ELECT_RENEW_DEADLINE" $v.leaderElection.renewDeadline
   "AZWIB_LEADER_ELECT_RETRY_PERIOD" $v.leaderElection.retryPeriod
   "AZWIB_HEALTH_PROBE_BIND_ADDRESS" (ternary "" (printf ":%v" $v.probes.port) (eq (int $v.probes.port) 8081))
-  "AZWIB_METRICS_BIND_ADDRESS" (ternary (ternary "" (printf ":%v" $v.metrics.port) (eq (int $v.metrics.port) 8080)) "0" $v.metrics.enabled)
+  "AZWIB_METRICS_BIND_ADDRESS" (ternary (ternary "" (printf ":%v" $v.metrics.port) (eq (int $v.metrics.port) 8443)) "0" $v.metrics.enabled)
+  "AZWIB_METRICS_SECURE" (ternary "" "false" $v.metrics.secure)
+  "AZWIB_METRICS_CERT_PATH" (ternary "" "/etc/azwib/metrics" (eq $v.metrics.certSecret ""))
   "AZWIB_LOG_FORMAT" $v.log.format
   "RUST_LOG" $v.log.level
 -}}

@@ -44,19 +44,31 @@ What values.schema.json cannot say: values that do not go together. All that is 
 {{- if and $v.podMonitor.enabled (not $v.metrics.enabled) -}}
 {{- $wrong = append $wrong "podMonitor.enabled is true, and metrics.enabled is false: there is nothing to scrape" -}}
 {{- end -}}
+{{- if and $v.serviceMonitor.enabled (not $v.metrics.enabled) -}}
+{{- $wrong = append $wrong "serviceMonitor.enabled is true, and metrics.enabled is false: there is nothing to scrape" -}}
+{{- end -}}
+{{- if and $v.podMonitor.enabled $v.serviceMonitor.enabled -}}
+{{- $wrong = append $wrong "podMonitor.enabled and serviceMonitor.enabled are both true: each pod would be scraped twice" -}}
+{{- end -}}
+{{- if and $v.podMonitor.enabled $v.metrics.secure (eq $v.podMonitor.tokenSecret.name "") -}}
+{{- $wrong = append $wrong "podMonitor.tokenSecret.name is empty: with metrics.secure a PodMonitor takes the token from a Secret. Name one, or use serviceMonitor, which takes Prometheus' own" -}}
+{{- end -}}
+{{- if and (ne $v.metrics.certSecret "") (not (and $v.metrics.enabled $v.metrics.secure)) -}}
+{{- $wrong = append $wrong (printf "metrics.certSecret is %q, and metrics are not served by https: only metrics.secure uses it" $v.metrics.certSecret) -}}
+{{- end -}}
 {{- if and $v.metrics.enabled (eq (int $v.metrics.port) (int $v.probes.port)) -}}
 {{- $wrong = append $wrong (printf "metrics.port and probes.port are both %v: give each a port of its own" $v.probes.port) -}}
 {{- end -}}
 {{- if and $v.admissionPolicies.enabled (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- $wrong = append $wrong (printf "admissionPolicies.enabled is true, and Kubernetes %s has no ValidatingAdmissionPolicy: set it to false (docs/security.md says what is missing then)" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- range $where, $labels := dict "extraLabels" $v.extraLabels "podLabels" $v.podLabels "podMonitor.labels" $v.podMonitor.labels -}}
+{{- range $where, $labels := dict "extraLabels" $v.extraLabels "podLabels" $v.podLabels "podMonitor.labels" $v.podMonitor.labels "serviceMonitor.labels" $v.serviceMonitor.labels "prometheusRule.labels" $v.prometheusRule.labels -}}
 {{- range $label, $_ := $labels -}}
 {{- if or (has $label (list "app.kubernetes.io/name" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/instance" "app.kubernetes.io/managed-by" "helm.sh/chart")) (and (eq $where "podLabels") (eq $label "azure.workload.identity/use")) -}}
 {{- $wrong = append $wrong (printf "%s sets %s, which the chart sets itself" $where $label) -}}
 {{- end -}}
-{{- if and (eq $where "podMonitor.labels") (hasKey $v.extraLabels $label) -}}
-{{- $wrong = append $wrong (printf "podMonitor.labels and extraLabels both set %s" $label) -}}
+{{- if and (has $where (list "podMonitor.labels" "serviceMonitor.labels" "prometheusRule.labels")) (hasKey $v.extraLabels $label) -}}
+{{- $wrong = append $wrong (printf "%s and extraLabels both set %s" $where $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,5 +1,6 @@
 {{/*
-What is mounted: the token that the operator signs in with where no webhook mounts it, its client secret, certificate authorities.
+What is mounted: the token that the operator signs in with where no webhook mounts it, its client secret, certificate authorities, the
+certificate of its metrics.
 */}}
 {{- define "azwib.volumeMounts" -}}
 {{- with include "azwib.mounts" . | fromYamlArray }}
@@ -57,5 +58,17 @@ volumes:
       - key: {{ .key }}
         path: ca.crt
 {{- end }}
+{{- end }}
+{{- with .Values.metrics.certSecret }}
+- name: metrics-certificate
+  path: /etc/azwib/metrics
+  source:
+    secret:
+      secretName: {{ . }}
+      items:
+      - key: tls.crt
+        path: tls.crt
+      - key: tls.key
+        path: tls.key
 {{- end }}
 {{- end }}

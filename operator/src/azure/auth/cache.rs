@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::BearerToken;
 use super::claims::Claims;
+use super::metrics::SignInMetrics;
 use crate::azure::error::AzureError;
 
 /// How long before its expiry a token is renewed, as Azure's own libraries do it.
@@ -28,6 +29,7 @@ pub(super) struct FreshToken {
 #[derive(Default)]
 pub(super) struct TokenCache {
     state: Mutex<State>,
+    metrics: SignInMetrics,
 }
 
 #[derive(Default)]
@@ -70,22 +72,31 @@ impl TokenCache {
         let now = Instant::now();
         match outcome {
             Ok(fresh) => {
+                self.metrics.succeeded(now);
                 state.claims = Claims::of(fresh.token.token());
                 let token = state.token.insert(CachedToken::new(fresh, now));
                 Ok(token.token.clone())
             }
-            Err(failure) => match &mut state.token {
-                Some(token) if now < token.usable_until => {
-                    warn!(error = %failure, "cannot renew the token for azure, the current one is still good");
-                    token.renew_at = now + RENEW_AGAIN_AFTER;
-                    Ok(token.token.clone())
+            Err(failure) => {
+                self.metrics.failed();
+                match &mut state.token {
+                    Some(token) if now < token.usable_until => {
+                        warn!(error = %failure, "cannot renew the token for azure, the current one is still good");
+                        token.renew_at = now + RENEW_AGAIN_AFTER;
+                        Ok(token.token.clone())
+                    }
+                    _ => {
+                        state.failure = Some((now, failure.clone()));
+                        Err(failure)
+                    }
                 }
-                _ => {
-                    state.failure = Some((now, failure.clone()));
-                    Err(failure)
-                }
-            },
+            }
         }
+    }
+
+    /// What has become of the sign-ins so far.
+    pub(super) fn metrics(&self) -> &SignInMetrics {
+        &self.metrics
     }
 
     /// What the last token says of whom it was given to; nothing is asked for.

@@ -2,6 +2,7 @@
 
 use super::cache::TokenCache;
 use super::claims::Claims;
+use super::metrics::SignInMetrics;
 use super::sign_in::SignIn;
 use super::token::BearerToken;
 use crate::azure::error::AzureError;
@@ -24,6 +25,11 @@ impl TokenSource {
     /// A token that is good for some time to come. Callers at the same time share one request, and its failure.
     pub(crate) async fn token(&self) -> Result<BearerToken, AzureError> {
         self.cache.get(|| self.sign_in.sign_in()).await
+    }
+
+    /// What has become of the sign-ins so far.
+    pub(crate) fn metrics(&self) -> &SignInMetrics {
+        self.cache.metrics()
     }
 
     /// What the last token says of whom it was given to; nothing is asked for.

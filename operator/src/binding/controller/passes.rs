@@ -62,7 +62,8 @@ pub async fn run(
 ) {
     let store = ctx.bindings.store().clone();
     let mut workers = Workers {
-        schedule: Schedule::new(ctx.settings.max_concurrent_reconciles.into()),
+        schedule: Schedule::new(ctx.settings.max_concurrent_reconciles.into())
+            .counted_by(ctx.metrics.workqueue.clone()),
         passes: JoinSet::new(),
         ctx,
     };
@@ -163,7 +164,12 @@ impl Workers {
                 self.schedule.ended(&who);
                 let again = match &outcome {
                     Ok(next) => *next,
-                    Err(failed) => Some(failed.retry_in),
+                    Err(failed) => {
+                        if !failed.error.is_progress() {
+                            self.ctx.metrics.workqueue.retried();
+                        }
+                        Some(failed.retry_in)
+                    }
                 };
                 if let Some(at) = again.and_then(|delay| Instant::now().checked_add(delay)) {
                     self.schedule.ask(self.ctx.bindings.shared(&who), at);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::binding::workqueue::WorkqueueMetrics;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
@@ -41,13 +42,14 @@ pub struct Schedule {
     namespaces: HashMap<String, Namespace>,
     /// The namespaces with somebody in their line, in the order in which they come.
     turns: VecDeque<String>,
+    metrics: WorkqueueMetrics,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     due: Option<Instant>,
-    /// Its time has come, and it was not looked at since.
-    is_ready: bool,
+    /// Since when its time has come, if it was not looked at since.
+    ready: Option<Instant>,
     /// Since when it is being looked at.
     running: Option<Instant>,
 }
@@ -73,7 +75,13 @@ impl Schedule {
             due: BTreeSet::new(),
             namespaces: HashMap::new(),
             turns: VecDeque::new(),
+            metrics: WorkqueueMetrics::default(),
         }
+    }
+
+    /// The same, counted by these.
+    pub fn counted_by(self, metrics: WorkqueueMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Has an object looked at at this time, or earlier where that was asked for before.
@@ -84,7 +92,7 @@ impl Schedule {
             None => who,
         };
         let entry = self.objects.entry(Arc::clone(&who)).or_default();
-        if entry.is_ready || entry.due.is_some_and(|due| due <= at) {
+        if entry.ready.is_some() || entry.due.is_some_and(|due| due <= at) {
             return;
         }
         if let Some(later) = entry.due.replace(at) {
@@ -118,7 +126,9 @@ impl Schedule {
             }
             let Some(who) = next else { continue };
             if let Some(entry) = self.objects.get_mut(&who) {
-                (entry.is_ready, entry.running) = (false, Some(now));
+                let ready = entry.ready.take().unwrap_or(now);
+                entry.running = Some(now);
+                self.metrics.started(&who, now, now.duration_since(ready));
             }
             self.quick.insert((now, Arc::clone(&who)));
             return Some(BindingRef::clone(&who));
@@ -155,7 +165,8 @@ impl Schedule {
         let Some(since) = entry.running.take() else {
             return;
         };
-        let (is_ready, is_due) = (entry.is_ready, entry.due.is_some());
+        self.metrics.ended(&who, since);
+        let (is_ready, is_due) = (entry.ready.is_some(), entry.due.is_some());
         let was_slow = !self.quick.remove(&(since, Arc::clone(&who)));
         self.slow -= usize::from(was_slow);
         if let Some(namespace) = self.namespaces.get_mut(&who.namespace) {
@@ -188,12 +199,13 @@ impl Schedule {
         }
         while let Some((at, _)) = self.due.first()
             && *at <= now
-            && let Some((_, who)) = self.due.pop_first()
+            && let Some((at, who)) = self.due.pop_first()
         {
             let Some(entry) = self.objects.get_mut(&who) else {
                 continue;
             };
-            (entry.due, entry.is_ready) = (None, true);
+            (entry.due, entry.ready) = (None, Some(at));
+            self.metrics.added();
             // Otherwise it comes once the look that is under way is over.
             if entry.running.is_none() {
                 self.enqueue(who);

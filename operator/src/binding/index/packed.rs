@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use azwib_crds::{CredentialOrigin, WorkloadIdentityBinding};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
@@ -15,7 +15,7 @@ use kube_runtime::reflector::Lookup;
 use super::found::Guarded;
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::kubeutil::compressed::Compressed;
-use crate::kubeutil::conditions::ConditionStatus;
+use crate::kubeutil::conditions::{ConditionStatus, find};
 use crate::kubeutil::versions::order;
 use crate::ledger::BindingRef;
 
@@ -31,6 +31,8 @@ pub struct Packed {
     version: Option<Box<str>>,
     /// It is being deleted.
     pub goes: bool,
+    /// Seconds since 1970: see [`Self::on_its_way_since`].
+    on_its_way_since: Option<i64>,
     content: Content,
 }
 
@@ -71,6 +73,7 @@ impl Packed {
             uid: boxed(&metadata.uid),
             version: boxed(&metadata.resource_version),
             goes: metadata.deletion_timestamp.is_some(),
+            on_its_way_since: on_its_way_since(binding),
             content: match &binding.0 {
                 Ok(readable) => Content::of(readable),
                 Err(invalid) => Content::Invalid(Box::new(invalid.clone())),
@@ -97,6 +100,11 @@ impl Packed {
             Content::Readable { shown, .. } => Some(shown),
             Content::Invalid(_) => None,
         }
+    }
+
+    /// Since when (seconds since 1970) it is being deleted, or else is not Ready; None for one that is Ready or suspended.
+    pub fn on_its_way_since(&self) -> Option<i64> {
+        self.on_its_way_since
     }
 
     /// Whether its status records a credential that was there before and was adopted.
@@ -143,6 +151,23 @@ impl Packed {
             },
         }
     }
+}
+
+fn on_its_way_since(binding: &Guarded) -> Option<i64> {
+    let metadata = binding.meta();
+    let seconds = |time: &Time| time.0.as_second();
+    if let Some(deleted) = &metadata.deletion_timestamp {
+        return Some(seconds(deleted));
+    }
+    let created = metadata.creation_timestamp.as_ref().map(seconds);
+    let status = binding.0.as_ref().ok().and_then(|it| it.status.as_ref());
+    let conditions = status.map_or(&[][..], |status| &status.conditions);
+    let Some(ready) = find(conditions, ConditionType::Ready.as_str()) else {
+        return created;
+    };
+    let is_fine = ready.status == ConditionStatus::True.as_str()
+        || ready.reason == Reason::Suspended.as_str();
+    (!is_fine).then(|| seconds(&ready.last_transition_time))
 }
 
 impl Content {

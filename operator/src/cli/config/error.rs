@@ -107,6 +107,10 @@ pub enum Error {
         settle_time: String,
         request_timeout: String,
     },
+    #[error(
+        "--metrics-cert-path={path} only goes with https: remove it (or AZWIB_METRICS_CERT_PATH), or --metrics-secure=false"
+    )]
+    UnusedCertificate { path: PathBuf },
     #[error("--{flag}: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081")]
     Address { flag: &'static str, value: String },
 }

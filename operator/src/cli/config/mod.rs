@@ -20,6 +20,7 @@ use crate::binding::validate::Defaults;
 use crate::grant::Mode;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
+use crate::scrape::Source;
 pub use election::Election;
 use election::election;
 pub use error::Error;
@@ -41,7 +42,7 @@ pub struct Config {
     pub authorization: Authorization,
     pub health_probe_address: SocketAddr,
     /// None: no metrics are served.
-    pub metrics_address: Option<SocketAddr>,
+    pub metrics: Option<Metrics>,
     pub ledger: LedgerSettings,
     /// Whether grants are required; None where that depends on what there is.
     pub grants: Option<Mode>,
@@ -71,13 +72,34 @@ impl Config {
                 "health-probe-bind-address",
                 &cli.health_probe_bind_address,
             )?,
-            metrics_address: match cli.metrics_bind_address.as_str() {
-                NO_METRICS => None,
-                value => Some(address("metrics-bind-address", value)?),
-            },
+            metrics: metrics(&cli)?,
             election: election(&cli)?,
         })
     }
+}
+
+/// How `/metrics` is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    pub address: SocketAddr,
+    /// Where the certificate comes from. None: by plain http, to everybody.
+    pub certificate: Option<Source>,
+}
+
+fn metrics(cli: &Cli) -> Result<Option<Metrics>, Error> {
+    let certificate = match (cli.metrics_secure, cli.metrics_cert_path.clone()) {
+        (true, Some(folder)) => Some(Source::Folder(folder)),
+        (true, None) => Some(Source::SelfSigned),
+        (false, None) => None,
+        (false, Some(path)) => return Err(Error::UnusedCertificate { path }),
+    };
+    Ok(match cli.metrics_bind_address.as_str() {
+        NO_METRICS => None,
+        value => Some(Metrics {
+            address: address("metrics-bind-address", value)?,
+            certificate,
+        }),
+    })
 }
 
 fn ledger(cli: &Cli) -> Result<LedgerSettings, Error> {

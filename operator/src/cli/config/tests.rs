@@ -169,9 +169,30 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
 #[test]
 fn metrics_can_be_turned_off_as_in_controller_runtime() {
     let on = config(&["--auth=managed-identity"]).unwrap();
-    assert_eq!(on.metrics_address.unwrap().port(), 8080);
+    assert_eq!(on.metrics.unwrap().address.port(), 8443);
     let off = config(&["--auth=managed-identity", "--metrics-bind-address=0"]);
-    assert!(off.unwrap().metrics_address.is_none());
+    assert!(off.unwrap().metrics.is_none());
+}
+
+#[test]
+fn metrics_are_served_by_https_unless_they_are_told_otherwise() {
+    let certificate = |flags: &[&str]| {
+        let flags = [&["--auth=managed-identity"], flags].concat();
+        config(&flags).unwrap().metrics.unwrap().certificate
+    };
+    assert_eq!(certificate(&[]), Some(Source::SelfSigned));
+    assert_eq!(certificate(&["--metrics-secure"]), Some(Source::SelfSigned));
+    assert_eq!(certificate(&["--metrics-secure=false"]), None);
+    let folder = Source::Folder("/etc/azwib/metrics".into());
+    let given = certificate(&["--metrics-cert-path=/etc/azwib/metrics"]);
+    assert_eq!(given, Some(folder));
+    let refusal = refusal(&[
+        "--auth=managed-identity",
+        "--metrics-secure=false",
+        "--metrics-cert-path=/etc/azwib/metrics",
+    ]);
+    let expected = "--metrics-cert-path=/etc/azwib/metrics only goes with https";
+    assert!(refusal.contains(expected), "{refusal}");
 }
 
 #[test]

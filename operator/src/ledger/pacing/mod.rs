@@ -4,12 +4,14 @@
 //! Microsoft publishes for it, waits as long as it was told to, and tries twice the rate after each quiet time.
 //!
 //! [`schedule`] has who goes when; [`limit`] the rate of a scope that was throttled, [`waits`] what Azure has told it to wait,
-//! and [`repeats`] the pace of what is known to fail.
+//! [`repeats`] the pace of what is known to fail, and [`state`] what all of that holds back.
 
 mod limit;
 mod repeats;
 mod schedule;
+mod state;
 mod times;
 mod waits;
 
 pub(super) use schedule::Pacing;
+pub use state::{Held, PacingState};

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::limit::Limit;
 use super::repeats::Repeats;
+use super::state::PacingState;
 use super::times::{after_one, for_all, kept_since};
 use super::waits::Waits;
 use crate::azure::{AzureError, AzureErrorKind};
@@ -342,6 +343,20 @@ impl Pacing {
         self.repeats.prune(now);
         self.charged
             .retain(|_, charged| now.duration_since(charged.at) < SAME_CAUSE);
+    }
+
+    /// What is held back now, for the metrics.
+    pub(in crate::ledger) fn state(&self, now: Instant) -> PacingState {
+        let mut state = PacingState::default();
+        for (scope, operation, left) in self.waits.open(now) {
+            state.of(scope, operation).paused += 1;
+            state.longest_pause = state.longest_pause.max(left);
+        }
+        for (scope, operation) in self.limits.keys() {
+            state.of(scope, *operation).limited += 1;
+        }
+        state.waiting = self.lines.values().map(FairQueue::len).sum();
+        state
     }
 
     /// How much it remembers.

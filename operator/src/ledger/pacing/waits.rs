@@ -110,6 +110,14 @@ impl Waits {
             .retain(|_, wait| wait.until > now || wait.doubted && now < wait.until + DOUBT_KEPT);
     }
 
+    /// The scopes whose time is not over, and how long they still wait.
+    pub(super) fn open(&self, now: Instant) -> impl Iterator<Item = (&Scope, Operation, Duration)> {
+        let open = self.0.iter().filter(move |(_, wait)| wait.until > now);
+        open.map(move |((scope, operation), wait)| {
+            (scope, *operation, wait.until.duration_since(now))
+        })
+    }
+
     /// How much it remembers.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -51,6 +51,12 @@ impl Waiting {
         self.places.contains_key(who)
     }
 
+    /// How many wait, those included that were just woken to look.
+    pub(in crate::ledger) fn len(&self) -> usize {
+        let woken = self.called.iter().filter(|who| !self.contains(who));
+        self.places.len() + woken.count()
+    }
+
     /// Who comes first, at most so many. They do not wait any more.
     pub(super) fn call(&mut self, most: usize) -> Vec<BindingRef> {
         let first = self.line.keys().take(most);
@@ -87,7 +93,7 @@ impl Waiting {
     }
 
     /// A pass over `who` has ended; whether it had been woken for a slot.
-    pub(super) fn answered(&mut self, who: &BindingRef) -> bool {
+    pub(in crate::ledger) fn answered(&mut self, who: &BindingRef) -> bool {
         self.called.remove(who)
     }
 }

@@ -75,3 +75,21 @@ async fn an_offer_that_is_not_taken_goes_to_the_next_one_and_no_further() {
     ledgers.passed(&binding("w9"), || false);
     assert_eq!(all(&mut woken), [""; 0], "it keeps the others from it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_count_who_waits_and_who_was_woken_until_its_pass_is_over() {
+    let (_azure, ledgers, ledger, _woken) = full(3).await;
+    let waiting = || {
+        let in_line = ledgers.in_line();
+        in_line.get(id().key()).map(|it| (it.slot, it.turn))
+    };
+    assert_eq!(waiting(), Some((3, 0)));
+    delete(&ledger, "foreign-7").await;
+    assert_eq!(waiting(), Some((3, 0)), "one of them is woken");
+    ledgers.passed(&binding("w0"), || true);
+    assert_eq!(waiting(), Some((2, 0)));
+    for who in ["w1", "w2"] {
+        ledgers.gone(&id(), &binding(who));
+    }
+    assert_eq!(waiting(), None, "an identity on which nobody waits");
+}

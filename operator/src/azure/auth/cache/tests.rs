@@ -4,6 +4,8 @@ use std::{
 };
 
 use futures::future::join_all;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::registry::Registry;
 use tokio::time::{advance, sleep};
 
 use super::*;
@@ -137,4 +139,42 @@ async fn only_the_token_that_was_refused_is_forgotten() {
         .forget(&BearerToken::new("first").expect("a token"))
         .await;
     assert_eq!(get(&cache, "second", HOUR).await, "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_count_sign_ins_and_tell_how_old_the_last_good_one_is() {
+    let cache = TokenCache::default();
+    let mut registry = Registry::default();
+    cache.metrics().register(&mut registry);
+    let scrape = || {
+        let mut scrape = String::new();
+        prometheus_text::encode(&mut scrape, &registry).unwrap();
+        scrape
+    };
+    let counted = |result: &str, count: u32| {
+        let sample = format!(r#"azwib_sign_ins_total{{result="{result}"}} {count}"#);
+        assert!(scrape().lines().any(|it| it == sample), "{}", scrape());
+    };
+    get_failing(&cache).await.unwrap_err();
+    assert!(!scrape().contains("azwib_sign_in_age_seconds"));
+    advance(Duration::from_millis(1)).await;
+    get(&cache, "first", HOUR).await;
+    advance(Duration::from_secs(56 * 60)).await;
+    // It cannot be renewed, and is still good.
+    assert_eq!(get_failing(&cache).await.unwrap(), "first");
+    counted("success", 1);
+    counted("error", 2);
+    assert!(
+        scrape().contains("\nazwib_sign_in_age_seconds 3360.0\n"),
+        "{}",
+        scrape()
+    );
+    advance(RENEW_AGAIN_AFTER).await;
+    get(&cache, "second", HOUR).await;
+    counted("success", 2);
+    assert!(
+        scrape().contains("\nazwib_sign_in_age_seconds 0.0\n"),
+        "{}",
+        scrape()
+    );
 }

@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::registry::Registry;
+
 use super::*;
 
 fn who(namespace: &str, name: usize) -> BindingRef {
@@ -158,4 +161,43 @@ fn nothing_is_left_of_what_was_looked_at() {
     assert!(schedule.objects.is_empty() && schedule.due.is_empty());
     assert!(schedule.namespaces.is_empty() && schedule.turns.is_empty());
     assert_eq!((schedule.quick.len(), schedule.slow), (0, 0));
+}
+
+#[test]
+fn the_metrics_count_what_becomes_due_and_how_long_it_waits_for_a_worker() {
+    let metrics = WorkqueueMetrics::default();
+    let mut registry = Registry::default();
+    metrics.register(&mut registry, "bindings");
+    let value = |name: &str| -> f64 {
+        let mut scrape = String::new();
+        prometheus_text::encode(&mut scrape, &registry).unwrap();
+        let mut lines = scrape.lines();
+        let line = lines.find(|line| line.starts_with(&format!("{name}{{")));
+        line.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    let now = Instant::now();
+    let mut schedule = Schedule::new(1).counted_by(metrics.clone());
+    let (one, two) = (who("a", 1), who("b", 2));
+    schedule.ask(one.clone(), now);
+    schedule.ask(two.clone(), now);
+    assert_eq!(value("workqueue_depth"), 0.0, "nobody has looked yet");
+    assert_eq!(schedule.start(now), Some(one.clone()));
+    assert_eq!(schedule.start(now), None, "the only worker is busy");
+    assert_eq!(value("workqueue_depth"), 1.0);
+    // It is asked for again while it is being looked at, twice: that is one more.
+    schedule.ask(one.clone(), now);
+    schedule.ask(one.clone(), now);
+    assert_eq!(schedule.start(now), None);
+    assert_eq!(value("workqueue_depth"), 2.0);
+    schedule.ended(&one);
+    let later = now + Duration::from_millis(500);
+    assert_eq!(schedule.start(later), Some(two.clone()));
+    schedule.ended(&two);
+    assert_eq!(schedule.start(later), Some(one.clone()));
+    schedule.ended(&one);
+    assert_eq!(value("workqueue_depth"), 0.0);
+    assert_eq!(value("workqueue_adds_total"), 3.0);
+    assert_eq!(value("workqueue_queue_duration_seconds_sum"), 1.0);
+    assert_eq!(value("workqueue_work_duration_seconds_count"), 3.0);
+    assert_eq!(value("workqueue_unfinished_work_seconds"), 0.0);
 }

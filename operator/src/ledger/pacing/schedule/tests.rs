@@ -357,3 +357,32 @@ async fn requests_go_together_or_none_of_them_and_the_early_one_keeps_its_place(
     assert_eq!(pacing.admit_together(&a, &both, told), Err(next));
     assert_eq!(pacing.admit_together(&a, &both, next), Ok(()));
 }
+
+#[tokio::test]
+async fn the_metrics_count_what_is_held_back_and_forget_what_is_over() {
+    let mut pacing = Pacing::default();
+    let now = Instant::now();
+    let put = Operation::Put;
+    assert_eq!(pacing.state(now), PacingState::default());
+    pacing.failed(&identity("a"), put, &throttled(7), now);
+    pacing.failed(&identity("b"), put, &throttled(3), now);
+    pacing
+        .admit(&identity("c"), put, ASKER, now + seconds(3.0))
+        .unwrap();
+    let waits = pacing.admit(&identity("d"), put, ASKER, now + seconds(3.0));
+    assert!(waits.is_err(), "the subscription is limited, too");
+    let state = pacing.state(now + seconds(3.0));
+    let held = |scope, operation| {
+        let held = state.held[&(scope, operation)];
+        (held.paused, held.limited)
+    };
+    assert_eq!(held("identity", put), (1, 2));
+    assert_eq!(held("subscription", put), (0, 1));
+    assert_eq!(held("tenant", put), (0, 0));
+    assert_eq!(held("identity", Operation::Get), (0, 0));
+    assert_eq!(state.longest_pause, seconds(4.0));
+    assert_eq!(state.waiting, 1);
+    let later = now + seconds(7.0);
+    assert_eq!(pacing.state(later).held[&("identity", put)].paused, 0);
+    assert_eq!(pacing.state(later).longest_pause, Duration::ZERO);
+}

@@ -1,4 +1,4 @@
-//! What the metrics say of bindings and of the passes over them, under controller-runtime's names where it has one.
+//! What is true now of bindings, grants and identities.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,135 +8,21 @@ use azwib_crds::ManagedIdentityId;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
-use tokio::time::Instant;
+use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::credential::orphans::orphans;
-use super::failed::Failed;
-use super::index::{Bindings, Packed};
-use super::settings::Settings;
-use super::status::reason::{ConditionType, Reason};
+use super::ages::Ages;
+use super::count::as_gauge;
+use super::pacing;
+use crate::binding::credential::orphans::orphans;
+use crate::binding::index::{Bindings, Packed};
+use crate::binding::settings::Settings;
+use crate::binding::status::reason::{ConditionType, Reason};
 use crate::grant::{Authority, Mode};
-use crate::ledger::Ledgers;
-
-/// The value of the label `controller`.
-const CONTROLLER: &str = "workloadidentitybinding";
-
-/// Seconds: controller-runtime's buckets.
-const BUCKETS: [f64; 34] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9,
-    1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 60.0,
-];
+use crate::ledger::{InLine, Ledgers};
+use crate::runtime::clock::Clock;
 
 /// The label of what a status says that this version does not know.
 const OTHER: &str = "Other";
-
-/// Counts of passes. Clones count together.
-#[derive(Debug, Clone)]
-pub struct ReconcileMetrics {
-    passes: Family<[(&'static str, &'static str); 1], Counter>,
-    errors: Counter,
-    seconds: Histogram,
-    active: Gauge,
-    unverified: Family<[(&'static str, &'static str); 1], Counter>,
-}
-
-impl Default for ReconcileMetrics {
-    fn default() -> Self {
-        Self {
-            passes: Family::default(),
-            errors: Counter::default(),
-            seconds: Histogram::new(BUCKETS),
-            active: Gauge::default(),
-            unverified: Family::default(),
-        }
-    }
-}
-
-impl ReconcileMetrics {
-    /// Has the registry show them.
-    pub fn register(&self, registry: &mut Registry, settings: &Settings) {
-        let registry = registry.sub_registry_with_label(("controller".into(), CONTROLLER.into()));
-        registry.register(
-            "controller_runtime_reconcile",
-            "Reconciles, by result: success, requeue_after (waits for something) or error",
-            self.passes.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_errors",
-            "Reconciles that ended with an error",
-            self.errors.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_time_seconds",
-            "How long a reconcile took",
-            self.seconds.clone(),
-        );
-        registry.register(
-            "controller_runtime_active_workers",
-            "Reconciles under way",
-            self.active.clone(),
-        );
-        registry.register(
-            "controller_runtime_max_concurrent_reconciles",
-            "Reconciles that may be under way at once (--max-concurrent-reconciles)",
-            ConstGauge::new(i64::from(settings.max_concurrent_reconciles)),
-        );
-        registry.register(
-            "azwib_unverified_reconciles",
-            "Reconciles that could not compare a Ready binding with Azure, by reason; the binding stays Ready",
-            self.unverified.clone(),
-        );
-    }
-
-    /// Counts a pass from here to [`Pass::ended`].
-    pub(super) fn begin(&self) -> Pass<'_> {
-        self.active.inc();
-        Pass {
-            metrics: self,
-            began: Instant::now(),
-        }
-    }
-
-    /// Counts a good binding that could not be looked at.
-    pub(super) fn unverified(&self, reason: Reason) {
-        let label = [("reason", reason.as_str())];
-        self.unverified.get_or_create(&label).inc();
-    }
-}
-
-/// A pass under way.
-pub(super) struct Pass<'a> {
-    metrics: &'a ReconcileMetrics,
-    began: Instant,
-}
-
-impl Pass<'_> {
-    pub(super) fn ended<T>(self, outcome: &Result<T, Failed>) {
-        let result = match outcome {
-            Ok(_) => "success",
-            Err(failed) if failed.error.is_progress() => "requeue_after",
-            Err(_) => {
-                self.metrics.errors.inc();
-                "error"
-            }
-        };
-        let passes = &self.metrics.passes;
-        passes.get_or_create(&[("result", result)]).inc();
-        let seconds = self.began.elapsed().as_secs_f64();
-        self.metrics.seconds.observe(seconds);
-    }
-}
-
-impl Drop for Pass<'_> {
-    fn drop(&mut self) {
-        self.metrics.active.dec();
-    }
-}
 
 /// What is true now, looked up when it is asked for: nothing is left of a binding or an identity that is gone.
 pub struct State {
@@ -144,6 +30,7 @@ pub struct State {
     pub grants: Arc<Authority>,
     pub ledgers: Arc<Ledgers>,
     pub settings: Settings,
+    pub clock: Clock,
 }
 
 impl fmt::Debug for State {
@@ -188,7 +75,7 @@ impl Collector for State {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             identities.iter().try_for_each(|(identity, slots)| {
                 let label = [("identity", identity.key())];
-                let value = i64::try_from(value(slots)).unwrap_or(i64::MAX);
+                let value = as_gauge(value(slots));
                 ConstGauge::new(value).encode(family.encode_family(&label)?)
             })
         };
@@ -206,7 +93,10 @@ impl Collector for State {
             "azwib_orphaned_credentials",
             "Credentials of azwib on an identity that no binding has to do with any more, retained ones among them",
             |slots| slots.orphans,
-        )
+        )?;
+        self.encode_waiting(&mut encoder)?;
+        Ages::of(&self.bindings, self.clock.now()).encode(&mut encoder)?;
+        pacing::encode(&self.ledgers.pacing(), &mut encoder)
     }
 }
 
@@ -219,6 +109,25 @@ struct Slots {
 type ConditionLabels = [(&'static str, &'static str); 3];
 
 impl State {
+    /// Who waits, for identities where somebody does: most have nobody.
+    fn encode_waiting(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "azwib_waiting_bindings",
+            "Bindings that wait on an identity: for a free slot, or for their turn to write",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (identity, InLine { slot, turn }) in self.ledgers.in_line() {
+            for (waits_for, count) in [("slot", slot), ("turn", turn)] {
+                if count > 0 {
+                    let labels = [("identity", identity.as_str()), ("waits_for", waits_for)];
+                    ConstGauge::new(as_gauge(count)).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn conditions(&self) -> BTreeMap<ConditionLabels, i64> {
         let mut counts = BTreeMap::new();
         for kept in self.bindings.store().state() {
@@ -238,7 +147,7 @@ impl State {
             });
             is_refused && kept.has_adopted()
         });
-        i64::try_from(count.count()).unwrap_or(i64::MAX)
+        as_gauge(count.count())
     }
 
     /// The identities that bindings have to do with, as far as they were listed.
