@@ -151,6 +151,7 @@ pub fn control_plane() -> anyhow::Result<ControlPlaneAssets> {
     let kubernetes = Module {
         folder: version.folder,
         sources: &[],
+        tags: "",
     };
     let mut kubernetes = kubernetes
         .binaries(KUBERNETES_PROGRAMS, &version.ldflags()?, ready.as_deref())?
