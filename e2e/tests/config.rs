@@ -104,6 +104,11 @@ async fn the_template_of_an_overlay_sets_what_the_default_leaves_open() -> anyho
     let account = named("ServiceAccount").context("no ServiceAccount")?;
     let deployment = named("Deployment").context("no Deployment")?;
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let grants = &settings["data"]["AZWIB_GRANTS"];
+    assert!(
+        grants.is_null(),
+        "what was there before is audited first: {grants}"
+    );
     assert_eq!(
         container["envFrom"][0]["configMapRef"]["name"], settings["metadata"]["name"],
         "a change of a setting makes another name, and so rolls the Deployment"

@@ -134,6 +134,16 @@ fn once_it_shows_the_bindings_the_pod_and_the_exchange_and_ends() -> anyhow::Res
     assert_eq!(value("POST ")?, endpoint);
     assert!(value("AZURE_FEDERATED_TOKEN_FILE=")?.starts_with('/'));
     assert!(output.contains("OK: the pod acts as /subscriptions/"));
+    for (said, what) in [
+        ("refused:", "no IdentityGrant lets"),
+        ("granted:", "\"guest\""),
+        ("revoked:", "is taken away at"),
+        ("at last:", "was taken away"),
+    ] {
+        let line = output.lines().find(|line| line.trim().starts_with(said));
+        let line = line.with_context(|| format!("{said}\n{output}"))?;
+        assert!(line.contains(what), "{line}");
+    }
     assert!(!output.contains("KUBECONFIG"), "it does not stay: {output}");
     // Every JWT begins with the encoding of `{"`.
     assert!(

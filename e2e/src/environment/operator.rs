@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use super::operator_identity::{BOOTSTRAP_CREDENTIAL, OPERATOR_IDENTITY, trust_operator};
 use super::setup::Environment;
 use crate::supervisor::Exit;
+use crate::wait::{self, PATIENCE};
 use crate::{OperatorAccess, OperatorOptions, OperatorProcess};
 
 impl Environment {
@@ -148,6 +149,31 @@ impl Environment {
             .as_ref()
             .context("no operator is running")?
             .log()
+    }
+
+    /// Waits until the running operator's metrics have a sample (name and labels as they are written) with such a value.
+    ///
+    /// # Errors
+    /// They have not in time, or no operator is running.
+    pub async fn until_metric(
+        &self,
+        sample: &str,
+        test: impl Fn(f64) -> bool,
+    ) -> anyhow::Result<()> {
+        let (mut last, what) = (None, format!("the metric {sample}"));
+        let outcome = wait::until(&what, PATIENCE, async || {
+            let operator = self.operator.lock().await;
+            let operator = operator.as_ref().context("no operator is running")?;
+            let metrics = operator.metrics().await?;
+            let mut values = metrics.lines().filter_map(|line| {
+                let value = line.strip_prefix(sample)?.strip_prefix(' ')?;
+                value.parse().ok()
+            });
+            last = values.next();
+            Ok(last.filter(|value| test(*value)).map(|_| ()))
+        });
+        let outcome = outcome.await;
+        outcome.with_context(|| format!("the last value: {last:?}"))
     }
 
     /// Fails when the operator has ended by itself.

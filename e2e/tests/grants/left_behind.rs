@@ -1,5 +1,7 @@
 //! Nothing survives its binding unseen.
 
+use std::time::{Duration, Instant};
+
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::wait::{self, PATIENCE};
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -56,6 +58,7 @@ async fn what_was_retained_is_left_while_a_grant_covers_it_and_deleted_once_none
     shop.ready("api").await?;
     shop.further_listings("orders", 3).await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
+    let revoked = Instant::now();
     shop.revoke("retains").await?;
     shop.further_listings("orders", 1).await?;
     let only = wait::until("one credential to be left", PATIENCE, async || {
@@ -63,6 +66,8 @@ async fn what_was_retained_is_left_while_a_grant_covers_it_and_deleted_once_none
         Ok(Some(left).filter(|left| left.len() == 1))
     })
     .await?;
+    // Ten seconds in which nothing is taken away, and the grace of these tests.
+    assert!(revoked.elapsed() >= Duration::from_secs(14));
     let subject = format!("system:serviceaccount:{}:api", shop.name());
     assert_eq!(only[0].properties.subject, subject);
     shop.ready("api").await?;
@@ -90,6 +95,12 @@ async fn a_grant_tells_how_many_bindings_it_covers() -> anyhow::Result<()> {
         .control_plane
         .kubectl(&["get", "azgrant", &shop.grant_name("it")])
         .await?;
-    assert!(shown.contains("True"), "{shown}");
+    let rows: Vec<Vec<_>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[0], ["NAME", "READY", "BINDINGS", "MAX", "AGE"]);
+    let name = shop.grant_name("it");
+    assert_eq!(rows[1][..3], [&*name, "True", "2"], "{shown}");
     Ok(())
 }

@@ -18,6 +18,12 @@ async fn audit_refuses_nothing_and_says_what_would_be_refused() -> anyhow::Resul
     assert_eq!((&*status, &*reason), ("True", "WouldBeRefused"));
     assert!(message.contains("no IdentityGrant lets"), "{message}");
     assert!(message.contains("--grants=enforce"), "{message}");
+    let event = shop.event("WouldBeRefused").await?;
+    assert!(event.contains("--grants=enforce"), "{event}");
+    let refused = "azwib_bindings{condition=\"Granted\",status=\"True\",reason=\"WouldBeRefused\"}";
+    for sample in ["azwib_grants_mode{mode=\"audit\"}", refused] {
+        env.until_metric(sample, |it| it == 1.0).await?;
+    }
     shop.grant_all("it").await?;
     shop.until("orders", "granted", |it| {
         is_granted_by(it, &shop.grant_name("it"))
@@ -44,9 +50,12 @@ async fn without_the_flag_what_was_there_before_is_audited_until_it_is_granted()
     operator.terminate().await?;
 
     flags.retain(|flag| !flag.starts_with("--grants"));
-    let _operator = env.operator_with(flags, BTreeMap::new(), None).await?;
+    let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
     let audited = shop
         .until("orders", "audited", |it| granted(it).1 == "WouldBeRefused")
+        .await?;
+    operator
+        .logs("grants=\"audit\" why=\"the flag is not given, and bindings have something")
         .await?;
     // Others are admitted as well meanwhile.
     shop.bind_to("later", &orders).await?;
@@ -74,6 +83,9 @@ async fn without_the_flag_what_was_there_before_is_audited_until_it_is_granted()
     let theirs = other.identity("orders").await?;
     other.bind_to("orders", &theirs).await?;
     other.failing("orders", "Ready", "NotGranted").await?;
+    operator
+        .logs("grants=\"enforce\" why=\"the flag is not given, and no binding has anything")
+        .await?;
     Ok(())
 }
 

@@ -42,8 +42,12 @@ async fn a_quota_refuses_new_ones_and_lets_the_next_one_in_when_one_goes() -> an
     }
     shop.grant("two", json!({ "maxCredentialsPerIdentity": 2 }))
         .await?;
+    // Who has waited longer gets the room that another leaves.
+    shop.bind_to("d", &orders).await?;
+    shop.failing("d", "Granted", "GrantQuotaReached").await?;
     shop.unbind("b").await?;
     shop.ready("c").await?;
+    shop.failing("d", "Granted", "GrantQuotaReached").await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 2);
     Ok(())
 }

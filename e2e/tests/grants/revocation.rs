@@ -157,6 +157,12 @@ async fn an_adopted_credential_is_left_and_how_to_end_its_access_is_told() -> an
         "{told}"
     );
     assert!(told.contains("by-terraform"), "{told}");
+    let event = shop.event("AccessRemains").await?;
+    let names_both =
+        event.contains("by-terraform") && event.contains("az identity federated-credential delete");
+    assert!(names_both, "{event}");
+    env.until_metric("azwib_bindings_with_access_without_grant", |it| it >= 1.0)
+        .await?;
     assert_eq!(shop.credentials(&orders).await?.len(), 1);
     assert_eq!(carried(&shop).await?, Some(String::new()));
     Ok(())

@@ -137,6 +137,9 @@ async fn flexible_and_azures_own_credentials_count_and_are_left_alone() -> anyho
         .failing("orders", "CredentialReady", "CredentialLimitReached")
         .await?;
     assert!(full.message.contains("20 of 20"), "{}", full.message);
+    // Who frees a slot should not remove what the platform has made for itself.
+    let named = full.message.contains("aks-identity-binding");
+    assert!(named, "{}", full.message);
     remove(&shop, &orders, "foreign-0").await?;
     shop.ready("orders").await?;
     shop.unbind("orders").await?;

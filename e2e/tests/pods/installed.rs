@@ -103,9 +103,10 @@ fn overlay(env: &Environment) -> anyhow::Result<std::path::PathBuf> {
     let file = overlay.join("kustomization.yaml");
     let mut kustomization: Value = serde_yaml_ng::from_str(&fs::read_to_string(&file)?)?;
     let (variables, patch) = env.kustomize_values();
-    let literals = variables
-        .into_iter()
-        .chain([("AZWIB_ISSUER", env.issuer().to_owned())]);
+    let literals = variables.into_iter().chain([
+        ("AZWIB_ISSUER", env.issuer().to_owned()),
+        ("AZWIB_METRICS_SECURE", "false".to_owned()),
+    ]);
     let literals: Vec<_> = literals.map(|(name, it)| format!("{name}={it}")).collect();
     kustomization["configMapGenerator"][0]["literals"] = json!(literals);
     let patches = kustomization["patches"].as_array_mut().context("patches")?;

@@ -123,7 +123,7 @@ async fn the_operator_works_in_pods_that_have_what_their_spec_says_and_no_more()
 
         // The ports of its own, at an address of its own.
         assert_eq!(installed.node.get(name, 8081, "/readyz").await?.0, 200);
-        let (status, metrics) = installed.node.get(name, 8080, "/metrics").await?;
+        let (status, metrics) = installed.node.get(name, 8443, "/metrics").await?;
         assert!(status == 200 && metrics.contains("leader_election_master_status"));
         assert!(installed.node.log(name)?.contains("azwib"));
     }
