@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::full_identity::FullIdentity;
 use crate::arm::{Answer, Arm, GroupId, IdentityId, Request};
 use crate::assumed::{Assumed, PARENT_CODE};
 use crate::error::Error;
@@ -60,6 +59,16 @@ pub struct Context<'a> {
     pub assumed: Assumed,
     /// An identity that takes no more credentials; two probes use it.
     pub(super) full: OnceCell<FullIdentity>,
+}
+
+/// An identity that takes no more credentials, and what was found while it was filled.
+#[derive(Debug)]
+pub(super) struct FullIdentity {
+    pub(super) identity: IdentityId,
+    /// The credentials that it took.
+    pub(super) credentials: usize,
+    /// The refusal of one more; `None`: it took as many as were tried.
+    pub(super) refusal: Option<Answer>,
 }
 
 /// A write to a new identity, and when it was sent and answered: so long after the identity was made.

@@ -1,18 +1,7 @@
 //! An identity that takes no more credentials.
 
-use super::context::{Context, put};
-use crate::arm::{Answer, IdentityId};
+use super::context::{Context, FullIdentity, put};
 use crate::error::Error;
-
-/// What was found while it was filled.
-#[derive(Debug)]
-pub(super) struct FullIdentity {
-    pub(super) identity: IdentityId,
-    /// The credentials that it took.
-    pub(super) credentials: usize,
-    /// The refusal of one more; `None`: it took as many as were tried.
-    pub(super) refusal: Option<Answer>,
-}
 
 impl Context<'_> {
     /// So many credentials are written at most.
