@@ -132,10 +132,10 @@ impl Report {
     }
 }
 
-/// The widest cell of the table; the file has all of it.
+/// The longest value that the table shows whole; the file has all of it.
 const WIDTH: usize = 44;
 
-/// A text as the table shows it.
+/// A value as the table shows it.
 fn cell(text: &str) -> String {
     if text.chars().count() <= WIDTH {
         return text.to_owned();
@@ -166,8 +166,8 @@ fn table(facts: &[(ProbeName, Fact)]) -> String {
             Verdict::Differs => "DIFFERS",
             Verdict::NotSeen => "not seen",
         };
-        let cells = [&fact.fact, &fact.assumed, &fact.seen, verdict];
-        rows.push(cells.map(|text: &str| cell(text)));
+        let (assumed, seen) = (cell(&fact.assumed), cell(&fact.seen));
+        rows.push([fact.fact.clone(), assumed, seen, verdict.to_owned()]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths = [0, 1, 2].map(|column| width(column).unwrap_or(0));

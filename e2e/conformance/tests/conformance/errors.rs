@@ -112,11 +112,15 @@ async fn without_the_azure_cli() {
 #[tokio::test]
 async fn without_a_sign_in() {
     let azure = Azure::start().await;
-    let command = "echo \"ERROR: Please run 'az login'\" >&2; exit 1";
-    let outcome = azure.run_with(command, &[]).await;
+    // In a file: the message names the command.
+    let script = azure.path("az");
+    let text = "echo 'ERROR: Please run az login to setup account.' >&2; exit 1";
+    std::fs::write(&script, text).unwrap();
+    let command = format!("sh {}", script.display());
+    let outcome = azure.run_with(&command, &[]).await;
     says(
         &outcome,
-        &["Please run 'az login'", "sign in with `az login`"],
+        &["Please run az login to setup", "sign in with `az login`"],
     );
     let outcome = azure.run_with("echo no token here", &[]).await;
     says(&outcome, &["printed neither a token nor JSON"]);

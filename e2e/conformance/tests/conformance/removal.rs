@@ -70,7 +70,8 @@ async fn a_signal_while_the_group_is_made_waits_for_it() {
     let hold = Hold {
         matcher,
         nth: 1,
-        when: When::BeforeEffect,
+        // It is made, and the answer is not there yet.
+        when: When::AfterEffect,
     };
     let hold = azure.control.add_hold(&hold).await.unwrap();
     let child = azure.start_tool(&[]).await;
@@ -134,7 +135,7 @@ async fn a_group_that_does_not_go_is_named_in_the_end() {
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     let error = outcome.json["errors"][0].as_str().unwrap();
     assert!(
-        error.contains("is still there") && error.contains("az group delete"),
+        error.contains("is still there after") && error.contains("az group delete"),
         "{error}"
     );
 }
