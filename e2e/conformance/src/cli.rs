@@ -49,7 +49,7 @@ pub struct Arguments {
     /// Write facts and tunables to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The time between two looks at something that is waited for, at most
+    /// The time between two requests about something that is waited for, at most
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub poll_interval: Duration,
     /// How long something is waited for: a new identity, a lock, the end of a throttling, the removal of the group

@@ -12,20 +12,20 @@ use crate::error::Error;
 /// The issuer of all credentials here. The name cannot exist (RFC 2606), so nobody can sign in by them.
 const ISSUER: &str = "https://conformance.invalid/";
 
-/// The first pause between two looks.
+/// The first pause between two requests.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Looking again and again, and less often with time.
+/// Asking again and again, and less often with time.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting {
-    /// The time between two looks, at most.
+    /// The time between two requests, at most.
     pub poll: Duration,
     /// The time after which it is given up.
     pub patience: Duration,
 }
 
 impl Waiting {
-    /// Waits for the next look at something that is waited for since a moment.
+    /// Pauses before the next request about something that is waited for since a moment.
     ///
     /// # Errors
     /// It has taken too long, with what it was.

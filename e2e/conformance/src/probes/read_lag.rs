@@ -26,10 +26,12 @@ pub(super) async fn probe(context: &Context<'_>) -> Result<Vec<Fact>, Error> {
     for round in 1..=ROUNDS {
         let name = format!("lag-{round}");
         context.written(&put(&identity, &name)).await?;
-        put_lags.look(context, &identity, &name, true).await?;
+        put_lags.measure(context, &identity, &name, true).await?;
         let delete = Request::delete(identity.credential(&name));
         context.written(&delete).await?;
-        delete_lags.look(context, &identity, &name, false).await?;
+        delete_lags
+            .measure(context, &identity, &name, false)
+            .await?;
     }
     let assumed = context.assumed.read_lag_seconds;
     let fact = |what: &str, lags: &[Span]| {
@@ -54,8 +56,8 @@ pub(super) async fn probe(context: &Context<'_>) -> Result<Vec<Fact>, Error> {
 }
 
 impl Lags {
-    /// Looks, both ways at once, until the credential is shown, or no longer shown.
-    async fn look(
+    /// Reads, both ways at once, until the credential is shown, or no longer shown.
+    async fn measure(
         &mut self,
         context: &Context<'_>,
         identity: &IdentityId,
@@ -85,7 +87,7 @@ impl Lags {
     }
 }
 
-/// How long after the answer to a write a look did not show it; `None`: the first one did.
+/// How long after the answer to a write a read did not show it; `None`: the first one did.
 async fn lag(
     context: &Context<'_>,
     written: Instant,

@@ -6,14 +6,14 @@ use std::time::Duration;
 /// Something took longer than the one and at most the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    /// When the last look was sent that came too early.
+    /// When the last request was sent that came too early.
     pub(super) more_than: Duration,
     /// When the first one was answered that did not.
     pub(super) at_most: Duration,
 }
 
 impl Span {
-    /// The longest of several times. A look that was answered late says little about it: of those that fit, the closest one
+    /// The longest of several times. A request that was answered late says little about it: of those that fit, the closest one
     /// counts.
     pub(super) fn longest(spans: &[Self]) -> Option<Self> {
         let more_than = spans.iter().map(|span| span.more_than).max()?;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_look_does_not_make_a_time_longer() {
+    fn a_late_answer_does_not_make_a_time_longer() {
         let spans = [span(960, 1040), span(970, 2500), span(200, 700)];
         assert_eq!(Span::longest(&spans), Some(span(970, 1040)));
         assert_eq!(Span::longest(&[]), None);

@@ -120,10 +120,10 @@ async fn a_group_that_takes_its_time_is_waited_for() {
     let outcome = azure.run(&["--only=token"]).await;
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let requests = azure.control.requests().await.unwrap();
-    let looks = requests
+    let reads = requests
         .iter()
         .filter(|it| it.operation == "ResourceGroups_Get");
-    assert_eq!(looks.count(), 3);
+    assert_eq!(reads.count(), 3);
 }
 
 #[tokio::test]
