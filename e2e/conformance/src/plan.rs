@@ -57,7 +57,11 @@ pub fn requests(probe: ProbeName, arguments: &Arguments) -> Vec<Planned> {
         ProbeName::Token => vec![],
         ProbeName::NewIdentity => vec![planned("PUT", IDENTITY, 2), planned("PUT", CREDENTIAL, 6)],
         ProbeName::SingleWriter => {
-            vec![planned("PUT", IDENTITY, 1), planned("PUT", CREDENTIAL, 25)]
+            vec![
+                planned("PUT", IDENTITY, 1),
+                planned("PUT", CREDENTIAL, 19),
+                planned("DELETE", CREDENTIAL, 6),
+            ]
         }
         ProbeName::Duplicate => vec![planned("PUT", IDENTITY, 1), planned("PUT", CREDENTIAL, 2)],
         ProbeName::Limit => fill(),

@@ -1,9 +1,13 @@
 //! An answer of Resource Manager.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+
+/// The wait after a 429 that does not say how long.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -41,6 +45,12 @@ impl Answer {
     /// `error.message`, or nothing.
     pub fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
+    }
+
+    /// How long a 429 asks to wait.
+    pub fn wait(&self) -> Duration {
+        let seconds = self.retry_after.as_ref().and_then(|it| it.parse().ok());
+        seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)
     }
 
     /// Status and code.

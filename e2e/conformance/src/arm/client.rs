@@ -18,8 +18,6 @@ const IDENTITIES: &str = "2023-01-31";
 const RETRIES: u32 = 3;
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(100);
-/// The wait after a 429 that does not say how long.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A request: the same one can be sent several times.
 #[derive(Debug, Clone)]
@@ -134,7 +132,7 @@ impl Arm {
             if answer.status != 429 {
                 return Ok(answer);
             }
-            let wait = retry_after(&answer);
+            let wait = answer.wait();
             if started.elapsed() + wait > self.patience {
                 return self.refused(&request.describe(), answer);
             }
@@ -233,12 +231,6 @@ impl Arm {
             body: serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null),
         })
     }
-}
-
-/// How long a 429 asks to wait.
-fn retry_after(answer: &Answer) -> Duration {
-    let seconds = answer.retry_after.as_ref().and_then(|it| it.parse().ok());
-    seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {

@@ -1,3 +1,4 @@
+use azure_simulator::Tunables;
 use azure_simulator::control::api::{Fault, FaultAction};
 use serde_json::json;
 
@@ -65,4 +66,21 @@ async fn a_link_to_another_server_is_not_followed() {
         error.contains("leads elsewhere: https://elsewhere.example"),
         "{error}"
     );
+}
+
+/// Where the provider takes one PUT and one DELETE a second for an identity, the second of two is throttled. A PUT and a DELETE overlap.
+#[tokio::test]
+async fn overlapping_writes_are_seen_where_requests_are_limited() {
+    let azure = Azure::start().await;
+    let published = serde_json::from_value::<Tunables>(json!({"throttling": {}}));
+    let mut limited = json!(published.unwrap());
+    for operation in ["put", "delete"] {
+        let rate = format!("/throttling/provider/{operation}/resource");
+        *limited.pointer_mut(&rate).unwrap() = json!({"perMinute": 60, "burst": 1});
+    }
+    let limited = serde_json::from_value(limited).unwrap();
+    azure.control.set_tunables(&limited).await.unwrap();
+    let outcome = azure.run(&["--only=single-writer"]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert_eq!(outcome.facts("same").len(), 2, "{}", outcome.stdout);
 }
