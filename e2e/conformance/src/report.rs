@@ -32,6 +32,11 @@ impl Report {
             .extend(facts.into_iter().map(|fact| (probe, fact)));
     }
 
+    /// Whether anything was found.
+    pub fn has_facts(&self) -> bool {
+        !self.facts.is_empty()
+    }
+
     /// Adds an error.
     pub fn fail(&mut self, error: String) {
         self.errors.push(error);

@@ -28,7 +28,9 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         eprintln!("error: {error}");
         report.fail(error.to_string());
     }
-    print!("{}", report.text());
+    if report.has_facts() {
+        print!("{}", report.text());
+    }
     if let Some(path) = &arguments.json
         && let Err(error) = write(path, &report)
     {

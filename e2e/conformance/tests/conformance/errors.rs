@@ -107,6 +107,7 @@ async fn without_the_azure_cli() {
     let azure = Azure::start().await;
     let outcome = azure.run_with("no-such-program", &[]).await;
     says(&outcome, &["not installed", "--token-command"]);
+    assert_eq!(outcome.stdout, "");
 }
 
 #[tokio::test]
