@@ -75,7 +75,7 @@ assets: ## Build the local control plane, the webhook and the linter of metrics 
 ##@ Check
 
 # The packages whose modules must not import each other in a circle.
-PACKAGES := crds operator e2e e2e/azure-simulator e2e/image e2e/module-graph e2e/operator-unguarded e2e/simulation
+PACKAGES := crds operator e2e e2e/azure-simulator e2e/conformance e2e/image e2e/module-graph e2e/operator-unguarded e2e/simulation
 
 CLIPPY := $(CARGO) clippy --workspace --all-targets --features azwib-crds/crdgen,azwib-simulation/deliberate-bugs -- -D warnings
 
@@ -97,7 +97,7 @@ check-generated: ## Fail when a generated file differs from what its source says
 E2E_JOBS ?= 3
 test-names = $(sort $(patsubst $(1)/tests/%.rs,%,$(wildcard $(1)/tests/*.rs)) $(patsubst $(1)/tests/%/main.rs,%,$(wildcard $(1)/tests/*/main.rs)))
 E2E_TESTS := $(call test-names,e2e)
-OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator,$(call test-names,$(package)))
+OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator e2e/conformance,$(call test-names,$(package)))
 # Its leases are short: where others take the machine, they run out.
 E2E_ALONE := leader_election
 # They take longer than a developer waits for. `make test-all` runs them.
@@ -192,6 +192,13 @@ test-upgrade: ## An upgrade from the operator of the last release, built once fr
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.
 	e2e/azure-simulator/clients/python/run
+
+##@ Azure itself
+
+.PHONY: conformance
+conformance: ## Ask a real Azure subscription what the simulator assumes (docs/conformance.md): ARGS='--subscription=GUID', or ARGS=--dry-run.
+	$(CARGO) build --quiet -p azwib-conformance
+	@$(BINARIES)/conformance $(ARGS)
 
 ##@ Charts
 

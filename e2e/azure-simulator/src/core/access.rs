@@ -75,8 +75,10 @@ impl Azure {
         let id = self.random.guid();
         self.state.locks.add(Lock {
             id,
+            name: id.to_string(),
             scope: scope.to_owned(),
             level,
+            notes: None,
         });
         id
     }

@@ -19,12 +19,17 @@ pub enum LockLevel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
-    /// Its id.
+    /// Its id in the control API.
     pub id: Uuid,
+    /// Its name in Resource Manager.
+    pub name: String,
     /// ARM id of a subscription, a resource group or an identity.
     pub scope: String,
     /// What it forbids.
     pub level: LockLevel,
+    /// What whoever made it says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
 }
 
 /// A policy assignment that denies writes of federated identity credentials on a scope and below it.
@@ -57,6 +62,20 @@ impl Locks {
     /// Them, in the order in which they were put.
     pub(crate) fn as_slice(&self) -> &[Lock] {
         &self.0
+    }
+
+    /// Those on a scope and below it.
+    pub(crate) fn below(&self, scope: &str) -> impl Iterator<Item = &Lock> {
+        self.0.iter().filter(move |lock| covers(scope, &lock.scope))
+    }
+
+    /// The one of a name on a scope, both compared without case.
+    pub(crate) fn named(&self, scope: &str, name: &str) -> Option<&Lock> {
+        self.0.iter().find(|lock| {
+            lock.name.eq_ignore_ascii_case(name)
+                && covers(scope, &lock.scope)
+                && covers(&lock.scope, scope)
+        })
     }
 
     /// The lock that forbids a request. What takes others along cannot be deleted while one of them is locked.
@@ -125,8 +144,10 @@ mod tests {
         ] {
             let lock = Lock {
                 id: Uuid::nil(),
+                name: "lock".into(),
                 scope: scope.into(),
                 level,
+                notes: None,
             };
             let locks = Locks(vec![lock]);
             let credential = format!("{identity}/federatedIdentityCredentials/shop");

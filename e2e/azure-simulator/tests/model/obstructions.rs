@@ -1,5 +1,6 @@
 use azure_simulator::Tunables;
 use azure_simulator::control::api::LockLevel;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
@@ -188,6 +189,48 @@ async fn a_read_only_lock_forbids_writes_too() {
     assert_eq!(delete(&azure, "shop").await.error(), (403, "ScopeLocked"));
     let owner = azure.owner().await;
     assert_eq!(owner.get(&credentials_path("orders")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_lock_is_made_read_listed_and_deleted() {
+    let azure = Azure::start().await;
+    azure.identity("orders").await;
+    let owner = azure.owner().await;
+    let locks = |scope: &str| format!("{scope}/providers/Microsoft.Authorization/locks");
+    let body = |level: &str| json!({"properties": {"level": level, "notes": "kept"}});
+    let send =
+        async |method: Method, path: &str, body| owner.send(method, path, "2016-09-01", body).await;
+    let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+    for scope in [identity_path("orders"), group_path(GROUP), subscription] {
+        let path = format!("{}/Keep", locks(&scope));
+        let made = send(Method::PUT, &path, Some(body("CanNotDelete"))).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        assert_eq!(made.body["name"], "Keep");
+        assert_eq!(made.body["type"], "Microsoft.Authorization/locks");
+        let again = send(Method::PUT, &path.to_uppercase(), Some(body("ReadOnly"))).await;
+        assert_eq!((again.status, &again.body["name"]), (200, &json!("Keep")));
+        let read = send(Method::GET, &path, None).await;
+        assert_eq!(read.body["properties"], body("ReadOnly")["properties"]);
+        let list = send(Method::GET, &locks(&group_path(GROUP)), None).await;
+        let below: &[&str] = if scope.contains("resourceGroups") {
+            &["Keep"]
+        } else {
+            &[]
+        };
+        assert_eq!(list.names(), below);
+        assert_eq!(put(&azure, "shop").await.error(), (409, "ScopeLocked"));
+        assert_eq!(send(Method::DELETE, &path, None).await.status, 200);
+        assert_eq!(send(Method::DELETE, &path, None).await.status, 204);
+        let gone = send(Method::GET, &path, None).await;
+        assert_eq!(gone.error(), (404, "LockNotFound"));
+        assert!(put(&azure, "shop").await.status < 300);
+    }
+    let nowhere = format!("{}/keep", locks(&identity_path("nobody")));
+    let refused = send(Method::PUT, &nowhere, Some(body("ReadOnly"))).await;
+    assert_eq!(refused.error(), (404, "ResourceNotFound"));
+    let nonsense = format!("{}/keep", locks(&identity_path("orders")));
+    let refused = send(Method::PUT, &nonsense, Some(body("Nonsense"))).await;
+    assert_eq!(refused.error(), (400, "InvalidRequestContent"));
 }
 
 #[tokio::test]

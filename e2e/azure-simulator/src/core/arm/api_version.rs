@@ -77,6 +77,9 @@ const RESOURCES_VERSIONS: &[&str] = &[
     "2025-04-01",
 ];
 
+/// Versions of `Microsoft.Authorization/locks`.
+const LOCK_VERSIONS: &[&str] = &["2015-01-01", "2016-09-01", "2017-04-01", "2020-05-01"];
+
 /// Versions of `/metadata/endpoints`.
 const METADATA_VERSIONS: &[&str] = &[
     "2015-01-01",
@@ -157,6 +160,9 @@ pub(crate) fn supported(target: &Target, version: String) -> ArmResult<ApiVersio
         }
         Target::MetadataEndpoints => {
             own_type(known(METADATA_VERSIONS), &version, METADATA_VERSIONS)
+        }
+        Target::Locks(_) | Target::Lock(..) => {
+            own_type(known(LOCK_VERSIONS), &version, LOCK_VERSIONS)
         }
         Target::Tenants
         | Target::Subscriptions

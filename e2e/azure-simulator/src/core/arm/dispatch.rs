@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use super::error::{ArmError, ArmResult};
 use super::route::{GroupPath, IdentityPath, Target};
 use super::{
-    Admitted, credentials, identities, locations, metadata, resource_groups, subscriptions,
+    Admitted, credentials, identities, locations, management_locks, metadata, resource_groups,
+    subscriptions,
 };
 use crate::core::Azure;
 use crate::core::http::{Request, Response};
@@ -68,6 +69,10 @@ impl Azure {
                 identities::list_in_group(&self.state, path, identities)
             }
             Target::Identity(path) => self.arm_on_identity(path, identities),
+            Target::Locks(scope) => {
+                management_locks::list(&self.state, scope, request, identities.page_size)
+            }
+            Target::Lock(scope, name) => self.arm_on_lock(scope, name, request),
             Target::Credentials(_) | Target::Credential(..) => {
                 self.arm_on_credentials(request, admitted, now)
             }
@@ -84,6 +89,22 @@ impl Azure {
             "HEAD" => Ok(resource_groups::check_existence(&self.state, path)),
             "DELETE" => resource_groups::delete(&mut self.state, path),
             _ => resource_groups::get(&self.state, path),
+        }
+    }
+
+    fn arm_on_lock(
+        &mut self,
+        scope: &Target,
+        name: &str,
+        request: &Request,
+    ) -> ArmResult<Response> {
+        match request.method.as_str() {
+            "PUT" => {
+                let id = self.request_random.guid();
+                management_locks::put(&mut self.state, scope, name, request, id)
+            }
+            "DELETE" => management_locks::delete(&mut self.state, scope, name),
+            _ => management_locks::get(&self.state, scope, name),
         }
     }
 

@@ -12,6 +12,10 @@ use crate::core::tunables::status;
 impl Azure {
     /// Locks and policies, which Resource Manager looks at before it asks the provider.
     pub(super) fn guard(&self, target: &Target, method: &Method) -> ArmResult<()> {
+        // A lock does not keep itself, or another one, from being taken away.
+        if matches!(target, Target::Lock(..)) {
+            return Ok(());
+        }
         let tunables = &self.settings.tunables;
         let scope = target.scope();
         if let Some(lock) = self.state.locks.against(method, &scope) {

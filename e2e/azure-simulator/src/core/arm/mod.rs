@@ -13,6 +13,7 @@ mod headers;
 mod identities;
 pub(crate) mod ids;
 mod locations;
+mod management_locks;
 mod metadata;
 mod paging;
 mod resource_groups;

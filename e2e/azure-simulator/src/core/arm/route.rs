@@ -38,6 +38,10 @@ pub(crate) enum Target {
     Identity(IdentityPath),
     Credentials(IdentityPath),
     Credential(IdentityPath, String),
+    /// The locks on a subscription, a resource group or an identity.
+    Locks(Box<Target>),
+    /// One of them.
+    Lock(Box<Target>, String),
 }
 
 impl Target {
@@ -46,7 +50,32 @@ impl Target {
         let segments = request.segments();
         let lower: Vec<String> = segments.iter().map(|s| s.to_ascii_lowercase()).collect();
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-        match lower.as_slice() {
+        let (above, name) = match lower.as_slice() {
+            [above @ .., "providers", "microsoft.authorization", "locks"] => (above, None),
+            [
+                above @ ..,
+                "providers",
+                "microsoft.authorization",
+                "locks",
+                _,
+            ] => (above, segments.last()),
+            _ => return Self::of_segments(&lower, &segments, request),
+        };
+        let scope = Self::of_segments(above, &segments[..above.len()], request)?;
+        if !matches!(
+            scope,
+            Self::Subscription(_) | Self::ResourceGroup(_) | Self::Identity(_)
+        ) {
+            return Err(unknown(request));
+        }
+        Ok(match name {
+            None => Self::Locks(Box::new(scope)),
+            Some(name) => Self::Lock(Box::new(scope), name.clone()),
+        })
+    }
+
+    fn of_segments(lower: &[&str], segments: &[String], request: &Request) -> ArmResult<Self> {
+        match lower {
             ["metadata", "endpoints"] => Ok(Self::MetadataEndpoints),
             ["tenants"] => Ok(Self::Tenants),
             ["subscriptions"] => Ok(Self::Subscriptions),
@@ -169,6 +198,7 @@ impl Target {
             Self::Identity(identity)
             | Self::Credentials(identity)
             | Self::Credential(identity, _) => Some(identity.group.subscription),
+            Self::Locks(scope) | Self::Lock(scope, _) => scope.subscription(),
         }
     }
 
@@ -191,6 +221,11 @@ impl Target {
             Self::Credential(identity, name) => {
                 format!("{}/federatedIdentityCredentials/{name}", identity.scope())
             }
+            Self::Locks(scope) => scope.scope(),
+            Self::Lock(scope, name) => format!(
+                "{}/providers/Microsoft.Authorization/locks/{name}",
+                scope.scope()
+            ),
         }
     }
 }
@@ -284,6 +319,10 @@ const WRITE_CREDENTIAL: &str =
 const DELETE_CREDENTIAL: &str =
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete";
 
+const READ_LOCK: &str = "Microsoft.Authorization/locks/read";
+const WRITE_LOCK: &str = "Microsoft.Authorization/locks/write";
+const DELETE_LOCK: &str = "Microsoft.Authorization/locks/delete";
+
 /// The operations of a target, by method.
 #[rustfmt::skip] // a table: one row a line
 pub(crate) fn action(target: &Target, method: &Method) -> ArmResult<Action> {
@@ -311,6 +350,10 @@ pub(crate) fn action(target: &Target, method: &Method) -> ArmResult<Action> {
         (T::Credential(..), "GET") => ("FederatedIdentityCredentials_Get", READ_CREDENTIAL),
         (T::Credential(..), "PUT") => ("FederatedIdentityCredentials_CreateOrUpdate", WRITE_CREDENTIAL),
         (T::Credential(..), "DELETE") => ("FederatedIdentityCredentials_Delete", DELETE_CREDENTIAL),
+        (T::Locks(_), "GET") => ("ManagementLocks_ListByScope", READ_LOCK),
+        (T::Lock(..), "GET") => ("ManagementLocks_GetByScope", READ_LOCK),
+        (T::Lock(..), "PUT") => ("ManagementLocks_CreateOrUpdateByScope", WRITE_LOCK),
+        (T::Lock(..), "DELETE") => ("ManagementLocks_DeleteByScope", DELETE_LOCK),
         _ => return Err(ArmError::method_not_allowed(method)),
     };
     Ok(Action { name, permission })
