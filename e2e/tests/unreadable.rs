@@ -5,7 +5,7 @@
 
 use azure_simulator::control::api::FaultAction;
 use azwib_crds::WorkloadIdentityBinding;
-use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE};
+use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, annotation};
 use azwib_e2e::{Environment, EnvironmentOptions, wait};
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -111,6 +111,50 @@ async fn until_gone(shop: &Namespace<'_>) -> anyhow::Result<()> {
     wait::until("the end of the binding", PATIENCE, async || {
         let left = raw_bindings(shop).get_opt("orders").await?;
         Ok(left.is_none().then_some(()))
+    })
+    .await
+}
+
+/// An environment of the same kind in which grants are required.
+async fn enforcing() -> anyhow::Result<Environment> {
+    let mut options = EnvironmentOptions {
+        grants: Some("enforce"),
+        ..EnvironmentOptions::default()
+    };
+    options
+        .operator_flags
+        .push("--revocation-grace=4s".to_owned());
+    let env = Environment::start(options).await?;
+    loosen_crd(&env).await?;
+    Ok(env)
+}
+
+#[tokio::test]
+async fn without_a_grant_nothing_is_asked_of_azure_and_nothing_is_kept() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("ungranted").await?;
+    let orders = shop.identity("orders").await?;
+    let id = orders.resource_id();
+    let spec = format!("identity: {{resourceId: {id}}}, credential: 7");
+    shop.bind("orders", &spec).await?;
+    is_told(&shop, UNREADABLE.0, UNREADABLE.1).await?;
+    let by_hand = DeleteParams::default();
+    raw_bindings(&shop).delete("orders", &by_hand).await?;
+    until_gone(&shop).await?;
+    assert_eq!(shop.asked_of_azure("orders").await?, [""; 0]);
+
+    let shop = env.namespace("revoked").await?;
+    shop.grant_all("it").await?;
+    let orders = bound(&shop, "orders").await?;
+    make_unreadable(&shop).await?;
+    is_told(&shop, UNREADABLE.0, UNREADABLE.1).await?;
+    assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    shop.revoke("it").await?;
+    wait::until("what it had to be taken away", PATIENCE, async || {
+        let account = shop.service_accounts().get("orders").await?;
+        let carries = annotation(&account, "azure.workload.identity/client-id").is_some();
+        let is_clean = shop.credentials(&orders).await?.is_empty() && !carries;
+        Ok(is_clean.then_some(()))
     })
     .await
 }

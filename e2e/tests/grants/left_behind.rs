@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use azwib_e2e::environment::interference::service_unavailable;
 use azwib_e2e::wait::{self, PATIENCE};
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
@@ -68,6 +69,45 @@ async fn what_was_retained_is_left_while_a_grant_covers_it_and_deleted_once_none
     .await?;
     // Ten seconds in which nothing is taken away, and the grace of these tests.
     assert!(revoked.elapsed() >= Duration::from_secs(14));
+    let subject = format!("system:serviceaccount:{}:api", shop.name());
+    assert_eq!(only[0].properties.subject, subject);
+    shop.ready("api").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_let_go_stays_on_the_list_and_goes_once_no_grant_covers_it() -> anyhow::Result<()>
+{
+    let env = enforcing().await?;
+    let shop = env.namespace("let-go").await?;
+    let orders = shop.identity("orders").await?;
+    for account in ["orders", "api"] {
+        let of_account = json!({ "serviceAccounts": { "names": [account] } });
+        shop.grant(account, of_account).await?;
+        shop.bind_to(account, &orders).await?;
+        shop.ready(account).await?;
+    }
+    let deletes = shop.requests_to("DELETE", "orders");
+    let outage = env.outage(deletes, service_unavailable()).await?;
+    let let_go = json!({ "metadata": { "annotations": { "azwib.dev/force-detach": "true" } } });
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(shop.client().clone());
+    namespaces
+        .patch(shop.name(), &PatchParams::default(), &Patch::Merge(let_go))
+        .await?;
+    shop.unbind("orders").await?;
+    outage.end().await?;
+    shop.further_listings("orders", 3).await?;
+    assert_eq!(
+        shop.credentials(&orders).await?.len(),
+        2,
+        "a grant covers it"
+    );
+    shop.revoke("orders").await?;
+    let only = wait::until("one credential to be left", PATIENCE, async || {
+        let left = shop.credentials(&orders).await?;
+        Ok(Some(left).filter(|left| left.len() == 1))
+    })
+    .await?;
     let subject = format!("system:serviceaccount:{}:api", shop.name());
     assert_eq!(only[0].properties.subject, subject);
     shop.ready("api").await?;

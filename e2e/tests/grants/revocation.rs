@@ -1,10 +1,13 @@
 //! A grant goes, and with it what it had given: not at once, and not for good.
 
+use std::time::{Duration, Instant};
+
+use azwib_e2e::Environment;
 use azwib_e2e::environment::{Namespace, condition};
 use azwib_e2e::wait::{self, PATIENCE};
 use serde_json::json;
 
-use super::{carried, enforcing, granted, version};
+use super::{carried, enforcing, granted, options, version};
 
 #[tokio::test]
 async fn a_grant_that_is_applied_again_costs_its_bindings_nothing() -> anyhow::Result<()> {
@@ -74,6 +77,45 @@ async fn what_a_grant_gave_is_announced_first_then_taken_away_and_comes_back_wit
     shop.ready("orders").await?;
     assert_eq!(carried(&shop).await?, Some(orders.client_id()));
     assert_eq!(shop.credentials(&orders).await?.len(), 1);
+    Ok(())
+}
+
+/// While no operator runs, the time that was announced goes on.
+#[tokio::test]
+async fn a_restart_does_not_prolong_the_grace() -> anyhow::Result<()> {
+    const GRACE: Duration = Duration::from_secs(20);
+    let mut options = options(Some("enforce"));
+    let flags = &mut options.operator_flags;
+    flags.retain(|it| !it.starts_with("--revocation-grace"));
+    flags.push(format!("--revocation-grace={}s", GRACE.as_secs()));
+    let env = Environment::start(options).await?;
+    let shop = env.namespace("restarted").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    shop.revoke("it").await?;
+    let told = shop
+        .until("orders", "told", |it| granted(it).1 == "NotGranted")
+        .await?;
+    env.stop_operator().await?;
+    tokio::time::sleep(GRACE * 3 / 4).await;
+    let restarted = Instant::now();
+    env.start_operator().await?;
+    let stripped = shop
+        .until("orders", "stripped", |it| {
+            condition(it, "CredentialReady").is_some_and(|it| it.reason == "Revoked")
+        })
+        .await?;
+    assert!(restarted.elapsed() < GRACE);
+    let since = |it| {
+        condition(it, "Granted")
+            .unwrap()
+            .last_transition_time
+            .clone()
+    };
+    assert_eq!(since(&stripped), since(&told));
+    assert!(shop.credentials(&orders).await?.is_empty());
     Ok(())
 }
 
