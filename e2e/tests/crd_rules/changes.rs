@@ -194,7 +194,8 @@ async fn a_refused_change_by_kubectl_says_what_to_do() -> anyhow::Result<()> {
             ])
             .await;
         let error = patch.err().context("accepted")?;
-        assert!(format!("{error:#}").contains(words), "{error:#}");
+        let said = super::words(&format!("{error:#}"));
+        assert!(said.contains(words), "{said}");
     }
     Ok(())
 }

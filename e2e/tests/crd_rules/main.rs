@@ -69,9 +69,14 @@ fn binding(name: &str, spec: &Value) -> DynamicObject {
 fn refusal<T>(answer: kube::Result<T>) -> anyhow::Result<Option<String>> {
     match answer {
         Ok(_) => Ok(None),
-        Err(kube::Error::Api(status)) if status.code == 422 => Ok(Some(status.message.clone())),
+        Err(kube::Error::Api(status)) if status.code == 422 => Ok(Some(words(&status.message))),
         Err(other) => Err(other).context("neither accepted nor found invalid"),
     }
+}
+
+/// What the API server says. That of Kubernetes 1.33 names the type of an object, too.
+fn words(message: &str) -> String {
+    message.replace("Invalid value: \"object\": ", "Invalid value: ")
 }
 
 fn dry_run() -> PostParams {

@@ -19,8 +19,7 @@ const ACCESS: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 
 /// A file as the pod sees it.
 fn seen(pod: &RunningPod, path: &str) -> anyhow::Result<String> {
-    let path = format!("/proc/{}/root/{path}", pod.pid);
-    fs::read_to_string(&path).context(path)
+    of_process(pod, &format!("root/{path}")).with_context(|| path.to_owned())
 }
 
 fn of_process(pod: &RunningPod, file: &str) -> anyhow::Result<String> {
