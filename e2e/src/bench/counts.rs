@@ -1,6 +1,7 @@
 //! What the operator asked of Azure and of the API server, counted by those who answered.
 
 use std::collections::BTreeSet;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -43,6 +44,18 @@ pub(super) struct Counts {
     pub(super) answers_429: usize,
     /// Whatever came of them; the leader's lease aside.
     pub(super) kubernetes_writes: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.requests.get += other.requests.get;
+        self.requests.list += other.requests.list;
+        self.requests.put += other.requests.put;
+        self.requests.delete += other.requests.delete;
+        self.answers_409 += other.answers_409;
+        self.answers_429 += other.answers_429;
+        self.kubernetes_writes += other.kubernetes_writes;
+    }
 }
 
 /// Requests of the operator to Resource Manager, in the order of arrival.

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use azwib_crds::WorkloadIdentityBinding;
 use futures::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
 use kube::api::PostParams;
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use tokio::time::sleep;
 
 use super::bound::lower_bound;
@@ -31,6 +32,20 @@ pub(super) struct Created {
     operator_cpu: Duration,
     /// Of everybody.
     pub(super) cpu: Cpu,
+}
+
+/// Sends bindings, as fast as the API server takes them.
+pub(super) async fn create_all(
+    client: &Client,
+    bindings: &[WorkloadIdentityBinding],
+) -> kube::Result<()> {
+    let create = async |binding: &WorkloadIdentityBinding| {
+        let namespace = binding.namespace().unwrap_or_default();
+        let bindings = Api::namespaced(client.clone(), &namespace);
+        bindings.create(&PostParams::default(), binding).await
+    };
+    let created = stream::iter(bindings).map(create).buffer_unordered(AT_ONCE);
+    created.try_for_each(|_| future::ok(())).await
 }
 
 impl Run<'_> {
@@ -68,15 +83,7 @@ impl Run<'_> {
     async fn apply(&self) -> anyhow::Result<Duration> {
         let client = self.setup.environment.client().await?;
         let start = Instant::now();
-        let create = async |binding: &azwib_crds::WorkloadIdentityBinding| {
-            let namespace = binding.namespace().unwrap_or_default();
-            let bindings = Api::namespaced(client.clone(), &namespace);
-            bindings.create(&PostParams::default(), binding).await
-        };
-        let created = stream::iter(&self.setup.bindings)
-            .map(create)
-            .buffer_unordered(AT_ONCE);
-        created.try_for_each(|_| future::ok(())).await?;
+        create_all(&client, &self.setup.bindings).await?;
         Ok(start.elapsed())
     }
 

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use azure_simulator::control::ControlClient;
-use azure_simulator::control::api::{Latency, Matcher, Service};
 use azwib_crds::WorkloadIdentityBinding;
-use futures::{StreamExt, TryStreamExt, future, stream};
-use kube::api::PostParams;
-use kube::{Api, Client};
+use futures::future;
+use jiff::Timestamp;
+use kube::Client;
 
 use super::bound::lower_bound;
 use super::cases::Case;
+use super::counts::{Counts, Window, count};
+use super::creation::create_all;
 use super::process::{self, difference};
 use super::readiness::Readiness;
 use super::report::{Figures, Fleet, milliseconds, seconds};
-use super::setup::{AT_ONCE, FLAGS, GROUP, binding, make_namespaces, namespace_name, try_creation};
+use super::setup::{
+    FLAGS, GROUP, binding, make_namespaces, namespace_name, slow_down, try_creation,
+};
 use super::under_way::Measured;
 use crate::demo::progress::Progress;
 use crate::environment::{PATIENCE, SimulatorProcess};
@@ -64,22 +66,26 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
         let bindings = case.bindings / CLUSTERS;
         clusters.push(Cluster::start(&azure, number, bindings, &identities).await?);
     }
-    hold_up(&control, case.latency).await?;
+    slow_down(&control, case.latency).await?;
     control.clear_log().await?;
 
     tell(&format!("creating {} bindings", case.bindings));
     let limit = PATIENCE + 10 * lower_bound(case, Duration::ZERO);
     let cpu = process::cpu_by_program()?;
-    let start = Instant::now();
+    let (began, start) = (Timestamp::now(), Instant::now());
     let shown = clusters.iter().map(|it| it.create(start, limit));
     let shown = future::try_join_all(shown).await?;
     let cpu = difference(process::cpu_by_program()?, &cpu);
-    let figures = figures(case, &shown, &control).await?;
+    let mut counts = Counts::default();
     for cluster in clusters {
+        counts += count(&cluster.environment, Window::since(began)).await?;
         cluster.operator.terminate().await?;
         drop(cluster.environment);
     }
-    Ok(Measured { figures, cpu })
+    Ok(Measured {
+        figures: figures(case, &shown, counts),
+        cpu,
+    })
 }
 
 impl Cluster {
@@ -130,13 +136,7 @@ impl Cluster {
 
     /// Creates its bindings, and waits until all are Ready.
     async fn create(&self, start: Instant, limit: Duration) -> anyhow::Result<Shown> {
-        let bindings: Api<WorkloadIdentityBinding> =
-            Api::namespaced(self.client.clone(), &namespace_name(0));
-        let create = async |binding| bindings.create(&PostParams::default(), binding).await;
-        let created = stream::iter(&self.bindings)
-            .map(create)
-            .buffer_unordered(AT_ONCE);
-        created.try_for_each(|_| future::ok(())).await?;
+        create_all(&self.client, &self.bindings).await?;
         let apply = start.elapsed();
         let count = self.bindings.len();
         let all = self
@@ -158,20 +158,7 @@ impl Cluster {
     }
 }
 
-/// Resource Manager takes this long for each request.
-async fn hold_up(control: &ControlClient, latency: Duration) -> anyhow::Result<()> {
-    let latency = Latency {
-        matcher: Matcher {
-            service: Some(Service::ResourceManager),
-            ..Matcher::default()
-        },
-        milliseconds: latency.as_millis().try_into()?,
-        jitter_milliseconds: 0,
-    };
-    Ok(control.set_latencies(&[latency]).await?)
-}
-
-async fn figures(case: &Case, shown: &[Shown], control: &ControlClient) -> anyhow::Result<Figures> {
+fn figures(case: &Case, shown: &[Shown], counts: Counts) -> Figures {
     let apply = shown.iter().map(|it| it.apply).max().unwrap_or_default();
     let slowest = shown
         .iter()
@@ -200,22 +187,6 @@ async fn figures(case: &Case, shown: &[Shown], control: &ControlClient) -> anyho
         }),
         ..Figures::default()
     };
-    for request in control.requests().await? {
-        if request.service != Service::ResourceManager {
-            continue;
-        }
-        let is_listing = request
-            .path
-            .to_ascii_lowercase()
-            .ends_with("/federatedidentitycredentials");
-        match request.method.as_str() {
-            "PUT" => figures.requests.put += 1,
-            "DELETE" => figures.requests.delete += 1,
-            _ if is_listing => figures.requests.list += 1,
-            _ => figures.requests.get += 1,
-        }
-        figures.answers_409 += usize::from(request.status == Some(409));
-        figures.answers_429 += usize::from(request.status == Some(429));
-    }
-    Ok(figures)
+    figures.set_counts(counts);
+    figures
 }

@@ -1,7 +1,9 @@
 //! What a case stands on: a cluster and an Azure of its own, the identities, and the bindings that are going to be created.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use azure_simulator::control::ControlClient;
 use azure_simulator::control::api::{Latency, Matcher, Service, Throttling, Tunables};
 use azwib_crds::WorkloadIdentityBinding;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -76,16 +78,8 @@ impl Setup {
     /// Resource Manager takes its time, and has budgets. Signing in does not: that is one request in hours, whatever the
     /// number of bindings.
     async fn hold_up(&self, case: &Case) -> anyhow::Result<()> {
-        let latency = Latency {
-            matcher: Matcher {
-                service: Some(Service::ResourceManager),
-                ..Matcher::default()
-            },
-            milliseconds: case.latency.as_millis().try_into()?,
-            jitter_milliseconds: 0,
-        };
         let control = self.environment.control();
-        control.set_latencies(&[latency]).await?;
+        slow_down(&control, case.latency).await?;
         let tunables = Tunables {
             throttling: case.throttled.then(|| Throttling::published(BURST_SECONDS)),
             ..control.tunables().await?
@@ -109,6 +103,19 @@ impl Setup {
         operator.probe_until("/readyz", 200, "ok").await?;
         Ok(operator)
     }
+}
+
+/// Resource Manager takes this long for each request.
+pub(super) async fn slow_down(control: &ControlClient, latency: Duration) -> anyhow::Result<()> {
+    let latency = Latency {
+        matcher: Matcher {
+            service: Some(Service::ResourceManager),
+            ..Matcher::default()
+        },
+        milliseconds: latency.as_millis().try_into()?,
+        jitter_milliseconds: 0,
+    };
+    Ok(control.set_latencies(&[latency]).await?)
 }
 
 pub(super) fn namespace_name(number: usize) -> String {
