@@ -51,15 +51,15 @@ impl Environment {
         Ok(namespace)
     }
 
-    /// The namespace of the operator itself; no resource group belongs to it.
+    /// A namespace that was there before, such as that of the operator itself; no resource group belongs to it.
     ///
     /// # Errors
     /// The kubeconfig cannot be read.
-    pub async fn system_namespace(&self) -> anyhow::Result<Namespace<'_>> {
+    pub async fn existing_namespace(&self, name: &str) -> anyhow::Result<Namespace<'_>> {
         Ok(Namespace {
             environment: self,
             client: self.client().await?,
-            name: "azwib-system".to_owned(),
+            name: name.to_owned(),
         })
     }
 

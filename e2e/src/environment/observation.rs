@@ -155,12 +155,23 @@ impl Namespace<'_> {
     /// # Errors
     /// There is none in time.
     pub async fn event(&self, reason: &str) -> anyhow::Result<String> {
+        self.event_saying(reason, "").await
+    }
+
+    /// The same for an event whose note has these words.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn event_saying(&self, reason: &str, words: &str) -> anyhow::Result<String> {
         let events: Api<Event> = Api::namespaced(self.client().clone(), self.name());
-        let of_reason = |event: &Event| event.reason.as_deref() == Some(reason);
-        wait::until(&format!("an event {reason}"), PATIENCE, async || {
+        let what = format!("an event {reason} {words:?}");
+        wait::until(&what, PATIENCE, async || {
             let events = events.list(&ListParams::default()).await?.items;
-            let found = events.into_iter().find(of_reason);
-            Ok(found.map(|event| event.note.unwrap_or_default()))
+            let of_reason = events
+                .into_iter()
+                .filter(|event| event.reason.as_deref() == Some(reason));
+            let mut notes = of_reason.map(|event| event.note.unwrap_or_default());
+            Ok(notes.find(|note| note.contains(words)))
         })
         .await
     }

@@ -57,6 +57,9 @@ async fn without_the_flag_what_was_there_before_is_audited_until_it_is_granted()
     operator
         .logs("grants=\"audit\" why=\"the flag is not given, and bindings have something")
         .await?;
+    let told = env.existing_namespace("default").await?;
+    let event = told.event_saying("GrantsMode", "audit").await?;
+    assert!(event.contains("the flag is not given"), "{event}");
     // Others are admitted as well meanwhile.
     shop.bind_to("later", &orders).await?;
     shop.ready("later").await?;
@@ -86,6 +89,7 @@ async fn without_the_flag_what_was_there_before_is_audited_until_it_is_granted()
     operator
         .logs("grants=\"enforce\" why=\"the flag is not given, and no binding has anything")
         .await?;
+    told.event_saying("GrantsMode", "enforce").await?;
     Ok(())
 }
 

@@ -142,6 +142,44 @@ async fn nothing_is_repaired_for_a_binding_whose_grant_is_gone() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn whoever_competes_for_the_account_of_a_revoked_binding_waits_for_the_end_of_its_grace()
+-> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("competing").await?;
+    let (orders, rival) = (
+        shop.identity("orders").await?,
+        shop.identity("rival").await?,
+    );
+    for (name, identity) in [("orders", &orders), ("rival", &rival)] {
+        let scope = json!([{ "scope": identity.resource_id() }]);
+        shop.grant(name, json!({ "identities": scope })).await?;
+        let id = identity.resource_id();
+        let spec = format!("identity: {{resourceId: {id}}}, serviceAccount: {{name: orders}}");
+        shop.bind(name, &spec).await?;
+        if name == "orders" {
+            shop.ready(name).await?;
+        }
+    }
+    shop.failing("rival", "Ready", "ServiceAccountConflict")
+        .await?;
+    shop.revoke("orders").await?;
+    shop.until("orders", "told", |it| granted(it).1 == "NotGranted")
+        .await?;
+    assert_eq!(carried(&shop).await?, Some(orders.client_id()));
+    let rivals = shop.bindings().get("rival").await?;
+    let why = condition(&rivals, "Ready").unwrap().reason.clone();
+    assert_eq!(why, "ServiceAccountConflict");
+    shop.until("orders", "stripped", |it| {
+        condition(it, "ServiceAccountReady").is_some_and(|it| it.reason == "Revoked")
+    })
+    .await?;
+    shop.ready("rival").await?;
+    assert_eq!(carried(&shop).await?, Some(rival.client_id()));
+    assert!(shop.credentials(&orders).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_equal_bindings_that_are_revoked_together_pass_nothing_on() -> anyhow::Result<()> {
     let env = enforcing().await?;
     let shop = env.namespace("equal").await?;

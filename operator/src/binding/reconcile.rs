@@ -32,7 +32,7 @@ use super::status::reason::Reason;
 use super::validate::{Desired, service_account_name, validate};
 use super::write_status::write_status;
 use super::{line_up, observe, plan, status};
-use crate::grant::Reserved;
+use crate::grant::{Reserved, is_own};
 use crate::kubeutil::answers::Answer;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
@@ -256,12 +256,7 @@ async fn not_reserved(
     let Some(own) = ctx.ledgers.signed_in_as().await else {
         return Ok(());
     };
-    let is = |own: &Option<String>, id: &str| {
-        own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(id))
-    };
-    let principal = identity.principal_id.as_deref().unwrap_or_default();
-    let is_own = is(&own.appid, &identity.client_id) || is(&own.oid, principal);
-    if is_own {
+    if is_own(&own, identity) {
         return Err(Reserved::Identity(desired.identity.to_string()));
     }
     Ok(())

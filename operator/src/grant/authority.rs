@@ -105,6 +105,11 @@ impl Authority {
         self.own_namespace.is(namespace)
     }
 
+    /// The namespace of the operator's own ServiceAccount; `None` where that is not known.
+    pub fn own_namespace(&self) -> Option<&str> {
+        self.own_namespace.get()
+    }
+
     /// What the flag says.
     pub fn asked(&self) -> Option<Mode> {
         self.asked

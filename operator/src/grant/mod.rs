@@ -22,6 +22,6 @@ pub use grants::Grants;
 pub use known::{Change, GuardedGrant, SeenGrant};
 pub use mode::Mode;
 pub use quota::{QuotaReached, Used};
-pub use reserved::{OwnNamespace, Reserved};
+pub use reserved::{OwnNamespace, Reserved, is_own};
 pub use terms::{Grant, InvalidGrant, Labels, Request};
 pub use verdict::{Missing, Verdict};

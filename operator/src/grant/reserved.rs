@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use azwib_crds::Subject;
+use azwib_crds::{ResolvedIdentity, Subject};
 use tokio::time::Instant;
 
 use crate::azure::auth::Claims;
@@ -27,6 +27,15 @@ pub enum Reserved {
          grants say; use another managed identity"
     )]
     Identity(String),
+}
+
+/// Whether this identity is the one that the operator's own access token is for, by its client id or by its principal id.
+pub fn is_own(own: &Claims, identity: &ResolvedIdentity) -> bool {
+    let is = |own: &Option<String>, id: &str| {
+        own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(id))
+    };
+    let principal = identity.principal_id.as_ref();
+    is(&own.appid, &identity.client_id) || principal.is_some_and(|it| is(&own.oid, it))
 }
 
 /// The namespace of the operator's own ServiceAccount, from the token that it signs in with.
@@ -51,7 +60,8 @@ impl OwnNamespace {
         self.get().is_some_and(|own| own == namespace)
     }
 
-    fn get(&self) -> Option<&str> {
+    /// Its name; `None` where that is not known.
+    pub fn get(&self) -> Option<&str> {
         if let Some(namespace) = self.namespace.get() {
             return Some(namespace);
         }
@@ -66,5 +76,47 @@ impl OwnNamespace {
         let subject = Subject::parse(&Claims::of(&token)?.sub?).ok()?;
         let (namespace, _) = subject.service_account()?;
         Some(self.namespace.get_or_init(|| namespace.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APP: &str = "00000000-0000-0000-0000-00000000000a";
+    const OBJECT: &str = "00000000-0000-0000-0000-00000000000b";
+    const OTHER: &str = "00000000-0000-0000-0000-00000000000c";
+
+    #[test]
+    fn the_operators_own_identity_is_known_by_either_of_its_ids() {
+        for (appid, oid, client_id, principal_id, expected) in [
+            (Some(APP), Some(OBJECT), APP, Some(OBJECT), true),
+            (Some(APP), None, APP, Some(OTHER), true),
+            (Some(APP), Some(OBJECT), APP, None, true),
+            // A token that names no client id, or another one.
+            (None, Some(OBJECT), APP, Some(OBJECT), true),
+            (Some(OTHER), Some(OBJECT), APP, Some(OBJECT), true),
+            (None, Some(&*OBJECT.to_uppercase()), APP, Some(OBJECT), true),
+            (Some(APP), Some(OBJECT), OTHER, Some(OTHER), false),
+            (Some(APP), Some(OBJECT), OTHER, None, false),
+            (None, Some(""), OTHER, None, false),
+            // An id of one kind says nothing about the other kind.
+            (Some(APP), Some(OBJECT), OBJECT, Some(APP), false),
+            (None, None, APP, Some(OBJECT), false),
+        ] {
+            let text = |it: Option<&str>| it.map(str::to_owned);
+            let own = Claims {
+                appid: text(appid),
+                oid: text(oid),
+                sub: None,
+            };
+            let identity = ResolvedIdentity {
+                client_id: client_id.to_owned(),
+                principal_id: text(principal_id),
+                resource_id: None,
+                tenant_id: String::new(),
+            };
+            assert_eq!(is_own(&own, &identity), expected, "{own:?} {identity:?}");
+        }
     }
 }

@@ -237,6 +237,16 @@ impl Events {
             .await;
     }
 
+    /// Tells in the operator's own namespace whether bindings need a grant from now on.
+    pub async fn grants_mode(&self, own_namespace: &str, note: String) {
+        let reason = EventReason::GrantsMode;
+        let event = event(reason, note);
+        let outcome = self.publish_about_namespace(own_namespace, &event).await;
+        if let Err(error) = outcome {
+            self.unpublished.note(reason, code(&error), &error);
+        }
+    }
+
     /// Tells what no status can tell: the API server takes none.
     pub fn refused(&self, binding: &ObjectMeta, message: &str) {
         self.tell(binding, EventReason::Ready(Reason::BindingRefused), message);
@@ -284,20 +294,15 @@ impl Events {
             uid,
             ..ObjectMeta::default()
         };
-        let event = |note: String| Event {
-            type_: reason.type_(),
-            reason: reason.as_str().to_owned(),
-            action: reason.action().to_owned(),
-            note: Some(note),
-            related: None,
-        };
         let about = metadata::<WorkloadIdentityBinding>(binding.clone());
         let recorder = self.recorder();
-        let outcome = match recorder.publish(&about, &event(note.clone())).await {
+        let outcome = match recorder.publish(&about, &event(reason, note.clone())).await {
             Err(PublishError::Kube(error)) if is_terminating(&error) => {
                 let name = binding.name.as_deref().unwrap_or_default();
                 let note = format!("binding {name}: {note}");
-                self.publish_about_namespace(&binding, &event(note)).await
+                let namespace = binding.namespace.as_deref().unwrap_or_default();
+                self.publish_about_namespace(namespace, &event(reason, note))
+                    .await
             }
             outcome => outcome,
         };
@@ -306,13 +311,8 @@ impl Events {
         }
     }
 
-    async fn publish_about_namespace(
-        &self,
-        binding: &ObjectMeta,
-        event: &Event,
-    ) -> Result<(), PublishError> {
+    async fn publish_about_namespace(&self, name: &str, event: &Event) -> Result<(), PublishError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let name = binding.namespace.as_deref().unwrap_or_default();
         match namespaces.get_metadata_opt(name).await? {
             Some(namespace) => {
                 let about = metadata::<Namespace>(namespace.metadata);
@@ -332,6 +332,16 @@ impl Told {
             reason,
             note: note.to_owned(),
         }
+    }
+}
+
+fn event(reason: EventReason, note: String) -> Event {
+    Event {
+        type_: reason.type_(),
+        reason: reason.as_str().to_owned(),
+        action: reason.action().to_owned(),
+        note: Some(note),
+        related: None,
     }
 }
 

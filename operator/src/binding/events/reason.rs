@@ -16,6 +16,7 @@ pub enum EventReason {
     AccountLeft,
     AccountAltered,
     ForceDetached,
+    GrantsMode,
 }
 
 impl EventReason {
@@ -34,6 +35,7 @@ impl EventReason {
                 Self::AccountLeft,
                 Self::AccountAltered,
                 Self::ForceDetached,
+                Self::GrantsMode,
             ])
     }
 
@@ -48,6 +50,7 @@ impl EventReason {
             Self::AccountLeft => "AccountLeft",
             Self::AccountAltered => "AccountAltered",
             Self::ForceDetached => "ForceDetached",
+            Self::GrantsMode => "GrantsMode",
         }
     }
 
@@ -55,7 +58,7 @@ impl EventReason {
     pub fn type_(self) -> EventType {
         match self {
             Self::Ready(reason) => reason.event_type(),
-            Self::AccountLeft => EventType::Normal,
+            Self::AccountLeft | Self::GrantsMode => EventType::Normal,
             _ => EventType::Warning,
         }
     }
@@ -91,6 +94,10 @@ impl EventReason {
             Self::ForceDetached => {
                 "The binding was let go, as asked, although its cleanup failed: what it made may be left behind, as the note says."
             }
+            Self::GrantsMode => {
+                "About the Namespace of the operator, in the namespace `default`: whether bindings need a grant from now on, and why. At \
+                 each start, and when that changes."
+            }
         }
     }
 
@@ -100,7 +107,8 @@ impl EventReason {
             | Self::IdentityReplaced
             | Self::WouldBeRefused
             | Self::RetainNotGranted
-            | Self::AccessRemains => "Reconcile",
+            | Self::AccessRemains
+            | Self::GrantsMode => "Reconcile",
             Self::CredentialLeft
             | Self::AccountLeft
             | Self::AccountAltered

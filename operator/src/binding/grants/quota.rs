@@ -9,12 +9,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use azwib_crds::ManagedIdentityId;
+use azwib_crds::{Issuer, ManagedIdentityId};
 
 use crate::azure::ListedCredential;
 use crate::binding::context::Context;
 use crate::binding::credential::applicants::Account;
 use crate::binding::credential::orphans::{account_of, account_of_ours};
+use crate::binding::index::Bindings;
 use crate::grant::{Grant, Mode, QuotaReached, Used};
 use crate::ledger::Rank;
 use crate::ledger::decide::{Applicant, Precedence};
@@ -60,7 +61,7 @@ pub fn counted<'a>(
         identity,
         own,
         grants,
-        holders: holders(identity, listing, ctx),
+        holders: holders(identity, listing, &ctx.defaults.issuer, &ctx.bindings),
         line: line(applicant, identity, applicants, ctx),
     })
 }
@@ -98,16 +99,16 @@ impl Counted<'_> {
     }
 }
 
-/// The accounts that use the identity.
-fn holders(
+/// The accounts that use the identity: a binding records a credential for them there, or a listing shows one.
+pub(super) fn holders(
     identity: &ManagedIdentityId,
     listing: &[ListedCredential],
-    ctx: &Context,
+    issuer: &Issuer,
+    bindings: &Bindings,
 ) -> BTreeSet<Account> {
-    let issuer = &ctx.defaults.issuer;
     let listed = listing.iter();
     let listed = listed.filter_map(|it| account_of_ours(it, issuer).map(|(account, _)| account));
-    let recorded = ctx.bindings.holders(identity);
+    let recorded = bindings.holders(identity);
     let recorded = recorded.iter().map(|it| Account::clone(it));
     listed.chain(recorded).collect()
 }

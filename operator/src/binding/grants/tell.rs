@@ -1,13 +1,14 @@
-//! What the status of each grant says: whether it is in force, how many bindings it covers, and whether its quota is kept.
+//! What the status of each grant says: whether it is in force, how many bindings it covers, and whether its quota is kept; and
+//! whether grants are required at all.
 //!
 //! Looked at twice a minute, and soon after a grant has changed. A grant is written when its status differs, and at most once in
 //! [`SETTLES`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::{IdentityGrant, IdentityGrantStatus, RecordedCredential};
+use azwib_crds::{IdentityGrant, IdentityGrantStatus, ManagedIdentityId, RecordedCredential};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -16,6 +17,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::quota::holders;
 use crate::binding::context::Operator;
 use crate::binding::index::readable;
 use crate::binding::validate::{identity_id, service_account_name};
@@ -48,7 +50,7 @@ pub async fn keep_told(ctx: Arc<Operator>, stop: CancellationToken) {
         if !ctx.bindings.is_listed() {
             continue;
         }
-        tell_of_mode(&ctx, &mut told);
+        tell_of_mode(&ctx, &mut told).await;
         let changes = ctx.grants.changes();
         let is_due = last.is_none_or(|(seen, at)| seen != changes || at.elapsed() >= SETTLES);
         if !is_due || ctx.grants_mode() == Mode::Off {
@@ -76,8 +78,8 @@ pub async fn keep_told(ctx: Arc<Operator>, stop: CancellationToken) {
     }
 }
 
-/// Logs whether grants are required, and why, when that has changed.
-fn tell_of_mode(ctx: &Operator, told: &mut Option<Mode>) {
+/// Tells whether grants are required, and why, when that has changed: in the log, and by an event about the operator's namespace.
+async fn tell_of_mode(ctx: &Operator, told: &mut Option<Mode>) {
     let mode = ctx.grants_mode();
     if told.replace(mode) == Some(mode) {
         return;
@@ -92,6 +94,10 @@ fn tell_of_mode(ctx: &Operator, told: &mut Option<Mode>) {
         }
     };
     tracing::info!(grants = mode.as_str(), why, "whether bindings need a grant");
+    if let Some(namespace) = ctx.grants.own_namespace() {
+        let note = format!("grants are now: {} ({why})", mode.as_str());
+        ctx.events.grants_mode(namespace, note).await;
+    }
 }
 
 /// What a grant covers.
@@ -105,8 +111,12 @@ struct Covered {
 async fn covered(ctx: &Operator) -> BTreeMap<String, Covered> {
     let defaults = ctx.settings.defaults.borrow().clone();
     let mut covered: BTreeMap<String, Covered> = BTreeMap::new();
-    // By identity, the accounts that hold a credential there.
-    let mut holders: BTreeMap<String, (String, BTreeSet<(String, String)>)> = BTreeMap::new();
+    let mut identities: BTreeMap<String, ManagedIdentityId> = BTreeMap::new();
+    let mut note = |identity: ManagedIdentityId| {
+        if !identities.contains_key(identity.key()) {
+            identities.insert(identity.key().to_owned(), identity);
+        }
+    };
     for (number, who) in ctx.bindings.all().iter().enumerate() {
         if number % AT_ONCE == 0 {
             yield_now().await;
@@ -118,21 +128,18 @@ async fn covered(ctx: &Operator) -> BTreeMap<String, Covered> {
                 for grant in ctx.grants.covering(&identity, (&account.0, &account.1)) {
                     covered.entry(grant.name.clone()).or_default().bindings += 1;
                 }
+                note(identity);
             }
             let recorded = binding.status.iter().flat_map(|it| &it.credentials);
-            for identity in recorded.filter_map(RecordedCredential::managed_identity) {
-                let (_, accounts) = holders
-                    .entry(identity.key().to_owned())
-                    .or_insert_with(|| (identity.to_string(), BTreeSet::new()));
-                accounts.insert(account.clone());
-            }
+            recorded
+                .filter_map(RecordedCredential::managed_identity)
+                .for_each(&mut note);
         }
     }
-    for (id, accounts) in holders.into_values() {
+    for identity in identities.into_values() {
         yield_now().await;
-        let Ok(identity) = azwib_crds::ManagedIdentityId::parse(&id) else {
-            continue;
-        };
+        let listing = ctx.ledgers.last_listing(&identity).unwrap_or_default();
+        let accounts = holders(&identity, &listing, &defaults.issuer, &ctx.bindings);
         let mut used = Used::default();
         let mut limited = BTreeMap::new();
         for account in &accounts {
@@ -148,7 +155,7 @@ async fn covered(ctx: &Operator) -> BTreeMap<String, Covered> {
         }
         for (name, limit) in limited {
             if used.of(&name) > limit {
-                let above = (id.clone(), used.of(&name));
+                let above = (identity.to_string(), used.of(&name));
                 covered.entry(name).or_default().above.get_or_insert(above);
             }
         }
@@ -159,32 +166,7 @@ async fn covered(ctx: &Operator) -> BTreeMap<String, Covered> {
 fn status(grant: &SeenGrant, covered: Option<&Covered>, ctx: &Operator) -> IdentityGrantStatus {
     let bindings = covered.map_or(0, |it| it.bindings);
     let above = covered.and_then(|it| it.above.as_ref());
-    let audits = ctx.grants_mode() == Mode::Audit;
-    let (ready, reason, message) = match (&grant.invalid, above) {
-        (Some(why), _) => (
-            ConditionStatus::False,
-            "Invalid",
-            format!("the grant allows nothing, since it cannot be read as a whole: {why}"),
-        ),
-        (None, Some((identity, used))) => (
-            ConditionStatus::False,
-            "AboveQuota",
-            format!(
-                "{used} credentials of {identity} are used by bindings under this grant, which is more than \
-                 spec.maxCredentialsPerIdentity: those that work are left, and no new one is given"
-            ),
-        ),
-        (None, None) if audits => (
-            ConditionStatus::True,
-            "Audited",
-            "the grant is known; nothing is refused without one yet (--grants=audit)".to_owned(),
-        ),
-        (None, None) => (
-            ConditionStatus::True,
-            "InForce",
-            "the grant is in force".to_owned(),
-        ),
-    };
+    let (ready, reason, message) = ready(grant.invalid.as_deref(), above, ctx.grants_mode());
     let before = grant.status.as_ref().map_or(&[][..], |it| &it.conditions);
     let now = ctx.clock.now();
     let condition = |type_: &str, status| {
@@ -208,6 +190,39 @@ fn status(grant: &SeenGrant, covered: Option<&Covered>, ctx: &Operator) -> Ident
         observed_generation: grant.generation,
         bindings: i32::try_from(bindings).ok(),
         conditions,
+    }
+}
+
+/// What `Ready` of a grant says, from why it cannot be read, what is above its quota, and whether grants are required.
+fn ready(
+    invalid: Option<&str>,
+    above: Option<&(String, usize)>,
+    mode: Mode,
+) -> (ConditionStatus, &'static str, String) {
+    match (invalid, above) {
+        (Some(why), _) => (
+            ConditionStatus::False,
+            "Invalid",
+            format!("the grant allows nothing, since it cannot be read as a whole: {why}"),
+        ),
+        (None, Some((identity, used))) => (
+            ConditionStatus::False,
+            "AboveQuota",
+            format!(
+                "{used} credentials of {identity} are used or left behind under this grant, which is more than \
+                 spec.maxCredentialsPerIdentity: those that work are left, and no new one is given"
+            ),
+        ),
+        (None, None) if mode == Mode::Audit => (
+            ConditionStatus::True,
+            "Audited",
+            "the grant is known; nothing is refused without one yet (--grants=audit)".to_owned(),
+        ),
+        (None, None) => (
+            ConditionStatus::True,
+            "InForce",
+            "the grant is in force".to_owned(),
+        ),
     }
 }
 
@@ -239,6 +254,49 @@ async fn write(grant: &SeenGrant, status: &IdentityGrantStatus, ctx: &Operator) 
                 error,
                 "the status of a grant cannot be written"
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_says_what_is_wrong_with_it_before_anything_else() {
+        let above = ("orders".to_owned(), 3);
+        let (fine, wrong) = (ConditionStatus::True, ConditionStatus::False);
+        for (invalid, above, mode, status, reason, words) in [
+            (
+                Some("no scope"),
+                Some(&above),
+                Mode::Audit,
+                wrong,
+                "Invalid",
+                "no scope",
+            ),
+            (
+                None,
+                Some(&above),
+                Mode::Audit,
+                wrong,
+                "AboveQuota",
+                "3 credentials of orders",
+            ),
+            (
+                None,
+                Some(&above),
+                Mode::Enforce,
+                wrong,
+                "AboveQuota",
+                "no new one is given",
+            ),
+            (None, None, Mode::Audit, fine, "Audited", "--grants=audit"),
+            (None, None, Mode::Enforce, fine, "InForce", "in force"),
+        ] {
+            let said = ready(invalid, above, mode);
+            assert_eq!((said.0, said.1), (status, reason));
+            assert!(said.2.contains(words), "{}", said.2);
         }
     }
 }

@@ -1,9 +1,12 @@
+use bytes::Bytes;
 use futures::FutureExt;
-use kube::core::error_boundary::InvalidObject;
-use serde_json::{Value, json};
-
+use http::{Request as HttpRequest, Response};
+use http_body_util::Full;
 use kube::Resource;
 use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
+use serde_json::{Value, json};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 use super::*;
 
@@ -27,7 +30,15 @@ fn namespace(name: &str, labels: &Value) -> PartialObjectMeta<Namespace> {
 
 /// Both lists, complete.
 fn listed(grants: Vec<GuardedGrant>, namespaces: Vec<PartialObjectMeta<Namespace>>) -> Authority {
-    let authority = Authority::new(None, WatchCourse::default());
+    listed_by(WatchCourse::default(), grants, namespaces)
+}
+
+fn listed_by(
+    course: WatchCourse,
+    grants: Vec<GuardedGrant>,
+    namespaces: Vec<PartialObjectMeta<Namespace>>,
+) -> Authority {
+    let authority = Authority::new(None, course);
     list(&authority, grants);
     let events = namespaces.into_iter().map(Event::InitApply);
     for event in [Event::Init]
@@ -116,6 +127,47 @@ fn passes_do_not_wait_for_a_list_that_fails() {
     authority.failed();
     assert!(authority.settled().now_or_never().is_some());
     assert_eq!(granted(&authority, "shop"), "?");
+}
+
+/// A watch is opened, and the API server answers it so.
+async fn watched(course: &WatchCourse, resource: &str, answer: Result<u16, BoxError>) {
+    let answer = answer.map(|status| {
+        let body = Full::new(Bytes::new());
+        Response::builder().status(status).body(body).unwrap()
+    });
+    let mut answer = Some(answer);
+    let server = service_fn(move |_: HttpRequest<()>| {
+        let answer = answer.take().unwrap();
+        async move { answer }
+    });
+    let path = format!("/apis/{resource}?watch=true");
+    let request = HttpRequest::get(path).body(()).unwrap();
+    let _ = course.layer(server).oneshot(request).await;
+}
+
+#[tokio::test]
+async fn while_a_watch_is_refused_nobody_can_tell_though_both_lists_were_complete() {
+    let course = WatchCourse::default();
+    let authority = listed_by(course.clone(), vec![grant("g", &of_shop())], vec![]);
+    for resource in ["identitygrants", "namespaces"] {
+        for (answer, said) in [
+            (Ok(403), "403"),
+            (Ok(500), "500"),
+            (Err("reset".into()), "no answer"),
+        ] {
+            assert_eq!(granted(&authority, "shop"), "g");
+            watched(&course, resource, answer).await;
+            let identity = ManagedIdentityId::new(SUBSCRIPTION, "rg", "orders").unwrap();
+            let why = authority.verdict(&identity, ("shop", "orders"), None);
+            let why = why.unwrap_err().to_string();
+            assert!(why.contains(resource) && why.contains(said), "{why}");
+            // Neither is anything known of who has no grant: nothing is taken away.
+            assert_eq!(granted(&authority, "other"), "?");
+            watched(&course, resource, Ok(200)).await;
+        }
+    }
+    assert_eq!(granted(&authority, "shop"), "g");
+    assert_eq!(granted(&authority, "other"), "-");
 }
 
 #[test]
