@@ -66,12 +66,12 @@ impl OwnNamespace {
             return Some(namespace);
         }
         let file = self.token_file.as_ref()?;
+        // Held while the file is read: who asks meanwhile waits for the answer, and does not take it for unknown.
         let mut tried = lock(&self.tried);
         if tried.is_some_and(|at| at.elapsed() < PAUSE) {
-            return None;
+            return self.namespace.get().map(String::as_str);
         }
         *tried = Some(Instant::now());
-        drop(tried);
         let token = fs::read_to_string(file).ok()?;
         let subject = Subject::parse(&Claims::of(&token)?.sub?).ok()?;
         let (namespace, _) = subject.service_account()?;
@@ -81,11 +81,35 @@ impl OwnNamespace {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     const APP: &str = "00000000-0000-0000-0000-00000000000a";
     const OBJECT: &str = "00000000-0000-0000-0000-00000000000b";
     const OTHER: &str = "00000000-0000-0000-0000-00000000000c";
+
+    #[tokio::test]
+    async fn all_who_ask_at_once_learn_the_own_namespace() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let claims =
+            URL_SAFE_NO_PAD.encode(r#"{"sub":"system:serviceaccount:azwib-system:azwib"}"#);
+        for _ in 0..200 {
+            fs::write(&file, format!("e30.{claims}.s")).unwrap();
+            let own = OwnNamespace::of(Some(file.clone()));
+            let asked = std::thread::scope(|scope| {
+                let ask = || scope.spawn(|| own.is("azwib-system"));
+                let asking = [ask(), ask(), ask(), ask()];
+                asking.map(|it| it.join().unwrap())
+            });
+            assert_eq!(asked, [true; 4]);
+        }
+        // One that cannot be read is none.
+        let none = OwnNamespace::of(Some(folder.path().join("missing")));
+        assert!(!none.is("azwib-system") && none.get().is_none());
+    }
 
     #[test]
     fn the_operators_own_identity_is_known_by_either_of_its_ids() {
