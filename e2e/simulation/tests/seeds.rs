@@ -35,6 +35,7 @@ const TO_HAPPEN: &[&str] = &[
     "answer PUT 404",
     "answer PUT 405",
     "answer PUT 409",
+    "collision",
     "answer PUT 429",
     "answer LIST 429",
     "answer GET 403",

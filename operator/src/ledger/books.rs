@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::acknowledged::Acknowledged;
+use super::contention::Contention;
 use super::gate::Gate;
 use super::lost_writes::{Effect, LostWrites};
 use super::queue::WriteQueue;
@@ -237,6 +238,8 @@ pub(super) struct Books {
     pub(super) acknowledged: Acknowledged,
     /// Who writes, and who waits for that.
     pub(super) queue: WriteQueue,
+    /// Others who write to the identity.
+    pub(super) contention: Contention,
     /// Applicants that wait for a slot of the identity.
     pub(super) without_slot: Waiting,
     /// What is known already of what an earlier process may have sent, by the name of the credential: records say nothing new of

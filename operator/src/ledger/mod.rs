@@ -7,6 +7,7 @@
 
 mod acknowledged;
 mod books;
+mod contention;
 pub mod decide;
 mod fair_queue;
 mod freshness;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+mod contended;
 mod fake_azure;
 mod gone;
 mod pages;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use azwib_crds::CredentialName;
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::books::Ledger;
 use super::decide::{Decision, DesiredCredential};
@@ -158,6 +158,51 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Sends the write, and again while another write to the identity is in its way; when it was sent last, and what came of it.
+    async fn sent<T, F>(
+        &self,
+        request: impl Fn(Arc<Ledger>) -> F,
+    ) -> (Instant, Result<T, AzureError>)
+    where
+        F: Future<Output = Result<T, AzureError>>,
+    {
+        let (ledger, began) = (&self.ledger, Instant::now());
+        let pause = ledger.books().contention.pause_before(began);
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+        loop {
+            let mut sent = Instant::now();
+            let request = async {
+                sent = Instant::now();
+                request(Arc::clone(ledger)).await
+            };
+            let gate = &ledger.shared.gate;
+            let outcome = gate.send(&ledger.target, self.operation, request).await;
+            let is_refused = |error: &AzureError| error.kind() == AzureErrorKind::ConcurrentWrite;
+            match &outcome {
+                Err(error) if is_refused(error) => {}
+                Err(_) => return (sent, outcome),
+                Ok(_) => {
+                    ledger.books().contention.taken();
+                    return (sent, outcome);
+                }
+            }
+            let again = ledger.books().contention.refused(began, Instant::now());
+            let Some(pause) = again else {
+                return (sent, outcome);
+            };
+            sleep(pause).await;
+            // A process that ends waits for what is under way only.
+            let ends = ledger.shared.writes.is_closed();
+            if ends || self.admit(Look::First).is_err() {
+                return (sent, outcome);
+            }
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.ledger.books().queue.give_back(self.who.binding());
@@ -197,16 +242,21 @@ impl Turn {
         let (named, put) = (name.clone(), content.clone());
         let effect = Effect::Put(content.clone());
         let may_go: Question = Arc::new(may_go);
-        let request = move |ledger: Arc<Ledger>| async move {
-            if !may_go() {
-                return Ok(None);
-            }
-            let service = &ledger.shared.service;
-            let put = service.put_credential(&ledger.id, &named, &put);
-            match while_allowed(Arc::clone(&may_go), put).await {
-                // Nothing was done, and it was not sent again.
-                Err(error) if error.kind() == AzureErrorKind::Unauthorized && !may_go() => Ok(None),
-                put => put.map(Some),
+        let request = move |ledger: Arc<Ledger>| {
+            let (named, put, may_go) = (named.clone(), put.clone(), Arc::clone(&may_go));
+            async move {
+                if !may_go() {
+                    return Ok(None);
+                }
+                let service = &ledger.shared.service;
+                let put = service.put_credential(&ledger.id, &named, &put);
+                match while_allowed(Arc::clone(&may_go), put).await {
+                    // Nothing was done, and it was not sent again.
+                    Err(error) if error.kind() == AzureErrorKind::Unauthorized && !may_go() => {
+                        Ok(None)
+                    }
+                    put => put.map(Some),
+                }
             }
         };
         self.write(name, effect, Option::is_some, request).await
@@ -221,9 +271,12 @@ impl Turn {
         } else {
             Effect::DeleteUnseen
         };
-        let request = move |ledger: Arc<Ledger>| async move {
-            let service = &ledger.shared.service;
-            service.delete_credential(&ledger.id, &named).await
+        let request = move |ledger: Arc<Ledger>| {
+            let named = named.clone();
+            async move {
+                let service = &ledger.shared.service;
+                service.delete_credential(&ledger.id, &named).await
+            }
         };
         self.write(name, effect, |_| true, request).await
     }
@@ -233,7 +286,7 @@ impl Turn {
         name: &CredentialName,
         effect: Effect,
         was_sent: fn(&T) -> bool,
-        request: impl FnOnce(Arc<Ledger>) -> F + Send + 'static,
+        request: impl Fn(Arc<Ledger>) -> F + Send + Sync + 'static,
     ) -> Result<T, AzureError>
     where
         T: Send + 'static,
@@ -242,17 +295,7 @@ impl Turn {
         let ledger = Arc::clone(&self.place.ledger);
         let (writes, name) = (ledger.shared.writes.clone(), name.to_string());
         let task = writes.spawn(async move {
-            let mut sent = Instant::now();
-            let operation = self.place.operation;
-            let request = async {
-                sent = Instant::now();
-                request(Arc::clone(&ledger)).await
-            };
-            let outcome = ledger
-                .shared
-                .gate
-                .send(&ledger.target, operation, request)
-                .await;
+            let (sent, outcome) = self.place.sent(request).await;
             match &outcome {
                 Ok(answer) if !was_sent(answer) => {}
                 Ok(_) => {

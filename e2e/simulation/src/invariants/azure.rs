@@ -5,7 +5,7 @@ use azure_simulator::core::http::{Request, Response, Service};
 use super::books::Judge;
 use super::one_writer::ONE_WRITER;
 use super::ours::OURS;
-use super::{grants, looks, neighbours, newcomers, ours, pauses, slots};
+use super::{contention, grants, looks, neighbours, newcomers, ours, pauses, slots};
 use crate::caller::Caller;
 use crate::names::short;
 use crate::requests::{Effect, credential_in, identity_of, operation};
@@ -26,6 +26,7 @@ pub(super) fn sent(judge: Judge<'_>, process: &Caller, request: &Request) {
     }
     let shared = judge.shared;
     pauses::sent(judge, process, request);
+    contention::sent(judge, process, request);
     neighbours::sent(judge, process, request);
     newcomers::asked(judge, request);
     looks::reads(judge, process, request);
@@ -73,6 +74,7 @@ pub(super) fn answered(judge: Judge<'_>, process: &Caller, request: &Request, re
         newcomers::asked(judge, request);
     }
     pauses::answered(judge, process, request, response);
+    contention::answered(judge, process, request, response);
     neighbours::answered(judge, process, request, response);
     let wait = pauses::retry_after(response).filter(|_| !response.status.is_success());
     let Some((wait, _)) = wait else {

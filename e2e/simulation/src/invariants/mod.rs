@@ -9,6 +9,7 @@
 pub mod accounts;
 mod azure;
 mod books;
+pub mod contention;
 pub mod finalizers;
 pub mod grants;
 mod in_order;

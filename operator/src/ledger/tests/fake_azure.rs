@@ -26,6 +26,8 @@ pub(super) struct Azure {
     /// Whether what fails is the answer only.
     pub(super) lost: AtomicBool,
     pub(super) throttles: AtomicBool,
+    /// So many further writes are refused because of another one.
+    pub(super) collisions: AtomicUsize,
     /// How many pages a listing has.
     pub(super) pages: AtomicUsize,
     /// Whether the identity is gone.
@@ -44,6 +46,7 @@ impl Azure {
             lost: AtomicBool::new(false),
             credential_reads: AtomicUsize::new(0),
             throttles: AtomicBool::new(false),
+            collisions: AtomicUsize::new(0),
             pages: AtomicUsize::new(1),
             gone: AtomicBool::new(false),
         })
@@ -51,6 +54,12 @@ impl Azure {
 
     async fn write<T>(&self, outcome: T) -> Result<T, AzureError> {
         self.writes_begun.fetch_add(1, Ordering::SeqCst);
+        let less = |left: usize| left.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if self.collisions.fetch_update(order, order, less).is_ok() {
+            let kind = AzureErrorKind::ConcurrentWrite;
+            return Err(AzureError::local(kind, "another write is under way"));
+        }
         self.writes_let_through.acquire().await.unwrap().forget();
         self.writes_done.fetch_add(1, Ordering::SeqCst);
         self.answer(outcome)

@@ -49,6 +49,8 @@ pub(crate) struct Pages {
     pub(crate) told: BTreeMap<(u32, String), Timestamp>,
     /// When the operator has last written anything.
     pub(crate) last_write: Option<Timestamp>,
+    /// When a write of a process to an identity was last refused because of another.
+    pub(crate) collided: BTreeMap<(u32, String), Timestamp>,
     /// Pauses that are not believed to their end.
     pub(crate) pauses: Pauses,
     /// What was written to accounts.
