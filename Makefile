@@ -146,6 +146,7 @@ test test-all:
 	$(CARGO) test --workspace --doc
 	$(CARGO) test $(SIMULATION) $(PROOF_NOW)
 	$(MAKE) test-python AZURE_SIMULATOR=$(abspath $(BINARIES))/azure-simulator
+	$(MAKE) test-schemas
 
 .PHONY: test-kubernetes test-matrix
 test-kubernetes: ## The end-to-end tests of `make test` alone, on one version of Kubernetes (KUBERNETES=1.33).
@@ -192,6 +193,10 @@ test-upgrade: ## An upgrade from the operator of the last release, built once fr
 .PHONY: test-python
 test-python: ## Azure's Python clients against the simulator. Skipped, with a word, where Python is missing; with CI set that fails.
 	e2e/azure-simulator/clients/python/run
+
+.PHONY: test-schemas
+test-schemas: ## What config/ installs, by the published schemas of Kubernetes 1.29 to 1.36. Skipped without Python, as above.
+	KUBECTL="$$($(CARGO) run --quiet --workspace --bin assets | grep '/kubectl$$')" e2e/schemas/run
 
 ##@ Azure itself
 

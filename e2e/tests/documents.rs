@@ -195,6 +195,27 @@ fn every_target_and_script_that_a_workflow_runs_is_there() {
 }
 
 #[test]
+fn every_action_of_a_workflow_is_named_by_its_commit() {
+    let mut seen = 0;
+    for name in ["ci.yml", "release.yml"] {
+        let workflow = repository().join(".github/workflows").join(name);
+        let workflow = fs::read_to_string(workflow).unwrap();
+        let uses = workflow
+            .lines()
+            .filter_map(|it| it.trim().split_once("uses: "));
+        for (_, action) in uses.filter(|(_, action)| !action.starts_with("./")) {
+            // A tag can be moved to other code; the comment says which version that commit is.
+            let (_, at) = action.split_once('@').unwrap();
+            let (commit, version) = at.split_once(" # v").unwrap();
+            let is_commit = commit.len() == 40 && commit.chars().all(|it| it.is_ascii_hexdigit());
+            assert!(is_commit && version.contains('.'), "{name}: {action}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
 fn the_notes_of_a_release_are_its_section_and_a_version_without_one_is_refused() {
     let run = |script: &str, version: &str| {
         let script = repository().join("e2e/release").join(script);
