@@ -40,8 +40,8 @@ async fn carry_out(invocation: Invocation) -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
-    telemetry::init(&cli.log_level, cli.log_format, LogGuard::InPlace)?;
-    run(Config::from_cli(cli)?).await?;
+    let log_level = telemetry::init(&cli.log_level, cli.log_format, LogGuard::InPlace)?;
+    run(Config::from_cli(cli)?, log_level).await?;
     tracing::info!("azwib has stopped");
     Ok(())
 }

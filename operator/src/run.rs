@@ -35,7 +35,8 @@ use crate::runtime::metrics::{self, TermMetrics};
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
 use crate::runtime::shutdown::{self, GRACE, Signals};
-use crate::scrape::{Certificate, CertificateError, guarded};
+use crate::runtime::telemetry::LogLevel;
+use crate::scrape::{Certificate, CertificateError, guarded, log_level, no_log_level};
 
 /// The Lease that the leader holds.
 pub(crate) const LEASE: &str = "azwib-operator";
@@ -65,15 +66,19 @@ pub enum Error {
 ///
 /// # Errors
 /// It cannot run, or it ends in another way.
-pub async fn run(config: Config) -> Result<(), Error> {
+pub async fn run(config: Config, log_level: LogLevel) -> Result<(), Error> {
     let Signals { stop, at_once } = shutdown::on_signal().map_err(Error::Signals)?;
     tokio::select! {
-        outcome = until_told(config, stop) => outcome,
+        outcome = until_told(config, log_level, stop) => outcome,
         () = at_once.cancelled() => Err(Error::AtOnce),
     }
 }
 
-async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error> {
+async fn until_told(
+    config: Config,
+    log_level: LogLevel,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let issuer = config.settings.defaults.borrow().issuer.clone();
     let (health_probes, metrics) = (config.health_probe_address, config.metrics.clone());
     let election = config.election.clone();
@@ -86,7 +91,7 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
     let scrapes = metrics::router(registry, replica.term_metrics.clone());
     let probes = answer_probes(health_probes, router).await?;
     let metrics = match metrics {
-        Some(metrics) => Some(answer_scrapes(metrics, scrapes, &client).await?),
+        Some(metrics) => Some(answer_scrapes(metrics, scrapes, log_level, &client).await?),
         None => None,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %probes, metrics = metrics.map(display), %issuer, "azwib starts");
@@ -255,10 +260,11 @@ async fn answer_probes(address: SocketAddr, router: Router) -> Result<SocketAddr
     Ok(address)
 }
 
-/// Serves metrics. Returns their address.
+/// Serves metrics, and by https the log level. Returns their address.
 async fn answer_scrapes(
     metrics: Metrics,
-    router: Router,
+    scrapes: Router,
+    level: LogLevel,
     client: &Client,
 ) -> Result<SocketAddr, Error> {
     let Metrics {
@@ -266,12 +272,12 @@ async fn answer_scrapes(
         certificate,
     } = metrics;
     let (router, tls) = match certificate {
-        None => (router, None),
+        None => (scrapes.merge(no_log_level()), None),
         Some(source) => {
             let certificate = Certificate::new(source)?;
             tokio::spawn(Arc::clone(&certificate).keep_fresh());
             (
-                guarded(router, client.clone()),
+                guarded(scrapes.merge(log_level(level)), client.clone()),
                 Some(certificate.acceptor()?),
             )
         }

@@ -14,10 +14,12 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    telemetry::init(&cli.log_level, cli.log_format, LogGuard::Lifted)?;
+    let log_level = telemetry::init(&cli.log_level, cli.log_format, LogGuard::Lifted)?;
     let mut config = Config::from_cli(cli)?;
     if std::env::var_os("AZWIB_TOKEN_INSIDE_THE_CLIENT").is_some() {
         config.authorization = Authorization::InsideTheClient;
     }
-    run::run(config).await.context("the operator has failed")
+    run::run(config, log_level)
+        .await
+        .context("the operator has failed")
 }
