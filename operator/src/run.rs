@@ -37,6 +37,7 @@ use crate::runtime::serve::serve;
 use crate::runtime::shutdown::{self, GRACE, Signals};
 use crate::runtime::telemetry::LogLevel;
 use crate::scrape::{Certificate, CertificateError, guarded, log_level, no_log_level};
+use crate::traces::Traces;
 
 /// The Lease that the leader holds.
 pub(crate) const LEASE: &str = "azwib-operator";
@@ -62,14 +63,19 @@ pub enum Error {
     AtOnce,
 }
 
-/// Runs the operator until SIGTERM or SIGINT. A second one ends it at once.
+/// Runs the operator until SIGTERM or SIGINT, and sends the last traces. A second signal ends it at once.
 ///
 /// # Errors
 /// It cannot run, or it ends in another way.
-pub async fn run(config: Config, log_level: LogLevel) -> Result<(), Error> {
+pub async fn run(config: Config, log_level: LogLevel, traces: Traces) -> Result<(), Error> {
     let Signals { stop, at_once } = shutdown::on_signal().map_err(Error::Signals)?;
+    let work = async {
+        let outcome = until_told(config, log_level, stop).await;
+        traces.end().await;
+        outcome
+    };
     tokio::select! {
-        outcome = until_told(config, log_level, stop) => outcome,
+        outcome = work => outcome,
         () = at_once.cancelled() => Err(Error::AtOnce),
     }
 }

@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use super::spans::is_span;
 use crate::cli::flags::LogFormat;
 
 /// Target of the old Azure SDK's core, which prints the authorization header at debug level (RUSTSEC-2026-0275).
@@ -101,8 +102,16 @@ impl LogFilter {
     }
 }
 
-/// Sends logs to standard error. Gives what changes their level.
-pub fn init(directives: &str, format: LogFormat, guard: LogGuard) -> Result<LogLevel, Error> {
+/// What takes the spans.
+pub type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Sends logs to standard error, and spans to whatever takes them. Gives what changes the level of the logs; spans have none.
+pub fn init(
+    directives: &str,
+    format: LogFormat,
+    guard: LogGuard,
+    traces: Option<SpanLayer>,
+) -> Result<LogLevel, Error> {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -112,9 +121,13 @@ pub fn init(directives: &str, format: LogFormat, guard: LogGuard) -> Result<LogL
     };
     let filter = LogFilter::parse(directives).map_err(Error::Filter)?;
     let (filter, level) = reload::Layer::new(filter.0);
-    let guarded = filter_fn(move |line| guard == LogGuard::Lifted || !is_guarded(line));
+    let guarded =
+        filter_fn(move |line| !is_span(line) && (guard == LogGuard::Lifted || !is_guarded(line)));
+    let lines = lines.with_filter(filter.and(guarded)).boxed();
+    let traces = traces.map(|layer| layer.with_filter(filter_fn(is_span)).boxed());
+    let layers: Vec<_> = [lines].into_iter().chain(traces).collect();
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter.and(guarded)))
+        .with(layers)
         .try_init()
         .map_err(|_| Error::AlreadySet)?;
     Ok(LogLevel(level))
