@@ -120,6 +120,11 @@ async fn a_value_that_cannot_be_is_refused_by_the_name_of_its_flag() -> anyhow::
         ("issuer", "https://localhost:6443", "az aks show"),
         ("azure-tenant-id", "../common", "--azure-tenant-id"),
         ("log-level", "azwib=loud", "azwib_operator=debug"),
+        (
+            "otlp-endpoint",
+            "collector.monitoring:4317",
+            "OTLP over http",
+        ),
         ("leader-elect", "true", "--leader-election-namespace"),
     ] {
         let mut start = Start::new()?;

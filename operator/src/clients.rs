@@ -20,6 +20,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use crate::binding::calls;
 use crate::binding::controller::kept;
 use crate::kubeutil::backoff::Standing;
+use crate::kubeutil::request_spans::RequestSpansLayer;
 use crate::kubeutil::requests::RequestsLayer;
 use crate::kubeutil::retry_after::RetryAfterLayer;
 use crate::kubeutil::watch_course::{WATCH_TIMEOUT, WatchCourse};
@@ -121,6 +122,7 @@ impl KubernetesClients {
             .option_layer(config.auth_layer()?)
             .layer(config.extra_headers_layer()?)
             .map_err(BoxError::from)
+            .layer(RequestSpansLayer)
             .layer(&self.requests)
             .service(http.build(connector));
         let client = ClientBuilder::new(service, config.default_namespace.clone())

@@ -16,6 +16,7 @@ pub mod replica;
 pub mod run;
 pub mod runtime;
 pub mod scrape;
+pub mod traces;
 
 /// What the operator calls itself in requests, to the API server as to Azure: audit logs tell by it who asked.
 pub(crate) const USER_AGENT: &str = concat!("azwib/", env!("CARGO_PKG_VERSION"));

@@ -9,6 +9,7 @@ use azwib_operator::cli::invocation::Invocation;
 use azwib_operator::commands::{crds, release};
 use azwib_operator::run::run;
 use azwib_operator::runtime::telemetry::{self, LogGuard};
+use azwib_operator::traces::Traces;
 
 /// Many small strings are kept, and this one keeps them in less room: a tenth less resident memory at 20,000 bindings.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -40,8 +41,11 @@ async fn carry_out(invocation: Invocation) -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
-    telemetry::init(&cli.log_level, cli.log_format, LogGuard::InPlace)?;
-    run(Config::from_cli(cli)?).await?;
+    let (directives, format) = (cli.log_level.clone(), cli.log_format);
+    let config = Config::from_cli(cli)?;
+    let traces = Traces::to(config.collector.as_ref(), config.azure.ca_file.as_deref())?;
+    let log_level = telemetry::init(&directives, format, LogGuard::InPlace, traces.layer())?;
+    run(config, log_level, traces).await?;
     tracing::info!("azwib has stopped");
     Ok(())
 }

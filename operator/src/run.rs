@@ -35,7 +35,9 @@ use crate::runtime::metrics::{self, TermMetrics};
 use crate::runtime::probes::{self, Readiness};
 use crate::runtime::serve::serve;
 use crate::runtime::shutdown::{self, GRACE, Signals};
-use crate::scrape::{Certificate, CertificateError, guarded};
+use crate::runtime::telemetry::LogLevel;
+use crate::scrape::{Certificate, CertificateError, guarded, log_level, no_log_level};
+use crate::traces::Traces;
 
 /// The Lease that the leader holds.
 pub(crate) const LEASE: &str = "azwib-operator";
@@ -61,19 +63,28 @@ pub enum Error {
     AtOnce,
 }
 
-/// Runs the operator until SIGTERM or SIGINT. A second one ends it at once.
+/// Runs the operator until SIGTERM or SIGINT, and sends the last traces. A second signal ends it at once.
 ///
 /// # Errors
 /// It cannot run, or it ends in another way.
-pub async fn run(config: Config) -> Result<(), Error> {
+pub async fn run(config: Config, log_level: LogLevel, traces: Traces) -> Result<(), Error> {
     let Signals { stop, at_once } = shutdown::on_signal().map_err(Error::Signals)?;
+    let work = async {
+        let outcome = until_told(config, log_level, stop).await;
+        traces.end().await;
+        outcome
+    };
     tokio::select! {
-        outcome = until_told(config, stop) => outcome,
+        outcome = work => outcome,
         () = at_once.cancelled() => Err(Error::AtOnce),
     }
 }
 
-async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error> {
+async fn until_told(
+    config: Config,
+    log_level: LogLevel,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let issuer = config.settings.defaults.borrow().issuer.clone();
     let (health_probes, metrics) = (config.health_probe_address, config.metrics.clone());
     let election = config.election.clone();
@@ -86,7 +97,7 @@ async fn until_told(config: Config, stop: CancellationToken) -> Result<(), Error
     let scrapes = metrics::router(registry, replica.term_metrics.clone());
     let probes = answer_probes(health_probes, router).await?;
     let metrics = match metrics {
-        Some(metrics) => Some(answer_scrapes(metrics, scrapes, &client).await?),
+        Some(metrics) => Some(answer_scrapes(metrics, scrapes, log_level, &client).await?),
         None => None,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %probes, metrics = metrics.map(display), %issuer, "azwib starts");
@@ -255,10 +266,11 @@ async fn answer_probes(address: SocketAddr, router: Router) -> Result<SocketAddr
     Ok(address)
 }
 
-/// Serves metrics. Returns their address.
+/// Serves metrics, and by https the log level. Returns their address.
 async fn answer_scrapes(
     metrics: Metrics,
-    router: Router,
+    scrapes: Router,
+    level: LogLevel,
     client: &Client,
 ) -> Result<SocketAddr, Error> {
     let Metrics {
@@ -266,12 +278,12 @@ async fn answer_scrapes(
         certificate,
     } = metrics;
     let (router, tls) = match certificate {
-        None => (router, None),
+        None => (scrapes.merge(no_log_level()), None),
         Some(source) => {
             let certificate = Certificate::new(source)?;
             tokio::spawn(Arc::clone(&certificate).keep_fresh());
             (
-                guarded(router, client.clone()),
+                guarded(scrapes.merge(log_level(level)), client.clone()),
                 Some(certificate.acceptor()?),
             )
         }

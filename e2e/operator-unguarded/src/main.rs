@@ -9,15 +9,18 @@ use azwib_operator::cli::config::Config;
 use azwib_operator::cli::flags::Cli;
 use azwib_operator::run;
 use azwib_operator::runtime::telemetry::{self, LogGuard};
+use azwib_operator::traces::Traces;
 use clap::Parser;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    telemetry::init(&cli.log_level, cli.log_format, LogGuard::Lifted)?;
+    let log_level = telemetry::init(&cli.log_level, cli.log_format, LogGuard::Lifted, None)?;
     let mut config = Config::from_cli(cli)?;
     if std::env::var_os("AZWIB_TOKEN_INSIDE_THE_CLIENT").is_some() {
         config.authorization = Authorization::InsideTheClient;
     }
-    run::run(config).await.context("the operator has failed")
+    run::run(config, log_level, Traces::default())
+        .await
+        .context("the operator has failed")
 }

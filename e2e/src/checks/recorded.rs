@@ -219,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn traces_with_a_secret_are_named() {
+        let (_folder, records) = records(&["TRACE all is well"], &[TOKEN]);
+        fs::write(records.traces(), b"\x0a\xff\x16eyJzdWIiOiJvcmRlcnMifQ\x12").unwrap();
+        let refusal = no_log_contains_a_secret(&[records])
+            .unwrap_err()
+            .to_string();
+        assert!(refusal.contains(".otlp: line 2: eyJzdWIi…"), "{refusal}");
+    }
+
+    #[test]
     fn a_search_of_nothing_or_for_nothing_fails() {
         assert!(no_log_contains_a_secret(&[]).is_err());
         assert!(refusal(&[], &[TOKEN]).contains("no log at trace level"));

@@ -145,13 +145,22 @@ impl Records {
             .join(format!("operator-{}.log", Uuid::new_v4()))
     }
 
-    /// The logs of all processes of the operator.
+    /// Where a collector keeps what the operator has sent it.
+    pub fn traces(&self) -> PathBuf {
+        self.directory
+            .join(format!("traces-{}.otlp", Uuid::new_v4()))
+    }
+
+    /// The logs of all processes of the operator, and their traces as they were sent.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn operator_logs(&self) -> anyhow::Result<Vec<PathBuf>> {
         let paths = std::fs::read_dir(&self.directory)?.map(|entry| Ok(entry?.path()));
-        let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+        let is_log = |path: &Path| {
+            let extension = path.extension();
+            extension.is_some_and(|it| it == "log" || it == "otlp")
+        };
         Ok(paths
             .collect::<anyhow::Result<Vec<_>>>()?
             .into_iter()

@@ -23,6 +23,8 @@ pub(crate) use error::{azure_errors, safe_line};
 pub(crate) use retry_after::RetryAfter;
 #[doc(hidden)]
 pub use transport::{Exchange, NoReply, Reply, allowed};
+#[cfg(feature = "otlp")]
+pub(crate) use transport::{Http, HttpOptions};
 
 /// What Azure says about a user-assigned managed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,16 +26,21 @@ impl Changes {
         lock(&self.0).insert(what);
     }
 
+    /// What was changed, separated by commas; empty where nothing was.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<_> = lock(&self.0).iter().map(ToString::to_string).collect();
+        names.join(",")
+    }
+
     /// The line of the pass that has ended, if it changed anything. docs/reference/logs.md names its fields.
     pub(super) fn tell(&self, binding: &BindingRef, took: Duration) {
-        let changed = lock(&self.0);
+        let changed = self.names();
         if changed.is_empty() {
             return;
         }
-        let names: Vec<_> = changed.iter().map(ToString::to_string).collect();
         tracing::info!(
             %binding,
-            changed = names.join(","),
+            changed,
             milliseconds = took.as_millis(),
             "reconciled"
         );

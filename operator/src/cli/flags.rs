@@ -251,6 +251,11 @@ pub struct Cli {
     /// How log lines look
     #[arg(long, env = "AZWIB_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+
+    /// Where traces go: the address of an OpenTelemetry collector that takes OTLP over http, such as
+    /// `http://collector.monitoring:4318`; none are made where it is not given
+    #[arg(long, env = "AZWIB_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

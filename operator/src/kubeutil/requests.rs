@@ -58,7 +58,7 @@ impl RequestsLayer {
 }
 
 /// The method as a label, of a closed set.
-fn method<B>(request: &Request<B>) -> &'static str {
+pub(super) fn method<B>(request: &Request<B>) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE"].into_iter();
     let mut known = known.filter(|it| *it == request.method().as_str());
     known.next().unwrap_or(OTHER_METHOD)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use azwib_crds::CredentialName;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 
 use super::books::Ledger;
 use super::decide::{Decision, DesiredCredential};
@@ -294,7 +295,7 @@ impl Turn {
     {
         let ledger = Arc::clone(&self.place.ledger);
         let (writes, name) = (ledger.shared.writes.clone(), name.to_string());
-        let task = writes.spawn(async move {
+        let write = async move {
             let (sent, outcome) = self.place.sent(request).await;
             match &outcome {
                 Ok(answer) if !was_sent(answer) => {}
@@ -315,8 +316,8 @@ impl Turn {
             }
             drop(self);
             outcome
-        });
-        match task.await {
+        };
+        match writes.spawn(write.in_current_span()).await {
             Ok(outcome) => outcome,
             // The task panicked or was aborted with its runtime: what became of the request is not known.
             Err(_) => Err(AzureError::local(

@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod probes;
 pub mod serve;
 pub mod shutdown;
+pub mod spans;
 pub mod sweep;
 pub mod telemetry;

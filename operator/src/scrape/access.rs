@@ -1,8 +1,8 @@
-//! Who may scrape: whoever has the right `get` on the path `/metrics`, by the API server's word.
+//! Who may do what here: whoever has the right to it ([`Right`]), by the API server's word.
 //!
 //! As in controller-runtime's `filters.WithAuthenticationAndAuthorization`: a TokenReview says whose token it is, and a
 //! SubjectAccessReview whether that one may. Every pod may reach the port, so that costs the API server little: tokens that
-//! were never good are asked about one after the other, and whoever scrapes already does not wait for them.
+//! were never good are asked about one after the other, and whoever was let in already does not wait for them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,12 +23,9 @@ use tokio::sync;
 use tokio::time::{Instant, sleep_until};
 
 use super::known::{Known, Verdict};
+use super::right::Right;
 use crate::kubeutil::answers::words;
 use crate::runtime::lock::lock;
-
-/// What is asked for: the right that kubebuilder's `metrics-reader` gives.
-const PATH: &str = "/metrics";
-const VERB: &str = "get";
 
 /// Between two tokens that were never good.
 const BETWEEN_STRANGERS: Duration = Duration::from_millis(50);
@@ -45,15 +42,23 @@ pub struct Access {
     told: Mutex<Option<Instant>>,
 }
 
-/// The router, for those who may scrape.
+/// Who asks, by the API server's word. Every request that was let in carries it.
+#[derive(Debug, Clone)]
+pub(super) struct User(pub(super) String);
+
+/// The router, for those who have the right to what they ask for.
 pub fn guarded(router: Router, client: Client) -> Router {
     router.layer(from_fn_with_state(Arc::new(Access::new(client)), check))
 }
 
-async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match access.refusal(request.headers()).await {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
+async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+    let right = Right::needed(request.method(), request.uri().path());
+    match access.admitted(request.headers(), right).await {
+        Ok(user) => {
+            request.extensions_mut().insert(user);
+            next.run(request).await
+        }
+        Err(refusal) => refusal,
     }
 }
 
@@ -68,37 +73,38 @@ impl Access {
         }
     }
 
-    /// What who asks with these headers is told instead of the metrics, if anything.
-    async fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
+    /// Who asks with these headers, or what that one is told instead.
+    async fn admitted(&self, headers: &HeaderMap, right: &'static Right) -> Result<User, Response> {
         let Some(token) = bearer_token(headers) else {
-            return Some(unauthorized(
+            return Err(unauthorized(
                 "send the token of a ServiceAccount (Authorization: Bearer)",
             ));
         };
-        match self.verdict(token).await {
-            Ok(Verdict::Allowed) => None,
+        let Right { verb, path, role } = right;
+        match self.verdict(token, right).await {
+            Ok(Verdict::Allowed(user)) => Ok(User(user)),
             Ok(Verdict::Unauthenticated) => {
-                Some(unauthorized("the API server knows nobody by this token"))
+                Err(unauthorized("the API server knows nobody by this token"))
             }
             Ok(Verdict::Forbidden(user)) => {
-                let text = format!(
-                    "{user} may not {VERB} {PATH}: bind it to the ClusterRole azwib-metrics-reader\n"
-                );
-                Some((StatusCode::FORBIDDEN, text).into_response())
+                let text =
+                    format!("{user} may not {verb} {path}: bind it to the ClusterRole {role}\n");
+                Err((StatusCode::FORBIDDEN, text).into_response())
             }
             Err(error) => {
                 let said = words(&error);
                 self.tell(&error);
-                let text = format!("the API server does not say who may scrape: {said}\n");
-                Some((StatusCode::SERVICE_UNAVAILABLE, text).into_response())
+                let text = format!("the API server does not say who may {verb} {path}: {said}\n");
+                Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response())
             }
         }
     }
 
-    async fn verdict(&self, token: &str) -> Result<Verdict, kube::Error> {
+    async fn verdict(&self, token: &str, right: &'static Right) -> Result<Verdict, kube::Error> {
         let (verdict, is_remembered) = {
             let (known, now) = (lock(&self.known), Instant::now());
-            (known.verdict(token, now), known.is_remembered(token, now))
+            let is_remembered = known.is_remembered(token, right, now);
+            (known.verdict(token, right, now), is_remembered)
         };
         if let Some(verdict) = verdict {
             return Ok(verdict);
@@ -108,12 +114,12 @@ impl Access {
             sleep_until(*next).await;
             *next = Instant::now() + BETWEEN_STRANGERS;
         }
-        let verdict = self.ask(token).await?;
-        lock(&self.known).keep(token, verdict.clone(), Instant::now());
+        let verdict = self.ask(token, right).await?;
+        lock(&self.known).keep(token, right, verdict.clone(), Instant::now());
         Ok(verdict)
     }
 
-    async fn ask(&self, token: &str) -> Result<Verdict, kube::Error> {
+    async fn ask(&self, token: &str, right: &Right) -> Result<Verdict, kube::Error> {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: Some(token.to_owned()),
@@ -131,11 +137,11 @@ impl Access {
         let name = user.username.clone().unwrap_or_default();
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let answer = reviews
-            .create(&PostParams::default(), &may_scrape(user))
+            .create(&PostParams::default(), &may(user, right))
             .await?;
         let allowed = answer.status.is_some_and(|status| status.allowed);
         Ok(match allowed {
-            true => Verdict::Allowed,
+            true => Verdict::Allowed(name),
             false => Verdict::Forbidden(name),
         })
     }
@@ -148,13 +154,13 @@ impl Access {
             let error = error as &dyn std::error::Error;
             tracing::warn!(
                 error,
-                "a scrape is refused: the API server cannot be asked who may scrape"
+                "a request to the port of the metrics is refused: the API server cannot be asked who may make it"
             );
         }
     }
 }
 
-fn may_scrape(user: UserInfo) -> SubjectAccessReview {
+fn may(user: UserInfo, right: &Right) -> SubjectAccessReview {
     SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
             user: user.username,
@@ -162,8 +168,8 @@ fn may_scrape(user: UserInfo) -> SubjectAccessReview {
             groups: user.groups,
             extra: user.extra,
             non_resource_attributes: Some(NonResourceAttributes {
-                path: Some(PATH.to_owned()),
-                verb: Some(VERB.to_owned()),
+                path: Some(right.path.to_owned()),
+                verb: Some(right.verb.to_owned()),
             }),
             ..SubjectAccessReviewSpec::default()
         },

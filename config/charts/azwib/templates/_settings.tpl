@@ -41,6 +41,7 @@ Variables that begin with AZURE_ are in deployment.yaml: the webhook sets them i
   "AZWIB_METRICS_CERT_PATH" (ternary "" "/etc/azwib/metrics" (eq $v.metrics.certSecret ""))
   "AZWIB_LOG_FORMAT" $v.log.format
   "RUST_LOG" $v.log.level
+  "AZWIB_OTLP_ENDPOINT" $v.traces.otlpEndpoint
 -}}
 {{- $given := dict -}}
 {{- range $name, $value := $all -}}

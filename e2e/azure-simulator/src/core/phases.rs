@@ -258,6 +258,9 @@ impl Azure {
         if let Some(record) = self.log.record(id) {
             record.ended = Some(now);
             record.status = response.map(|response| response.status.as_u16());
+            let request_id = response.and_then(|response| response.headers.get("x-ms-request-id"));
+            let request_id = request_id.and_then(|id| id.to_str().ok());
+            record.request_id = request_id.map(str::to_owned);
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct RequestRecord {
     /// HTTP status of the answer; absent while it runs and when no answer was handed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// `x-ms-request-id` of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Whether its effect, if it has one, took place.
     pub effective: bool,
     /// When it took place.
@@ -67,6 +70,7 @@ impl RequestRecord {
             started: now,
             ended: None,
             status: None,
+            request_id: None,
             effective: false,
             effect: None,
             identity: None,

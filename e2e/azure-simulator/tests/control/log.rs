@@ -12,7 +12,7 @@ async fn the_log_says_who_asked_for_what_and_when() {
     let owner = azure.owner().await;
     let before = jiff::Timestamp::now();
     azure.control.clear_log().await.unwrap();
-    owner.get(&identity_path("nobody")).await;
+    let answer = owner.get(&identity_path("nobody")).await;
     azure.arm("").get(&credential_path("orders", "shop")).await;
     let after = jiff::Timestamp::now();
     let requests = azure.control.requests().await.unwrap();
@@ -26,6 +26,8 @@ async fn the_log_says_who_asked_for_what_and_when() {
     assert_eq!(first.operation, "UserAssignedIdentities_Get");
     assert_eq!(first.caller, Some(OWNER));
     assert_eq!(first.status, Some(404));
+    let request_id = answer.header("x-ms-request-id");
+    assert_eq!(first.request_id.as_deref(), Some(request_id));
     assert!(before <= first.started && first.started <= first.ended.unwrap());
     assert!(first.ended.unwrap() <= after);
     assert!(!first.held);

@@ -16,6 +16,7 @@ use reqwest::{
     redirect,
 };
 use serde_json::Value;
+use tracing::Instrument;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -24,6 +25,7 @@ use crate::azure::{
     retry_after::RetryAfter,
 };
 use crate::leader::NoClaim;
+use crate::runtime::spans::RequestSpan;
 
 /// The longest answer that is read, in bytes. A full listing of 20 credentials is below 50 kB.
 const MAX_BODY_BYTES: usize = 512 << 10;
@@ -35,6 +37,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTIONS: usize = 32;
 
 const CA_FILE: &str = "ca-file";
+
+/// Headers by which Azure's support finds a request, and all that belong to one operation.
+const REQUEST_ID: &str = "x-ms-request-id";
+const CORRELATION_ID: &str = "x-ms-correlation-request-id";
 
 /// How requests are made.
 #[derive(Debug, Clone)]
@@ -70,6 +76,24 @@ pub(crate) struct Clients {
 impl Http {
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, SetupError> {
         Clients::new(options).map(Self::Network)
+    }
+
+    /// The same as [`Self::send`] for a request to Azure, which has a span of this name and path.
+    pub(super) async fn send_to_azure(
+        &self,
+        request: Request,
+        name: &str,
+        template: &str,
+    ) -> Result<Reply, NoReply> {
+        let host = request.url().host_str().unwrap_or_default();
+        let span = RequestSpan::new(name, request.method().as_str(), host, template);
+        let outcome = self.send(request).instrument(span.0.clone()).await;
+        span.answered(outcome.as_ref().ok().map(|reply| reply.status));
+        if let Ok(reply) = &outcome {
+            let id = |name| reply.header(name).map(safe_line);
+            span.identified(id(REQUEST_ID).as_deref(), id(CORRELATION_ID).as_deref());
+        }
+        outcome
     }
 
     /// Sends the request once and reads the whole answer, whatever its status.
@@ -197,8 +221,8 @@ impl Reply {
         Answer {
             status: self.status,
             request_id: self
-                .header("x-ms-request-id")
-                .or_else(|| self.header("x-ms-correlation-request-id")),
+                .header(REQUEST_ID)
+                .or_else(|| self.header(CORRELATION_ID)),
             retry_after: RetryAfter::read(&self.headers, SystemTime::now()),
             media_type: self.header(CONTENT_TYPE.as_str()).map(media_type),
             location: self.header(LOCATION.as_str()),

@@ -32,6 +32,33 @@ impl Operation {
         matches!(self, Self::PutCredential | Self::DeleteCredential)
     }
 
+    /// How traces call it.
+    pub(super) fn name(self) -> String {
+        let AskedFor {
+            resource,
+            request_type,
+        } = self.asked_for();
+        format!("{request_type} {resource}")
+    }
+
+    /// Its path without the names in it.
+    pub(super) fn template(self) -> &'static str {
+        match self {
+            Self::GetIdentity => {
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/\
+                 {identity}"
+            }
+            Self::ListCredentials => {
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/\
+                 {identity}/federatedIdentityCredentials"
+            }
+            Self::GetCredential | Self::PutCredential | Self::DeleteCredential => {
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/\
+                 {identity}/federatedIdentityCredentials/{credential}"
+            }
+        }
+    }
+
     /// How the metrics call it.
     pub(super) fn asked_for(self) -> AskedFor {
         let (resource, request_type) = match self {

@@ -107,7 +107,9 @@ impl ResourceManagerTransport {
             let body = ClaimedBody::new(Full::new(bytes.unwrap_or_default()), self.claim.clone());
             *sent.body_mut() = Some(reqwest::Body::wrap(body));
         }
-        let reply = self.http.send(sent).await.map_err(|no_reply| {
+        let (name, template) = (operation.name(), operation.template());
+        let reply = self.http.send_to_azure(sent, &name, template).await;
+        let reply = reply.map_err(|no_reply| {
             let lost = is_write && !no_reply.never_sent;
             let error = no_reply.into_error(AzureErrorKind::Unavailable);
             if lost { error.of_lost_write() } else { error }

@@ -28,9 +28,10 @@ impl SignInTransport {
 
     async fn execute(&self, request: &Request) -> Result<Reply, AzureError> {
         let sent = to_reqwest(request)?;
+        let template = template(request.url().path());
         let reply = self
             .http
-            .send(sent)
+            .send_to_azure(sent, "sign in", template)
             .await
             .map_err(|no_reply| no_reply.into_error(AzureErrorKind::SignInUnavailable))?;
         if !reply.is_success() {
@@ -67,6 +68,15 @@ impl HttpClient for SignInTransport {
             headers,
             reply.body,
         ))
+    }
+}
+
+/// The path of a token request without the tenant in it.
+fn template(path: &str) -> &'static str {
+    if path.ends_with("/oauth2/v2.0/token") {
+        "/{tenant}/oauth2/v2.0/token"
+    } else {
+        "/metadata/identity/oauth2/token"
     }
 }
 

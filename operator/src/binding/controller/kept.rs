@@ -17,6 +17,7 @@ use crate::binding::requests::RECONCILE_REQUESTED_AT;
 use crate::kubeutil::FIELD_MANAGER;
 use crate::kubeutil::cut::CutLayer;
 use crate::kubeutil::cut::shape::{Fields, Items, Others, Shape, Verdict};
+use crate::kubeutil::paths::of_resource;
 
 /// Characters of a value that is only compared, or only there or not.
 const VALUE: usize = 256;
@@ -54,13 +55,9 @@ fn shape(path: &str) -> &'static Shape {
     static GRANT: LazyLock<Shape> = LazyLock::new(grant);
     static NAMESPACE: LazyLock<Shape> = LazyLock::new(namespace);
     static OTHER: Shape = Shape::Any;
-    let mut segments = path.trim_matches('/').split('/');
-    let rest = match segments.next() {
-        Some("api") => segments.skip(1),
-        Some("apis") => segments.skip(2),
-        _ => return &OTHER,
+    let Some((_, rest)) = of_resource(path) else {
+        return &OTHER;
     };
-    let rest: Vec<_> = rest.collect();
     match *rest {
         ["namespaces", _] => &NAMESPACE,
         ["namespaces", _, resource, ..] | [resource, ..] => match resource {

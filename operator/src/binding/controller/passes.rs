@@ -10,6 +10,7 @@ use kube_runtime::watcher;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tracing::{Instrument, Span};
 
 use super::schedule::Schedule;
 use crate::binding::cleanup::{leftovers, unreadable};
@@ -18,6 +19,7 @@ use crate::binding::index::Guarded;
 use crate::binding::reconcile::{reconcile, vanished};
 use crate::binding::{Failed, Next, Operator};
 use crate::ledger::BindingRef;
+use crate::runtime::spans;
 use futures::stream::BoxStream;
 use kube::ResourceExt;
 use kube_runtime::controller::ReconcileRequest;
@@ -132,7 +134,9 @@ impl Workers {
                 tell(Notice::Began(who.clone()));
                 let ctx = Arc::new(self.ctx.begin_pass());
                 self.passes.spawn(async move {
-                    let outcome = told(&who, &ctx, vanished(gone, Arc::clone(&ctx))).await;
+                    let span = spans::pass(&who.namespace, &who.name, gone.uid().as_deref());
+                    let pass = vanished(gone, Arc::clone(&ctx));
+                    let outcome = told(&who, &ctx, span, pass).await;
                     (who, outcome)
                 });
                 continue;
@@ -141,7 +145,8 @@ impl Workers {
                 tell(Notice::Began(who.clone()));
                 let ctx = Arc::new(self.ctx.begin_pass());
                 self.passes.spawn(async move {
-                    let outcome = told(&who, &ctx, leftovers::pass(&leftover, &ctx)).await;
+                    let span = spans::pass(&who.namespace, &who.name, None);
+                    let outcome = told(&who, &ctx, span, leftovers::pass(&leftover, &ctx)).await;
                     (who, outcome)
                 });
                 continue;
@@ -181,11 +186,24 @@ impl Workers {
     }
 }
 
-/// Makes a pass, and tells what it has changed.
-async fn told<T>(who: &BindingRef, ctx: &Context, pass: impl Future<Output = T>) -> T {
+/// Makes a pass, and tells in the log and in its span what has become of it.
+async fn told(
+    who: &BindingRef,
+    ctx: &Context,
+    span: Span,
+    pass: impl Future<Output = Result<Next, Failed>>,
+) -> Result<Next, Failed> {
     let began = Instant::now();
-    let outcome = pass.await;
+    let outcome = pass.instrument(span.clone()).await;
     ctx.changes.tell(who, began.elapsed());
+    let error = outcome.as_ref().err().map(|failed| &failed.error);
+    let reason = error.and_then(|error| Some(error.finding()?.1.as_str()));
+    let of_span = match error {
+        None => spans::Outcome::Done,
+        Some(error) if error.is_progress() => spans::Outcome::Waits,
+        Some(_) => spans::Outcome::Failed,
+    };
+    spans::passed(&span, of_span, reason, &ctx.changes.names());
     outcome
 }
 
@@ -196,6 +214,7 @@ pub async fn guarded_reconcile(binding: Guarded, operator: Arc<Operator>) -> Res
         name: binding.name_any(),
     };
     let ctx = Arc::new(operator.begin_pass());
+    let span = spans::pass(&who.namespace, &who.name, binding.uid().as_deref());
     let pass = ctx.metrics.begin();
     let steps = async {
         match binding.0 {
@@ -204,7 +223,7 @@ pub async fn guarded_reconcile(binding: Guarded, operator: Arc<Operator>) -> Res
             Err(invalid) => unreadable::reconcile(&invalid, &ctx).await,
         }
     };
-    let outcome = told(&who, &ctx, steps).await;
+    let outcome = told(&who, &ctx, span, steps).await;
     pass.ended(&outcome);
     ctx.ledgers.passed(&who, || ctx.bindings.is_in_line(&who));
     outcome

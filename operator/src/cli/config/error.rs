@@ -6,6 +6,7 @@ use azwib_crds::{InvalidClientId, InvalidIssuer, InvalidManagedIdentityId, Issue
 
 use super::reach::Unreachable;
 use crate::azure::cloud::InvalidCloud;
+use crate::traces::InvalidCollector;
 
 /// How to come by an issuer that Microsoft Entra can read, on each platform.
 const REAL_ISSUER: &str = "give the URL that Entra can read too. AKS: `az aks show -g GROUP -n CLUSTER --query \
@@ -111,6 +112,8 @@ pub enum Error {
         "--metrics-cert-path={path} only goes with https: remove it (or AZWIB_METRICS_CERT_PATH), or --metrics-secure=false"
     )]
     UnusedCertificate { path: PathBuf },
+    #[error("--otlp-endpoint: {0}")]
+    Collector(#[source] InvalidCollector),
     #[error("--{flag}: \"{value}\" is not an address such as :8081 or 127.0.0.1:8081")]
     Address { flag: &'static str, value: String },
 }

@@ -21,6 +21,7 @@ use crate::grant::Mode;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
 use crate::scrape::Source;
+use crate::traces::Collector;
 pub use election::Election;
 use election::election;
 pub use error::Error;
@@ -46,6 +47,8 @@ pub struct Config {
     pub ledger: LedgerSettings,
     /// Whether grants are required; None where that depends on what there is.
     pub grants: Option<Mode>,
+    /// Where traces go, if anywhere.
+    pub collector: Option<Collector>,
     /// Which Lease there is, and whether this process holds it while it writes.
     pub election: Election,
 }
@@ -73,9 +76,15 @@ impl Config {
                 &cli.health_probe_bind_address,
             )?,
             metrics: metrics(&cli)?,
+            collector: collector(&cli)?,
             election: election(&cli)?,
         })
     }
+}
+
+fn collector(cli: &Cli) -> Result<Option<Collector>, Error> {
+    let collector = given(&cli.otlp_endpoint).map(Collector::parse).transpose();
+    collector.map_err(Error::Collector)
 }
 
 /// How `/metrics` is served.

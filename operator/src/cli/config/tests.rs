@@ -320,3 +320,19 @@ fn the_times_of_a_lease_have_an_order() {
         "it is the only one"
     );
 }
+
+#[cfg(feature = "otlp")]
+#[test]
+fn traces_go_to_an_address_that_was_checked_or_nowhere() {
+    for none in [&[][..], &["--otlp-endpoint="]] {
+        assert_eq!(config(none).unwrap().collector, None);
+    }
+    let given = config(&["--otlp-endpoint=http://collector.monitoring:4318"]).unwrap();
+    let expected = Collector::parse("http://collector.monitoring:4318").unwrap();
+    assert_eq!(given.collector, Some(expected));
+    let refused = refusal(&["--otlp-endpoint=collector.monitoring:4317"]);
+    assert!(
+        refused.starts_with("--otlp-endpoint: \"collector.monitoring:4317\""),
+        "{refused}"
+    );
+}

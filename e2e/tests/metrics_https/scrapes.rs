@@ -1,5 +1,4 @@
-//! Who may scrape the metrics over https, and which certificate they are served with.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! Who may scrape, and which certificate the metrics are served with.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,32 +10,9 @@ use azwib_e2e::{Environment, OperatorProcess, wait};
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Certificate, StatusCode};
 
+use super::{bind, operator, token};
+
 const SCRAPER: &str = "monitoring/prometheus";
-
-/// An operator that serves its metrics as it does by default, with these flags besides the usual ones.
-async fn operator(env: &Environment, more: &[String]) -> anyhow::Result<OperatorProcess> {
-    let flags = [&env.operator_flags()[..], more].concat();
-    let secure = [("AZWIB_METRICS_SECURE".to_owned(), "true".to_owned())];
-    env.operator_with(flags, secure.into(), None).await
-}
-
-/// A token of a ServiceAccount, which is made here and noted as a secret.
-async fn token(env: &Environment, account: &str) -> anyhow::Result<String> {
-    let (namespace, name) = account.split_once('/').unwrap();
-    let cluster = &env.control_plane;
-    for args in [
-        &["create", "namespace", namespace][..],
-        &["create", "serviceaccount", name, "-n", namespace],
-    ] {
-        cluster.kubectl(args).await?;
-    }
-    let token = cluster
-        .kubectl(&["create", "token", name, "-n", namespace])
-        .await?;
-    let token = token.trim().to_owned();
-    env.records.note_secret(&token)?;
-    Ok(token)
-}
 
 /// A scrape as Prometheus makes it, which trusts nothing but this certificate; none at all where none is given, and anything.
 async fn scrape(
@@ -96,15 +72,7 @@ async fn who_has_the_right_may_scrape_and_nobody_else() -> anyhow::Result<()> {
     assert!(said.contains(expected), "{said}");
 
     // As docs/runbooks.md says.
-    env.control_plane
-        .kubectl(&[
-            "create",
-            "clusterrolebinding",
-            "prometheus-azwib",
-            "--clusterrole=azwib-metrics-reader",
-            "--serviceaccount=monitoring:prometheus",
-        ])
-        .await?;
+    bind(&env, SCRAPER, "azwib-metrics-reader").await?;
     wait::until("the right to be known", PATIENCE, async || {
         let (status, said) = scrape(address, None, Some(&token)).await?;
         Ok((status == 200 && said.contains("azwib_build_info")).then_some(()))
@@ -175,6 +143,6 @@ async fn an_api_server_that_is_away_lets_nobody_scrape_who_was_not_known() -> an
     env.control_plane.stop_api_server().await?;
     let (status, said) = scrape(address, None, Some(&token)).await?;
     assert_eq!(status, 503, "{said}");
-    assert!(said.contains("does not say who may scrape"), "{said}");
+    assert!(said.contains("does not say who may get /metrics"), "{said}");
     Ok(())
 }
