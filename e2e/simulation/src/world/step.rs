@@ -153,6 +153,8 @@ pub(super) fn any_step(shared: &Shared) -> Step {
         DeletionAtWrite,
         DeletionAtWrite,
         OthersWrite,
+        OthersWrite,
+        OthersWrite,
         ChangeAtDeletion,
         SlotFreedAtRestart,
         SlotFreedAtRestart,
