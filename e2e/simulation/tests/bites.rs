@@ -12,7 +12,7 @@ use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, OR
 use azwib_simulation::invariants::contention::LEAVES_TIME;
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::grants::{GRANTED, QUOTA, TOLD};
-use azwib_simulation::invariants::looks::{PACED, READS_PACED};
+use azwib_simulation::invariants::looks::PACED;
 use azwib_simulation::invariants::neighbours::{BULKHEADS, REPEATS_PACED};
 use azwib_simulation::invariants::newcomers::{ARRIVAL_SEEN, CLIENT_ID_KNOWN};
 use azwib_simulation::invariants::one_writer::ONE_WRITER;
@@ -38,7 +38,6 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::ReadOnlyForgotten => &[ONLY_LOOKS],
         Bug::NoTurn => &[ONE_WRITE],
         Bug::CollidesAtOnce => &[LEAVES_TIME],
-        Bug::AnswersUnshared => &[READS_PACED],
         Bug::NewestFirst | Bug::LineForgottenAtRestart => &[IN_ORDER],
         Bug::OldListing => &[SLOT_SEEN],
         Bug::RetryAfterIgnored | Bug::AdmittedForGood => &[RETRY_AFTER],

@@ -26,8 +26,6 @@ bugs! {
     ReadOnlyForgotten,
     /// A write does not wait for the one before it.
     NoTurn,
-    /// Who has waited for an answer asks anew, and finds the next one asking.
-    AnswersUnshared,
     /// Who was refused because of another write asks again at once.
     CollidesAtOnce,
     /// The youngest waiter comes first.
