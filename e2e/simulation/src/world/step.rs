@@ -153,8 +153,6 @@ pub(super) fn any_step(shared: &Shared) -> Step {
         DeletionAtWrite,
         DeletionAtWrite,
         OthersWrite,
-        OthersWrite,
-        OthersWrite,
         ChangeAtDeletion,
         SlotFreedAtRestart,
         SlotFreedAtRestart,
