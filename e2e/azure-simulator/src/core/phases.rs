@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::arm::Arrival;
 use super::arm::error::{ArmError, ArmResult};
-use super::arm::route::IdentityPath;
 use super::http::{Answer, Request, Response, Service};
 use super::interference::{Facts, FaultAction, Obstacles, When};
 use super::operation::{Admitted, LateEffect, Operation, Outcome};
@@ -232,13 +231,6 @@ impl Azure {
     /// When the next late effect is due.
     pub fn next_late_effect(&self) -> Option<Timestamp> {
         self.late_effects.first().map(|late| late.due)
-    }
-
-    /// A write of a credential of this identity by somebody whose requests are not carried here, from now until [`Self::end`] with
-    /// the number that this gives; `None` where the id is none of an identity.
-    pub fn begin_elsewhere(&mut self, identity: &str) -> Option<u64> {
-        let identity = IdentityPath::parse(identity)?.lower_id();
-        Some(self.writes.begin_elsewhere(&identity))
     }
 
     /// Notes that a request is being held.

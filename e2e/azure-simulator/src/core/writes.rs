@@ -13,16 +13,12 @@ struct Write {
 
 /// The writes that are under way: few, so that looking through all of them is cheap.
 #[derive(Debug, Default)]
-pub(crate) struct Writes {
-    under_way: Vec<Write>,
-    /// How many have begun that are not in the request log.
-    elsewhere: u64,
-}
+pub(crate) struct Writes(Vec<Write>);
 
 impl Writes {
     /// The write that an identity is busy with.
     pub(crate) fn under_way(&self, identity: &str) -> Option<u64> {
-        self.under_way
+        self.0
             .iter()
             .find(|write| write.identity == identity)
             .map(|write| write.id)
@@ -30,27 +26,19 @@ impl Writes {
 
     /// Notes that a write has begun.
     pub(crate) fn begin(&mut self, identity: &str, id: u64) {
-        self.under_way.push(Write {
+        self.0.push(Write {
             identity: identity.to_owned(),
             id,
         });
     }
 
-    /// Notes that a write has begun that is not in the request log; its number is none of that.
-    pub(crate) fn begin_elsewhere(&mut self, identity: &str) -> u64 {
-        let id = u64::MAX - self.elsewhere;
-        self.elsewhere += 1;
-        self.begin(identity, id);
-        id
-    }
-
     /// Notes that a write has ended; it may have ended before, or not be one.
     pub(crate) fn end(&mut self, id: u64) {
-        self.under_way.retain(|write| write.id != id);
+        self.0.retain(|write| write.id != id);
     }
 
     pub(crate) fn clear(&mut self) {
-        self.under_way.clear();
+        self.0.clear();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::azure::{clear_obstructions, in_azure};
 use super::bindings::{change_binding, create_binding, on_binding};
 use super::step::{Step, any_step, calm_step, step_on_grants};
-use super::{accounts, coincidence, contention, grants, neighbours, newcomers, statuses};
+use super::{accounts, coincidence, grants, neighbours, newcomers, statuses};
 use crate::disturbances::Refused;
 use crate::kubernetes::{Key, Kind};
 use crate::setup::World;
@@ -77,7 +77,6 @@ async fn take(step: Step, shared: &Arc<Shared>, world: &World) {
         Step::BindingsAtOnce => coincidence::bindings_at_once(shared, world).await,
         Step::SilencedSubscription => coincidence::silenced_subscription(shared, world).await,
         Step::DeletionAtWrite => coincidence::deletion_at_write(shared, world).await,
-        Step::OthersWrite => contention::others_write(shared, world).await,
         Step::ChangeAtDeletion => coincidence::change_at_deletion(shared, world).await,
         Step::SlotFreedAtRestart => coincidence::slot_freed_at_restart(shared, world).await,
         Step::SlotsTakenAtRestart => coincidence::slots_taken_at_restart(shared, world).await,

@@ -7,7 +7,6 @@ mod azure;
 mod bindings;
 mod candidates;
 mod coincidence;
-mod contention;
 mod disturb;
 mod grants;
 mod neighbours;
