@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use azwib_operator::runtime::deliberate::{Bug, switch};
 use azwib_simulation::costs::COSTS;
 use azwib_simulation::invariants::accounts::{FIGHTS_SLOW_DOWN, OLDEST_SERVED, ORPHANS_STAY};
-use azwib_simulation::invariants::contention::LEAVES_TIME;
 use azwib_simulation::invariants::finalizers::FINALIZER_STAYS;
 use azwib_simulation::invariants::grants::{GRANTED, QUOTA, TOLD};
 use azwib_simulation::invariants::looks::PACED;
@@ -37,7 +36,6 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
     match bug {
         Bug::ReadOnlyForgotten => &[ONLY_LOOKS],
         Bug::NoTurn => &[ONE_WRITE],
-        Bug::CollidesAtOnce => &[LEAVES_TIME],
         Bug::NewestFirst | Bug::LineForgottenAtRestart => &[IN_ORDER],
         Bug::OldListing => &[SLOT_SEEN],
         Bug::RetryAfterIgnored | Bug::AdmittedForGood => &[RETRY_AFTER],

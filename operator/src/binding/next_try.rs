@@ -6,12 +6,8 @@ use super::error::Error;
 use crate::kubeutil::backoff::{Pace, Standing};
 use crate::ledger::NotNow;
 
-/// A binding that waits for its turn says so in its status only after this time: that of a full identity, of which each write takes
-/// Azure half a second. Until then it is `InProgress` by its age.
-const QUIET_TURN: Duration = Duration::from_secs(10);
-
-/// A wait for Azure's pace is told where it is longer than this.
-const QUIET_PACE: Duration = Duration::from_secs(2);
+/// A binding that waits for a turn says so in its status only after this time.
+const QUIET_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known at the end of such a pass.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +85,7 @@ fn delay_of_a_refused_binding(facts: &Facts<'_>) -> Option<bool> {
 /// Waits for a turn are short: to say so at once would cost a write for each.
 fn wait_for_a_turn(facts: &Facts<'_>) -> Option<bool> {
     let waits = facts.error.not_now()? == NotNow::UnderWay;
-    waits.then_some(facts.stood < QUIET_TURN)
+    waits.then_some(facts.stood < QUIET_WAIT)
 }
 
 /// A wait for Azure's pace does not say more than what went wrong before it: each try would be told as two failures.
@@ -97,7 +93,7 @@ fn wait_for_azures_pace(facts: &Facts<'_>) -> Option<bool> {
     let NotNow::Paced { .. } = facts.error.not_now()? else {
         return None;
     };
-    let is_short = facts.error.pace().delay(Standing::FIRST) < QUIET_PACE;
+    let is_short = facts.error.pace().delay(Standing::FIRST) < QUIET_WAIT;
     Some(is_short || facts.is_failing && !facts.withdraws)
 }
 

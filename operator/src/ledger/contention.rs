@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::runtime::deliberate::Bug;
 use crate::runtime::jitter;
 
 /// A pause before the next write, on average. A write takes Azure some 500 ms: of a handful of clusters one asks soon after it.
@@ -51,9 +50,6 @@ impl Contention {
 }
 
 fn pause() -> Duration {
-    if Bug::CollidesAtOnce.is_on() {
-        return Duration::ZERO;
-    }
     PAUSE.mul_f64(jitter::factor(0.5..=1.5))
 }
 

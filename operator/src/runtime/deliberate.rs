@@ -26,8 +26,6 @@ bugs! {
     ReadOnlyForgotten,
     /// A write does not wait for the one before it.
     NoTurn,
-    /// Who was refused because of another write asks again at once.
-    CollidesAtOnce,
     /// The youngest waiter comes first.
     NewestFirst,
     /// What Azure says of its pace is not remembered.
