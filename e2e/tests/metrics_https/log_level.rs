@@ -29,6 +29,23 @@ async fn ask(
     Ok((answer.status(), answer.text().await?))
 }
 
+/// An operator that logs at `info`, and the tokens of who may change that and of who may only scrape.
+async fn with_editor_and_reader(
+    env: &Environment,
+) -> anyhow::Result<(OperatorProcess, String, String)> {
+    let operator = operator(env, &["--log-level=info".to_owned()]).await?;
+    operator.probe_until("/readyz", 200, "ok").await?;
+    let (editor, reader) = (token(env, EDITOR).await?, token(env, READER).await?);
+    bind(env, READER, "azwib-metrics-reader").await?;
+    bind(env, EDITOR, "azwib-log-level-editor").await?;
+    wait::until("the right to be known", PATIENCE, async || {
+        let (status, said) = ask(&operator, Method::GET, &editor, "").await?;
+        Ok((status == 200 && said == "info\n").then_some(()))
+    })
+    .await?;
+    Ok((operator, editor, reader))
+}
+
 /// Whether the log has a line of the operator's own below `info`.
 fn has_debug_lines(log: &str) -> bool {
     log.lines().any(|it| it.contains("DEBUG azwib_operator"))
@@ -38,16 +55,7 @@ fn has_debug_lines(log: &str) -> bool {
 async fn who_has_the_right_changes_what_is_logged_until_it_is_changed_again() -> anyhow::Result<()>
 {
     let env = Environment::without_operator().await?;
-    let operator = operator(&env, &["--log-level=info".to_owned()]).await?;
-    operator.probe_until("/readyz", 200, "ok").await?;
-    let (editor, reader) = (token(&env, EDITOR).await?, token(&env, READER).await?);
-    bind(&env, READER, "azwib-metrics-reader").await?;
-    bind(&env, EDITOR, "azwib-log-level-editor").await?;
-    wait::until("the right to be known", PATIENCE, async || {
-        let (status, said) = ask(&operator, Method::GET, &editor, "").await?;
-        Ok((status == 200 && said == "info\n").then_some(()))
-    })
-    .await?;
+    let (operator, editor, reader) = with_editor_and_reader(&env).await?;
     let shop = env.namespace("log-level").await?;
     let orders = shop.identity("orders").await?;
     shop.bind_to("orders", &orders).await?;
@@ -91,16 +99,7 @@ async fn who_has_the_right_changes_what_is_logged_until_it_is_changed_again() ->
 #[tokio::test]
 async fn who_may_only_scrape_is_refused_and_a_bad_filter_changes_nothing() -> anyhow::Result<()> {
     let env = Environment::without_operator().await?;
-    let operator = operator(&env, &["--log-level=info".to_owned()]).await?;
-    operator.probe_until("/readyz", 200, "ok").await?;
-    let (editor, reader) = (token(&env, EDITOR).await?, token(&env, READER).await?);
-    bind(&env, READER, "azwib-metrics-reader").await?;
-    bind(&env, EDITOR, "azwib-log-level-editor").await?;
-    wait::until("the right to be known", PATIENCE, async || {
-        let (status, _) = ask(&operator, Method::GET, &editor, "").await?;
-        Ok((status == 200).then_some(()))
-    })
-    .await?;
+    let (operator, editor, reader) = with_editor_and_reader(&env).await?;
 
     for (method, verb) in [(Method::PUT, "put"), (Method::GET, "get")] {
         let (status, said) = ask(&operator, method, &reader, "debug").await?;

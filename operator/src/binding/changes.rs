@@ -31,20 +31,19 @@ impl Changes {
         let names: Vec<_> = lock(&self.0).iter().map(ToString::to_string).collect();
         names.join(",")
     }
+}
 
-    /// The line of the pass that has ended, if it changed anything. docs/reference/logs.md names its fields.
-    pub(super) fn tell(&self, binding: &BindingRef, took: Duration) {
-        let changed = self.names();
-        if changed.is_empty() {
-            return;
-        }
-        tracing::info!(
-            %binding,
-            changed,
-            milliseconds = took.as_millis(),
-            "reconciled"
-        );
+/// The line of a pass that has ended, if it changed anything: the names of that. docs/reference/logs.md names its fields.
+pub(super) fn tell(changed: &str, binding: &BindingRef, took: Duration) {
+    if changed.is_empty() {
+        return;
     }
+    tracing::info!(
+        %binding,
+        changed,
+        milliseconds = took.as_millis(),
+        "reconciled"
+    );
 }
 
 impl fmt::Display for Changed {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::schedule::Schedule;
+use crate::binding::changes;
 use crate::binding::cleanup::{leftovers, unreadable};
 use crate::binding::context::Context;
 use crate::binding::index::Guarded;
@@ -195,7 +196,8 @@ async fn told(
 ) -> Result<Next, Failed> {
     let began = Instant::now();
     let outcome = pass.instrument(span.clone()).await;
-    ctx.changes.tell(who, began.elapsed());
+    let changed = ctx.changes.names();
+    changes::tell(&changed, who, began.elapsed());
     let error = outcome.as_ref().err().map(|failed| &failed.error);
     let reason = error.and_then(|error| Some(error.finding()?.1.as_str()));
     let of_span = match error {
@@ -203,7 +205,7 @@ async fn told(
         Some(error) if error.is_progress() => spans::Outcome::Waits,
         Some(_) => spans::Outcome::Failed,
     };
-    spans::passed(&span, of_span, reason, &ctx.changes.names());
+    spans::passed(&span, of_span, reason, &changed);
     outcome
 }
 
