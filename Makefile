@@ -105,7 +105,7 @@ OTHER_TESTS := $(foreach package,crds operator e2e/azure-simulator e2e/conforman
 # Its leases are short: where others take the machine, they run out.
 E2E_ALONE := leader_election
 # They take longer than a developer waits for. `make test-all` runs them.
-E2E_LONG := attacks azure_outage conduct crash crash_points gitops_guide grants large_objects ledger letting_go lost_writes \
+E2E_LONG := attacks azure_outage conduct crash crash_points crowded_account gitops_guide grants large_objects ledger letting_go lost_writes \
 	many_bindings neighbours pods reasons restarts statuses token_memory user_guide
 # The checks over the records that need not see the records of every program.
 RECORDED_OF_SOME := no_log_of_the_operator every_status_that_was_seen no_request_of_the_operator
