@@ -47,7 +47,8 @@ deploy: ## Apply config/default to the cluster that kubectl points at (fill in a
 
 .PHONY: undeploy
 undeploy: ## Remove the operator from that cluster; the CRDs stay. Refused while there are bindings, which nothing would clean up behind.
-	@bindings="$$($(KUBECTL) get workloadidentitybindings.azwib.dev --all-namespaces --output name)"; \
+	@bindings="$$($(KUBECTL) get workloadidentitybindings.azwib.dev --all-namespaces --output name)" \
+		|| { echo "whether there are bindings is not known, so nothing is removed" >&2; exit 1; }; \
 		test -z "$$bindings" || { echo "delete these first: $$bindings" >&2; exit 1; }
 	$(KUBECTL) delete --ignore-not-found -k config/manager
 	$(KUBECTL) delete --ignore-not-found -k config/admission

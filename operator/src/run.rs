@@ -161,6 +161,9 @@ impl Host for Machine {
     }
 }
 
+/// Where the kubelet puts the token of a pod's ServiceAccount.
+const POD_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 async fn replica(
     config: Config,
     course: WatchCourse,
@@ -168,8 +171,9 @@ async fn replica(
 ) -> Result<(Replica<Machine>, Watched), Error> {
     let grace = config.azure.request_timeout + GRACE;
     let token_file = match &config.auth {
-        AuthConfig::WorkloadIdentity { token_file, .. } => Some(token_file.clone()),
-        _ => None,
+        AuthConfig::WorkloadIdentity { token_file, .. } => token_file.clone(),
+        // In a pod there is one, whatever the operator signs in to Azure with.
+        _ => POD_TOKEN_FILE.into(),
     };
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
@@ -191,7 +195,7 @@ async fn replica(
     let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
     clients.requests().register(registry);
-    let own_namespace = OwnNamespace::of(token_file);
+    let own_namespace = OwnNamespace::of(Some(token_file));
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);
     let watching = clients.watching(&course).map_err(replica::Error::from)?;

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::client_id::parse_guid;
-use super::managed_identity_id::{capitals, check_resource_group};
+use super::managed_identity_id::{check_resource_group, fold};
 use super::text::impl_name;
 use super::{InvalidManagedIdentityId, ManagedIdentityId};
 
 /// A part of Azure that holds managed identities: a subscription, a resource group or a single identity.
 ///
-/// Two scopes are equal where they differ only in pairs of one small and one capital letter. That is narrower than the equality of
-/// [`ManagedIdentityId`]s, for which `ß` is `ss`: those keep two writers away from one identity, but a scope gives power, and
-/// Azure can have a group `rg-straße` beside `rg-strasse` ([`ManagedIdentityId::is_spelled_like`]).
+/// Two scopes are equal as two [`ManagedIdentityId`]s are: where they differ only in pairs of one small and one capital letter.
 #[derive(Clone, Debug)]
 pub struct AzureScope {
     id: Arc<str>,
@@ -91,7 +89,7 @@ impl AzureScope {
 
     fn new(id: String) -> Self {
         Self {
-            key: capitals(&id).into(),
+            key: fold(&id).into(),
             id: id.into(),
         }
     }

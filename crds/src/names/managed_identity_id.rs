@@ -3,7 +3,6 @@ use std::hash::{Hash, Hasher};
 
 use icu_properties::props::{EnumeratedProperty as _, GeneralCategory};
 use thiserror::Error;
-use unicase::UniCase;
 
 use super::client_id::parse_guid;
 use super::text::impl_name;
@@ -28,7 +27,8 @@ const FORM: [&str; 8] = [
 /// The Azure resource id of a user-assigned managed identity.
 ///
 /// Shown in the canonical spelling, with the names as they were given. Azure itself spells ids differently from answer to
-/// answer, so two ids that differ only in case are equal, by Unicode's full case folding: `rg-GRÖSSE` is `rg-größe`.
+/// answer, so two ids are equal that differ only in pairs of one small and one capital letter: `RG-GRÖßE` is `rg-größe`. `rg-GRÖSSE` is
+/// another group, which Azure may have beside it.
 #[derive(Clone, Debug)]
 pub struct ManagedIdentityId {
     subscription_id: String,
@@ -87,12 +87,6 @@ impl ManagedIdentityId {
         Self::new(subscription, group, name)
     }
 
-    /// The identity with this key, as far as it is one. It is for comparing and for telling which one is meant; Azure may not know it
-    /// in this spelling.
-    pub fn of_key(key: &str) -> Option<Self> {
-        names(key).map(Self::of_names)
-    }
-
     /// Builds the id from its names.
     ///
     /// # Errors
@@ -141,16 +135,9 @@ impl ManagedIdentityId {
         &self.id
     }
 
-    /// The id with its case folded: the same for all spellings of one identity. It is for comparing, and no id itself: a
-    /// folded letter may be two.
+    /// The id in small letters, as far as each of them has a single one: the same for all spellings of one identity, and an id of it.
     pub fn key(&self) -> &str {
         &self.key
-    }
-
-    /// Whether another id is spelled alike but for pairs of one small and one capital letter. Only these does every
-    /// service take for the same; of two equal ids that are not spelled alike, Azure may know each by itself.
-    pub fn is_spelled_like(&self, other: &Self) -> bool {
-        self.id == other.id || capitals(&self.id) == capitals(&other.id)
     }
 }
 
@@ -201,27 +188,32 @@ fn names(text: &str) -> Option<[&str; 3]> {
     }
 }
 
-/// Unicode's full case folding: what differs in case only becomes the same, whatever its alphabet.
-fn fold(id: &str) -> String {
-    if id.is_ascii() {
-        return id.to_ascii_lowercase();
-    }
-    UniCase::unicode(id).to_folded_case()
+/// A text in small letters, where a small and a capital letter are a pair of single ones, neither of another alphabet than the other: a
+/// letter outside of ASCII stays outside. So .NET compares with `OrdinalIgnoreCase`; that Azure does is assumed, since Microsoft
+/// says only that names are compared without case.
+pub(super) fn fold(text: &str) -> String {
+    let letters = text.chars().map(capital);
+    letters.map(small).collect()
 }
 
-/// The id in capital letters, as far as each of them has a single one: equal for ids that every service takes for the same.
-pub(super) fn capitals(id: &str) -> String {
-    id.chars().map(capital).collect()
-}
-
-/// The capital letter of a small one, where that is a single one and no letter of another alphabet: a letter outside of
-/// ASCII stays outside. So .NET compares with `OrdinalIgnoreCase`.
 fn capital(letter: char) -> char {
-    let mut capitals = letter.to_uppercase();
-    match (capitals.next(), capitals.next()) {
-        (Some(capital), None) if capital.is_ascii() == letter.is_ascii() => capital,
-        _ => letter,
-    }
+    let is_like = |it: &char| it.is_ascii() == letter.is_ascii();
+    single(letter.to_uppercase())
+        .filter(is_like)
+        .unwrap_or(letter)
+}
+
+/// The small letter whose capital one this is.
+fn small(letter: char) -> char {
+    let is_of = |it: &char| capital(*it) == letter;
+    single(letter.to_lowercase())
+        .filter(is_of)
+        .unwrap_or(letter)
+}
+
+fn single(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    let first = letters.next();
+    first.filter(|_| letters.next().is_none())
 }
 
 pub(super) fn check_resource_group(group: &str) -> Result<(), InvalidManagedIdentityId> {

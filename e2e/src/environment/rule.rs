@@ -24,8 +24,19 @@ impl Rule {
     /// Refuses these operations on this resource in the namespace, with this message.
     pub async fn deny(
         shop: &Namespace<'_>,
+        resource: (&str, &str),
+        operation: &str,
+        message: &str,
+    ) -> anyhow::Result<Self> {
+        Self::deny_unless(shop, resource, operation, "false", message).await
+    }
+
+    /// The same, but for those of which this CEL expression is true.
+    pub async fn deny_unless(
+        shop: &Namespace<'_>,
         (group, resource): (&str, &str),
         operation: &str,
+        allowed: &str,
         message: &str,
     ) -> anyhow::Result<Self> {
         let name = shop.name().to_owned();
@@ -42,7 +53,7 @@ impl Rule {
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": { "resourceRules": rules },
-                "validations": [{ "expression": format!("request.namespace != '{name}'"), "message": message }],
+                "validations": [{ "expression": format!("request.namespace != '{name}' || ({allowed})"), "message": message }],
             },
         });
         create(&rule.policies, policy).await?;

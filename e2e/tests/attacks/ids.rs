@@ -1,5 +1,6 @@
 //! However a tenant spells an id, it gets what was granted to the identity that Azure takes it for, and nothing else.
 
+use azwib_e2e::environment::ManagedIdentity;
 use serde_json::json;
 
 use super::{Tenant, assert_unasked, enforcing, is_invalid};
@@ -151,5 +152,51 @@ async fn a_group_that_looks_alike_is_not_the_one_that_is_granted() -> anyhow::Re
     });
     let paths: Vec<_> = asked.map(|it| it.path).collect();
     assert_eq!(paths, Vec::<String>::new());
+    Ok(())
+}
+
+/// Both groups are there. The binding of the other one came first, and the tenant's own group looks like it.
+#[tokio::test]
+async fn what_is_asked_for_a_look_alike_never_reaches_the_other_group() -> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let tenant = Tenant::new(env, "look-alike").await?;
+    let victim = env.namespace("looked-like").await?;
+    let group = format!("{}-kiosk", victim.name());
+    let mut identities = Vec::new();
+    for (namespace, group) in [
+        (&victim, group.clone()),
+        (&tenant.shop, group.replace("kiosk", "\u{212a}iosk")),
+    ] {
+        env.control().create_resource_group(&group).await?;
+        let ids = env.control().create_identity(&group, "orders").await?;
+        let (scope, _) = ids.id.split_once("/providers/").unwrap();
+        env.grant_operator(scope).await?;
+        let granted = json!({ "identities": [{ "scope": scope }] });
+        namespace.grant("own", granted).await?;
+        identities.push(ManagedIdentity {
+            resource_group: group,
+            name: "orders".to_owned(),
+            ids,
+        });
+    }
+    let [theirs, ours] = &identities[..] else {
+        unreachable!()
+    };
+    victim.bind_to("orders", theirs).await?;
+    victim.ready("orders").await?;
+
+    tenant.bind_to("orders", ours.resource_id()).await?;
+    tenant.shop.ready("orders").await?;
+    assert!(tenant.acts_as("orders", ours).await?);
+    assert!(!tenant.acts_as("orders", theirs).await?);
+    let credentials_of = async |identity| anyhow::Ok(victim.credentials(identity).await?.len());
+    assert_eq!(credentials_of(theirs).await?, 1);
+    assert_eq!(credentials_of(ours).await?, 1);
+
+    // It keeps nothing either, and takes nothing along.
+    tenant.unbind("orders").await?;
+    assert_eq!(credentials_of(ours).await?, 0);
+    assert_eq!(credentials_of(theirs).await?, 1);
+    victim.ready("orders").await?;
     Ok(())
 }

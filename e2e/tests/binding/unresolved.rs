@@ -136,7 +136,7 @@ async fn a_resource_group_of_any_alphabet_is_one_in_either_case() -> anyhow::Res
     let mut client_ids = Vec::new();
     for (name, group) in [
         ("orders", group.clone()),
-        ("stock", group.replace("größe", "GRÖSSE")),
+        ("stock", group.replace("größe", "GRÖßE")),
     ] {
         let id = format!(
             "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders"

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use azwib_e2e::environment::condition;
 use azwib_e2e::environment::interference::service_unavailable;
+use azwib_e2e::environment::rule::Rule;
 use azwib_e2e::wait::{self, PATIENCE};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -34,6 +36,41 @@ async fn a_binding_whose_finalizer_was_taken_off_is_cleaned_up_after() -> anyhow
         Ok(shop.credentials(&orders).await?.is_empty().then_some(()))
     })
     .await
+}
+
+#[tokio::test]
+async fn a_binding_that_is_kept_without_its_finalizer_keeps_nothing_beyond_its_grant()
+-> anyhow::Result<()> {
+    let env = enforcing().await?;
+    let shop = env.namespace("kept-bare").await?;
+    let orders = shop.identity("orders").await?;
+    shop.grant_all("it").await?;
+    shop.bind_to("orders", &orders).await?;
+    shop.ready("orders").await?;
+    let rule = Rule::deny_unless(
+        &shop,
+        ("azwib.dev", "workloadidentitybindings"),
+        "UPDATE",
+        "!has(object.metadata.finalizers)",
+        "no finalizers here",
+    )
+    .await?;
+    let bindings = shop.bindings();
+    let without = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    wait::until("the finalizer to stay off", PATIENCE, async || {
+        let nobody = PatchParams::default();
+        let binding = bindings.patch("orders", &nobody, &without).await?;
+        let ready = condition(&binding, "Ready");
+        let told = ready.is_some_and(|it| it.message.contains("no finalizers here"));
+        Ok(told.then_some(()))
+    })
+    .await?;
+    shop.revoke("it").await?;
+    wait::until("the credential to be gone", PATIENCE, async || {
+        Ok(shop.credentials(&orders).await?.is_empty().then_some(()))
+    })
+    .await?;
+    rule.lift().await
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use azwib_e2e::Environment;
 use azwib_e2e::environment::{condition, repository};
+use kube::api::DeleteParams;
 
 use super::{granted, is_granted_by, options, version};
 
@@ -108,6 +109,11 @@ async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away
     shop.grant_all("it").await?;
     shop.bind_to("orders", &orders).await?;
     let binding = shop.ready("orders").await?;
+    let kept = shop.identity("kept").await?;
+    let retain = "identity: {resourceId: ID}, deletionPolicy: Retain";
+    shop.bind("kept", &retain.replace("ID", kept.resource_id()))
+        .await?;
+    shop.ready("kept").await?;
     operator.terminate().await?;
 
     let crd = repository().join("config/crd/azwib.dev_identitygrants.yaml");
@@ -127,6 +133,17 @@ async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away
     assert_eq!(shop.credentials(&orders).await?.len(), 1);
     let same = shop.bindings().get("orders").await?;
     assert_eq!(version(&same), version(&binding));
+    // Whether it may leave its credential behind is not known either, so it does not go.
+    shop.bindings()
+        .delete("kept", &DeleteParams::default())
+        .await?;
+    let waits = shop.failing("kept", "Ready", "Pending").await?;
+    assert!(
+        waits.message.contains("identitygrants"),
+        "{}",
+        waits.message
+    );
+    assert_eq!(shop.credentials(&kept).await?.len(), 1);
 
     kubectl(&["apply", "-f", crd]).await?;
     kubectl(&["wait", "--for=condition=Established", "-f", crd]).await?;
@@ -134,5 +151,7 @@ async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away
     shop.ready("later").await?;
     let same = shop.bindings().get("orders").await?;
     assert_eq!(version(&same), version(&binding), "Ready all the time");
+    shop.until_gone("kept").await?;
+    assert_eq!(shop.credentials(&kept).await?.len(), 0, "no allowRetain");
     Ok(())
 }

@@ -260,7 +260,7 @@ impl Context {
     pub(super) fn wake_over_quota(&self, identity: &ManagedIdentityId) {
         let waiting = self.bindings.over_quota(identity, None);
         let waiting = waiting.into_iter().map(|(rank, _)| rank.binding);
-        self.ledgers.of(identity).wake(waiting);
+        self.ledgers.wake(identity, waiting);
     }
 
     /// Does something for the identity that a binding names, where it can be told.

@@ -22,12 +22,14 @@ use super::failed::{Failed, Next};
 use super::finalizer::{self, Due};
 use super::grants::admission::admit;
 use super::grants::quota::counted;
+use super::grants::ruling::Ruling;
 use super::index::readable;
 use super::plan::{AccountStep, CredentialStep};
 use super::read_only::is_read_only;
 use super::requests::News;
 use super::restore::{is_as_last_seen, restored, without_missing_account};
 use super::status::believed::believed;
+use super::status::has_something;
 use super::status::reason::Reason;
 use super::validate::{Desired, service_account_name, validate};
 use super::write_status::write_status;
@@ -49,6 +51,8 @@ pub async fn reconcile(
     match finalizer::due(&binding.metadata) {
         // It would keep a binding for which nothing is made.
         Due::Finalizer if is_read_only(&ctx) => converge(&binding, &ctx).await,
+        // Whoever takes it off again and again keeps nothing by that.
+        Due::Finalizer if is_revoked(&binding, &ctx) => converge(&binding, &ctx).await,
         Due::Finalizer => match put_on_finalizer(&binding, &ctx).await {
             // It comes as an event.
             Ok(next) => Ok(next),
@@ -62,6 +66,12 @@ pub async fn reconcile(
         Due::Cleanup => remove(&binding, &ctx).await,
         Due::Nothing => Ok(None),
     }
+}
+
+/// Whether the binding has something that no grant covers.
+fn is_revoked(binding: &WorkloadIdentityBinding, ctx: &Context) -> bool {
+    let is_refused = |it: Ruling| it.is_refused();
+    has_something(binding) && ctx.ruling(binding, &ctx.defaults).is_some_and(is_refused)
 }
 
 /// Puts the finalizer on. Where somebody takes it off again and again, that is done every quarter of a minute only.

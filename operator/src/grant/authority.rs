@@ -153,7 +153,7 @@ impl Authority {
         if !known.has_namespaces {
             return Err(CannotTell::NotListed(NAMESPACES));
         }
-        let labels = known.namespaces.get(namespace);
+        let labels = known.labels_of(namespace);
         let request = Request::new(identity, namespace, labels, account);
         Ok(Verdict::of(&known.grants, &request, named))
     }
@@ -165,7 +165,7 @@ impl Authority {
         (namespace, account): (&str, &str),
     ) -> Vec<Arc<Grant>> {
         let known = self.known();
-        let labels = known.namespaces.get(namespace);
+        let labels = known.labels_of(namespace);
         let request = Request::new(identity, namespace, labels, account);
         known.grants.covering(&request)
     }
@@ -178,7 +178,7 @@ impl Authority {
         (namespace, account): (&str, &str),
     ) -> bool {
         let known = self.known();
-        let labels = known.namespaces.get(namespace);
+        let labels = known.labels_of(namespace);
         let request = Request::new(identity, namespace, labels, account);
         super::terms::concerns(change.before.as_deref(), change.after.as_deref(), &request)
     }
@@ -189,7 +189,7 @@ impl Authority {
         let selected = known
             .namespaces
             .iter()
-            .filter(|(name, labels)| grant.is_for_namespace(name, Some(labels)))
+            .filter(|(name, it)| grant.is_for_namespace(name, Some(&it.labels)))
             .map(|(name, _)| name.clone());
         grant.namespaces().cloned().chain(selected).collect()
     }
@@ -197,6 +197,11 @@ impl Authority {
     /// Takes in a list of grants of this version, which the watch may be behind on, or ahead of.
     pub fn list_grants(&self, listed: &[GuardedGrant], version: Option<&str>) {
         self.known().list(listed, version);
+    }
+
+    /// Takes in a list of namespaces, which the watch may be behind on, or ahead of.
+    pub fn list_namespaces(&self, listed: &[PartialObjectMeta<Namespace>]) {
+        self.known().list_namespaces(listed);
     }
 
     /// Takes an event of the watch of grants in.

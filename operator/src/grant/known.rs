@@ -19,7 +19,7 @@ pub type GuardedGrant = DeserializeGuard<IdentityGrant>;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) grants: Grants,
-    pub(super) namespaces: HashMap<String, Labels>,
+    pub(super) namespaces: HashMap<String, Labelled>,
     /// The names that a list under way has shown.
     pub(super) listed_grants: HashSet<String>,
     pub(super) listed_namespaces: HashSet<String>,
@@ -32,6 +32,13 @@ pub(super) struct Known {
     pub(super) has_namespaces: bool,
     /// What the watches have shown may be out of date.
     pub(super) is_doubted: bool,
+}
+
+/// The labels of a namespace, and where its version stands among those of the cluster.
+#[derive(Debug)]
+pub(super) struct Labelled {
+    pub(super) labels: Labels,
+    order: Option<u64>,
 }
 
 /// The status of most grants, as text.
@@ -155,10 +162,36 @@ impl Known {
         })
     }
 
+    /// The labels of this namespace, where it is known.
+    pub(super) fn labels_of(&self, namespace: &str) -> Option<&Labels> {
+        self.namespaces.get(namespace).map(|it| &it.labels)
+    }
+
     /// The name of a namespace whose labels are others now.
     pub(super) fn label(&mut self, namespace: &PartialObjectMeta<Namespace>) -> Option<String> {
         let (name, labels) = (namespace.name_any(), namespace.labels().clone());
-        let before = self.namespaces.insert(name.clone(), labels.clone());
-        (before.as_ref() != Some(&labels)).then_some(name)
+        let order = version_of(namespace);
+        let now = Labelled {
+            labels: labels.clone(),
+            order,
+        };
+        let before = self.namespaces.insert(name.clone(), now);
+        let is_new = before.is_none_or(|before| before.labels != labels);
+        is_new.then_some(name)
     }
+
+    /// Takes in a list of namespaces. What the watch has shown since counts.
+    pub(super) fn list_namespaces(&mut self, listed: &[PartialObjectMeta<Namespace>]) {
+        for namespace in listed {
+            let seen = self.namespaces.get(&namespace.name_any());
+            let seen = seen.and_then(|it| it.order).zip(version_of(namespace));
+            if !seen.is_some_and(|(seen, listed)| seen > listed) {
+                self.label(namespace);
+            }
+        }
+    }
+}
+
+fn version_of(namespace: &PartialObjectMeta<Namespace>) -> Option<u64> {
+    namespace.meta().resource_version.as_deref().and_then(order)
 }

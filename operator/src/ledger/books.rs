@@ -182,6 +182,12 @@ impl Ledgers {
         ledger.inspect(|ledger| ledger.wake_without_slot());
     }
 
+    /// Wakes these, who wait for something of this identity. Of one that nobody has asked about, nobody waits for anything.
+    pub fn wake(&self, id: &ManagedIdentityId, waiting: impl Iterator<Item = BindingRef>) {
+        let ledger = lock(&self.entries).get(id);
+        ledger.inspect(|ledger| ledger.wake(waiting));
+    }
+
     /// Notes the end of a pass over `who`. Where it was woken to take a place, or for a slot, and did not take it, the next
     /// is. `still_applies` says whether it stands before others as before.
     pub fn passed(&self, who: &BindingRef, still_applies: impl FnOnce() -> bool) {

@@ -353,3 +353,21 @@ async fn who_applies_for_what_is_about_to_be_deleted_comes_after_the_deletion() 
     assert_eq!(woken.recv().await, Some(binding("new")));
     assert!(!ledger.awaits_deletion(&other, &name()));
 }
+
+#[tokio::test]
+async fn groups_that_look_alike_have_a_ledger_each_and_two_spellings_of_one_share_theirs() {
+    let azure = Azure::new(0, false);
+    let (ledgers, _woken) = ledgers(&azure);
+    let group_asked_for = |group: &str| {
+        let id = ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", group, "orders");
+        ledgers.of(&id.unwrap()).id().resource_group().to_owned()
+    };
+    for (group, expected) in [
+        ("rg-kiosk", "rg-kiosk"),
+        // The sign of the unit Kelvin.
+        ("rg-\u{212a}iosk", "rg-\u{212a}iosk"),
+        ("RG-Kiosk", "rg-kiosk"),
+    ] {
+        assert_eq!(group_asked_for(group), expected);
+    }
+}

@@ -28,8 +28,10 @@ use self::deletion::Deleted;
 use self::stopped::can_be_let_go;
 pub use self::stopped::{Stage, Stopped, message_of};
 use super::context::Context;
-use super::error::Error;
+use super::error::{Error, Wait};
+use super::grants::ruling::Ruling;
 use super::validate::identity_id;
+use crate::grant::CannotTell;
 use crate::ledger::BindingRef;
 use crate::runtime::deliberate::Bug;
 
@@ -70,7 +72,14 @@ pub async fn cleanup_departing(
     departing: &DeletedBinding,
     ctx: &Context,
 ) -> Result<Option<Box<WorkloadIdentityBinding>>, Stopped> {
-    let granted = as_granted(departing, ctx);
+    let granted = match as_granted(departing, ctx) {
+        Ok(granted) => granted,
+        Err(why) => {
+            let error = Wait::ForGrants(why).into();
+            unless_let_go(error, Stage::Credentials, departing, ctx).await?;
+            departing.clone()
+        }
+    };
     let departing = &granted;
     let mut deleted = Deleted::of(false);
     if departing.deletion_policy == DeletionPolicy::Delete || Bug::RetainIgnored.is_on() {
@@ -89,23 +98,32 @@ pub async fn cleanup_departing(
 }
 
 /// A deleted binding that leaves behind only what a grant allows.
-fn as_granted(departing: &DeletedBinding, ctx: &Context) -> DeletedBinding {
+///
+/// # Errors
+/// It asks to leave something behind, and it is not known whether a grant allows that.
+fn as_granted(departing: &DeletedBinding, ctx: &Context) -> Result<DeletedBinding, CannotTell> {
     let account = (departing.namespace(), &*departing.service_account);
     let of_spec = departing.identity.as_ref();
     let of_spec = of_spec.and_then(|it| identity_id(it, &ctx.defaults).ok());
     let recorded = departing.credentials.iter();
-    let mut identities = recorded
+    let identities = recorded
         .filter_map(RecordedCredential::managed_identity)
         .chain(of_spec);
     // It goes now: what was shown of grants counts.
     let mode = ctx.grants_mode();
-    let ruling = |it| ctx.ruling_as_shown(mode, &it, account, None);
-    let may_retain = identities.all(|it| ruling(it).may_retain());
-    let granted = departing.clone();
-    if may_retain {
-        granted
-    } else {
-        granted.without_retain()
+    let rulings: Vec<_> = identities
+        .map(|it| ctx.ruling_as_shown(mode, &it, account, None))
+        .collect();
+    if !rulings.iter().all(Ruling::may_retain) {
+        return Ok(departing.clone().without_retain());
+    }
+    let unknown = rulings.into_iter().find_map(|it| match it {
+        Ruling::CannotTell(why) => Some(why),
+        _ => None,
+    });
+    match unknown {
+        Some(why) if departing.deletion_policy == DeletionPolicy::Retain => Err(why),
+        _ => Ok(departing.clone()),
     }
 }
 

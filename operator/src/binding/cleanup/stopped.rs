@@ -2,7 +2,7 @@
 
 use super::deleted_binding::how_to_let_go;
 use crate::binding::calls::{Call, CallFailed};
-use crate::binding::error::{Error, Failure};
+use crate::binding::error::{Error, Failure, Wait};
 use crate::ledger::NotNow;
 
 /// What is undone, in this order.
@@ -41,6 +41,7 @@ impl Stage {
 /// itself is refused, there is nothing to give up on that would help.
 pub(super) fn can_be_let_go(error: &Error) -> bool {
     match error {
+        Error::Wait(Wait::ForGrants(_)) => true,
         // Azure has to be waited for. Another binding that is under way is none of its doing, and a write whose answer was lost
         // is settled within a minute.
         Error::Wait(_) => matches!(error.not_now(), Some(NotNow::Paced { .. })),

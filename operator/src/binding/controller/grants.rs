@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use kube_runtime::watcher::Event;
 use kube_runtime::{WatchStreamExt, watcher};
 use tokio::time::Instant;
 
@@ -79,9 +78,7 @@ pub async fn list_afresh(client: &Client, grants: &Authority) -> Result<(), kube
     grants.list_grants(&listed.items, listed.metadata.resource_version.as_deref());
     let listed = Api::<Namespace>::all(client.clone());
     let listed = listed.list_metadata(&ListParams::default()).await?;
-    for namespace in listed.items {
-        grants.follow_namespaces(&Event::Apply(namespace));
-    }
+    grants.list_namespaces(&listed.items);
     grants.trust();
     Ok(())
 }
@@ -178,6 +175,8 @@ mod tests {
     use http_body_util::Full;
     use kube::client::Body;
     use serde_json::{Value, json};
+
+    use kube_runtime::watcher::Event;
 
     use super::*;
     use crate::binding::validate::Defaults;

@@ -51,12 +51,9 @@ impl Ruling {
     /// Whether the binding may leave behind what was made for it. While that is not known, nothing is taken away.
     pub fn may_retain(&self) -> bool {
         match self {
-            Self::NotRequired
-            | Self::WouldBeRefused(_)
-            | Self::CannotTell(_)
-            | Self::Reserved(_) => true,
+            Self::NotRequired | Self::WouldBeRefused(_) | Self::CannotTell(_) => true,
             Self::Granted { may_retain, .. } => *may_retain || Bug::RetainWithoutGrant.is_on(),
-            Self::Refused(_) => false,
+            Self::Refused(_) | Self::Reserved(_) => false,
         }
     }
 }

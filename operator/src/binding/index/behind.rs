@@ -77,7 +77,7 @@ impl Bindings {
         let of_before = of_before.flat_map(|trace| trace.identities.iter().cloned());
         identities
             .chain(of_before)
-            .filter_map(|id| ManagedIdentityId::of_key(&id))
+            .filter_map(|id| ManagedIdentityId::parse(&id).ok())
             .collect()
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::files::{Index, References, Written};
 use super::found::{Found, Guarded, reference};
 use super::gone::Trace;
-use super::keys::{Age, identities, keys};
+use super::keys::{Age, keys};
 use super::packed::Packed;
 use crate::binding::account::BINDINGS_OF_AN_ACCOUNT;
 use crate::binding::credential::applicants::{Account, rank};
@@ -209,7 +209,8 @@ impl Bindings {
     pub fn identities(&self) -> Vec<ManagedIdentityId> {
         let index = self.index();
         let ids = index.by_identity.keys();
-        ids.filter_map(|id| ManagedIdentityId::of_key(id)).collect()
+        ids.filter_map(|id| ManagedIdentityId::parse(id).ok())
+            .collect()
     }
 
     /// Whether any binding has to do with this identity.
@@ -267,14 +268,9 @@ impl Bindings {
         let index = self.index();
         let keys = &index.filed.get(who)?.keys;
         let account = Arc::clone(&keys.account);
-        if keys.keys_are_ids {
-            let ids = keys.identities.iter();
-            let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
-            return Some((account, ids.collect()));
-        }
-        drop(index);
-        let binding = self.stored(who)?.0.ok()?;
-        Some((account, identities(&binding, &self.defaults())))
+        let ids = keys.identities.iter();
+        let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
+        Some((account, ids.collect()))
     }
 
     /// Whether any binding may have something that it was given without a grant, as status says: not all are known before the first

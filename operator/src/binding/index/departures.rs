@@ -22,7 +22,7 @@ impl Bindings {
         let gone = index.gone.iter().filter(|gone| gone.at.elapsed() < time);
         gone.map(|gone| {
             let ids = gone.trace.identities.iter();
-            let ids = ids.filter_map(|id| ManagedIdentityId::of_key(id));
+            let ids = ids.filter_map(|id| ManagedIdentityId::parse(id).ok());
             (gone.binding.clone(), ids.collect())
         })
         .collect()

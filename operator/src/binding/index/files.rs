@@ -316,7 +316,6 @@ impl Index {
             account,
             age,
             identities,
-            keys_are_ids: _,
         } = filed.keys;
         if let Some(age) = age {
             take_out(&mut self.by_account, &account, |it| {

@@ -22,15 +22,10 @@ pub(super) struct Keys {
     pub(super) age: Option<Age>,
     /// What its spec names, what its status has resolved, and where its credentials are.
     pub(super) identities: Vec<Arc<str>>,
-    /// Whether their keys are their ids, but for small letters: a key that other letters were folded into is none.
-    pub(super) keys_are_ids: bool,
 }
 
 /// What its spec names, what its status has resolved, and where its credentials are.
-pub(super) fn identities(
-    binding: &WorkloadIdentityBinding,
-    defaults: &Defaults,
-) -> Vec<ManagedIdentityId> {
+fn identities(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Vec<ManagedIdentityId> {
     let status = binding.status.as_ref();
     let resolved = status.and_then(|status| status.identity.as_ref());
     validate::identities(binding, defaults)
@@ -53,6 +48,5 @@ pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Ke
             .is_none()
             .then(|| Age(binding.creation_timestamp().map(|time| time.0))),
         identities: identities.into_iter().collect(),
-        keys_are_ids: ids.iter().all(|id| id.as_str().is_ascii()),
     }
 }

@@ -59,7 +59,7 @@ impl Bindings {
         let waiting = applicants.filter_map(|(key, applicants)| {
             let waiting = applicants.over_quota(None).into_iter();
             let waiting: Vec<_> = waiting.map(|(rank, _)| rank.binding).collect();
-            Some((ManagedIdentityId::of_key(key)?, waiting))
+            Some((ManagedIdentityId::parse(key).ok()?, waiting))
         });
         waiting.filter(|(_, waiting)| !waiting.is_empty()).collect()
     }

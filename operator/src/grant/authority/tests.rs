@@ -239,3 +239,20 @@ fn without_the_flag_grants_are_enforced_once_nobody_needs_none_and_from_then_on(
     let told = Authority::new(Some(Mode::Audit), WatchCourse::default());
     assert_eq!(told.mode(|| false), Mode::Audit);
 }
+
+#[test]
+fn listed_labels_count_where_the_watch_is_behind_them_and_not_where_it_is_ahead() {
+    let at = |name: &str, version: &str, team: &str| {
+        let mut namespace = namespace(name, &json!({ "team": team }));
+        namespace.meta_mut().resource_version = Some(version.to_owned());
+        namespace
+    };
+    let of_team_a = json!({ "selector": { "matchLabels": { "team": "a" } } });
+    let authority = listed(
+        vec![grant("it", &of_team_a)],
+        vec![at("behind", "10", "b"), at("ahead", "30", "b")],
+    );
+    authority.list_namespaces(&[at("behind", "15", "a"), at("ahead", "15", "a")]);
+    assert_eq!(granted(&authority, "behind"), "it");
+    assert_eq!(granted(&authority, "ahead"), "-");
+}

@@ -5,10 +5,26 @@ use uuid::Uuid;
 /// The namespace of managed identities.
 pub(crate) const NAMESPACE: &str = "Microsoft.ManagedIdentity";
 
-/// A name or an id with its case folded, in any alphabet: what Azure compares names by.
+/// A name or an id as Azure compares it: in small letters, as far as they come in pairs with single capital ones, of which both are ASCII or
+/// neither is. That Azure compares as .NET does with `OrdinalIgnoreCase` is assumed (row G6 of the model).
 pub(crate) fn fold(name: &str) -> String {
-    let capitals = name.chars().flat_map(char::to_uppercase);
-    capitals.flat_map(char::to_lowercase).collect()
+    let other = |letter: char, case: &mut dyn Iterator<Item = char>| {
+        let letters: Vec<char> = case.collect();
+        match letters[..] {
+            [one] if one.is_ascii() == letter.is_ascii() => one,
+            _ => letter,
+        }
+    };
+    let capital = |letter: char| other(letter, &mut letter.to_uppercase());
+    let small = |letter: char| {
+        let small = other(letter, &mut letter.to_lowercase());
+        if capital(small) == letter {
+            small
+        } else {
+            letter
+        }
+    };
+    name.chars().map(|letter| small(capital(letter))).collect()
 }
 
 /// `/subscriptions/{id}`.

@@ -269,9 +269,9 @@ fn of_very_many_bindings_of_an_account_the_oldest_are_served() {
     );
 }
 
-/// A scope compares letters as Azure does, and a key folds more of them: `ß` is `ss` in a key, and `İ` is two letters.
+/// Letters without a small one of their own are kept: `İ` has none, and `ß` is no `ss`.
 #[test]
-fn what_a_binding_concerns_is_spelled_as_it_was_given() {
+fn what_a_binding_concerns_is_told_by_its_letters() {
     let bindings = bindings();
     for (name, group) in [("a", "rg-straße"), ("b", "rg-İzmir"), ("c", "RG-Plain")] {
         let id = ManagedIdentityId::new("00000000-0000-0000-0000-000000000001", group, "one");
