@@ -22,7 +22,7 @@ CARGO_ABOUT := $(TOOLS)/cargo-about-$(CARGO_ABOUT_VERSION)/bin/cargo-about
 KUBERNETES ?= 1.36
 export AZWIB_KUBERNETES := $(KUBERNETES)
 
-GO_MODULES := e2e/go/webhook e2e/go/promlint
+GO_MODULES := e2e/go/webhook e2e/go/promlint e2e/go/monitors
 BINARIES := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
@@ -214,8 +214,8 @@ conformance: ## Ask a real Azure subscription what the simulator assumes (docs/c
 
 # Helm and helm-docs: nothing but these targets needs them, and `make test` does not build them.
 .PHONY: chart-tools
-chart-tools: ## Build Helm and helm-docs from their pinned Go modules, once (about 3 minutes when cold).
-	$(CARGO) run --quiet --bin assets -- helm helm-docs
+chart-tools: ## Build Helm, helm-docs and a check of monitors from their pinned Go modules, once (about 4 minutes when cold).
+	$(CARGO) run --quiet --bin assets -- helm helm-docs monitors
 
 .PHONY: chart-docs
 chart-docs: ## Write README.md of each chart from the comments of its values.yaml.

@@ -179,6 +179,10 @@ async fn an_operator_says_that_objects_are_stored_in_a_version_that_it_does_not_
         .await?;
     operator.logs("kind=\"IdentityGrant\"").await?;
     operator.probe_until("/readyz", 200, "ok").await?;
+    // Of the kind that is stored as ever, nothing is said.
+    let said = operator.log()?;
+    let mut of_versions = said.lines().filter(|it| it.contains("in another version"));
+    assert!(of_versions.all(|it| !it.contains("kind=\"WorkloadIdentityBinding\"")));
     Ok(())
 }
 

@@ -57,6 +57,12 @@ async fn each_pass_that_changes_something_has_a_line_and_no_other_pass_has_one()
     let operator = env.operator_with(flags, BTreeMap::new(), None).await?;
     let shop = env.namespace("logs").await?;
     let orders = shop.identity("orders").await?;
+    // A pass that fails has a line of its own.
+    let missing = shop.identity_id("missing");
+    shop.bind("lost", &format!("identity: {{resourceId: {missing}}}"))
+        .await?;
+    shop.failing("lost", "IdentityResolved", "IdentityNotFound")
+        .await?;
     shop.bind_to("orders", &orders).await?;
     shop.ready("orders").await?;
     let binding = format!("{}/orders", shop.name());
@@ -81,6 +87,9 @@ async fn each_pass_that_changes_something_has_a_line_and_no_other_pass_has_one()
         Ok(is_told.then_some(()))
     })
     .await?;
+    let fails = lines(&operator);
+    let fails = fails.iter().any(|it| !it["retry_in"].is_null());
+    assert!(fails, "a line of the pass that failed");
     for fields in lines(&operator) {
         for name in fields.as_object().unwrap().keys() {
             let is_named = name == "message" || REFERENCE.contains(&format!("`{name}`"));

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use azwib_e2e::environment::{ManagedIdentity, Namespace, PATIENCE, annotation, repository};
 use azwib_e2e::supervisor::binary_beside;
-use azwib_e2e::{Environment, wait};
+use azwib_e2e::{Environment, assets, wait};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -26,6 +26,23 @@ fn release(kubeconfig: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `make undeploy` on the cluster of this kubeconfig.
+fn undeploy(kubeconfig: &Path) -> anyhow::Result<Output> {
+    let kubectl = assets::control_plane()?.kubectl;
+    let kubectl = format!(
+        "KUBECTL={} --kubeconfig={}",
+        kubectl.display(),
+        kubeconfig.display()
+    );
+    let mut command = Command::new("make");
+    command
+        .args(["undeploy", &kubectl])
+        .current_dir(repository());
+    // This test itself may run below a make.
+    command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+    Ok(tokio::task::block_in_place(|| command.output())?)
 }
 
 /// The flags of an operator that takes part in the election.
@@ -74,6 +91,19 @@ async fn what_is_released_stays_when_the_bindings_go() -> anyhow::Result<()> {
     let before = account(&shop, "orders").await?;
     assert_eq!(before.owner_references().len(), 1, "azwib made it");
     let admin = env.control_plane.kubeconfig();
+
+    // Nothing of azwib goes while there are bindings, or while nobody can tell.
+    let nowhere = shop.name().to_owned();
+    for (kubeconfig, words) in [
+        (admin.as_path(), "delete these first"),
+        (Path::new(&nowhere), "is not known"),
+    ] {
+        let refused = undeploy(kubeconfig)?;
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(words), "{said}");
+    }
+    let role = ["get", "clusterrole", "azwib-operator"];
+    env.control_plane.kubectl(&role).await?;
 
     let refused = release(&admin, &["--all"])?;
     assert!(!refused.status.success());
@@ -138,6 +168,10 @@ async fn what_is_released_stays_when_the_bindings_go() -> anyhow::Result<()> {
     let again = release(&admin, &["--all"])?;
     let said = text(&again.stdout);
     assert!(said.contains("0 bindings"), "{said}");
+    let undeployed = undeploy(&admin)?;
+    let said = text(&undeployed.stderr);
+    assert!(undeployed.status.success(), "{said}");
+    assert!(env.control_plane.kubectl(&role).await.is_err());
     run(&env, &commands[1..]).await?;
     assert!(account(&shop, "orders").await.is_ok());
     Ok(())

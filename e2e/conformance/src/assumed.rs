@@ -117,3 +117,65 @@ pub const NOT_PROBED: &[(&str, &str)] = &[
         "it depends on where the caller is; the simulator has none unless one is set",
     ),
 ];
+
+/// The rows of the simulator's model that say "assumed" and that a probe asks about, by the probe's name.
+pub const ROWS_PROBED: &[(&str, &[&str])] = &[
+    ("new-identity", &["O1", "O2"]),
+    ("single-writer", &["W1"]),
+    ("limit", &["C12"]),
+    ("page-size", &["R13"]),
+    ("read-lag", &["O8"]),
+    ("lock", &["O5", "O9"]),
+    (
+        "refusals",
+        &["R3", "R5", "G6", "I8", "C5", "C7", "C8", "C10"],
+    ),
+    ("regions", &["O4"]),
+    ("throttling", &["T1", "T3", "T4", "T8"]),
+];
+
+/// The others of these rows, and why no probe asks about them.
+pub const ROWS_NOT_PROBED: &[(&[&str], &str)] = &[
+    (
+        &["R2", "R6", "R7", "R11", "R12", "R14", "I9"],
+        "azwib sends no request of this kind, or does not go by what is assumed",
+    ),
+    (
+        &["G2", "G3", "G4"],
+        "it makes a single resource group, with a name and in a region that every subscription takes",
+    ),
+    (
+        &["I6", "O3"],
+        "an identity that is made again is new to the directory, which takes minutes",
+    ),
+    (
+        &["C14"],
+        "it needs a preview version of the API, which not every subscription has",
+    ),
+    (
+        &["W3"],
+        "a write takes half a second, and nobody sees from outside when it is under way",
+    ),
+    (
+        &["A2", "A5", "A6", "E9", "E12", "E13", "E16"],
+        "it is about sign-ins that fail: azwib shows what it is told, and goes by the status only",
+    ),
+    (
+        &["A12", "A15", "A16", "S1", "T6"],
+        "it needs a second principal, and the right to give it roles",
+    ),
+    (
+        &["O7"],
+        "it needs a policy assignment, which counts only after up to 30 minutes",
+    ),
+    (
+        &["T2", "T7"],
+        "what counts together, and for how long, shows only to somebody who uses up the budgets of the tenant for many minutes",
+    ),
+    (
+        &[
+            "X3", "X4", "X10", "X11", "X12", "X15", "X17", "X21", "X22", "X23",
+        ],
+        "a token exchange needs an issuer that Microsoft Entra reaches, and its key",
+    ),
+];

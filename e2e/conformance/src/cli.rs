@@ -85,6 +85,8 @@ pub enum ProbeName {
     ReadLag,
     /// A deletion below a lock.
     Lock,
+    /// Requests that are refused for how they are written.
+    Refusals,
     /// Regions without credentials.
     Regions,
     /// The provider's limits of requests.
@@ -103,6 +105,7 @@ impl ProbeName {
             Self::PageSize => "page-size",
             Self::ReadLag => "read-lag",
             Self::Lock => "lock",
+            Self::Refusals => "refusals",
             Self::Regions => "regions",
             Self::Throttling => "throttling",
         }

@@ -87,6 +87,13 @@ pub fn requests(probe: ProbeName, arguments: &Arguments) -> Vec<Planned> {
             planned("DELETE", CREDENTIAL, 1),
             planned("DELETE", LOCK, 1),
         ],
+        ProbeName::Refusals => vec![
+            planned("PUT", IDENTITY, 2),
+            planned("PUT", CREDENTIAL, 4),
+            planned("GET", IDENTITY, 2),
+            planned("GET", CREDENTIAL, 1),
+            planned("GET", CREDENTIALS, 1),
+        ],
         ProbeName::Regions => vec![
             planned("PUT", IDENTITY, regions),
             planned("PUT", CREDENTIAL, regions),
@@ -111,6 +118,7 @@ fn seconds(probe: ProbeName, arguments: &Arguments) -> usize {
         ProbeName::PageSize => 105,
         ProbeName::ReadLag => 40,
         ProbeName::Lock => 30,
+        ProbeName::Refusals => 20,
         ProbeName::Regions => 5 * arguments.regions.len(),
         ProbeName::Throttling => 60,
     }

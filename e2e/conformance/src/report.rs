@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::assumed::NOT_PROBED;
+use crate::assumed::{NOT_PROBED, ROWS_NOT_PROBED};
 use crate::cli::ProbeName;
 use crate::facts::{Fact, Verdict};
 
@@ -84,9 +84,17 @@ impl Report {
         })
     }
 
-    fn not_probed(&self) -> Vec<(&str, &str)> {
-        let own = self.not_run.iter().map(|(what, why)| (&**what, &**why));
-        own.chain(NOT_PROBED.iter().copied()).collect()
+    fn not_probed(&self) -> Vec<(String, &str)> {
+        let own = self
+            .not_run
+            .iter()
+            .map(|(what, why)| (what.clone(), &**why));
+        let settings = NOT_PROBED
+            .iter()
+            .map(|(what, why)| (what.to_string(), *why));
+        let rows = ROWS_NOT_PROBED.iter();
+        let rows = rows.map(|(rows, why)| (format!("rows {}", rows.join(", ")), *why));
+        own.chain(settings).chain(rows).collect()
     }
 
     /// Everything, for people.

@@ -38,7 +38,8 @@ fn tool(name: &str) -> anyhow::Result<Vec<PathBuf>> {
     match name {
         "helm" => Ok(vec![assets::helm()?]),
         "helm-docs" => Ok(vec![assets::helm_docs()?]),
+        "monitors" => Ok(vec![assets::monitors()?]),
         "prometheus" => Ok(assets::prometheus()?.into()),
-        _ => bail!("no tool is called {name}: helm, helm-docs or prometheus"),
+        _ => bail!("no tool is called {name}: helm, helm-docs, monitors or prometheus"),
     }
 }

@@ -26,16 +26,18 @@ struct Rules {
 /// Every right of the role, which names verbs and resources one by one.
 ///
 /// # Errors
-/// It is neither Role nor ClusterRole, or it says more than such a list can: a wildcard, a path. A right to objects of certain names counts
-/// as the right: what is asked of others is refused by the API server, and no request of the operator may be.
+/// It is neither Role nor ClusterRole, or it says more than such a list can: a wildcard, the name of an object, a path.
 pub fn granted(role: &str) -> anyhow::Result<BTreeSet<String>> {
     let role: Rules = serde_yaml_ng::from_str(role).context("reading the role")?;
     let is_role = ["Role", "ClusterRole"].contains(&&*role.kind);
     ensure!(is_role, "neither Role nor ClusterRole: {}", role.kind);
     let mut granted = BTreeSet::new();
     for rule in role.rules {
-        let is_path = rule.non_resource_urls.is_some();
-        ensure!(!is_path, "no path is known here: {rule:?}");
+        let is_limited = rule.resource_names.is_some() || rule.non_resource_urls.is_some();
+        ensure!(
+            !is_limited,
+            "neither names nor paths are known here: {rule:?}"
+        );
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 let lines = rule.verbs.iter();
@@ -165,6 +167,7 @@ mod tests {
         for rule in [
             "{ apiGroups: [\"\"], resources: [namespaces], verbs: [\"*\"] }",
             "{ apiGroups: [\"\"], resources: [\"*\"], verbs: [get] }",
+            "{ apiGroups: [\"\"], resources: [namespaces], resourceNames: [shop], verbs: [get] }",
             "{ nonResourceURLs: [/version], verbs: [get] }",
         ] {
             assert!(role(rule).is_err(), "{rule}");

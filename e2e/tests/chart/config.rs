@@ -7,7 +7,9 @@ use azwib_e2e::environment::repository;
 use serde_json::{Value, json};
 
 use crate::objects::{Objects, differences, objects};
-use crate::tools::{NAMESPACE, RELEASE, kustomized, rendered, template};
+use crate::tools::{
+    NAMESPACE, RELEASE, known_to_prometheus_operator, kustomized, rendered, template,
+};
 
 /// The chart's objects without what Helm alone needs, which has to be there.
 fn without_helms_own(mut objects: Objects) -> Objects {
@@ -168,4 +170,37 @@ fn an_operator_under_another_name_and_namespace_is_named_in_roles_and_policies()
         let expected = json!({ "kind": "ServiceAccount", "name": "federation", "namespace": "platform-system" });
         assert_eq!(*subject, expected, "{key}");
     }
+}
+
+/// By the types of the Prometheus operator: the API server drops a field that the kind does not have, and says nothing.
+#[test]
+fn monitors_and_alerts_have_the_fields_that_their_kinds_have() {
+    let of_chart = [
+        json!({
+            "prometheusRule": { "enabled": true },
+            "serviceMonitor": { "enabled": true, "interval": "30s" },
+        }),
+        json!({ "podMonitor": { "enabled": true, "interval": "30s", "tokenSecret": { "name": "token" } } }),
+    ];
+    let is_theirs = |object: &Value| {
+        let version = object["apiVersion"].as_str().unwrap();
+        version.starts_with("monitoring.coreos.com/")
+    };
+    let lines = |objects: Objects| -> Vec<String> {
+        let theirs = objects.into_values().filter(is_theirs);
+        theirs.map(|it| it.to_string()).collect()
+    };
+    let of_config = ["config/prometheus", "config/prometheus/pod_monitor"].map(kustomized);
+    let of_config = of_config.iter().flat_map(|it| lines(objects(it)));
+    let of_chart = of_chart.iter().flat_map(|it| lines(rendered(it)));
+    let all: Vec<_> = of_config.chain(of_chart).collect();
+    let taken = known_to_prometheus_operator(&all.join("\n"));
+    let said = String::from_utf8(taken.stderr).unwrap();
+    assert!(taken.status.success(), "{said}");
+    assert_eq!(all.len(), 6, "{all:?}");
+    // One with a slip in it is refused.
+    let slip = all[0].replacen("\"spec\":{", "\"spec\":{\"slip\":1,", 1);
+    let refused = known_to_prometheus_operator(&slip);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("spec.slip"), "{said}");
 }

@@ -92,3 +92,9 @@ pub(crate) fn kustomized(folder: &str) -> String {
     kubectl.arg("kustomize").arg(repository().join(folder));
     output(run(kubectl, ""))
 }
+
+/// What refuses objects of the Prometheus operator that have a field it does not know; a line of JSON is an object.
+pub(crate) fn known_to_prometheus_operator(lines: &str) -> Output {
+    let monitors = assets::monitors().unwrap();
+    run(Command::new(monitors), lines)
+}

@@ -185,7 +185,7 @@ impl Known {
         for namespace in listed {
             let seen = self.namespaces.get(&namespace.name_any());
             let seen = seen.and_then(|it| it.order).zip(version_of(namespace));
-            if !seen.is_some_and(|(seen, listed)| seen > listed) {
+            if seen.is_none_or(|(seen, listed)| seen <= listed) {
                 self.label(namespace);
             }
         }

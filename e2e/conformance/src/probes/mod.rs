@@ -8,6 +8,7 @@ mod lock;
 mod new_identity;
 mod page_size;
 mod read_lag;
+mod refusals;
 mod regions;
 mod single_writer;
 mod span;
@@ -33,6 +34,7 @@ pub async fn probe(name: ProbeName, context: &Context<'_>) -> Result<Vec<Fact>, 
         ProbeName::PageSize => page_size::probe(context).await,
         ProbeName::ReadLag => read_lag::probe(context).await,
         ProbeName::Lock => lock::probe(context).await,
+        ProbeName::Refusals => refusals::probe(context).await,
         ProbeName::Regions => regions::probe(context).await,
         ProbeName::Throttling => throttling::probe(context).await,
     }

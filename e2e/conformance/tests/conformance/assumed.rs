@@ -1,5 +1,9 @@
 use azure_simulator::Tunables;
-use conformance::assumed::{Assumed, NOT_PROBED, SENDS_RETRY_AFTER, THROTTLED_CODE};
+use clap::ValueEnum as _;
+use conformance::assumed::{
+    Assumed, NOT_PROBED, ROWS_NOT_PROBED, ROWS_PROBED, SENDS_RETRY_AFTER, THROTTLED_CODE,
+};
+use conformance::cli::ProbeName;
 use serde_json::json;
 
 use crate::support::Azure;
@@ -33,6 +37,32 @@ fn what_is_assumed_is_what_the_simulator_does() {
     assert_eq!(throttling["sendsRetryAfter"], SENDS_RETRY_AFTER);
 }
 
+/// Each row of the model that says "assumed" is asked about, or it is said why not.
+#[test]
+fn no_assumed_row_of_the_model_is_forgotten() {
+    let model = include_str!("../../../azure-simulator/docs/model.md");
+    let rows = model.lines().filter_map(|line| {
+        let id = line.strip_prefix("| ")?.split(' ').next()?;
+        let is_id =
+            id.starts_with(|it: char| it.is_ascii_uppercase()) && id[1..].parse::<u32>().is_ok();
+        (is_id && line.contains("assumed")).then_some(id)
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_unstable();
+    let probed = ROWS_PROBED.iter().flat_map(|(_, rows)| rows.iter());
+    let not_probed = ROWS_NOT_PROBED.iter().flat_map(|(rows, _)| rows.iter());
+    let mut listed: Vec<_> = probed.chain(not_probed).copied().collect();
+    listed.sort_unstable();
+    assert_eq!(listed, rows);
+    for (probe, _) in ROWS_PROBED {
+        let probes = ProbeName::value_variants().iter();
+        assert!(
+            probes.map(|it| it.as_str()).any(|it| it == *probe),
+            "{probe}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn nothing_differs_from_the_simulator_as_it_is() {
     let azure = Azure::start().await;
@@ -48,7 +78,7 @@ async fn nothing_differs_from_the_simulator_as_it_is() {
     );
     assert_eq!(outcome.json["tunables"], json!({}));
     assert_eq!(outcome.facts("differs"), [""; 0]);
-    assert_eq!(outcome.facts("same").len(), 20, "{}", outcome.stdout);
+    assert_eq!(outcome.facts("same").len(), 28, "{}", outcome.stdout);
     // Nothing of this kind comes about in the simulator as it is.
     let not_seen = [
         "new identity: of a thousand writes meanwhile",
