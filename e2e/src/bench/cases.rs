@@ -18,6 +18,8 @@ pub(super) struct Case {
     pub(super) latency: Duration,
     /// Whether Azure's published budgets are in force.
     pub(super) throttled: bool,
+    /// Whether grants are enforced, with one for each two bindings.
+    pub(super) granted: bool,
     /// Too long to run unless asked for.
     only_by_name: bool,
 }
@@ -84,6 +86,7 @@ impl Case {
             identities,
             latency: Duration::ZERO,
             throttled: false,
+            granted: false,
             only_by_name: false,
         }
     }
@@ -106,9 +109,20 @@ impl Case {
         }
     }
 
+    /// The same under grants.
+    fn granted(kind: Kind, bindings: usize) -> Self {
+        Self {
+            name: format!("granted-{bindings}"),
+            kind,
+            granted: true,
+            ..Self::creation(bindings, 0)
+        }
+    }
+
     /// The case that is the floor under this one.
     pub(super) fn floor(&self) -> Option<String> {
-        let has_one = self.kind == Kind::Creation && self.latency.is_zero() && !self.throttled;
+        let has_one = self.kind == Kind::Creation && self.latency.is_zero();
+        let has_one = has_one && !self.throttled && !self.granted;
         has_one.then(|| floor_name(self.bindings))
     }
 
@@ -208,11 +222,10 @@ fn all() -> Vec<Case> {
         Case::neighbour("account-2000", Crowd::OnOneAccount(2_000)),
         Case::neighbour("missing-4500", Crowd::OnMissingIdentities(4_500)),
         Case::neighbour("slow-100", Crowd::OfSlowWrites(100)),
+        Case::granted(Kind::Creation, 200),
         Case {
-            name: "granted-20000".to_owned(),
-            kind: Kind::Granted,
             only_by_name: true,
-            ..Case::creation(20_000, 0)
+            ..Case::granted(Kind::Granted, 20_000)
         },
         Case::new("takeover-2000", Kind::Takeover, 2_000, 100),
         Case {
@@ -287,6 +300,7 @@ mod tests {
                 "account-600",
                 "account-2000",
                 "slow-100",
+                "granted-200",
                 "takeover-2000"
             ]
         );

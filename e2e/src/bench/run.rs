@@ -34,7 +34,7 @@ pub(super) async fn run(case: &Case, progress: &Progress) -> anyhow::Result<Meas
         run.tell(&format!("making {count} large accounts and bindings"));
         large::fill(&run.setup, count).await?;
     }
-    if case.kind == Kind::Granted {
+    if case.granted {
         run.tell("making a grant for each two bindings");
         granted::grant(&run.setup, case).await?;
     }

@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::bound::BURST_SECONDS;
-use super::cases::{Case, Kind};
+use super::cases::Case;
 use super::readiness::Readiness;
 use crate::{Environment, EnvironmentOptions, OperatorProcess};
 
@@ -41,10 +41,9 @@ impl Setup {
     /// # Errors
     /// A part of it does not start, or an object cannot be made.
     pub(super) async fn start(case: &Case) -> anyhow::Result<Self> {
-        let is_granted = case.kind == Kind::Granted;
         let environment = Environment::start(EnvironmentOptions {
             operator_flags: FLAGS.map(str::to_owned).to_vec(),
-            grants: Some(if is_granted { "enforce" } else { "off" }),
+            grants: Some(if case.granted { "enforce" } else { "off" }),
             start_operator: false,
             install_crd: true,
             // The recorder would look at every status, on the same cores.
