@@ -1,7 +1,7 @@
 //! What a binding gets that no grant covers: nothing; and that one is covered by several.
 
 use azwib_e2e::environment::condition;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::{carried, enforcing, granted, is_granted_by, version};
@@ -12,15 +12,39 @@ async fn without_a_grant_nothing_is_asked_of_azure_and_a_tenant_can_read_what_is
     let env = enforcing().await?;
     let shop = env.namespace("nothing").await?;
     let orders = shop.identity("orders").await?;
+    let before = shop.bindings().list(&ListParams::default()).await?;
     shop.bind_to("orders", &orders).await?;
     let told = shop.failing("orders", "Ready", "NotGranted").await?;
     let id = shop.identity_id("orders");
     for part in [&*id, shop.name(), "\"orders\"", "platform team"] {
         assert!(told.message.contains(part), "{part}: {}", told.message);
     }
-    // Not even a read: what is there is nobody's business. And one status says all there is to say.
+    // Not even a read: what is there is nobody's business.
     assert_eq!(shop.asked_of_azure("orders").await?, Vec::<String>::new());
     assert_eq!(carried(&shop).await?, None);
+
+    // And one status says all there is to say, while another binding gets what it asks for.
+    let witness = shop.identity("witness").await?;
+    let scope = json!([{ "scope": witness.resource_id() }]);
+    shop.grant("witness", json!({ "identities": scope }))
+        .await?;
+    shop.bind_to("witness", &witness).await?;
+    shop.ready("witness").await?;
+    let mut first = shop.bindings().get("orders").await?;
+    first.metadata.resource_version = before.metadata.resource_version;
+    let at_once = DeleteParams::default();
+    shop.bindings().delete("orders", &at_once).await?;
+    let versions = shop
+        .versions_until(&first, "deleted", |it| {
+            it.metadata.deletion_timestamp.is_some()
+        })
+        .await?;
+    let statuses = versions.iter().filter_map(|it| it.status.as_ref());
+    // Not the one that the API server fills in.
+    let written = statuses.filter(|it| !it.conditions.is_empty());
+    let mut statuses: Vec<_> = written.map(|it| json!(it)).collect();
+    statuses.dedup();
+    assert_eq!(statuses.len(), 1, "{statuses:?}");
     Ok(())
 }
 

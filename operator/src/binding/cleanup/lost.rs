@@ -16,7 +16,6 @@ use crate::binding::account::api::account;
 use crate::binding::calls::CallFailed;
 use crate::binding::credential::record::put_record;
 use crate::binding::error::{Error, Failure};
-use crate::binding::grants::ruling::Ruling;
 use crate::binding::status::reason::ConditionType;
 use crate::binding::status::{Report, compute};
 use crate::binding::validate::identity_id;
@@ -45,11 +44,10 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     };
     // Who never had a grant made nothing, whatever its account says: anybody in the namespace can write that.
     let account = (departing.namespace(), &*departing.service_account);
-    let ruling = ctx.ruling_on(&identity, account, None);
     if !remembered
         && departing.account_binding.is_none()
         && says_nothing(departing)
-        && matches!(ruling, Ruling::Refused(_) | Ruling::Reserved(_))
+        && ctx.ruling_on(&identity, account, None).is_denied()
     {
         return Ok(Deleted::of(false));
     }

@@ -29,7 +29,6 @@ use self::stopped::can_be_let_go;
 pub use self::stopped::{Stage, Stopped, message_of};
 use super::context::Context;
 use super::error::{Error, Wait};
-use super::grants::ruling::Ruling;
 use super::validate::identity_id;
 use crate::grant::CannotTell;
 use crate::ledger::BindingRef;
@@ -109,21 +108,11 @@ fn as_granted(departing: &DeletedBinding, ctx: &Context) -> Result<DeletedBindin
     let identities = recorded
         .filter_map(RecordedCredential::managed_identity)
         .chain(of_spec);
-    // It goes now: what was shown of grants counts.
-    let mode = ctx.grants_mode();
-    let rulings: Vec<_> = identities
-        .map(|it| ctx.ruling_as_shown(mode, &it, account, None))
-        .collect();
-    if !rulings.iter().all(Ruling::may_retain) {
-        return Ok(departing.clone().without_retain());
-    }
-    let unknown = rulings.into_iter().find_map(|it| match it {
-        Ruling::CannotTell(why) => Some(why),
-        _ => None,
-    });
-    match unknown {
-        Some(why) if departing.deletion_policy == DeletionPolicy::Retain => Err(why),
-        _ => Ok(departing.clone()),
+    match ctx.retains(identities, account) {
+        Ok(true) => Ok(departing.clone()),
+        Ok(false) => Ok(departing.clone().without_retain()),
+        Err(why) if departing.deletion_policy == DeletionPolicy::Retain => Err(why),
+        Err(_) => Ok(departing.clone()),
     }
 }
 

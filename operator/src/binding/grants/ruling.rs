@@ -48,6 +48,11 @@ impl Ruling {
         matches!(self, Self::Refused(_))
     }
 
+    /// Whether it is known that nothing may be made for the binding.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Reserved(_))
+    }
+
     /// Whether the binding may leave behind what was made for it. While that is not known, nothing is taken away.
     pub fn may_retain(&self) -> bool {
         match self {
@@ -120,6 +125,27 @@ impl Operator {
             Err(why) if audits => Ruling::WouldBeRefused(why.to_string()),
             Err(why) => Ruling::CannotTell(why),
         }
+    }
+
+    /// Whether what was made for this account on these identities may be left behind. It goes now: what was shown of grants counts.
+    ///
+    /// # Errors
+    /// That is not known.
+    pub fn retains(
+        &self,
+        identities: impl Iterator<Item = ManagedIdentityId>,
+        account: (&str, &str),
+    ) -> Result<bool, CannotTell> {
+        let mode = self.grants_mode();
+        let mut unknown = None;
+        for identity in identities {
+            match self.ruling_as_shown(mode, &identity, account, None) {
+                Ruling::CannotTell(why) => unknown = Some(why),
+                ruling if !ruling.may_retain() => return Ok(false),
+                _ => {}
+            }
+        }
+        unknown.map_or(Ok(true), Err)
     }
 
     /// What grants mean to a binding; `None` where it names no identity. What it has on another identity than it names now counts
