@@ -93,10 +93,9 @@ async fn what_is_released_stays_when_the_bindings_go() -> anyhow::Result<()> {
     let admin = env.control_plane.kubeconfig();
 
     // Nothing of azwib goes while there are bindings, or while nobody can tell.
-    let nowhere = shop.name().to_owned();
     for (kubeconfig, words) in [
         (admin.as_path(), "delete these first"),
-        (Path::new(&nowhere), "is not known"),
+        (Path::new(shop.name()), "is not known"),
     ] {
         let refused = undeploy(kubeconfig)?;
         let said = text(&refused.stderr);

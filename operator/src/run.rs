@@ -195,7 +195,7 @@ async fn replica(
     let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
     clients.requests().register(registry);
-    let own_namespace = OwnNamespace::of(Some(token_file));
+    let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);
     let watching = clients.watching(&course).map_err(replica::Error::from)?;

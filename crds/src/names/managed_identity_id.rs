@@ -192,6 +192,10 @@ fn names(text: &str) -> Option<[&str; 3]> {
 /// letter outside of ASCII stays outside. So .NET compares with `OrdinalIgnoreCase`; that Azure does is assumed, since Microsoft
 /// says only that names are compared without case.
 pub(super) fn fold(text: &str) -> String {
+    // Nearly every id, and each is folded whenever it is read.
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let letters = text.chars().map(capital);
     letters.map(small).collect()
 }

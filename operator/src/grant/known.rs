@@ -76,9 +76,10 @@ impl Known {
     /// Takes in a list of this version. What the watch has shown since counts.
     pub(super) fn list(&mut self, listed: &[GuardedGrant], version: Option<&str>) {
         let is_newer = |seen: &KeptGrant, than: Option<&str>| {
-            let seen = seen.version.as_deref().and_then(order);
-            seen.zip(than.and_then(order))
-                .is_some_and(|(seen, than)| seen > than)
+            is_newer(
+                seen.version.as_deref().and_then(order),
+                than.and_then(order),
+            )
         };
         let names: HashSet<_> = listed.iter().map(ResourceExt::name_any).collect();
         for grant in listed {
@@ -184,8 +185,7 @@ impl Known {
     pub(super) fn list_namespaces(&mut self, listed: &[PartialObjectMeta<Namespace>]) {
         for namespace in listed {
             let seen = self.namespaces.get(&namespace.name_any());
-            let seen = seen.and_then(|it| it.order).zip(version_of(namespace));
-            if seen.is_none_or(|(seen, listed)| seen <= listed) {
+            if !is_newer(seen.and_then(|it| it.order), version_of(namespace)) {
                 self.label(namespace);
             }
         }
@@ -194,4 +194,9 @@ impl Known {
 
 fn version_of(namespace: &PartialObjectMeta<Namespace>) -> Option<u64> {
     namespace.meta().resource_version.as_deref().and_then(order)
+}
+
+/// Whether what was seen is of a later version than this. Where nobody can say what comes first, it is not.
+fn is_newer(seen: Option<u64>, than: Option<u64>) -> bool {
+    seen.zip(than).is_some_and(|(seen, than)| seen > than)
 }

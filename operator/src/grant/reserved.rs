@@ -47,10 +47,10 @@ pub struct OwnNamespace {
 }
 
 impl OwnNamespace {
-    /// As the token in this file says; none where the operator signs in without one.
-    pub fn of(token_file: Option<PathBuf>) -> Self {
+    /// As the token in this file says; not known where there is none.
+    pub fn of(token_file: PathBuf) -> Self {
         Self {
-            token_file,
+            token_file: Some(token_file),
             ..Self::default()
         }
     }
@@ -98,7 +98,7 @@ mod tests {
             URL_SAFE_NO_PAD.encode(r#"{"sub":"system:serviceaccount:azwib-system:azwib"}"#);
         for _ in 0..200 {
             fs::write(&file, format!("e30.{claims}.s")).unwrap();
-            let own = OwnNamespace::of(Some(file.clone()));
+            let own = OwnNamespace::of(file.clone());
             let asked = std::thread::scope(|scope| {
                 let ask = || scope.spawn(|| own.is("azwib-system"));
                 let asking = [ask(), ask(), ask(), ask()];
@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(asked, [true; 4]);
         }
         // One that cannot be read is none.
-        let none = OwnNamespace::of(Some(folder.path().join("missing")));
+        let none = OwnNamespace::of(folder.path().join("missing"));
         assert!(!none.is("azwib-system") && none.get().is_none());
     }
 

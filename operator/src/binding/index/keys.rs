@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use azwib_crds::{ManagedIdentityId, ResolvedIdentity, WorkloadIdentityBinding};
+use azwib_crds::{ResolvedIdentity, WorkloadIdentityBinding};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -24,19 +24,13 @@ pub(super) struct Keys {
     pub(super) identities: Vec<Arc<str>>,
 }
 
-/// What its spec names, what its status has resolved, and where its credentials are.
-fn identities(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Vec<ManagedIdentityId> {
-    let status = binding.status.as_ref();
-    let resolved = status.and_then(|status| status.identity.as_ref());
-    validate::identities(binding, defaults)
-        .chain(resolved.and_then(ResolvedIdentity::managed_identity))
-        .collect()
-}
-
 /// What a binding is found by.
 pub(super) fn keys(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Keys {
-    let ids = identities(binding, defaults);
-    let identities: BTreeSet<_> = ids.iter().map(|id| Arc::from(id.key())).collect();
+    let status = binding.status.as_ref();
+    let resolved = status.and_then(|status| status.identity.as_ref());
+    let identities = validate::identities(binding, defaults)
+        .chain(resolved.and_then(ResolvedIdentity::managed_identity));
+    let identities: BTreeSet<_> = identities.map(|id| Arc::from(id.key())).collect();
     Keys {
         account: Arc::new((
             binding.namespace().unwrap_or_default(),

@@ -8,23 +8,31 @@ pub(crate) const NAMESPACE: &str = "Microsoft.ManagedIdentity";
 /// A name or an id as Azure compares it: in small letters, as far as they come in pairs with single capital ones, of which both are ASCII or
 /// neither is. That Azure compares as .NET does with `OrdinalIgnoreCase` is assumed (row G6 of the model).
 pub(crate) fn fold(name: &str) -> String {
-    let other = |letter: char, case: &mut dyn Iterator<Item = char>| {
-        let letters: Vec<char> = case.collect();
-        match letters[..] {
-            [one] if one.is_ascii() == letter.is_ascii() => one,
-            _ => letter,
-        }
-    };
-    let capital = |letter: char| other(letter, &mut letter.to_uppercase());
-    let small = |letter: char| {
-        let small = other(letter, &mut letter.to_lowercase());
-        if capital(small) == letter {
-            small
-        } else {
-            letter
-        }
-    };
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     name.chars().map(|letter| small(capital(letter))).collect()
+}
+
+fn capital(letter: char) -> char {
+    other_case(letter, letter.to_uppercase())
+}
+
+fn small(letter: char) -> char {
+    let small = other_case(letter, letter.to_lowercase());
+    if capital(small) == letter {
+        small
+    } else {
+        letter
+    }
+}
+
+/// The letter in its other case, if that is a single one and both are ASCII or neither is.
+fn other_case(letter: char, mut others: impl Iterator<Item = char>) -> char {
+    match (others.next(), others.next()) {
+        (Some(other), None) if other.is_ascii() == letter.is_ascii() => other,
+        _ => letter,
+    }
 }
 
 /// `/subscriptions/{id}`.
