@@ -82,13 +82,13 @@ fn meant_for(bug: Bug) -> &'static [&'static str] {
         Bug::NoBulkheads => &[BULKHEADS],
         Bug::DeadClientIdKept => &[CLIENT_ID_KNOWN],
         Bug::KnownGoodForgotten => &[FOREIGN_PROVES_NOTHING],
-        Bug::StatusGrants => &[GRANTED, TRUE_REASON],
+        Bug::StatusGrants => &[GRANTED],
         Bug::GateWithoutGrant | Bug::RevokedKept => &[GRANTED],
         Bug::UngrantedCountsForAccount => &[GRANTED],
         Bug::RevokedAtOnce => &[STAYS_READY, OURS],
         Bug::RetainWithoutGrant => &[NOTHING_LEFT],
         Bug::GrantToldAgain | Bug::GrantToldOnce => &[TOLD],
-        Bug::VanishedForgotten => &[NOTHING_LEFT, GRANTED],
+        Bug::VanishedForgotten => &[GRANTED],
         Bug::ClaimAtRecordOnly
         | Bug::RenewalByLeaseClock
         | Bug::WritesWithoutLease

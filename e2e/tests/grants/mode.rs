@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use azwib_e2e::Environment;
 use azwib_e2e::environment::{condition, repository};
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
 
 use super::{granted, is_granted_by, options, version};
 
@@ -115,6 +116,20 @@ async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away
         .await?;
     shop.ready("kept").await?;
     operator.terminate().await?;
+    // Its deletion is all that the next operator sees of this one.
+    shop.identity("unseen").await?;
+    shop.bind(
+        "unseen",
+        &format!("identity: {{resourceId: {}}}", shop.identity_id("unseen")),
+    )
+    .await?;
+    let finalizer = json!({ "metadata": { "finalizers": ["azwib.dev/cleanup"] } });
+    let finalizer = Patch::Merge(finalizer);
+    let bindings = shop.bindings();
+    bindings
+        .patch("unseen", &PatchParams::default(), &finalizer)
+        .await?;
+    bindings.delete("unseen", &DeleteParams::default()).await?;
 
     let crd = repository().join("config/crd/azwib.dev_identitygrants.yaml");
     let crd = crd.to_str().unwrap();
@@ -144,6 +159,14 @@ async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away
         waits.message
     );
     assert_eq!(shop.credentials(&kept).await?.len(), 1);
+    // Nor is it known whether azwib may look for what a lost status may have recorded.
+    let waits = shop.failing("unseen", "Ready", "Pending").await?;
+    assert!(
+        waits.message.contains("identitygrants"),
+        "{}",
+        waits.message
+    );
+    assert_eq!(shop.asked_of_azure("unseen").await?, Vec::<String>::new());
 
     kubectl(&["apply", "-f", crd]).await?;
     kubectl(&["wait", "--for=condition=Established", "-f", crd]).await?;
@@ -152,6 +175,7 @@ async fn while_grants_cannot_be_listed_nothing_is_made_and_nothing_is_taken_away
     let same = shop.bindings().get("orders").await?;
     assert_eq!(version(&same), version(&binding), "Ready all the time");
     shop.until_gone("kept").await?;
+    shop.until_gone("unseen").await?;
     assert_eq!(shop.credentials(&kept).await?.len(), 0, "no allowRetain");
     Ok(())
 }

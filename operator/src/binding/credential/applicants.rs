@@ -35,6 +35,7 @@ pub enum Indexed {
     DeletedBinding {
         identities: Vec<Arc<str>>,
         account: Arc<Account>,
+        rank: Arc<Rank>,
     },
 }
 
@@ -67,6 +68,7 @@ pub fn indexed(binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option
         return Some(Indexed::DeletedBinding {
             identities: identities.into_iter().collect(),
             account: account(),
+            rank: Arc::new(rank(binding)),
         });
     }
     let identity = identity_id(&binding.spec.identity, defaults).ok()?;

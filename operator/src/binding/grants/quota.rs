@@ -2,11 +2,12 @@
 //!
 //! Counted are, for one identity and each account once: every binding that records a credential there, also while it is being deleted,
 //! every credential of azwib's that is listed, with a binding or without, and what is about to be written. Just after a start that
-//! includes what an earlier process may have sent. Then the line: who has waited longer comes first.
+//! includes what an earlier process may have sent. Who has a credential comes first, the oldest first; then who has waited longer.
+//! Where several quotas cover an account, the order decides which of them it is counted for.
 //!
 //! A record of a write alone gives no right to room: Azure may have refused that write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use azwib_crds::{Issuer, ManagedIdentityId};
@@ -15,7 +16,7 @@ use crate::azure::ListedCredential;
 use crate::binding::context::Context;
 use crate::binding::credential::applicants::Account;
 use crate::binding::credential::orphans::{account_of, account_of_ours};
-use crate::binding::index::Bindings;
+use crate::binding::index::{Age, Bindings};
 use crate::grant::{Grant, Mode, QuotaReached, Used};
 use crate::ledger::Rank;
 use crate::ledger::decide::{Applicant, Precedence};
@@ -27,8 +28,9 @@ pub struct Counted<'a> {
     identity: &'a ManagedIdentityId,
     own: Account,
     grants: Vec<Arc<Grant>>,
-    holders: BTreeSet<Account>,
-    /// Whose writes may be under way, sent by an earlier process.
+    /// Who has a credential, the oldest first.
+    holders: Vec<Account>,
+    /// Whose writes may be under way, sent by an earlier process; the oldest first.
     pending: Vec<Arc<Account>>,
     /// Who has waited longer, the longest first.
     line: Vec<Account>,
@@ -76,41 +78,64 @@ impl Counted<'_> {
             let account = (&*account.0, &*account.1);
             self.ctx.grants.covering(self.identity, account)
         };
-        let mut holders = self.holders.clone();
-        if holders.contains(&self.own) {
+        if self.holders.contains(&self.own) {
             return Ok(());
         }
-        holders.extend(self.pending.iter().map(|it| Account::clone(it)));
-        holders.extend(promised.iter().filter_map(|it| account_of(it)));
-        holders.remove(&self.own);
+        let promised = self.in_line(promised.iter().filter_map(|it| account_of(it)));
+        let holders = self.holders.iter();
+        let holders = holders.chain(self.pending.iter().map(Arc::as_ref));
+        let mut counted = HashSet::from([&self.own]);
         let mut used = Used::default();
-        for holder in &holders {
-            used.hold(&covering(holder));
+        for holder in holders.chain(&promised) {
+            if counted.insert(holder) {
+                used.hold(&covering(holder));
+            }
         }
         // Most often there is no room at all, and the line need not be looked at.
         used.clone().ask(&self.grants)?;
         for before in &self.line {
-            if *before != self.own && !holders.contains(before) {
+            if !counted.contains(before) {
                 // Who finds no room there takes none.
                 let _ = used.ask(&covering(before));
             }
         }
         used.ask(&self.grants)
     }
+
+    /// These in the order of the line; those that have waited less than this one come last.
+    fn in_line(&self, accounts: impl Iterator<Item = Account>) -> Vec<Account> {
+        let place = |account: &Account| self.line.iter().position(|it| it == account);
+        let mut accounts: Vec<_> = accounts.collect();
+        accounts.sort_by_cached_key(|it| place(it).unwrap_or(usize::MAX));
+        accounts
+    }
 }
 
-/// The accounts that use the identity: a binding records a credential for them there, or a listing shows one.
+/// The accounts that use the identity, the oldest first: a binding records a credential for them there, or a listing shows one. An
+/// account is as old as the oldest of its bindings. One that only the listing shows comes first: nobody knows since when it is there.
 pub(super) fn holders(
     identity: &ManagedIdentityId,
     listing: &[ListedCredential],
     issuer: &Issuer,
     bindings: &Bindings,
-) -> BTreeSet<Account> {
-    let listed = listing.iter();
-    let listed = listed.filter_map(|it| account_of_ours(it, issuer).map(|(account, _)| account));
+) -> Vec<Account> {
     let recorded = bindings.holders(identity);
-    let recorded = recorded.iter().map(|it| Account::clone(it));
-    listed.chain(recorded).collect()
+    let mut ages: BTreeMap<Account, Age> = BTreeMap::new();
+    for (age, account) in &recorded {
+        let oldest = ages.entry(Account::clone(account)).or_insert(*age);
+        *oldest = (*oldest).min(*age);
+    }
+    for listed in listing {
+        if let Some((account, _)) = account_of_ours(listed, issuer) {
+            ages.entry(account).or_insert(Age::OLDEST);
+        }
+    }
+    let mut by_age: Vec<_> = ages
+        .into_iter()
+        .map(|(account, age)| (age, account))
+        .collect();
+    by_age.sort();
+    by_age.into_iter().map(|(_, account)| account).collect()
 }
 
 /// The accounts that have waited longer, the longest first.
@@ -136,3 +161,6 @@ fn line(
     line.sort();
     line.into_iter().map(|(_, account)| account).collect()
 }
+
+#[cfg(test)]
+mod tests;

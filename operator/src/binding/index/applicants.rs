@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::keys::Age;
 use crate::binding::credential::applicants::{Account, Quota};
 use crate::ledger::decide::{Applicant, CREDENTIAL_LIMIT};
 use crate::ledger::{BindingRef, Rank};
@@ -15,7 +16,8 @@ pub(super) struct Applicants {
     /// The live ones by their account, oldest first, and each as an applicant.
     accounts: BTreeMap<Arc<Account>, ByRank>,
     line: BTreeSet<InLine>,
-    departing: BTreeMap<Arc<BindingRef>, Arc<Account>>,
+    /// Deleted ones that still record a credential.
+    departing: BTreeMap<Arc<Rank>, Arc<Account>>,
     /// Live ones that record a credential.
     holding: BTreeMap<Arc<Rank>, Arc<Account>>,
     /// Live ones that record a write alone.
@@ -74,19 +76,20 @@ impl Applicants {
 
     /// Whether a binding other than this one is being deleted and has a credential on the identity still on record.
     pub(super) fn is_departed_from(&self, except: &BindingRef) -> bool {
-        self.departing.keys().any(|it| **it != *except)
+        self.departing.keys().any(|it| it.binding != *except)
     }
 
-    pub(super) fn depart(&mut self, who: &Arc<BindingRef>, account: &Arc<Account>) {
-        self.departing.insert(Arc::clone(who), Arc::clone(account));
+    pub(super) fn depart(&mut self, rank: &Arc<Rank>, account: &Arc<Account>) {
+        self.departing.insert(Arc::clone(rank), Arc::clone(account));
     }
 
-    /// The accounts whose bindings record a credential, those that are being deleted included.
-    pub(super) fn holders(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.departing.values().chain(self.holding.values())
+    /// The accounts whose bindings record a credential, those that are being deleted included, with the age of each binding.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (Age, &Arc<Account>)> {
+        let holders = self.departing.iter().chain(&self.holding);
+        holders.map(|(rank, account)| (Age(rank.created), account))
     }
 
-    /// The accounts whose bindings record a write alone.
+    /// The accounts whose bindings record a write alone, the oldest first.
     pub(super) fn pending(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.pending.values()
     }
@@ -102,8 +105,8 @@ impl Applicants {
             .collect()
     }
 
-    pub(super) fn have_departed(&mut self, who: &BindingRef) {
-        self.departing.remove(who);
+    pub(super) fn have_departed(&mut self, rank: &Rank) {
+        self.departing.remove(rank);
     }
 
     /// A live binding comes.

@@ -219,10 +219,11 @@ impl Index {
             Indexed::DeletedBinding {
                 identities,
                 account,
+                rank,
             } => {
                 for identity in identities {
                     let applicants = self.applicants.entry(Arc::clone(identity)).or_default();
-                    applicants.depart(&reference, account);
+                    applicants.depart(rank, account);
                 }
             }
         }
@@ -241,6 +242,7 @@ impl Index {
             Indexed::DeletedBinding {
                 identities,
                 account,
+                ..
             } => (&mut identities[..], account),
         };
         if *account == filed.keys.account {
@@ -268,7 +270,7 @@ impl Index {
             };
             match &indexed {
                 Indexed::Live { account, rank, .. } => applicants.take(account, rank),
-                Indexed::DeletedBinding { .. } => applicants.have_departed(reference),
+                Indexed::DeletedBinding { rank, .. } => applicants.have_departed(rank),
             }
             if applicants.is_empty() {
                 self.applicants.remove(identity);

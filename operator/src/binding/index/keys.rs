@@ -12,7 +12,12 @@ use crate::binding::validate::{self, Defaults, service_account_name};
 
 /// When a binding was created. One that does not say so counts as the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Age(pub(super) Option<Timestamp>);
+pub struct Age(pub(super) Option<Timestamp>);
+
+impl Age {
+    /// That of what nobody knows the age of.
+    pub const OLDEST: Self = Self(None);
+}
 
 /// What one binding is found by.
 #[derive(Debug, PartialEq, Eq)]

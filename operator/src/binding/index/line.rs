@@ -6,6 +6,7 @@ use azwib_crds::ManagedIdentityId;
 
 use super::applicants::Applicants;
 use super::bindings::Bindings;
+use super::keys::Age;
 use crate::binding::credential::applicants::{Account, Indexed};
 use crate::ledger::decide::{Applicant, Precedence};
 use crate::ledger::{BindingRef, Rank};
@@ -21,12 +22,17 @@ impl Bindings {
         self.applicants(identity, |it| it.front(most, may_apply))
     }
 
-    /// The accounts whose bindings record a credential on this identity.
-    pub fn holders(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
-        self.applicants(identity, |it| it.holders().cloned().collect())
+    /// The accounts whose bindings record a credential on this identity, with the age of each binding.
+    pub fn holders(&self, identity: &ManagedIdentityId) -> Vec<(Age, Arc<Account>)> {
+        let all = |it: &Applicants| {
+            it.holders()
+                .map(|(age, it)| (age, Arc::clone(it)))
+                .collect()
+        };
+        self.applicants(identity, all)
     }
 
-    /// The accounts whose bindings record a write to this identity, and no credential that Azure has acknowledged.
+    /// The accounts whose bindings record a write to this identity, and no credential that Azure has acknowledged; the oldest first.
     pub fn pending(&self, identity: &ManagedIdentityId) -> Vec<Arc<Account>> {
         self.applicants(identity, |it| it.pending().cloned().collect())
     }

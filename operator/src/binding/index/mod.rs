@@ -18,5 +18,6 @@ pub use behind::Listed;
 pub use bindings::Bindings;
 pub(super) use found::reference;
 pub use found::{Found, Guarded, readable, slim};
+pub use keys::Age;
 pub use packed::{Packed, Shown};
 pub use sent::BeingSent;
