@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use serde_json::json;
 /// Names the released operator.
 const BINARY: &str = "AZWIB_UPGRADE_FROM_BIN";
 
-/// Names its definition: a file in `crds/released/`.
-const DEFINITION: &str = "AZWIB_UPGRADE_FROM_CRD";
+/// Names its folder of manifests, as `config/` was then.
+const CONFIG: &str = "AZWIB_UPGRADE_FROM_CONFIG";
 
 /// Marks the binding whose change ends the watch.
 const END: &str = "example.com/end";
@@ -168,34 +168,39 @@ async fn new(env: &Environment) -> anyhow::Result<[OperatorProcess; 2]> {
     Ok([start().await?, start().await?])
 }
 
-/// The released operator and its definition, where they are named.
+/// The released operator and its manifests, where they are named.
 fn released() -> Option<[PathBuf; 2]> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-    Some([named(BINARY)?, named(DEFINITION)?])
+    Some([named(BINARY)?, named(CONFIG)?])
 }
 
 #[tokio::test]
 async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() -> anyhow::Result<()>
 {
-    let Some([binary, definition]) = released() else {
+    let Some([binary, released]) = released() else {
         eprintln!(
-            "skipped: {BINARY} and {DEFINITION} name no released version; run `make test-upgrade`"
+            "skipped: {BINARY} and {CONFIG} name no released version; run `make test-upgrade`"
         );
         return Ok(());
     };
     let env = Environment::start(EnvironmentOptions {
         start_operator: false,
         install_crd: false,
+        config: None,
         // The released one has no such flag, and the new one is to find out by itself.
         grants: None,
         ..EnvironmentOptions::default()
     })
     .await?;
     let kubectl = async |arguments: &[&str]| env.control_plane.kubectl(arguments).await;
-    let definition = definition.to_str().context("no text")?;
-    kubectl(&["apply", "-f", definition]).await?;
-    let crd = "crd/workloadidentitybindings.azwib.dev";
-    kubectl(&["wait", "--for=condition=Established", crd]).await?;
+    let apply = async |config: &Path| {
+        let manifests = config.join("default");
+        kubectl(&["apply", "-k", manifests.to_str().context("no text")?]).await?;
+        let crd = "crd/workloadidentitybindings.azwib.dev";
+        kubectl(&["wait", "--for=condition=Established", crd]).await
+    };
+    let latest = repository().join("config");
+    apply(&released).await?;
 
     let first_old = old(&env, binary.clone()).await?;
     let shop = env.namespace("upgrade").await?;
@@ -207,10 +212,9 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
     let first = shop.bindings().list(&ListParams::default()).await?;
     let first = first.metadata.resource_version.context("no version")?;
     let watch = tokio::spawn(versions_until_marked(shop.bindings(), first));
-    // As the page on versions says: manifests, the end of the old process, the new one.
-    let manifests = repository().join("config/default");
-    kubectl(&["apply", "-k", manifests.to_str().context("no text")?]).await?;
+    // As the page on versions says: the end of the old process, manifests, the new one.
     first_old.terminate().await?;
+    apply(&latest).await?;
     let replicas = new(&env).await?;
     further_passes(&shop).await?;
 
@@ -235,9 +239,11 @@ async fn bindings_of_the_released_version_stay_ready_and_nothing_is_written() ->
         assert_eq!(replica.exit(), None, "{}", replica.log_tail());
         replica.terminate().await?;
     }
+    apply(&released).await?;
     let second_old = old(&env, binary).await?;
     further_passes(&shop).await?;
     second_old.terminate().await?;
+    apply(&latest).await?;
     let replicas = new(&env).await?;
     further_passes(&shop).await?;
 
