@@ -2,7 +2,6 @@
 
 mod election;
 mod error;
-mod reach;
 mod values;
 
 use std::net::SocketAddr;
@@ -18,6 +17,7 @@ use crate::azure::msi::MsiOptions;
 use crate::binding::Settings;
 use crate::binding::validate::Defaults;
 use crate::grant::Mode;
+use crate::issuer::reach::unreachable;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
 use crate::scrape::Source;
@@ -25,7 +25,6 @@ use crate::traces::Collector;
 pub use election::Election;
 use election::election;
 pub use error::Error;
-use reach::unreachable;
 use values::{address, duration, given, required, within};
 
 /// `--metrics-bind-address` without metrics, as in controller-runtime.
