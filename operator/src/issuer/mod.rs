@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod document;
+pub mod fetch;
 pub mod judge;
 pub mod keys;
 pub mod platform;
