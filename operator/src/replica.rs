@@ -1,13 +1,15 @@
 //! One replica of the operator: it watches whether it leads or waits, and makes passes while it leads.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azwib_crds::Issuer;
 use kube::Client;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,8 +23,11 @@ use crate::binding::events::Events;
 use crate::binding::grants::tell::keep_told;
 use crate::binding::index::Bindings;
 use crate::binding::metrics::State;
+use crate::binding::validate::Defaults;
 use crate::binding::{Operator, Settings};
 use crate::grant::Authority;
+use crate::issuer::discovery::Origin;
+use crate::kubeutil::pauses::Pauses;
 use crate::leader::{Claim, Elector};
 use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
@@ -39,6 +44,10 @@ const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often it tries after that: what grants need may not be installed.
 const LISTED_LATER: Duration = Duration::from_secs(30);
+
+/// How long a replica that takes over tries to learn the issuer before it tells that it does not know it, and how often.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+const SETTLED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a replica runs on, and what it is noticed by: a process, or a simulation.
 pub trait Host: Send + Sync + 'static {
@@ -75,6 +84,9 @@ pub struct Replica<H> {
     pub accounts: Store<ExistingAccount>,
     pub grants: Arc<Authority>,
     pub settings: Settings,
+    /// Where the issuer comes from, and where passes find it.
+    pub issuer: Origin,
+    pub defaults: watch::Sender<Defaults>,
     pub clock: Clock,
     /// How much time there is for a write under way.
     pub grace: Duration,
@@ -121,8 +133,70 @@ impl<H: Host> Replica<H> {
         Ok(())
     }
 
-    /// Finds out what the leader before may have under way, and leads.
+    /// Leads, with the issuer as it is now. Where that is not known it only tells so, and begins anew once it is.
     async fn begin(
+        &self,
+        claim: Claim,
+        lost: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<End, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.settle_issuer() => {}
+                () = lost.cancelled() => return Ok(End::AllAnswered),
+                () = stop.cancelled() => return Ok(End::AllAnswered),
+            }
+            let is_known = self.defaults.borrow().unknown_issuer.is_none();
+            let end = self.begin_with_issuer(claim.clone(), lost, stop).await?;
+            if is_known || lost.is_cancelled() || stop.is_cancelled() {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Takes the issuer as it is now. An API server that has just started may not answer yet.
+    async fn settle_issuer(&self) {
+        let until = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let value = self.issuer.value().await;
+            let is_known = value.is_ok();
+            match &value {
+                Ok(issuer) => tracing::info!(%issuer, "the issuer of the cluster's tokens"),
+                Err(why) => tracing::warn!(%why, "azwib writes nothing until the issuer is known"),
+            }
+            self.take_issuer(value);
+            if is_known || Instant::now() >= until {
+                return;
+            }
+            sleep(SETTLED_AGAIN).await;
+        }
+    }
+
+    fn take_issuer(&self, value: Result<Issuer, Arc<str>>) {
+        self.defaults.send_modify(|defaults| {
+            let (issuer, unknown) = match value {
+                Ok(issuer) => (issuer, None),
+                Err(why) => (Issuer::of_nobody(), Some(why)),
+            };
+            defaults.issuer = issuer;
+            defaults.unknown_issuer = unknown;
+        });
+    }
+
+    /// Over once the issuer is known, where it was not.
+    async fn issuer_known(&self) {
+        if self.defaults.borrow().unknown_issuer.is_none() {
+            return pending().await;
+        }
+        let mut pauses = Pauses::default();
+        while self.issuer.value().await.is_err() {
+            sleep(pauses.next().unwrap_or(SETTLED_WITHIN)).await;
+        }
+    }
+
+    /// Finds out what the leader before may have under way, and leads.
+    async fn begin_with_issuer(
         &self,
         claim: Claim,
         lost: &CancellationToken,
@@ -264,6 +338,7 @@ impl<H: Host> Replica<H> {
                 biased;
                 () = stop.cancelled() => {}
                 () = lost.cancelled() => {}
+                () = self.issuer_known() => {}
             }
             ends.cancel();
         };

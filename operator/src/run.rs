@@ -1,6 +1,7 @@
 //! Builds the clients, the stores, the controller and the probes, runs them, and shuts them down.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -17,10 +18,14 @@ use crate::azure::msi::MsiIdentityService;
 use crate::binding::controller::pass_log::PassLog;
 use crate::binding::controller::passes::{Notice, Queue};
 use crate::binding::controller::{Feed, Watches};
-use crate::cli::config::{Config, Election, Metrics};
+use crate::cli::config::{Config, Election, IssuerOptions, Metrics};
+use crate::cli::flags::POD_TOKEN_FILE;
 use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_others;
 use crate::grant::{Authority, OwnNamespace};
+use crate::issuer::api_server::ApiServer;
+use crate::issuer::discovery::{Asked, Discovery, Origin};
+use crate::issuer::token::{InvalidToken, OwnToken};
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::leader::{
     Claim, Elector, LeaderMetrics, Place, Timings, say_if_another_is_installed, until_nobody_leads,
@@ -57,6 +62,12 @@ pub enum Error {
     },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    #[error(
+        "--issuer=auto goes by what the API server and the operator's own ServiceAccount token say, and there is no token in {path} \
+         (--service-account-token-file): {why}. Let the pod have one (automountServiceAccountToken), name its file, or give the issuer's \
+         URL (--issuer)"
+    )]
+    NoOwnToken { path: PathBuf, why: InvalidToken },
     #[error(transparent)]
     Replica(#[from] replica::Error),
     #[error("told to end at once; what was under way was not waited for")]
@@ -85,7 +96,7 @@ async fn until_told(
     log_level: LogLevel,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let issuer = config.settings.defaults.borrow().issuer.clone();
+    let issuer = config.issuer.asked.clone();
     let (health_probes, metrics) = (config.health_probe_address, config.metrics.clone());
     let election = config.election.clone();
     let course = WatchCourse::default();
@@ -161,9 +172,6 @@ impl Host for Machine {
     }
 }
 
-/// Where the kubelet puts the token of a pod's ServiceAccount.
-const POD_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
 async fn replica(
     config: Config,
     course: WatchCourse,
@@ -195,6 +203,7 @@ async fn replica(
     let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
     clients.requests().register(registry);
+    let issuer = origin(&config.issuer, &clients)?;
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);
@@ -222,6 +231,8 @@ async fn replica(
         accounts,
         grants,
         settings: config.settings,
+        issuer,
+        defaults: config.defaults,
         clock: Clock::Wall,
         grace,
         feed: Feed::default(),
@@ -229,6 +240,25 @@ async fn replica(
         liveness: Liveness::default(),
     };
     Ok((replica, Watched { synced, requests }))
+}
+
+/// Where the issuer comes from.
+fn origin(options: &IssuerOptions, clients: &KubernetesClients) -> Result<Origin, Error> {
+    let token_file = options.token_file.clone();
+    let client = match &options.asked {
+        Asked::Given(issuer) => return Ok(Origin::Known(issuer.clone())),
+        Asked::Auto => clients.calling(None).map_err(replica::Error::from)?,
+    };
+    if let Err(why) = OwnToken::in_file(&token_file) {
+        return Err(Error::NoOwnToken {
+            path: token_file,
+            why,
+        });
+    }
+    Ok(Origin::Auto(Discovery {
+        api_server: ApiServer::new(client),
+        token_file,
+    }))
 }
 
 /// One that takes part for this process, on the Lease of its namespace.

@@ -30,7 +30,12 @@ const STEPS: [(&str, &[&str]); 5] = [
     ),
     (
         "IssuerReady",
-        &["IssuerConfigured", "IssuerChanged", "Pending"],
+        &[
+            "IssuerConfigured",
+            "IssuerUnknown",
+            "IssuerChanged",
+            "Pending",
+        ],
     ),
     (
         "IdentityResolved",

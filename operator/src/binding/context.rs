@@ -121,6 +121,11 @@ impl Operator {
         }
     }
 
+    /// Whether it is known which issuer the cluster's tokens carry.
+    pub fn knows_issuer(&self) -> bool {
+        self.settings.defaults.borrow().unknown_issuer.is_none()
+    }
+
     /// Now, for a reason that has stood for so long.
     pub fn moment(&self, stood: Duration) -> Moment {
         Moment {

@@ -45,6 +45,7 @@ mod settings;
 mod spread;
 pub mod status;
 pub mod told;
+mod unknown_issuer;
 pub mod validate;
 pub mod workqueue;
 mod write_status;

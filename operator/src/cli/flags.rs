@@ -4,15 +4,28 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+/// Where the kubelet puts the token of a pod's ServiceAccount.
+pub const POD_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// Makes Azure workload identity federation declarative on any Kubernetes cluster.
 ///
 /// Every flag can be given by the environment variable that stands beside it.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "azwib-operator", version)]
 pub struct Cli {
-    /// Issuer of this cluster's ServiceAccount tokens, exactly as the `iss` claim has it, slash included
-    #[arg(long, env = "AZWIB_ISSUER", value_name = "URL")]
+    /// Issuer of this cluster's ServiceAccount tokens, exactly as the `iss` claim has it, slash included; or `auto`: what the API
+    /// server's discovery document says, if the operator's own token says the same
+    #[arg(long, env = "AZWIB_ISSUER", value_name = "URL", default_value = "auto")]
     pub issuer: String,
+
+    /// File with the operator's own ServiceAccount token, whose issuer is compared; any audience
+    #[arg(
+        long,
+        env = "AZWIB_SERVICE_ACCOUNT_TOKEN_FILE",
+        value_name = "PATH",
+        default_value = POD_TOKEN_FILE
+    )]
+    pub service_account_token_file: PathBuf,
 
     /// Allow an issuer that cannot be reached from the internet, for a cloud of your own that can reach it
     #[arg(long, env = "AZWIB_ALLOW_PRIVATE_ISSUER")]

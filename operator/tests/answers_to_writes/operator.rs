@@ -95,6 +95,7 @@ fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults
     let client = server.client();
     let defaults = Defaults {
         issuer: Issuer::parse(ISSUER).expect("valid"),
+        unknown_issuer: None,
         subscription: None,
         resource_group: None,
     };

@@ -178,6 +178,8 @@ reasons! {
     Revoked => Heals, Warning, StepDone;
     /// The issuer is the one that the operator was configured with; it is not verified.
     IssuerConfigured => Heals, Warning, StepDone;
+    /// It is not known which issuer the cluster's tokens carry; the message says why. Nothing is written meanwhile, and nothing is deleted.
+    IssuerUnknown => CurableElsewhere, Warning, Else;
     /// The recorded credential was made for another issuer: by another cluster, or by this one before its issuer changed. It stays as it is.
     IssuerChanged => NeedsPerson, Warning, Else;
     /// Azure knows the managed identity, and its client id was read.

@@ -389,6 +389,7 @@ fn desired_by_orders() -> Desired {
         &binding(),
         &crate::binding::validate::Defaults {
             issuer: azwib_crds::Issuer::parse(ISSUER).unwrap(),
+            unknown_issuer: None,
             subscription: None,
             resource_group: None,
         },

@@ -170,6 +170,7 @@ fn of_ourselves() -> Vec<Error> {
     let waits = waits.chain([
         Wait::ForCredential.into(),
         for_grants.into(),
+        Wait::ForIssuer("why".into()).into(),
         read_only.into(),
     ]);
     failures.into_iter().map(Error::from).chain(waits).collect()
