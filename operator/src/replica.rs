@@ -1,15 +1,15 @@
 //! One replica of the operator: it watches whether it leads or waits, and makes passes while it leads.
 
-use std::future::pending;
+mod issuer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use azwib_crds::Issuer;
 use kube::Client;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,11 +23,11 @@ use crate::binding::events::Events;
 use crate::binding::grants::tell::keep_told;
 use crate::binding::index::Bindings;
 use crate::binding::metrics::State;
+use crate::binding::tell_issuer::keep_issuer_told;
 use crate::binding::validate::Defaults;
 use crate::binding::{Operator, Settings};
 use crate::grant::Authority;
 use crate::issuer::discovery::Origin;
-use crate::kubeutil::pauses::Pauses;
 use crate::leader::{Claim, Elector};
 use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
@@ -44,10 +44,6 @@ const LISTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often it tries after that: what grants need may not be installed.
 const LISTED_LATER: Duration = Duration::from_secs(30);
-
-/// How long a replica that takes over tries to learn the issuer before it tells that it does not know it, and how often.
-const SETTLED_WITHIN: Duration = Duration::from_secs(10);
-const SETTLED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a replica runs on, and what it is noticed by: a process, or a simulation.
 pub trait Host: Send + Sync + 'static {
@@ -152,46 +148,6 @@ impl<H: Host> Replica<H> {
             if is_known || lost.is_cancelled() || stop.is_cancelled() {
                 return Ok(end);
             }
-        }
-    }
-
-    /// Takes the issuer as it is now. An API server that has just started may not answer yet.
-    async fn settle_issuer(&self) {
-        let until = Instant::now() + SETTLED_WITHIN;
-        loop {
-            let value = self.issuer.value().await;
-            let is_known = value.is_ok();
-            match &value {
-                Ok(issuer) => tracing::info!(%issuer, "the issuer of the cluster's tokens"),
-                Err(why) => tracing::warn!(%why, "azwib writes nothing until the issuer is known"),
-            }
-            self.take_issuer(value);
-            if is_known || Instant::now() >= until {
-                return;
-            }
-            sleep(SETTLED_AGAIN).await;
-        }
-    }
-
-    fn take_issuer(&self, value: Result<Issuer, Arc<str>>) {
-        self.defaults.send_modify(|defaults| {
-            let (issuer, unknown) = match value {
-                Ok(issuer) => (issuer, None),
-                Err(why) => (Issuer::of_nobody(), Some(why)),
-            };
-            defaults.issuer = issuer;
-            defaults.unknown_issuer = unknown;
-        });
-    }
-
-    /// Over once the issuer is known, where it was not.
-    async fn issuer_known(&self) {
-        if self.defaults.borrow().unknown_issuer.is_none() {
-            return pending().await;
-        }
-        let mut pauses = Pauses::default();
-        while self.issuer.value().await.is_err() {
-            sleep(pauses.next().unwrap_or(SETTLED_WITHIN)).await;
         }
     }
 
@@ -316,6 +272,9 @@ impl<H: Host> Replica<H> {
         let ends = CancellationToken::new();
         let requests = self.feed.begin(&self.bindings);
         let told = keep_told(Arc::clone(&context), ends.clone());
+        let (feed, known) = (self.feed.clone(), self.bindings.clone());
+        let issuer = keep_issuer_told(Arc::clone(&context), move || feed.again(&known));
+        let _issuer = AbortOnDropHandle::new(tokio::spawn(issuer));
         let (stopped, host) = (ends.clone(), Arc::clone(&self.host));
         let controller = controller::run(
             requests,

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use crate::azure::msi::MsiIdentityService;
 use crate::binding::controller::pass_log::PassLog;
 use crate::binding::controller::passes::{Notice, Queue};
 use crate::binding::controller::{Feed, Watches};
+use crate::binding::validate::Defaults;
 use crate::cli::config::{Config, Election, IssuerOptions, Metrics};
 use crate::cli::flags::POD_TOKEN_FILE;
 use crate::clients::{self, KubernetesClients, crd_is_served};
@@ -25,7 +26,11 @@ use crate::definitions::say_if_others;
 use crate::grant::{Authority, OwnNamespace};
 use crate::issuer::api_server::ApiServer;
 use crate::issuer::discovery::{Asked, Discovery, Origin};
+use crate::issuer::fetch::{Fetch, FetchOptions};
+use crate::issuer::metrics::IssuerMetrics;
+use crate::issuer::proof::Proof;
 use crate::issuer::token::{InvalidToken, OwnToken};
+use crate::issuer::watch::{Said, Watching};
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::leader::{
     Claim, Elector, LeaderMetrics, Place, Timings, say_if_another_is_installed, until_nobody_leads,
@@ -178,11 +183,13 @@ async fn replica(
     registry: &mut Registry,
 ) -> Result<(Replica<Machine>, Watched), Error> {
     let grace = config.azure.request_timeout + GRACE;
-    let token_file = match &config.auth {
-        AuthConfig::WorkloadIdentity { token_file, .. } => token_file.clone(),
-        // In a pod there is one, whatever the operator signs in to Azure with.
-        _ => POD_TOKEN_FILE.into(),
+    let token_of_sign_in = match &config.auth {
+        AuthConfig::WorkloadIdentity { token_file, .. } => Some(token_file.clone()),
+        _ => None,
     };
+    // In a pod there is one, whatever the operator signs in to Azure with.
+    let token_file = token_of_sign_in.clone();
+    let token_file = token_file.unwrap_or_else(|| POD_TOKEN_FILE.into());
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,
@@ -190,6 +197,8 @@ async fn replica(
         config.authorization,
     )
     .map_err(replica::Error::from)?;
+    let proof = token_of_sign_in.filter(|_| config.issuer.verify);
+    let proof = proof.map(|file| Proof::new(Box::new(service.signing_in()), file));
     service.requests().register(registry);
     service.sign_ins().register(registry);
     let leader_metrics = LeaderMetrics::new(LEASE);
@@ -204,6 +213,14 @@ async fn replica(
     let clients = KubernetesClients::infer(margin).await?;
     clients.requests().register(registry);
     let issuer = origin(&config.issuer, &clients)?;
+    let watching_issuer = watching_issuer(
+        &config.issuer,
+        (config.said, config.defaults.subscribe()),
+        &clients,
+        proof,
+    )?;
+    watching_issuer.metrics.register(registry);
+    tokio::spawn(watching_issuer.run());
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);
@@ -259,6 +276,37 @@ fn origin(options: &IssuerOptions, clients: &KubernetesClients) -> Result<Origin
         api_server: ApiServer::new(client),
         token_file,
     }))
+}
+
+/// What looks at the issuer for as long as the process runs.
+fn watching_issuer(
+    options: &IssuerOptions,
+    (said, defaults): (watch::Sender<Said>, watch::Receiver<Defaults>),
+    clients: &KubernetesClients,
+    proof: Option<Proof>,
+) -> Result<Watching, Error> {
+    let fetch = options.verify.then(|| {
+        Fetch::new(&FetchOptions {
+            ca_file: options.ca_file.clone(),
+            allow_private: options.allow_private,
+        })
+    });
+    let client = clients.calling(None).map_err(replica::Error::from)?;
+    let value = move || {
+        let defaults = defaults.borrow();
+        let is_known = defaults.unknown_issuer.is_none();
+        is_known.then(|| defaults.issuer.clone())
+    };
+    Ok(Watching {
+        value: Box::new(value),
+        api_server: ApiServer::new(client),
+        token_file: options.token_file.clone(),
+        fetch: fetch.transpose().map_err(replica::Error::from)?,
+        proof,
+        allow_private: options.allow_private,
+        metrics: IssuerMetrics::default(),
+        said,
+    })
 }
 
 /// One that takes part for this process, on the Lease of its namespace.

@@ -139,6 +139,7 @@ fn parts(process: &Process, world: &World) -> anyhow::Result<Parts> {
         Arc::clone(&grants),
     );
     let settings = Settings {
+        issuer: watch::Sender::default().subscribe(),
         defaults,
         credential_limit: world.limit,
         resync_period: world.resync_period,

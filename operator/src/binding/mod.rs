@@ -44,6 +44,7 @@ mod restore;
 mod settings;
 mod spread;
 pub mod status;
+pub mod tell_issuer;
 pub mod told;
 mod unknown_issuer;
 pub mod validate;

@@ -27,6 +27,24 @@ pub struct Cli {
     )]
     pub service_account_token_file: PathBuf,
 
+    /// Verify that what the issuer publishes has the key that the cluster's tokens are signed with, and, with
+    /// --auth=workload-identity, by a sign-in each hour; give it as `--verify-issuer=false` where nothing is to be asked of the issuer
+    #[arg(
+        long,
+        env = "AZWIB_VERIFY_ISSUER",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = true
+    )]
+    pub verify_issuer: bool,
+
+    /// PEM file with certificate authorities to trust for what the issuer publishes, besides the public ones; what they vouch for does not
+    /// prove that Microsoft Entra trusts it
+    #[arg(long, env = "AZWIB_ISSUER_CA_FILE", value_name = "PATH")]
+    pub issuer_ca_file: Option<PathBuf>,
+
     /// Allow an issuer that cannot be reached from the internet, for a cloud of your own that can reach it
     #[arg(long, env = "AZWIB_ALLOW_PRIVATE_ISSUER")]
     pub allow_private_issuer: bool,

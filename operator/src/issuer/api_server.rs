@@ -32,8 +32,8 @@ pub enum NotSaid {
     Off,
     /// It has forbidden it.
     #[error(
-        "the API server does not let the operator read it (http status {0}): its ClusterRole needs get on the nonResourceURLs \
-         /.well-known/openid-configuration and /openid/v1/jwks"
+        "the API server does not let the operator read it (http status {0}): bind the ClusterRole \
+         system:service-account-issuer-discovery to its ServiceAccount, as Kubernetes does for all of them"
     )]
     Forbidden(u16),
     #[error("the API server answers with http status {0}")]

@@ -44,6 +44,8 @@ pub struct Fetch {
     proxied: Client,
     proxies: Arc<Matcher>,
     allow_private: bool,
+    /// Other certificate authorities than the public ones are trusted.
+    trusts_others: bool,
 }
 
 /// What an issuer publishes.
@@ -52,6 +54,24 @@ pub struct Looked {
     pub keys: Keys,
     /// It was read by way of a proxy: which address that has asked was not checked.
     pub through_proxy: bool,
+}
+
+impl Looked {
+    /// What it does not prove, for a message; nothing where it proves all.
+    pub fn note(&self, by: &Fetch) -> String {
+        let notes = [
+            (
+                self.through_proxy,
+                "they came by way of a proxy, and the address that it asked was not checked",
+            ),
+            (
+                by.trusts_others,
+                "with --issuer-ca-file it is not proven that Microsoft Entra trusts the certificate of their server",
+            ),
+        ];
+        let said: Vec<_> = notes.iter().filter(|it| it.0).map(|it| it.1).collect();
+        said.join("; ")
+    }
 }
 
 /// Why there are no keys.
@@ -106,6 +126,7 @@ impl Fetch {
             direct: build(builder().no_proxy().dns_resolver(Arc::new(checked)))?,
             proxied: build(builder())?,
             proxies: Arc::new(proxies),
+            trusts_others: roots.is_some(),
             allow_private: options.allow_private,
         })
     }

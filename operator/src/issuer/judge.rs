@@ -31,7 +31,9 @@ pub enum Finding {
     #[default]
     NotVerified,
     /// The public key set has the key that the operator's own token is signed with.
-    Verified,
+    ///
+    /// The text says what that does not prove, if anything.
+    Verified(String),
     /// Entra has taken the operator's own token, signed with its present key.
     ProvenBySignIn,
     /// It could not be looked at. The text says why.
@@ -64,7 +66,7 @@ impl Finding {
     pub fn label(&self) -> &'static str {
         match self {
             Self::NotVerified => "not_verified",
-            Self::Verified => "verified",
+            Self::Verified(_) => "verified",
             Self::ProvenBySignIn => "proven_by_sign_in",
             Self::CouldNotLook(_) => "could_not_look",
             Self::Wrong(_) => "wrong",
@@ -89,8 +91,9 @@ impl Finding {
     /// What it says, if anything.
     pub fn text(&self) -> &str {
         match self {
-            Self::NotVerified | Self::Verified | Self::ProvenBySignIn => "",
-            Self::CouldNotLook(text)
+            Self::NotVerified | Self::ProvenBySignIn => "",
+            Self::Verified(text)
+            | Self::CouldNotLook(text)
             | Self::Wrong(text)
             | Self::KeysOutOfDate(text)
             | Self::Refused(text)
@@ -225,6 +228,8 @@ pub struct Seen<'a> {
     /// The issuer of the API server's own document.
     pub document: Option<&'a str>,
     pub public: &'a Public,
+    /// What that does not prove.
+    pub note: &'a str,
     pub signed_in: &'a SignedIn,
     pub platform: Platform,
     /// Issuers that cannot be reached from the internet are allowed: a cloud of one's own reaches them.
@@ -325,7 +330,8 @@ fn keys_out_of_date(seen: &Seen<'_>) -> Option<Finding> {
 }
 
 fn verified(seen: &Seen<'_>) -> Option<Finding> {
-    matches!(seen.public, Public::Keys(Published::Yes)).then_some(Finding::Verified)
+    let is_published = matches!(seen.public, Public::Keys(Published::Yes));
+    is_published.then(|| Finding::Verified(seen.note.to_owned()))
 }
 
 fn clock_is_off(seen: &Seen<'_>) -> Option<Finding> {

@@ -20,6 +20,7 @@ use crate::binding::validate::Defaults;
 use crate::grant::Mode;
 use crate::issuer::discovery::Asked;
 use crate::issuer::reach::unreachable;
+use crate::issuer::watch::Said;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
 use crate::scrape::Source;
@@ -39,6 +40,8 @@ pub struct Config {
     /// Where the settings have their defaults from: the issuer may be learned later.
     pub defaults: watch::Sender<Defaults>,
     pub issuer: IssuerOptions,
+    /// Where the settings have what is found of the issuer.
+    pub said: watch::Sender<Said>,
     pub cloud: Cloud,
     pub auth: AuthConfig,
     pub azure: MsiOptions,
@@ -62,9 +65,11 @@ impl Config {
     pub fn from_cli(cli: Cli) -> Result<Self, Error> {
         let issuer = issuer(&cli)?;
         let defaults = watch::Sender::new(defaults(&cli, &issuer.asked)?);
+        let said = watch::Sender::default();
         Ok(Self {
-            settings: settings(&cli, defaults.subscribe())?,
+            settings: settings(&cli, defaults.subscribe(), said.subscribe())?,
             defaults,
+            said,
             issuer,
             cloud: cloud(&cli)?,
             auth: auth(&cli)?,
@@ -144,6 +149,10 @@ pub struct IssuerOptions {
     pub asked: Asked,
     /// The operator's own ServiceAccount token.
     pub token_file: PathBuf,
+    /// Whether what it publishes is verified.
+    pub verify: bool,
+    /// Certificate authorities to trust for that besides the public ones.
+    pub ca_file: Option<PathBuf>,
     /// Issuers that cannot be reached from the internet are allowed.
     pub allow_private: bool,
 }
@@ -160,6 +169,8 @@ fn issuer(cli: &Cli) -> Result<IssuerOptions, Error> {
     Ok(IssuerOptions {
         asked,
         token_file: cli.service_account_token_file.clone(),
+        verify: cli.verify_issuer,
+        ca_file: cli.issuer_ca_file.clone(),
         allow_private: cli.allow_private_issuer,
     })
 }
@@ -172,9 +183,14 @@ fn given_issuer(url: &str, allow_private: bool) -> Result<Issuer, Error> {
     }
 }
 
-fn settings(cli: &Cli, defaults: watch::Receiver<Defaults>) -> Result<Settings, Error> {
+fn settings(
+    cli: &Cli,
+    defaults: watch::Receiver<Defaults>,
+    issuer: watch::Receiver<Said>,
+) -> Result<Settings, Error> {
     Ok(Settings {
         defaults,
+        issuer,
         credential_limit: credential_limit(cli)?,
         // Azure throttles reads of one identity hard; a shorter period is of use in tests only.
         resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,

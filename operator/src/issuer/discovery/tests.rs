@@ -1,8 +1,6 @@
 use std::convert::Infallible;
 use std::sync::Mutex;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -10,6 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::issuer::tokens::write_token;
 
 const AKS: &str = "https://westeurope.oic.prod-aks.azure.com/tenant/guid/";
 
@@ -39,11 +38,8 @@ fn document(status: u16, issuer: &str) -> (&'static str, u16, String) {
 }
 
 fn token(issuer: &str) -> TempDir {
-    let encode = |it: &serde_json::Value| URL_SAFE_NO_PAD.encode(it.to_string());
-    let head = encode(&json!({ "alg": "RS256", "kid": "k" }));
-    let claims = encode(&json!({ "iss": issuer, "iat": 1, "exp": 2 }));
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), format!("{head}.{claims}.s")).unwrap();
+    write_token(&folder.path().join("token"), issuer, "k", 1);
     folder
 }
 
@@ -108,7 +104,7 @@ async fn what_the_api_server_does_not_say_is_named() {
     for (answer, part) in [
         (
             document(403, AKS),
-            "nonResourceURLs /.well-known/openid-configuration",
+            "system:service-account-issuer-discovery",
         ),
         (document(500, AKS), "http status 500"),
         (long, "more than 64 kB"),

@@ -144,6 +144,7 @@ fn seen<'a>(
         carried: Carried::Same,
         document: Some(OURS),
         public,
+        note: "",
         signed_in,
         platform: Platform::K3s,
         allow_private: false,
@@ -236,7 +237,7 @@ fn a_mismatch_names_both_values_and_what_to_set_here() {
     };
     assert_eq!(
         judge(&waiting),
-        Finding::Verified,
+        Finding::Verified(String::new()),
         "until then it stops nothing"
     );
 }
@@ -289,7 +290,7 @@ fn only_what_is_provably_wrong_stops_a_credential_and_only_two_concern_all() {
     let text = || "why".to_owned();
     for (finding, stops, all) in [
         (Finding::NotVerified, false, false),
-        (Finding::Verified, false, false),
+        (Finding::Verified(text()), false, false),
         (Finding::ProvenBySignIn, false, false),
         (Finding::CouldNotLook(text()), false, false),
         (Finding::Wrong(text()), true, false),
