@@ -46,8 +46,8 @@ pub struct OperatorOptions {
     /// What it shows to the API server and to Azure; asked for at the start when none.
     pub access: Option<OperatorAccess>,
     pub args: Vec<String>,
-    /// Added to KUBECONFIG, AZURE_FEDERATED_TOKEN_FILE, RUST_LOG=trace, AZWIB_LEADER_ELECT=false and AZWIB_METRICS_SECURE=false, over
-    /// which it wins. Most tests have one operator at a time, and would wait for a lease at each start; and who may scrape is asked for
+    /// Added to KUBECONFIG, AZURE_FEDERATED_TOKEN_FILE, RUST_LOG=trace, AZWIB_LEADER_ELECT=false, AZWIB_METRICS_SECURE=false and
+    /// AZWIB_VERIFY_ISSUER=false, over which it wins. Most tests have one operator at a time, and would wait for a lease at each start; and who may scrape is asked for
     /// in one test, and stands in the audit log of none other. A flag wins over all of these.
     pub env: BTreeMap<String, String>,
     /// Appended to. `operator.log` in the environment's directory when none.
@@ -193,6 +193,8 @@ impl OperatorProcess {
             ("AZWIB_LEADER_ELECT".to_owned(), "false".to_owned()),
             // A version that does not know it serves plain http.
             ("AZWIB_METRICS_SECURE".to_owned(), "false".to_owned()),
+            // Most tests are about something else, and count requests.
+            ("AZWIB_VERIFY_ISSUER".to_owned(), "false".to_owned()),
         ]);
         command.env.extend(env);
         if let Some(log_file) = log_file {

@@ -120,10 +120,7 @@ async fn the_template_of_an_overlay_sets_what_the_default_leaves_open() -> anyho
         .filter(|line| line.contains("REPLACE_WITH"));
     assert_eq!(
         placeholders.map(str::trim).collect::<Vec<_>>(),
-        [
-            "azure.workload.identity/client-id: REPLACE_WITH_CLIENT_ID_OF_THE_OPERATORS_IDENTITY",
-            "AZWIB_ISSUER: REPLACE_WITH_ISSUER_URL_OF_THIS_CLUSTER",
-        ],
+        ["azure.workload.identity/client-id: REPLACE_WITH_CLIENT_ID_OF_THE_OPERATORS_IDENTITY"],
     );
     let annotations = &account["metadata"]["annotations"];
     assert!(annotations["azure.workload.identity/client-id"].is_string());

@@ -9,6 +9,7 @@ pub mod clients;
 pub mod commands;
 pub mod definitions;
 pub mod grant;
+pub mod issuer;
 pub mod kubeutil;
 pub mod leader;
 pub mod ledger;

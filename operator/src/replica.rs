@@ -1,12 +1,14 @@
 //! One replica of the operator: it watches whether it leads or waits, and makes passes while it leads.
 
+mod issuer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use kube_runtime::reflector::Store;
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,8 +23,11 @@ use crate::binding::events::Events;
 use crate::binding::grants::tell::keep_told;
 use crate::binding::index::Bindings;
 use crate::binding::metrics::State;
+use crate::binding::tell_issuer::keep_issuer_told;
+use crate::binding::validate::Defaults;
 use crate::binding::{Operator, Settings};
 use crate::grant::Authority;
+use crate::issuer::discovery::Origin;
 use crate::leader::{Claim, Elector};
 use crate::ledger::{LedgerSettings, Ledgers};
 use crate::runtime::clock::Clock;
@@ -75,6 +80,9 @@ pub struct Replica<H> {
     pub accounts: Store<ExistingAccount>,
     pub grants: Arc<Authority>,
     pub settings: Settings,
+    /// Where the issuer comes from, and where passes find it.
+    pub issuer: Origin,
+    pub defaults: watch::Sender<Defaults>,
     pub clock: Clock,
     /// How much time there is for a write under way.
     pub grace: Duration,
@@ -121,8 +129,30 @@ impl<H: Host> Replica<H> {
         Ok(())
     }
 
-    /// Finds out what the leader before may have under way, and leads.
+    /// Leads, with the issuer as it is now. Where that is not known it only tells so, and begins anew once it is.
     async fn begin(
+        &self,
+        claim: Claim,
+        lost: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<End, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.settle_issuer() => {}
+                () = lost.cancelled() => return Ok(End::AllAnswered),
+                () = stop.cancelled() => return Ok(End::AllAnswered),
+            }
+            let is_known = self.defaults.borrow().unknown_issuer.is_none();
+            let end = self.begin_with_issuer(claim.clone(), lost, stop).await?;
+            if is_known || lost.is_cancelled() || stop.is_cancelled() {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Finds out what the leader before may have under way, and leads.
+    async fn begin_with_issuer(
         &self,
         claim: Claim,
         lost: &CancellationToken,
@@ -242,6 +272,9 @@ impl<H: Host> Replica<H> {
         let ends = CancellationToken::new();
         let requests = self.feed.begin(&self.bindings);
         let told = keep_told(Arc::clone(&context), ends.clone());
+        let (feed, known) = (self.feed.clone(), self.bindings.clone());
+        let issuer = keep_issuer_told(Arc::clone(&context), move || feed.again(&known));
+        let _issuer = AbortOnDropHandle::new(tokio::spawn(issuer));
         let (stopped, host) = (ends.clone(), Arc::clone(&self.host));
         let controller = controller::run(
             requests,
@@ -264,6 +297,7 @@ impl<H: Host> Replica<H> {
                 biased;
                 () = stop.cancelled() => {}
                 () = lost.cancelled() => {}
+                () = self.issuer_known() => {}
             }
             ends.cancel();
         };

@@ -1,6 +1,7 @@
 //! Builds the clients, the stores, the controller and the probes, runs them, and shuts them down.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -8,7 +9,7 @@ use futures::FutureExt;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,10 +18,19 @@ use crate::azure::msi::MsiIdentityService;
 use crate::binding::controller::pass_log::PassLog;
 use crate::binding::controller::passes::{Notice, Queue};
 use crate::binding::controller::{Feed, Watches};
-use crate::cli::config::{Config, Election, Metrics};
+use crate::binding::validate::Defaults;
+use crate::cli::config::{Config, Election, IssuerOptions, Metrics};
+use crate::cli::flags::POD_TOKEN_FILE;
 use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_others;
 use crate::grant::{Authority, OwnNamespace};
+use crate::issuer::api_server::ApiServer;
+use crate::issuer::discovery::{Asked, Discovery, Origin};
+use crate::issuer::fetch::{Fetch, FetchOptions};
+use crate::issuer::metrics::IssuerMetrics;
+use crate::issuer::proof::Proof;
+use crate::issuer::token::{InvalidToken, OwnToken};
+use crate::issuer::watch::{Said, Watching};
 use crate::kubeutil::watch_course::WatchCourse;
 use crate::leader::{
     Claim, Elector, LeaderMetrics, Place, Timings, say_if_another_is_installed, until_nobody_leads,
@@ -57,6 +67,12 @@ pub enum Error {
     },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    #[error(
+        "--issuer=auto goes by what the API server and the operator's own ServiceAccount token say, and there is no token in {path} \
+         (--service-account-token-file): {why}. Let the pod have one (automountServiceAccountToken), name its file, or give the issuer's \
+         URL (--issuer)"
+    )]
+    NoOwnToken { path: PathBuf, why: InvalidToken },
     #[error(transparent)]
     Replica(#[from] replica::Error),
     #[error("told to end at once; what was under way was not waited for")]
@@ -85,7 +101,7 @@ async fn until_told(
     log_level: LogLevel,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let issuer = config.settings.defaults.borrow().issuer.clone();
+    let issuer = config.issuer.asked.clone();
     let (health_probes, metrics) = (config.health_probe_address, config.metrics.clone());
     let election = config.election.clone();
     let course = WatchCourse::default();
@@ -161,20 +177,19 @@ impl Host for Machine {
     }
 }
 
-/// Where the kubelet puts the token of a pod's ServiceAccount.
-const POD_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
 async fn replica(
     config: Config,
     course: WatchCourse,
     registry: &mut Registry,
 ) -> Result<(Replica<Machine>, Watched), Error> {
     let grace = config.azure.request_timeout + GRACE;
-    let token_file = match &config.auth {
-        AuthConfig::WorkloadIdentity { token_file, .. } => token_file.clone(),
-        // In a pod there is one, whatever the operator signs in to Azure with.
-        _ => POD_TOKEN_FILE.into(),
+    let token_of_sign_in = match &config.auth {
+        AuthConfig::WorkloadIdentity { token_file, .. } => Some(token_file.clone()),
+        _ => None,
     };
+    // In a pod there is one, whatever the operator signs in to Azure with.
+    let token_file = token_of_sign_in.clone();
+    let token_file = token_file.unwrap_or_else(|| POD_TOKEN_FILE.into());
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,
@@ -182,6 +197,8 @@ async fn replica(
         config.authorization,
     )
     .map_err(replica::Error::from)?;
+    let proof = token_of_sign_in.filter(|_| config.issuer.verify);
+    let proof = proof.map(|file| Proof::new(Box::new(service.signing_in()), file));
     service.requests().register(registry);
     service.sign_ins().register(registry);
     let leader_metrics = LeaderMetrics::new(LEASE);
@@ -195,6 +212,15 @@ async fn replica(
     let margin = takes_part.then(|| timings.margin());
     let clients = KubernetesClients::infer(margin).await?;
     clients.requests().register(registry);
+    let issuer = origin(&config.issuer, &clients)?;
+    let watching_issuer = watching_issuer(
+        &config.issuer,
+        (config.said, config.defaults.subscribe()),
+        &clients,
+        proof,
+    )?;
+    watching_issuer.metrics.register(registry);
+    tokio::spawn(watching_issuer.run());
     let own_namespace = OwnNamespace::of(token_file);
     let grants = Authority::new(config.grants, course.clone()).reserving(own_namespace);
     let grants = Arc::new(grants);
@@ -222,6 +248,8 @@ async fn replica(
         accounts,
         grants,
         settings: config.settings,
+        issuer,
+        defaults: config.defaults,
         clock: Clock::Wall,
         grace,
         feed: Feed::default(),
@@ -229,6 +257,56 @@ async fn replica(
         liveness: Liveness::default(),
     };
     Ok((replica, Watched { synced, requests }))
+}
+
+/// Where the issuer comes from.
+fn origin(options: &IssuerOptions, clients: &KubernetesClients) -> Result<Origin, Error> {
+    let token_file = options.token_file.clone();
+    let client = match &options.asked {
+        Asked::Given(issuer) => return Ok(Origin::Known(issuer.clone())),
+        Asked::Auto => clients.calling(None).map_err(replica::Error::from)?,
+    };
+    if let Err(why) = OwnToken::in_file(&token_file) {
+        return Err(Error::NoOwnToken {
+            path: token_file,
+            why,
+        });
+    }
+    Ok(Origin::Auto(Discovery {
+        api_server: ApiServer::new(client),
+        token_file,
+    }))
+}
+
+/// What looks at the issuer for as long as the process runs.
+fn watching_issuer(
+    options: &IssuerOptions,
+    (said, defaults): (watch::Sender<Said>, watch::Receiver<Defaults>),
+    clients: &KubernetesClients,
+    proof: Option<Proof>,
+) -> Result<Watching, Error> {
+    let fetch = options.verify.then(|| {
+        Fetch::new(&FetchOptions {
+            ca_file: options.ca_file.clone(),
+            allow_private: options.allow_private,
+        })
+    });
+    let client = clients.calling(None).map_err(replica::Error::from)?;
+    let value = move || {
+        let defaults = defaults.borrow();
+        let is_known = defaults.unknown_issuer.is_none();
+        is_known.then(|| defaults.issuer.clone())
+    };
+    Ok(Watching {
+        value: Box::new(value),
+        api_server: ApiServer::new(client),
+        token_file: options.token_file.clone(),
+        fetch: fetch.transpose().map_err(replica::Error::from)?,
+        proof,
+        allow_private: options.allow_private,
+        metrics: IssuerMetrics::default(),
+        said,
+    })
 }
 
 /// One that takes part for this process, on the Lease of its namespace.

@@ -12,6 +12,8 @@ use super::text::impl_name;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Issuer(Arc<str>);
 
+const NOBODY: &str = "https://unknown.invalid/";
+
 /// Why a text is no issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidIssuer {
@@ -87,6 +89,16 @@ impl Issuer {
         }
         Url::parse(text)?;
         Ok(Self(text.into()))
+    }
+
+    /// Stands where it is not known what tokens carry. No token carries it: a name below `invalid` belongs to nobody (RFC 6761).
+    pub fn of_nobody() -> Self {
+        Self(NOBODY.into())
+    }
+
+    /// Whether it is that of nobody.
+    pub fn is_of_nobody(&self) -> bool {
+        self.as_str() == NOBODY
     }
 
     /// The issuer, byte for byte as it was given.

@@ -14,6 +14,7 @@ use azwib_operator::binding::grants::tell::keep_told;
 use azwib_operator::binding::validate::Defaults;
 use azwib_operator::binding::{Failed, Operator, Settings};
 use azwib_operator::grant::Authority;
+use azwib_operator::issuer::discovery::Origin;
 use azwib_operator::kubeutil::watch_course::WatchCourse;
 use azwib_operator::leader::{Claim, ClaimLayer, Elector, Place};
 use azwib_operator::ledger::{BindingRef, LedgerSettings, Ledgers};
@@ -124,10 +125,12 @@ fn parts(process: &Process, world: &World) -> anyhow::Result<Parts> {
     };
     let defaults = Defaults {
         issuer: Issuer::parse(ISSUER)?,
+        unknown_issuer: None,
         subscription: None,
         resource_group: None,
     };
-    let (_, defaults) = watch::channel(defaults);
+    let issuer = Origin::Known(defaults.issuer.clone());
+    let (known, defaults) = watch::channel(defaults);
     let grants = Arc::new(Authority::new(world.grants, course));
     let watches = Watches::serving(
         BINDINGS_OF_AN_ACCOUNT,
@@ -136,6 +139,7 @@ fn parts(process: &Process, world: &World) -> anyhow::Result<Parts> {
         Arc::clone(&grants),
     );
     let settings = Settings {
+        issuer: watch::Sender::default().subscribe(),
         defaults,
         credential_limit: world.limit,
         resync_period: world.resync_period,
@@ -158,6 +162,8 @@ fn parts(process: &Process, world: &World) -> anyhow::Result<Parts> {
         accounts: watches.accounts,
         grants,
         settings,
+        issuer,
+        defaults: known,
         clock,
         grace: REQUEST_TIMEOUT + GRACE,
         feed: Feed::default(),

@@ -30,7 +30,19 @@ const STEPS: [(&str, &[&str]); 5] = [
     ),
     (
         "IssuerReady",
-        &["IssuerConfigured", "IssuerChanged", "Pending"],
+        &[
+            "IssuerConfigured",
+            "IssuerVerified",
+            "ProvenBySignIn",
+            "IssuerUnreachable",
+            "IssuerRefused",
+            "IssuerUnknown",
+            "IssuerMismatch",
+            "IssuerInvalid",
+            "SigningKeysOutOfDate",
+            "IssuerChanged",
+            "Pending",
+        ],
     ),
     (
         "IdentityResolved",

@@ -118,9 +118,9 @@ fn an_overlay_that_is_filled_in_is_the_chart_with_the_same_values() {
         "00000000-0000-0000-0000-000000000001",
     );
     let subscription = "00000000-0000-0000-0000-000000000000";
-    let filled_in = fs::read_to_string(template)
-        .unwrap()
-        .replace("REPLACE_WITH_ISSUER_URL_OF_THIS_CLUSTER", issuer)
+    let template = fs::read_to_string(template).unwrap();
+    assert!(template.contains(issuer), "{template}");
+    let filled_in = template
         .replace("REPLACE_WITH_CLIENT_ID_OF_THE_OPERATORS_IDENTITY", client)
         .replace("  # - AZWIB_", "  - AZWIB_")
         .replace("# images:", "images:")

@@ -8,10 +8,16 @@ use azwib_e2e::environment::repository;
 use crate::values::rows;
 
 /// Flags without a value, each with the reason.
-const WITHOUT_VALUE: [(&str, &str); 1] = [(
-    "AZWIB_LEADER_ELECTION_NAMESPACE",
-    "in a pod it is the pod's own namespace, where the Role is",
-)];
+const WITHOUT_VALUE: [(&str, &str); 2] = [
+    (
+        "AZWIB_SERVICE_ACCOUNT_TOKEN_FILE",
+        "in a pod it is the pod's own token",
+    ),
+    (
+        "AZWIB_LEADER_ELECTION_NAMESPACE",
+        "in a pod it is the pod's own namespace, where the Role is",
+    ),
+];
 
 /// The variables of all flags, from the table of the reference, which a test keeps to the code.
 fn variables() -> BTreeSet<String> {
@@ -39,8 +45,9 @@ fn each_flag_is_set_by_a_value() {
             it.starts_with(&in_settings) || it.ends_with(&in_pod) || it.contains(&by_webhook)
         })
     };
-    let without: Vec<_> = variables.iter().filter(|it| !is_set(it)).collect();
-    let expected: Vec<_> = WITHOUT_VALUE
+    let without = variables.iter().map(String::as_str);
+    let without: BTreeSet<_> = without.filter(|it| !is_set(it)).collect();
+    let expected: BTreeSet<_> = WITHOUT_VALUE
         .iter()
         .map(|(variable, _)| *variable)
         .collect();

@@ -192,13 +192,13 @@ async fn an_installation_that_cannot_start_fails_when_its_time_is_over() -> anyh
         "--wait",
         "--timeout=20s",
     ];
-    let without_issuer = [
+    let without_client = [
         &install[..],
-        &["--set=issuer=REPLACE_WITH_ISSUER_URL_OF_THIS_CLUSTER"],
+        &["--set=auth.clientId=REPLACE_WITH_CLIENT_ID_OF_THE_OPERATORS_IDENTITY"],
     ]
     .concat();
     let began = Instant::now();
-    let failed = cluster.helm(&without_issuer).await?;
+    let failed = cluster.helm(&without_client).await?;
     assert!(!failed.status.success());
     assert!(began.elapsed() >= Duration::from_secs(20));
     let running = cluster
@@ -209,6 +209,6 @@ async fn an_installation_that_cannot_start_fails_when_its_time_is_over() -> anyh
         .await?;
     let name = running.items[0].metadata.name.clone().unwrap();
     let log = cluster.node.log(&name)?;
-    assert!(log.contains("--issuer: "), "{log}");
+    assert!(log.contains("--azure-client-id"), "{log}");
     cluster.uninstall().await
 }

@@ -34,7 +34,6 @@ async fn run(env: &Environment, folder: &Path, block: &str) -> anyhow::Result<()
             .env("PATH", tools_path())
             .env("HOME", folder)
             .env("KUBECONFIG", env.control_plane.kubeconfig())
-            .env("ISSUER", env.issuer())
             .env("CLIENT_ID", env.operator_client_id().to_string())
             .env("IMAGE", IMAGE);
         let began = Instant::now();

@@ -9,7 +9,8 @@ use azure_mgmt_msi::package_2023_01_31::{
     models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties},
 };
 use azwib_crds::{ClientId, CredentialName, Guid, ManagedIdentityId};
-use futures::{StreamExt, future::ready};
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt, StreamExt};
 
 use super::{
     AzureError, AzureErrorKind, Cause, CredentialContent, CredentialPage, CredentialPages, Deleted,
@@ -101,6 +102,17 @@ impl MsiIdentityService {
     /// What has become of its sign-ins so far.
     pub fn sign_ins(&self) -> &SignInMetrics {
         self.parts.tokens.metrics()
+    }
+
+    /// A sign-in that is made now, whatever token is held.
+    pub fn signing_in(
+        &self,
+    ) -> impl Fn() -> BoxFuture<'static, Result<(), AzureError>> + Send + Sync + use<> {
+        let tokens = Arc::clone(&self.parts.tokens);
+        move || {
+            let tokens = Arc::clone(&tokens);
+            async move { tokens.sign_in_afresh().await }.boxed()
+        }
     }
 
     fn over(

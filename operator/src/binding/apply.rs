@@ -81,6 +81,13 @@ async fn carry_out(
         applicants,
         identity,
     };
+    let name = &desired.credential.name;
+    let credential = match status::issuer::stops(&ctx.verification, binding, name) {
+        Some((reason, message)) if matches!(credential, CredentialStep::Write) => {
+            CredentialStep::Stop(Failure::Issuer { reason, message }.into())
+        }
+        _ => credential,
+    };
     let in_place = match credential {
         CredentialStep::Keep => Ok(InPlace(among.recorded(CredentialOrigin::Created))),
         CredentialStep::Adopt { name } => Ok(InPlace(among.adopted(name))),

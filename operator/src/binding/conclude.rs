@@ -84,7 +84,7 @@ impl<'a> Pass<'a> {
     pub(super) fn kept(binding: &'a WorkloadIdentityBinding, ctx: &Context) -> Self {
         Self {
             kept: true,
-            ..Self::reporting(binding, status::of_kept(&ctx.settled()))
+            ..Self::reporting(binding, status::of_kept(binding, &ctx.settled()))
         }
     }
 

@@ -30,6 +30,7 @@ use super::status::{Finding, Moment, Settled};
 use super::told::Told;
 use super::validate::{Defaults, Desired, identity_id};
 use crate::grant::Authority;
+use crate::issuer::judge::Finding as Verification;
 use crate::kubeutil::backoff::{Attempts, Standing};
 use crate::ledger::{BindingRef, Ledgers, Look, NotNow};
 use crate::runtime::clock::Clock;
@@ -116,9 +117,15 @@ impl Operator {
         Context {
             operator: Arc::clone(self),
             defaults: self.settings.defaults.borrow().clone(),
+            verification: Arc::clone(&self.settings.issuer.borrow().finding),
             granted: OnceLock::new(),
             changes: Changes::default(),
         }
+    }
+
+    /// Whether it is known which issuer the cluster's tokens carry.
+    pub fn knows_issuer(&self) -> bool {
+        self.settings.defaults.borrow().unknown_issuer.is_none()
     }
 
     /// Now, for a reason that has stood for so long.
@@ -223,6 +230,8 @@ impl Operator {
 pub struct Context {
     operator: Arc<Operator>,
     pub defaults: Defaults,
+    /// What was found of the issuer when it began.
+    pub verification: Arc<Verification>,
     /// What grants say, once they were asked.
     granted: OnceLock<Option<Finding>>,
     /// What the pass has changed.
@@ -247,6 +256,7 @@ impl Context {
     pub(super) fn settled(&self) -> Settled<'_> {
         Settled {
             issuer: self.defaults.issuer.as_str(),
+            verification: &self.verification,
             granted: self.granted.get().cloned().flatten(),
         }
     }

@@ -9,6 +9,7 @@ const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 pub(super) fn defaults() -> Defaults {
     Defaults {
         issuer: Issuer::parse("https://oidc.example/").unwrap(),
+        unknown_issuer: None,
         subscription: Some(SUBSCRIPTION.to_owned()),
         resource_group: Some("rg".to_owned()),
     }

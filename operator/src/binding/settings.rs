@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::validate::Defaults;
+use crate::issuer::watch::Said;
 use crate::runtime::jitter;
 
 /// What of the operator's configuration the controller depends on.
@@ -13,6 +14,8 @@ pub struct Settings {
     /// As they are now. A pass reads them once, when it begins, so that they may change while the operator runs. Today they come from
     /// flags, and nothing changes them.
     pub defaults: watch::Receiver<Defaults>,
+    /// What is found of the issuer, as it is now. A pass reads it once as well.
+    pub issuer: watch::Receiver<Said>,
     /// Credentials that one identity may have.
     pub credential_limit: usize,
     /// How old what is known of Azure may be.

@@ -1,5 +1,7 @@
 //! From a binding's spec to what it asks for, with every string parsed. Pure.
 
+use std::sync::Arc;
+
 use azwib_crds::{
     Audience, CredentialName, DEFAULT_AUDIENCE, IdentityReference, InvalidAudience,
     InvalidManagedIdentityId, Issuer, ManagedIdentityId, RecordedCredential,
@@ -16,8 +18,10 @@ const RESERVED_AUDIENCES: [&str; 2] = ["openshift", "api://AKSIdentityBinding"];
 /// What of the operator's configuration a binding's meaning depends on.
 #[derive(Debug, Clone)]
 pub struct Defaults {
-    /// The issuer of this cluster's ServiceAccount tokens.
+    /// The issuer of this cluster's ServiceAccount tokens; that of nobody while it is not known.
     pub issuer: Issuer,
+    /// Why it is not known, where that is so. Nothing is written then but statuses.
+    pub unknown_issuer: Option<Arc<str>>,
     /// Subscription of identities that are given by name alone.
     pub subscription: Option<String>,
     /// Resource group of identities that are given by name alone.
@@ -223,6 +227,7 @@ mod tests {
     fn defaults() -> Defaults {
         Defaults {
             issuer: Issuer::parse("https://oidc.example/").unwrap(),
+            unknown_issuer: None,
             subscription: Some("00000000-0000-0000-0000-000000000001".to_owned()),
             resource_group: Some("rg".to_owned()),
         }

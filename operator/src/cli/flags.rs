@@ -4,15 +4,46 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+/// Where the kubelet puts the token of a pod's ServiceAccount.
+pub const POD_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// Makes Azure workload identity federation declarative on any Kubernetes cluster.
 ///
 /// Every flag can be given by the environment variable that stands beside it.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "azwib-operator", version)]
 pub struct Cli {
-    /// Issuer of this cluster's ServiceAccount tokens, exactly as the `iss` claim has it, slash included
-    #[arg(long, env = "AZWIB_ISSUER", value_name = "URL")]
+    /// Issuer of this cluster's ServiceAccount tokens, exactly as the `iss` claim has it, slash included; or `auto`: what the API
+    /// server's discovery document says, if the operator's own token says the same
+    #[arg(long, env = "AZWIB_ISSUER", value_name = "URL", default_value = "auto")]
     pub issuer: String,
+
+    /// File with the operator's own ServiceAccount token, whose issuer is compared; any audience
+    #[arg(
+        long,
+        env = "AZWIB_SERVICE_ACCOUNT_TOKEN_FILE",
+        value_name = "PATH",
+        default_value = POD_TOKEN_FILE
+    )]
+    pub service_account_token_file: PathBuf,
+
+    /// Verify that what the issuer publishes has the key that the cluster's tokens are signed with, and, with
+    /// --auth=workload-identity, by a sign-in each hour; give it as `--verify-issuer=false` where nothing is to be asked of the issuer
+    #[arg(
+        long,
+        env = "AZWIB_VERIFY_ISSUER",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = true
+    )]
+    pub verify_issuer: bool,
+
+    /// PEM file with certificate authorities to trust for what the issuer publishes, besides the public ones; what they vouch for does not
+    /// prove that Microsoft Entra trusts it
+    #[arg(long, env = "AZWIB_ISSUER_CA_FILE", value_name = "PATH")]
+    pub issuer_ca_file: Option<PathBuf>,
 
     /// Allow an issuer that cannot be reached from the internet, for a cloud of your own that can reach it
     #[arg(long, env = "AZWIB_ALLOW_PRIVATE_ISSUER")]

@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_unknown_is_named() {
         for (arguments, named) in [
-            ("--cloud=public", "--issuer"),
+            ("--cloud=germany", "--cloud"),
             ("release", "--all"),
             ("release --all=false", "--all"),
             ("remove", "remove"),

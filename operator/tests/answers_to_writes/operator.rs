@@ -95,6 +95,7 @@ fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults
     let client = server.client();
     let defaults = Defaults {
         issuer: Issuer::parse(ISSUER).expect("valid"),
+        unknown_issuer: None,
         subscription: None,
         resource_group: None,
     };
@@ -108,6 +109,7 @@ fn operator(server: &ApiServer) -> (Arc<Operator>, Queue, watch::Sender<Defaults
     let grants = Arc::new(Authority::new(Some(Mode::Off), WatchCourse::default()));
     let watches = Watches::new(&client, defaults.clone(), Arc::clone(&grants));
     let settings = Settings {
+        issuer: watch::Sender::default().subscribe(),
         revocation_grace: Duration::ZERO,
         defaults,
         credential_limit: 20,

@@ -9,8 +9,10 @@ Variables that begin with AZURE_ are in deployment.yaml: the webhook sets them i
 {{- /* YAML 1.1 reads a bare `off` as false. */ -}}
 {{- if kindIs "bool" $grants -}}{{- $grants = "off" -}}{{- end -}}
 {{- $all := dict
-  "AZWIB_ISSUER" $v.issuer
+  "AZWIB_ISSUER" (ternary "" $v.issuer (eq $v.issuer "auto"))
   "AZWIB_ALLOW_PRIVATE_ISSUER" (ternary "true" "" $v.allowPrivateIssuer)
+  "AZWIB_VERIFY_ISSUER" (ternary "" "false" $v.verifyIssuer)
+  "AZWIB_ISSUER_CA_FILE" (ternary "/etc/azwib/issuer-ca/ca.crt" "" (ne $v.issuerCa.configMap ""))
   "AZWIB_AUTH" $v.auth.method
   "AZWIB_AZURE_CLIENT_SECRET_FILE" (ternary "/var/run/secrets/azwib/client-secret" "" (eq $v.auth.method "client-secret"))
   "AZWIB_CLOUD" (ternary "" $v.cloud.name (eq $v.cloud.name "public"))

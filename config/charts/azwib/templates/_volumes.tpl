@@ -1,6 +1,6 @@
 {{/*
-What is mounted: the token that the operator signs in with where no webhook mounts it, its client secret, certificate authorities, the
-certificate of its metrics.
+What is mounted: the token that the operator signs in with where no webhook mounts it, its client secret, certificate authorities of Azure
+and of the issuer, the certificate of its metrics.
 */}}
 {{- define "azwib.volumeMounts" -}}
 {{- with include "azwib.mounts" . | fromYamlArray }}
@@ -51,6 +51,18 @@ volumes:
 {{- if .configMap }}
 - name: certificate-authorities
   path: /etc/azwib/ca
+  source:
+    configMap:
+      name: {{ .configMap }}
+      items:
+      - key: {{ .key }}
+        path: ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.issuerCa }}
+{{- if .configMap }}
+- name: issuer-certificate-authorities
+  path: /etc/azwib/issuer-ca
   source:
     configMap:
       name: {{ .configMap }}

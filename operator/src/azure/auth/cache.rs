@@ -94,6 +94,29 @@ impl TokenCache {
         }
     }
 
+    /// Signs in, whatever token is held. That one is kept where it fails.
+    pub(super) async fn renew<F>(&self, sign_in: impl FnOnce() -> F) -> Result<(), AzureError>
+    where
+        F: Future<Output = Result<FreshToken, AzureError>>,
+    {
+        // Without the lock: who has a good token does not wait for this.
+        let outcome = sign_in().await;
+        let now = Instant::now();
+        match outcome {
+            Ok(fresh) => {
+                self.metrics.succeeded(now);
+                let mut state = self.state.lock().await;
+                state.claims = Claims::of(fresh.token.token());
+                state.token = Some(CachedToken::new(fresh, now));
+                Ok(())
+            }
+            Err(failure) => {
+                self.metrics.failed();
+                Err(failure)
+            }
+        }
+    }
+
     /// What has become of the sign-ins so far.
     pub(super) fn metrics(&self) -> &SignInMetrics {
         &self.metrics

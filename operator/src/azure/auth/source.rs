@@ -27,6 +27,11 @@ impl TokenSource {
         self.cache.get(|| self.sign_in.sign_in()).await
     }
 
+    /// Signs in now, whatever token is held: what that proves, it proves of this moment.
+    pub(crate) async fn sign_in_afresh(&self) -> Result<(), AzureError> {
+        self.cache.renew(|| self.sign_in.sign_in()).await
+    }
+
     /// What has become of the sign-ins so far.
     pub(crate) fn metrics(&self) -> &SignInMetrics {
         self.cache.metrics()

@@ -212,6 +212,7 @@ mod tests {
     fn bindings(status: &Value) -> Bindings {
         let defaults = Defaults {
             issuer: Issuer::parse("https://oidc.example/").unwrap(),
+            unknown_issuer: None,
             subscription: None,
             resource_group: None,
         };

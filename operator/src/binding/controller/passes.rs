@@ -18,6 +18,7 @@ use crate::binding::cleanup::{leftovers, unreadable};
 use crate::binding::context::Context;
 use crate::binding::index::Guarded;
 use crate::binding::reconcile::{reconcile, vanished};
+use crate::binding::unknown_issuer;
 use crate::binding::{Failed, Next, Operator};
 use crate::ledger::BindingRef;
 use crate::runtime::spans;
@@ -129,9 +130,10 @@ impl Workers {
 
     fn start(&mut self, tell: &mut impl FnMut(Notice)) {
         while let Some(who) = self.schedule.start(Instant::now()) {
-            // Who only looks cleans up after nobody: another one of that name is looked at.
+            // Who only looks cleans up after nobody: another one of that name is looked at. Nor does who does not know the issuer.
+            let looks_only = self.ctx.settings.read_only || !self.ctx.knows_issuer();
             let gone = self.ctx.bindings.vanished(&who);
-            if let Some(gone) = gone.filter(|_| !self.ctx.settings.read_only) {
+            if let Some(gone) = gone.filter(|_| !looks_only) {
                 tell(Notice::Began(who.clone()));
                 let ctx = Arc::new(self.ctx.begin_pass());
                 self.passes.spawn(async move {
@@ -219,6 +221,9 @@ pub async fn guarded_reconcile(binding: Guarded, operator: Arc<Operator>) -> Res
     let span = spans::pass(&who.namespace, &who.name, binding.uid().as_deref());
     let pass = ctx.metrics.begin();
     let steps = async {
+        if let Some(why) = ctx.defaults.unknown_issuer.clone() {
+            return unknown_issuer::pass(binding.0.ok(), why, &ctx).await;
+        }
         match binding.0 {
             Ok(binding) => reconcile(Arc::new(binding), Arc::clone(&ctx)).await,
             // One bad object is one failed pass, not a dead watch.

@@ -29,6 +29,9 @@ pub enum Failure {
     QuotaReached(#[from] QuotaReached),
     #[error(transparent)]
     Reserved(#[from] Reserved),
+    /// What is found of the issuer stops a new credential.
+    #[error("{message}")]
+    Issuer { reason: Reason, message: String },
     #[error("cannot read the managed identity {}", short_name(identity))]
     ReadIdentity {
         identity: String,
@@ -95,6 +98,7 @@ impl Failure {
             Self::NotGranted(_) => (ConditionType::Granted, Reason::NotGranted),
             Self::QuotaReached(_) => (ConditionType::Granted, Reason::GrantQuotaReached),
             Self::Reserved(_) => (ConditionType::Granted, Reason::Reserved),
+            Self::Issuer { reason, .. } => (ConditionType::IssuerReady, *reason),
             Self::ReadIdentity { source, .. } => {
                 let reason = azure::reason(source, Reason::IdentityNotFound);
                 (ConditionType::IdentityResolved, reason)
@@ -151,7 +155,9 @@ impl Failure {
             Self::NoCredential(Refusal::LimitReached { ahead, .. }) => {
                 Pace::WaitForSlot { ahead: *ahead }
             }
-            Self::NoCredential(_) | Self::QuotaReached(_) => Pace::WaitForArrival,
+            Self::NoCredential(_) | Self::QuotaReached(_) | Self::Issuer { .. } => {
+                Pace::WaitForArrival
+            }
             Self::Invalid(_)
             | Self::NotGranted(_)
             | Self::Reserved(_)

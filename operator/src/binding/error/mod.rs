@@ -98,7 +98,7 @@ impl Error {
     pub fn is_disturbance(&self) -> bool {
         match self {
             Self::Wait(Wait::Ledger { reading, .. }) => *reading,
-            Self::Wait(Wait::ForGrants(_)) => true,
+            Self::Wait(Wait::ForGrants(_) | Wait::ForIssuer(_)) => true,
             Self::Wait(Wait::ForCredential | Wait::GrantGone | Wait::ReadOnly { .. }) => false,
             Self::Failure(failure) => failure.is_disturbance(),
         }

@@ -1,6 +1,7 @@
 //! What a pass only waits for.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::binding::status::reason::{ConditionType, Reason};
 use crate::grant::CannotTell;
@@ -33,6 +34,9 @@ pub enum Wait {
         /// What it would do, after "would".
         would: String,
     },
+    /// It is not known which issuer the cluster's tokens carry.
+    #[error("{0}")]
+    ForIssuer(Arc<str>),
     #[error("the grant went while the binding was worked on")]
     GrantGone,
 }
@@ -76,6 +80,7 @@ impl Wait {
                 Reason::WaitingForCredential,
             )),
             Self::ForGrants(_) => Some((ConditionType::Ready, Reason::Pending)),
+            Self::ForIssuer(_) => Some((ConditionType::IssuerReady, Reason::IssuerUnknown)),
             Self::ReadOnly { step, .. } => Some((*step, Reason::ReadOnly)),
             Self::GrantGone => None,
         }
@@ -89,7 +94,7 @@ impl Wait {
                 // The turn wakes who waits for it; the back-off is a second line.
                 NotNow::UnderWay | NotNow::Unsettled { .. } => Pace::Backoff,
             },
-            Self::ForCredential | Self::ForGrants(_) => Pace::WaitForArrival,
+            Self::ForCredential | Self::ForGrants(_) | Self::ForIssuer(_) => Pace::WaitForArrival,
             Self::ReadOnly { .. } => Pace::WaitForChange,
             Self::GrantGone => Pace::Backoff,
         }

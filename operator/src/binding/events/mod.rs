@@ -247,6 +247,15 @@ impl Events {
         }
     }
 
+    /// Tells what is found of the issuer, about the operator's own namespace.
+    pub async fn issuer(&self, own_namespace: &str, reason: EventReason, note: String) {
+        let event = event(reason, note);
+        let outcome = self.publish_about_namespace(own_namespace, &event).await;
+        if let Err(error) = outcome {
+            self.unpublished.note(reason, code(&error), &error);
+        }
+    }
+
     /// Tells what no status can tell: the API server takes none.
     pub fn refused(&self, binding: &ObjectMeta, message: &str) {
         self.tell(binding, EventReason::Ready(Reason::BindingRefused), message);

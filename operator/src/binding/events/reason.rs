@@ -17,6 +17,10 @@ pub enum EventReason {
     AccountAltered,
     ForceDetached,
     GrantsMode,
+    IssuerDiffers,
+    IssuerUnreachable,
+    IssuerRefused,
+    IssuerGood,
 }
 
 impl EventReason {
@@ -36,6 +40,10 @@ impl EventReason {
                 Self::AccountAltered,
                 Self::ForceDetached,
                 Self::GrantsMode,
+                Self::IssuerDiffers,
+                Self::IssuerUnreachable,
+                Self::IssuerRefused,
+                Self::IssuerGood,
             ])
     }
 
@@ -51,6 +59,10 @@ impl EventReason {
             Self::AccountAltered => "AccountAltered",
             Self::ForceDetached => "ForceDetached",
             Self::GrantsMode => "GrantsMode",
+            Self::IssuerDiffers => "IssuerDiffers",
+            Self::IssuerUnreachable => "IssuerUnreachable",
+            Self::IssuerRefused => "IssuerRefused",
+            Self::IssuerGood => "IssuerGood",
         }
     }
 
@@ -58,7 +70,7 @@ impl EventReason {
     pub fn type_(self) -> EventType {
         match self {
             Self::Ready(reason) => reason.event_type(),
-            Self::AccountLeft | Self::GrantsMode => EventType::Normal,
+            Self::AccountLeft | Self::GrantsMode | Self::IssuerGood => EventType::Normal,
             _ => EventType::Warning,
         }
     }
@@ -98,6 +110,20 @@ impl EventReason {
                 "About the Namespace of the operator, in the namespace `default`: whether bindings need a grant from now on, and why. At \
                  each start, and when that changes."
             }
+            Self::IssuerDiffers => {
+                "About the Namespace of the operator, in the namespace `default`: another issuer than the one that azwib goes by was seen. \
+                 It counts once a token says so that was issued later: `IssuerMismatch`."
+            }
+            Self::IssuerUnreachable => {
+                "About the Namespace of the operator: what the issuer publishes could not be looked at. It proves nothing, and stops \
+                 nothing."
+            }
+            Self::IssuerRefused => {
+                "About the Namespace of the operator: Microsoft Entra refuses the operator's own token for its issuer."
+            }
+            Self::IssuerGood => {
+                "About the Namespace of the operator: nothing is wrong with the issuer any more."
+            }
         }
     }
 
@@ -108,7 +134,11 @@ impl EventReason {
             | Self::WouldBeRefused
             | Self::RetainNotGranted
             | Self::AccessRemains
-            | Self::GrantsMode => "Reconcile",
+            | Self::GrantsMode
+            | Self::IssuerDiffers
+            | Self::IssuerUnreachable
+            | Self::IssuerRefused
+            | Self::IssuerGood => "Reconcile",
             Self::CredentialLeft
             | Self::AccountLeft
             | Self::AccountAltered

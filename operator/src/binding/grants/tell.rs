@@ -47,7 +47,8 @@ pub async fn keep_told(ctx: Arc<Operator>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = looks.tick() => {}
         }
-        if !ctx.bindings.is_listed() {
+        // Whose credential one is, its issuer tells.
+        if !ctx.bindings.is_listed() || !ctx.knows_issuer() {
             continue;
         }
         tell_of_mode(&ctx, &mut told).await;

@@ -4,6 +4,7 @@ use azwib_crds::{MAX_CONDITIONS, WorkloadIdentityBinding, WorkloadIdentityBindin
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+use super::issuer;
 use super::reason::{ConditionType, Reason};
 use super::report::{Finding, Moment, Report};
 use super::verdict::Verdict;
@@ -87,6 +88,11 @@ impl Changes<'_> {
     /// A step as it was found, or as it was: Unknown when it was never reached.
     fn step(&self, step: ConditionType, finding: Option<&Finding>) -> Condition {
         match (finding, find(self.previous, step.as_str())) {
+            (Some(finding), Some(kept))
+                if step == ConditionType::IssuerReady && issuer::stays(kept, finding) =>
+            {
+                self.kept(kept)
+            }
             (Some(finding), _) => {
                 let status = if finding.met {
                     ConditionStatus::True
@@ -105,15 +111,19 @@ impl Changes<'_> {
                 condition
             }
             // What would have been written before says nothing of what is now.
-            (None, Some(kept)) if kept.reason != Reason::ReadOnly.as_str() => Condition {
-                observed_generation: Some(self.generation),
-                last_transition_time: kept_time(kept, self.now),
-                ..kept.clone()
-            },
+            (None, Some(kept)) if kept.reason != Reason::ReadOnly.as_str() => self.kept(kept),
             (None, _) => {
                 let reason = Reason::Pending.as_str();
                 self.set(step, ConditionStatus::Unknown, reason, "not reached yet")
             }
+        }
+    }
+
+    fn kept(&self, kept: &Condition) -> Condition {
+        Condition {
+            observed_generation: Some(self.generation),
+            last_transition_time: kept_time(kept, self.now),
+            ..kept.clone()
         }
     }
 

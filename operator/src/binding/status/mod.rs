@@ -5,6 +5,7 @@ mod altered;
 pub mod believed;
 mod compute;
 pub mod granted;
+pub mod issuer;
 pub mod known_good;
 pub mod overwritten;
 pub mod reason;

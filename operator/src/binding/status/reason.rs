@@ -176,8 +176,24 @@ reasons! {
     GrantQuotaReached => CurableElsewhere, Warning, Else;
     /// No IdentityGrant covers the binding any more, and what azwib had made for it was taken away.
     Revoked => Heals, Warning, StepDone;
-    /// The issuer is the one that the operator was configured with; it is not verified.
+    /// The issuer is the one that the operator goes by. It is not verified: that is off, or nothing could be said yet when this was written.
     IssuerConfigured => Heals, Warning, StepDone;
+    /// The key that signs the operator's own token is among those that the issuer publishes.
+    IssuerVerified => Heals, Normal, StepDone;
+    /// Microsoft Entra has taken the operator's own token: it verifies tokens of this issuer that are signed with the same key.
+    ProvenBySignIn => Heals, Normal, StepDone;
+    /// What the issuer publishes could not be looked at; nothing is known to be wrong, and nothing is stopped.
+    IssuerUnreachable => Heals, Warning, StepDone;
+    /// Microsoft Entra refuses the operator's own token for its issuer; the message has its words. It may refuse those of workloads for the same reason.
+    IssuerRefused => Heals, Warning, StepDone;
+    /// The cluster's tokens carry another issuer than the one that azwib goes by, as a fresh token has proven.
+    IssuerMismatch => CurableElsewhere, Warning, Else;
+    /// Tokens of the cluster's issuer provably cannot be verified by Microsoft Entra: no new credential is made. What is in place stays as it is.
+    IssuerInvalid => CurableElsewhere, Warning, Else;
+    /// The issuer does not publish the key that signs the cluster's tokens: no new credential is made. What is in place stays as it is.
+    SigningKeysOutOfDate => CurableElsewhere, Warning, Else;
+    /// It is not known which issuer the cluster's tokens carry; the message says why. Nothing is written meanwhile, and nothing is deleted.
+    IssuerUnknown => CurableElsewhere, Warning, Else;
     /// The recorded credential was made for another issuer: by another cluster, or by this one before its issuer changed. It stays as it is.
     IssuerChanged => NeedsPerson, Warning, Else;
     /// Azure knows the managed identity, and its client id was read.

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::reason::{ConditionType, Reason};
 use super::stored::account_failed;
+use crate::issuer::judge::Finding as Verification;
 
 /// What one pass has to say about one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Report {
 #[derive(Debug, Clone)]
 pub struct Settled<'a> {
     pub issuer: &'a str,
+    /// What is found of it.
+    pub verification: &'a Verification,
     /// What grants say; None where that is not known, and what is said stays.
     pub granted: Option<Finding>,
 }

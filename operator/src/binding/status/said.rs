@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::compute::{compute, of_others};
+use super::issuer;
 use super::reason::{ConditionType, Reason};
 use super::report::{Finding, Moment, Report, Settled};
 use super::stored::{is_failing, recorded_credentials, was_good};
@@ -19,6 +20,7 @@ use crate::binding::credential::duplicates::is_provided;
 use crate::binding::credential::record::put_record;
 use crate::binding::error::{Error, Failure, Wait};
 use crate::binding::validate::{Desired, service_account_name};
+use crate::issuer::judge::Finding as Verification;
 use crate::kubeutil::conditions::{ConditionStatus, is_true, transition};
 use crate::runtime::deliberate::Bug;
 
@@ -189,6 +191,7 @@ pub fn of_known_good(
 ) -> WorkloadIdentityBindingStatus {
     let mut report = before_steps(&Settled {
         issuer: &credential.issuer,
+        verification: &Verification::NotVerified,
         granted,
     });
     identity_resolved(&mut report, &identity);
@@ -302,10 +305,13 @@ pub fn of_suspended(
     desired: Option<&Desired>,
     settled: &Settled<'_>,
 ) -> Report {
-    let mut report = of_kept(settled);
+    let mut report = of_kept(binding, settled);
     let status = binding.status.as_ref();
-    let is_done = |step: &ConditionType| {
-        status.is_some_and(|status| is_true(&status.conditions, step.as_str()))
+    let of_issuer = report.finding(ConditionType::IssuerReady).map(|it| it.met);
+    let is_done = |step: &ConditionType| match of_issuer {
+        // As it is now, whatever is stored.
+        Some(met) if *step == ConditionType::IssuerReady => met,
+        _ => status.is_some_and(|status| is_true(&status.conditions, step.as_str())),
     };
     let good = desired.is_some_and(|desired| was_good(status, desired))
         // What another binding looks after is not frozen by this one.
@@ -325,19 +331,20 @@ fn say(report: &mut Report, error: &Error) {
 }
 
 fn before_steps(settled: &Settled<'_>) -> Report {
-    let mut report = of_kept(settled);
-    report.met(
-        ConditionType::IssuerReady,
-        Reason::IssuerConfigured,
-        format!("tokens are issued by {}", settled.issuer),
-    );
-    report
+    let granted = settled.granted.iter().cloned();
+    Report {
+        findings: granted.chain([issuer::said(settled)]).collect(),
+        ..Report::default()
+    }
 }
 
 /// What a pass has to say that could not look at a good binding.
-pub fn of_kept(settled: &Settled<'_>) -> Report {
+pub fn of_kept(binding: &WorkloadIdentityBinding, settled: &Settled<'_>) -> Report {
+    let stored = binding.status.as_ref().map(|it| &*it.conditions);
+    let of_issuer = issuer::said_of_kept(stored.unwrap_or_default(), settled);
+    let granted = settled.granted.iter().cloned();
     Report {
-        findings: settled.granted.iter().cloned().collect(),
+        findings: granted.chain(of_issuer).collect(),
         ..Report::default()
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 mod account;
 mod good;
+mod issuer;
 mod provided;
 mod refused;
 mod stalled;
@@ -34,6 +35,7 @@ const ISSUER: &str = "https://oidc.example/";
 /// Grants are not required.
 fn settled() -> Settled<'static> {
     Settled {
+        verification: &crate::issuer::judge::Finding::NotVerified,
         issuer: ISSUER,
         granted: Some(Finding {
             condition: ConditionType::Granted,
@@ -389,6 +391,7 @@ fn desired_by_orders() -> Desired {
         &binding(),
         &crate::binding::validate::Defaults {
             issuer: azwib_crds::Issuer::parse(ISSUER).unwrap(),
+            unknown_issuer: None,
             subscription: None,
             resource_group: None,
         },

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use azwib_crds::{InvalidClientId, InvalidIssuer, InvalidManagedIdentityId, Issuer};
 
-use super::reach::Unreachable;
 use crate::azure::cloud::InvalidCloud;
+use crate::issuer::reach::Unreachable;
 use crate::traces::InvalidCollector;
 
 /// How to come by an issuer that Microsoft Entra can read, on each platform.

@@ -2,10 +2,10 @@
 
 mod election;
 mod error;
-mod reach;
 mod values;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use azwib_crds::{ClientId, Issuer, ManagedIdentityId};
 
@@ -18,6 +18,9 @@ use crate::azure::msi::MsiOptions;
 use crate::binding::Settings;
 use crate::binding::validate::Defaults;
 use crate::grant::Mode;
+use crate::issuer::discovery::Asked;
+use crate::issuer::reach::unreachable;
+use crate::issuer::watch::Said;
 use crate::ledger::LedgerSettings;
 use crate::ledger::decide::CREDENTIAL_LIMIT;
 use crate::scrape::Source;
@@ -25,7 +28,6 @@ use crate::traces::Collector;
 pub use election::Election;
 use election::election;
 pub use error::Error;
-use reach::unreachable;
 use values::{address, duration, given, required, within};
 
 /// `--metrics-bind-address` without metrics, as in controller-runtime.
@@ -35,6 +37,11 @@ const NO_METRICS: &str = "0";
 #[derive(Debug)]
 pub struct Config {
     pub settings: Settings,
+    /// Where the settings have their defaults from: the issuer may be learned later.
+    pub defaults: watch::Sender<Defaults>,
+    pub issuer: IssuerOptions,
+    /// Where the settings have what is found of the issuer.
+    pub said: watch::Sender<Said>,
     pub cloud: Cloud,
     pub auth: AuthConfig,
     pub azure: MsiOptions,
@@ -56,8 +63,14 @@ pub struct Config {
 impl Config {
     /// Checks and completes the flags. Reads the file of the client secret and that of the pod's namespace, and nothing else.
     pub fn from_cli(cli: Cli) -> Result<Self, Error> {
+        let issuer = issuer(&cli)?;
+        let defaults = watch::Sender::new(defaults(&cli, &issuer.asked)?);
+        let said = watch::Sender::default();
         Ok(Self {
-            settings: settings(&cli)?,
+            settings: settings(&cli, defaults.subscribe(), said.subscribe())?,
+            defaults,
+            said,
+            issuer,
             cloud: cloud(&cli)?,
             auth: auth(&cli)?,
             azure: MsiOptions {
@@ -130,10 +143,54 @@ fn credential_limit(cli: &Cli) -> Result<usize, Error> {
     within("credential-limit", cli.credential_limit, 1, most).map(usize::from)
 }
 
-fn settings(cli: &Cli) -> Result<Settings, Error> {
+/// What is done about the issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerOptions {
+    pub asked: Asked,
+    /// The operator's own ServiceAccount token.
+    pub token_file: PathBuf,
+    /// Whether what it publishes is verified.
+    pub verify: bool,
+    /// Certificate authorities to trust for that besides the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// Issuers that cannot be reached from the internet are allowed.
+    pub allow_private: bool,
+}
+
+/// The value of `--issuer` that asks the API server.
+const AUTO: &str = "auto";
+
+fn issuer(cli: &Cli) -> Result<IssuerOptions, Error> {
+    let asked = match cli.issuer.as_str() {
+        // An empty variable is none.
+        AUTO | "" => Asked::Auto,
+        url => Asked::Given(given_issuer(url, cli.allow_private_issuer)?),
+    };
+    Ok(IssuerOptions {
+        asked,
+        token_file: cli.service_account_token_file.clone(),
+        verify: cli.verify_issuer,
+        ca_file: cli.issuer_ca_file.clone(),
+        allow_private: cli.allow_private_issuer,
+    })
+}
+
+fn given_issuer(url: &str, allow_private: bool) -> Result<Issuer, Error> {
+    let issuer = Issuer::parse(url).map_err(Error::Issuer)?;
+    match unreachable(&issuer).filter(|_| !allow_private) {
+        Some(why) => Err(Error::UnreachableIssuer { issuer, why }),
+        None => Ok(issuer),
+    }
+}
+
+fn settings(
+    cli: &Cli,
+    defaults: watch::Receiver<Defaults>,
+    issuer: watch::Receiver<Said>,
+) -> Result<Settings, Error> {
     Ok(Settings {
-        // The flags are the only source, so nobody holds the sender.
-        defaults: watch::channel(defaults(cli)?).1,
+        defaults,
+        issuer,
         credential_limit: credential_limit(cli)?,
         // Azure throttles reads of one identity hard; a shorter period is of use in tests only.
         resync_period: duration("resync-period", &cli.resync_period, 1, 24 * 3600)?,
@@ -151,11 +208,7 @@ fn settings(cli: &Cli) -> Result<Settings, Error> {
     })
 }
 
-fn defaults(cli: &Cli) -> Result<Defaults, Error> {
-    let issuer = Issuer::parse(&cli.issuer).map_err(Error::Issuer)?;
-    if let Some(why) = unreachable(&issuer).filter(|_| !cli.allow_private_issuer) {
-        return Err(Error::UnreachableIssuer { issuer, why });
-    }
+fn defaults(cli: &Cli, asked: &Asked) -> Result<Defaults, Error> {
     let (subscription, group) = (
         given(&cli.default_subscription),
         given(&cli.default_resource_group),
@@ -168,8 +221,16 @@ fn defaults(cli: &Cli) -> Result<Defaults, Error> {
         "identity",
     )
     .map_err(Error::Defaults)?;
+    let (issuer, unknown_issuer) = match asked {
+        Asked::Given(issuer) => (issuer.clone(), None),
+        Asked::Auto => (
+            Issuer::of_nobody(),
+            Some("the issuer was not looked at yet".into()),
+        ),
+    };
     Ok(Defaults {
         issuer,
+        unknown_issuer,
         subscription: subscription.map(str::to_owned),
         resource_group: group.map(str::to_owned),
     })

@@ -336,3 +336,28 @@ fn traces_go_to_an_address_that_was_checked_or_nowhere() {
         "{refused}"
     );
 }
+
+#[test]
+fn the_issuer_is_asked_of_the_api_server_unless_it_is_given() {
+    for flag in ["--issuer=", "--issuer=auto", "--issuer"] {
+        let config = match flag {
+            "--issuer" => without_issuer(&[]),
+            _ => without_issuer(&[flag]),
+        };
+        assert_eq!(config.issuer.asked, Asked::Auto, "{flag}");
+        let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+        assert_eq!(config.issuer.token_file, PathBuf::from(token));
+        let defaults = config.settings.defaults.borrow();
+        assert!(defaults.unknown_issuer.is_some() && defaults.issuer.is_of_nobody());
+    }
+    let config = without_issuer(&["--service-account-token-file=/a/b"]);
+    assert_eq!(config.issuer.token_file, PathBuf::from("/a/b"));
+    let given = configured(&[ALONE]).unwrap();
+    assert!(given.settings.defaults.borrow().unknown_issuer.is_none());
+}
+
+fn without_issuer(flags: &[&str]) -> Config {
+    let needed = ["azwib-operator", TENANT, CLIENT, TOKEN, ALONE];
+    let cli = Cli::try_parse_from(needed.iter().chain(flags)).unwrap();
+    Config::from_cli(cli).unwrap()
+}

@@ -178,3 +178,20 @@ async fn the_metrics_count_sign_ins_and_tell_how_old_the_last_good_one_is() {
         scrape()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_afresh_replaces_a_good_token_and_keeps_it_where_it_fails() {
+    let cache = TokenCache::default();
+    let fresh = |token: &str| FreshToken {
+        token: BearerToken::new(token).unwrap(),
+        lifetime: Duration::from_secs(86_400),
+    };
+    let held = async || cache.get(async || panic!("it is good")).await.unwrap();
+    cache.get(async || Ok(fresh("one"))).await.unwrap();
+    cache.renew(async || Ok(fresh("two"))).await.unwrap();
+    assert_eq!(held().await, BearerToken::new("two").unwrap());
+    let failure = AzureError::local(crate::azure::AzureErrorKind::SignInFailed, "no");
+    let failed = cache.renew(async || Err(failure.clone())).await;
+    assert_eq!(failed, Err(failure));
+    assert_eq!(held().await, BearerToken::new("two").unwrap());
+}

@@ -109,6 +109,11 @@ fn of_kubernetes() -> Vec<Error> {
     all.map(Error::from).collect()
 }
 
+fn of_issuer(reason: Reason) -> Failure {
+    let message = String::new();
+    Failure::Issuer { reason, message }
+}
+
 fn of_ourselves() -> Vec<Error> {
     let changed = || ("was".to_owned(), "is".to_owned());
     let (recorded, now) = changed();
@@ -132,6 +137,9 @@ fn of_ourselves() -> Vec<Error> {
             limit: 1,
         }),
         Failure::Reserved(Reserved::Namespace("azwib-system".to_owned())),
+        of_issuer(Reason::IssuerMismatch),
+        of_issuer(Reason::IssuerInvalid),
+        of_issuer(Reason::SigningKeysOutOfDate),
         Failure::TooManyBindings {
             account: "shared".to_owned(),
         },
@@ -170,6 +178,7 @@ fn of_ourselves() -> Vec<Error> {
     let waits = waits.chain([
         Wait::ForCredential.into(),
         for_grants.into(),
+        Wait::ForIssuer("why".into()).into(),
         read_only.into(),
     ]);
     failures.into_iter().map(Error::from).chain(waits).collect()

@@ -44,6 +44,7 @@ impl Seen {
     fn new() -> Self {
         let defaults = Defaults {
             issuer: Issuer::parse("https://oidc.example/").unwrap(),
+            unknown_issuer: None,
             subscription: None,
             resource_group: None,
         };

@@ -13,6 +13,7 @@ const ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGr
 fn bindings() -> Bindings {
     let defaults = Defaults {
         issuer: Issuer::parse("https://oidc.example/").unwrap(),
+        unknown_issuer: None,
         subscription: None,
         resource_group: None,
     };

@@ -1,10 +1,11 @@
 //! Whether Microsoft Entra, which is on the internet, can read what an issuer publishes.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use azwib_crds::Issuer;
 use url::{Host, Url};
+
+use super::addresses::{is_private_v4, is_private_v6};
 
 /// Why nobody on the internet reaches an issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +57,12 @@ const PRIVATE_DOMAINS: [&str; 14] = [
 ];
 
 /// Why nobody on the internet reaches it; None where that is not known.
-pub(super) fn unreachable(issuer: &Issuer) -> Option<Unreachable> {
-    let url = Url::parse(issuer.as_str()).ok()?;
+pub fn unreachable(issuer: &Issuer) -> Option<Unreachable> {
+    unreachable_url(&Url::parse(issuer.as_str()).ok()?)
+}
+
+/// Why nobody on the internet reaches the host of a URL; None where that is not known.
+pub fn unreachable_url(url: &Url) -> Option<Unreachable> {
     match url.host()? {
         Host::Domain(name) => of_name(name),
         Host::Ipv4(address) => is_private_v4(address).then_some(Unreachable::PrivateAddress),
@@ -88,56 +93,6 @@ fn of_name(name: &str) -> Option<Unreachable> {
         return Some(Unreachable::PrivateName);
     }
     (!name.contains('.')).then_some(Unreachable::SingleLabel)
-}
-
-/// Source: IANA, IPv4 Special-Purpose Address Registry; multicast and what is reserved besides.
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    const NETWORKS: [([u8; 4], u32); 15] = [
-        ([0, 0, 0, 0], 8),
-        ([10, 0, 0, 0], 8),
-        ([100, 64, 0, 0], 10),
-        ([127, 0, 0, 0], 8),
-        ([169, 254, 0, 0], 16),
-        ([172, 16, 0, 0], 12),
-        ([192, 0, 0, 0], 24),
-        ([192, 0, 2, 0], 24),
-        ([192, 88, 99, 0], 24),
-        ([192, 168, 0, 0], 16),
-        ([198, 18, 0, 0], 15),
-        ([198, 51, 100, 0], 24),
-        ([203, 0, 113, 0], 24),
-        ([224, 0, 0, 0], 4),
-        ([240, 0, 0, 0], 4),
-    ];
-    let bits = address.to_bits();
-    NETWORKS.into_iter().any(|(network, length)| {
-        let network = Ipv4Addr::from(network).to_bits();
-        (bits ^ network) >> (32 - length) == 0
-    })
-}
-
-/// Public addresses are below `2000::/3`; of these the ones that carry a private IPv4 address in them are not, nor those of
-/// the registry of special purposes.
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    let [first, second, third, ..] = address.segments();
-    let bits = address.to_bits();
-    // NAT64 (RFC 6052) and 6to4 (RFC 3056) say which IPv4 address is meant.
-    let v4 = |bits: u128| Ipv4Addr::from_bits((bits & u128::from(u32::MAX)) as u32);
-    if bits >> 32 == 0x0064_ff9b_u128 << 64 {
-        return is_private_v4(v4(bits));
-    }
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return is_private_v4(mapped);
-    }
-    if first == 0x2002 {
-        return is_private_v4(v4(bits >> 80));
-    }
-    let is_documentation =
-        (first, second) == (0x2001, 0x0db8) || first == 0x3fff && second < 0x1000;
-    // 2001::/23: Teredo, benchmarking, ORCHID and the like.
-    let is_of_protocol = first == 0x2001 && second < 0x0200;
-    let is_public = first >> 13 == 1;
-    !is_public || is_documentation || is_of_protocol || (first, second, third) == (0, 0, 0)
 }
 
 #[cfg(test)]
