@@ -6,7 +6,11 @@ use super::error::Error;
 use crate::kubeutil::backoff::{Pace, Standing};
 use crate::ledger::NotNow;
 
-/// A binding that waits for a turn says so in its status only after this time.
+/// A binding that waits for a turn says so in its status only after this time. With thousands of new bindings most wait for some seconds,
+/// and a write for each would hold them up.
+const QUIET_TURN: Duration = Duration::from_secs(10);
+
+/// A wait for Azure's pace that is shorter is not told.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known at the end of such a pass.
@@ -82,10 +86,10 @@ fn delay_of_a_refused_binding(facts: &Facts<'_>) -> Option<bool> {
     (facts.error.is_delay() && facts.is_refused).then_some(true)
 }
 
-/// Waits for a turn are short: to say so at once would cost a write for each.
+/// Waits for a turn are short.
 fn wait_for_a_turn(facts: &Facts<'_>) -> Option<bool> {
     let waits = facts.error.not_now()? == NotNow::UnderWay;
-    waits.then_some(facts.stood < QUIET_WAIT)
+    waits.then_some(facts.stood < QUIET_TURN)
 }
 
 /// A wait for Azure's pace does not say more than what went wrong before it: each try would be told as two failures.
