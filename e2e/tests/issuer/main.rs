@@ -8,6 +8,7 @@ mod auto;
 mod discovery;
 mod invalid;
 mod keys;
+mod mismatch;
 mod public;
 mod sign_in;
 mod unknown;
