@@ -20,7 +20,6 @@ use crate::binding::controller::passes::{Notice, Queue};
 use crate::binding::controller::{Feed, Watches};
 use crate::binding::validate::Defaults;
 use crate::cli::config::{Config, Election, IssuerOptions, Metrics};
-use crate::cli::flags::POD_TOKEN_FILE;
 use crate::clients::{self, KubernetesClients, crd_is_served};
 use crate::definitions::say_if_others;
 use crate::grant::{Authority, OwnNamespace};
@@ -189,7 +188,7 @@ async fn replica(
     };
     // In a pod there is one, whatever the operator signs in to Azure with.
     let token_file = token_of_sign_in.clone();
-    let token_file = token_file.unwrap_or_else(|| POD_TOKEN_FILE.into());
+    let token_file = token_file.unwrap_or_else(|| config.issuer.token_file.clone());
     let service = MsiIdentityService::with_authorization(
         &config.cloud,
         config.auth,

@@ -135,7 +135,10 @@ impl Layout {
         )
     }
 
-    pub(super) fn api_server(&self) -> Command {
+    /// With another issuer, where one is given; tokens of the own one are taken as well.
+    pub(super) fn api_server(&self, issuer: Option<&str>) -> Command {
+        let issuers = issuer.into_iter().chain([self.issuer.as_str()]);
+        let issuers = issuers.map(|it| format!("--service-account-issuer={it}"));
         let mut command = self.command(
             &self.assets.kube_apiserver,
             "kube-apiserver",
@@ -150,7 +153,6 @@ impl Layout {
                 format!("--cert-dir={}", self.path("apiserver")),
                 format!("--token-auth-file={}", self.path("tokens.csv")),
                 "--authorization-mode=RBAC".into(),
-                format!("--service-account-issuer={}", self.issuer),
                 format!("--service-account-jwks-uri={}", self.jwks_uri),
                 format!(
                     "--service-account-key-file={}",
@@ -171,6 +173,7 @@ impl Layout {
                 "--endpoint-reconciler-type=none".into(),
             ],
         );
+        command.args.extend(issuers);
         if self.openshift_admission {
             let plugin = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement";
             command.args.push(plugin.into());

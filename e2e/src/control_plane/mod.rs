@@ -71,7 +71,7 @@ impl ControlPlane {
         let port = ReservedPort::new()?;
         let layout = Layout::write(supervisor.directory(), assets, &options, port.number())?;
         let etcd = supervisor.spawn(layout.etcd()).await?;
-        let api_server = supervisor.spawn(layout.api_server()).await?;
+        let api_server = supervisor.spawn(layout.api_server(None)).await?;
         let client = client(&layout.admin_kubeconfig()).await?;
         await_api_server(&client, &[&etcd, &api_server]).await?;
         if let Some(crds) = &options.crds {
@@ -230,8 +230,22 @@ impl ControlPlane {
     /// # Errors
     /// As for [`Self::start`].
     pub async fn start_api_server(&self) -> anyhow::Result<()> {
+        self.start_issuing(None).await
+    }
+
+    /// Starts the API server again so that its tokens carry another issuer from now on; those of the one that it had are still
+    /// taken. One that is no https URL leaves it without a discovery document.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_api_server_issuing(&self, issuer: &str) -> anyhow::Result<()> {
+        self.start_issuing(Some(issuer)).await
+    }
+
+    async fn start_issuing(&self, issuer: Option<&str>) -> anyhow::Result<()> {
         let mut api_server = self.api_server.lock().await;
-        *api_server = self.supervisor.spawn(self.layout.api_server()).await?;
+        let command = self.layout.api_server(issuer);
+        *api_server = self.supervisor.spawn(command).await?;
         await_api_server(&self.client().await?, &[&api_server]).await
     }
 

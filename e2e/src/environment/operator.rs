@@ -68,12 +68,18 @@ impl Environment {
     /// # Errors
     /// It cannot be started.
     pub async fn operator_with_other(&self, flags: &[String]) -> anyhow::Result<OperatorProcess> {
+        let all = self.operator_flags_with(flags);
+        self.operator_with(all, BTreeMap::new(), None).await
+    }
+
+    /// The flags that an operator needs in this environment, with these in place of those of the same name.
+    pub fn operator_flags_with(&self, flags: &[String]) -> Vec<String> {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
         let given: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
         let mut all = self.operator_flags();
         all.retain(|flag| !given.contains(&name(flag)));
         all.extend_from_slice(flags);
-        self.operator_with(all, BTreeMap::new(), None).await
+        all
     }
 
     /// The same with tokens that were asked for before, which needs no API server.
@@ -103,9 +109,20 @@ impl Environment {
     /// # Errors
     /// It cannot be started.
     pub async fn start_operator(&self) -> anyhow::Result<()> {
-        let operator = self
-            .operator_with(self.operator_flags(), BTreeMap::new(), None)
-            .await?;
+        let (flags, env) = (self.operator_flags(), BTreeMap::new());
+        self.start_operator_as(flags, env).await
+    }
+
+    /// Starts the operator with these flags, and keeps it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn start_operator_as(
+        &self,
+        flags: Vec<String>,
+        env: BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        let operator = self.operator_with(flags, env, None).await?;
         *self.operator.lock().await = Some(operator);
         Ok(())
     }
@@ -203,6 +220,14 @@ impl Environment {
     /// The control API does not answer.
     pub async fn trust_operator(&self) -> anyhow::Result<()> {
         trust_operator(&self.control(), self.issuer(), OPERATOR_IDENTITY).await
+    }
+
+    /// Has that credential name another issuer: Azure does not take the operator's token any more.
+    ///
+    /// # Errors
+    /// The control API does not answer.
+    pub async fn trust_operator_of(&self, issuer: &str) -> anyhow::Result<()> {
+        trust_operator(&self.control(), issuer, OPERATOR_IDENTITY).await
     }
 
     /// Deletes that credential: the operator cannot sign in any more.

@@ -137,6 +137,11 @@ impl SimulatorProcess {
         .await
     }
 
+    /// The client id and the secret of an owner of the subscription.
+    pub fn owner(&self) -> (Uuid, &str) {
+        (self.owner.client_id, &self.owner.secret)
+    }
+
     /// Ends it at once: Azure is out of reach.
     ///
     /// # Errors

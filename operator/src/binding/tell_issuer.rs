@@ -36,7 +36,7 @@ pub async fn keep_issuer_told(ctx: Arc<Operator>, again: impl Fn()) {
         let said = issuer.borrow_and_update().clone();
         if said.about.is_some() {
             let told = Told::of(&said);
-            if let Some((reason, note)) = event(&said, before.as_ref()) {
+            for (reason, note) in events(&said, before.as_ref()) {
                 log(&said.finding, &note);
                 if let Some(namespace) = ctx.grants.own_namespace() {
                     ctx.events.issuer(namespace, reason, note).await;
@@ -63,19 +63,25 @@ fn log(finding: &Finding, note: &str) {
     }
 }
 
-/// The event that tells of a change, if there is one to tell.
-fn event(said: &Said, before: Option<&Told>) -> Option<(EventReason, String)> {
-    let (finding, now) = (&*said.finding, Told::of(said));
-    if let (Some(other), true) = (
-        &said.differs,
-        before.is_none_or(|it| it.differs != now.differs),
-    ) {
-        let about = said.about.as_ref()?;
+/// The events that tell of a change: that another issuer was seen, and what follows from all that is seen.
+fn events(said: &Said, before: Option<&Told>) -> Vec<(EventReason, String)> {
+    let events = [other_seen(said, before), other_finding(said, before)];
+    events.into_iter().flatten().collect()
+}
+
+fn other_seen(said: &Said, before: Option<&Told>) -> Option<(EventReason, String)> {
+    let (other, about) = (said.differs.as_ref()?, said.about.as_ref()?);
+    let is_news = before.is_none_or(|it| it.differs != said.differs);
+    is_news.then(|| {
         let note = format!(
             "the issuer {other} was seen, and azwib goes by {about}: it counts once a token says so that was issued after that was first seen"
         );
-        return Some((EventReason::IssuerDiffers, note));
-    }
+        (EventReason::IssuerDiffers, note)
+    })
+}
+
+fn other_finding(said: &Said, before: Option<&Told>) -> Option<(EventReason, String)> {
+    let (finding, now) = (&*said.finding, Told::of(said));
     let is_news = before.is_none_or(|it| it.label != now.label || it.all != now.all);
     if !is_news {
         return None;
@@ -84,14 +90,9 @@ fn event(said: &Said, before: Option<&Told>) -> Option<(EventReason, String)> {
     Some(match finding {
         Finding::NotVerified | Finding::Verified(_) | Finding::ProvenBySignIn => {
             let was_bad = before.is_some_and(|it| !is_good(it.label));
-            if !was_bad {
-                return None;
-            }
-            let about = said.about.as_ref()?;
-            (
-                EventReason::IssuerGood,
-                format!("nothing is wrong with the issuer {about} any more"),
-            )
+            let about = said.about.as_ref().filter(|_| was_bad)?;
+            let note = format!("nothing is wrong with the issuer {about} any more");
+            (EventReason::IssuerGood, note)
         }
         Finding::CouldNotLook(_) => (EventReason::IssuerUnreachable, note),
         Finding::Refused(_) => (EventReason::IssuerRefused, note),
@@ -157,9 +158,18 @@ mod tests {
             ),
         ] {
             let said = said(finding, differs);
-            let event = event(&said, before.as_ref());
-            assert_eq!(event.as_ref().map(|it| it.0.as_str()), expected, "{said:?}");
+            let events = events(&said, before.as_ref());
+            let events: Vec<_> = events.iter().map(|it| it.0.as_str()).collect();
+            assert_eq!(events, Vec::from_iter(expected), "{said:?}");
             before = Some(Told::of(&said));
         }
+    }
+
+    #[test]
+    fn what_changes_at_once_is_told_each_by_an_event_of_its_own() {
+        let wrong = Finding::Wrong("it is known inside of the cluster only".to_owned());
+        let events = events(&said(wrong, Some("https://other.example")), None);
+        let events: Vec<_> = events.iter().map(|it| it.0.as_str()).collect();
+        assert_eq!(events, ["IssuerDiffers", "IssuerInvalid"]);
     }
 }
