@@ -101,7 +101,15 @@ const STEPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Further reasons of a step that is True.
-const ALSO_TRUE: [&str; 3] = [PROVIDED, "GrantsNotRequired", "WouldBeRefused"];
+const ALSO_TRUE: [&str; 7] = [
+    PROVIDED,
+    "GrantsNotRequired",
+    "WouldBeRefused",
+    "IssuerVerified",
+    "ProvenBySignIn",
+    "IssuerUnreachable",
+    "IssuerRefused",
+];
 
 /// Reasons of Ready where it is True.
 const OF_READY_TRUE: [&str; 2] = ["Succeeded", PROVIDED];

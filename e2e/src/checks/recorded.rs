@@ -19,7 +19,8 @@ const UNSEEN: [Unseen; 1] = [Unseen {
 
 /// What everybody who is signed in may read, by the role `system:discovery` of each cluster, and every ServiceAccount by
 /// `system:service-account-issuer-discovery`.
-const OF_EVERYBODY: [&str; 5] = [
+const OF_EVERYBODY: [&str; 6] = [
+    "get /apis/azwib.dev/v1alpha1",
     "get /openapi/v3/apis/azwib.dev/v1alpha1",
     "get /version",
     "get /apis",
