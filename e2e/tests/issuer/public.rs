@@ -33,5 +33,7 @@ async fn what_cannot_be_looked_at_stops_nothing_and_what_is_published_is_told() 
     found(env, "verified").await?;
     let missing = "azwib_issuer_keys_missing";
     env.until_metric(missing, |keys| keys == 0.0).await?;
+    let age = "azwib_issuer_comparison_age_seconds";
+    env.until_metric(age, |age| age >= 0.0).await?;
     env.kill_operator().await
 }

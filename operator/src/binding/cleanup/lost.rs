@@ -16,7 +16,6 @@ use crate::binding::account::api::account;
 use crate::binding::calls::CallFailed;
 use crate::binding::credential::record::put_record;
 use crate::binding::error::{Error, Failure, Wait};
-use crate::binding::grants::ruling::Ruling;
 use crate::binding::status::reason::ConditionType;
 use crate::binding::status::{Report, compute};
 use crate::binding::validate::identity_id;
@@ -46,12 +45,9 @@ pub(super) async fn delete(departing: &DeletedBinding, ctx: &Context) -> Result<
     // Who never had a grant made nothing, whatever its account says: anybody in the namespace can write that.
     let account = (departing.namespace(), &*departing.service_account);
     let has_nothing = departing.account_binding.is_none() && says_nothing(departing);
-    if !remembered && has_nothing {
-        match ctx.ruling_on(&identity, account, None) {
-            Ruling::CannotTell(why) => return Err(Wait::ForGrants(why).into()),
-            ruling if ruling.is_denied() => return Ok(Deleted::of(false)),
-            _ => {}
-        }
+    let is_denied = || ctx.denies(&identity, account).map_err(Wait::ForGrants);
+    if !remembered && has_nothing && is_denied()? {
+        return Ok(Deleted::of(false));
     }
     let (namespace, service_account) = (departing.namespace(), &departing.service_account);
     let name = CredentialName::derive(&defaults.issuer, namespace, service_account);

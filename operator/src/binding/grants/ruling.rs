@@ -148,6 +148,21 @@ impl Operator {
         unknown.map_or(Ok(true), Err)
     }
 
+    /// Whether nothing may be made for this account on this identity.
+    ///
+    /// # Errors
+    /// That is not known.
+    pub fn denies(
+        &self,
+        identity: &ManagedIdentityId,
+        account: (&str, &str),
+    ) -> Result<bool, CannotTell> {
+        match self.ruling_on(identity, account, None) {
+            Ruling::CannotTell(why) => Err(why),
+            ruling => Ok(ruling.is_denied()),
+        }
+    }
+
     /// What grants mean to a binding; `None` where it names no identity. What it has on another identity than it names now counts
     /// as well.
     pub fn ruling(&self, binding: &WorkloadIdentityBinding, defaults: &Defaults) -> Option<Ruling> {
