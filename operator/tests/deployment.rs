@@ -44,12 +44,6 @@ fn refusal(variables: impl IntoIterator<Item = (&'static str, &'static str)>) ->
 }
 
 #[test]
-fn the_placeholder_of_the_issuer_is_refused_by_the_name_of_its_flag() {
-    let message = refusal(literals(MANAGER));
-    assert!(message.contains("--issuer"), "{message}");
-}
-
-#[test]
 fn the_placeholder_of_the_client_id_is_refused_by_the_name_of_its_flag() {
     let (_, rest) = SERVICE_ACCOUNT
         .split_once("azure.workload.identity/client-id: ")
@@ -67,7 +61,7 @@ fn every_setting_of_the_configuration_is_the_variable_of_a_flag() {
         .filter_map(|flag| flag.get_env())
         .collect();
     let settings = [literals(MANAGER), literals(TEMPLATE)].concat();
-    assert!(settings.len() >= 6, "{settings:?}");
+    assert!(settings.len() >= 5, "{settings:?}");
     for (setting, _) in settings {
         assert!(
             variables.contains(&setting.as_ref()),
